@@ -1,0 +1,22 @@
+/**
+ * The blob store: content-addressed bytes. A digest names its bytes for ever, so a blob is never changed,
+ * only put again. It is a cache: what is missing is generated and put again by its owner.
+ */
+
+/** Lower-case hexadecimal of the first 16 bytes of SHA-256: 32 characters. */
+export type Digest = string;
+
+export interface Blob {
+  readonly digest: Digest;
+  readonly bytes: Uint8Array;
+}
+
+export interface BlobStore {
+  /** Resolves when all are readable. Putting what is there costs nothing but the look-up. */
+  put(blobs: readonly Blob[]): Promise<void>;
+  /** One entry per digest, in order; `undefined` where it is missing. */
+  get(digests: readonly Digest[]): Promise<readonly (Uint8Array | undefined)[]>;
+  /** Drops what none of `live` names (and nothing put after the call began). */
+  retain(live: ReadonlySet<Digest>): Promise<void>;
+  close(): Promise<void>;
+}
