@@ -1,0 +1,145 @@
+import type { Graph } from './graph.ts';
+import type { Cell } from './node.ts';
+import { createCell } from './node.ts';
+
+export interface Entry<V> {
+  readonly key: string;
+  readonly value: V;
+}
+
+/**
+ * Declared input: keyed values that are set from outside. Readers that looked at a key, or at an index key
+ * that the change moves, become dirty; nobody else does.
+ */
+export class Collection<V> {
+  readonly name: string;
+  readonly #graph: Graph;
+  readonly #equal: (a: V, b: V) => boolean;
+  readonly #values = new Map<string, V>();
+  readonly #cells = new Map<string, Cell>();
+  readonly #indexes: Index<V>[] = [];
+
+  /** Use `graph.collection`. */
+  constructor(graph: Graph, name: string, equal: (a: V, b: V) => boolean) {
+    this.#graph = graph;
+    this.name = name;
+    this.#equal = equal;
+  }
+
+  get size(): number {
+    return this.#values.size;
+  }
+
+  /** Looks without being recorded: for the code around the graph, never inside a query. */
+  peek(key: string): V | undefined {
+    return this.#values.get(key);
+  }
+
+  entries(): IterableIterator<[string, V]> {
+    return this.#values.entries();
+  }
+
+  /** Returns whether anything changed. */
+  set(key: string, value: V): boolean {
+    const before = this.#values.get(key);
+    if (before !== undefined && this.#equal(before, value)) return false;
+    this.#values.set(key, value);
+    this.#changed(key, before, value);
+    return true;
+  }
+
+  delete(key: string): boolean {
+    const before = this.#values.get(key);
+    if (before === undefined) return false;
+    this.#values.delete(key);
+    this.#changed(key, before, undefined);
+    return true;
+  }
+
+  /** An index: each entry is found under every key that `keysOf` gives. Declare before the first `set`. */
+  index(name: string, keysOf: (key: string, value: V) => readonly string[]): Index<V> {
+    if (this.#values.size > 0) throw new Error(`index ${name}: ${this.name} is not empty`);
+    const index = new Index<V>(this.#graph, `${this.name}.${name}`, keysOf);
+    this.#indexes.push(index);
+    return index;
+  }
+
+  /** For the graph. */
+  cell(key: string): Cell {
+    let cell = this.#cells.get(key);
+    if (cell === undefined) {
+      cell = createCell(this.name, key, () => this.#cells.delete(key));
+      this.#cells.set(key, cell);
+    }
+    return cell;
+  }
+
+  #changed(key: string, before: V | undefined, after: V | undefined): void {
+    const cells: Cell[] = [];
+    const own = this.#cells.get(key);
+    if (own !== undefined) cells.push(own);
+    for (const index of this.#indexes) index.move(key, before, after, cells);
+    this.#graph.changed(cells);
+  }
+}
+
+export class Index<V> {
+  readonly name: string;
+  readonly #keysOf: (key: string, value: V) => readonly string[];
+  readonly #buckets = new Map<string, Map<string, V>>();
+  readonly #sorted = new Map<string, readonly Entry<V>[]>();
+  readonly #cells = new Map<string, Cell>();
+
+  constructor(_graph: Graph, name: string, keysOf: (key: string, value: V) => readonly string[]) {
+    this.name = name;
+    this.#keysOf = keysOf;
+  }
+
+  /** Entries under an index key, sorted by their own key, so that no arrival order shows. */
+  peek(indexKey: string): readonly Entry<V>[] {
+    const known = this.#sorted.get(indexKey);
+    if (known !== undefined) return known;
+    const bucket = this.#buckets.get(indexKey);
+    if (bucket === undefined) return [];
+    const entries = [...bucket].map(([key, value]) => ({ key, value }));
+    entries.sort((a, b) => (a.key < b.key ? -1 : 1));
+    this.#sorted.set(indexKey, entries);
+    return entries;
+  }
+
+  /** For the collection. */
+  move(key: string, before: V | undefined, after: V | undefined, cells: Cell[]): void {
+    const touched = new Set<string>();
+    if (before !== undefined) {
+      for (const indexKey of this.#keysOf(key, before)) {
+        const bucket = this.#buckets.get(indexKey);
+        bucket?.delete(key);
+        if (bucket?.size === 0) this.#buckets.delete(indexKey);
+        touched.add(indexKey);
+      }
+    }
+    if (after !== undefined) {
+      for (const indexKey of this.#keysOf(key, after)) {
+        let bucket = this.#buckets.get(indexKey);
+        if (bucket === undefined) this.#buckets.set(indexKey, (bucket = new Map()));
+        bucket.set(key, after);
+        touched.add(indexKey);
+      }
+    }
+    for (const indexKey of touched) {
+      this.#sorted.delete(indexKey);
+      const cell = this.#cells.get(indexKey);
+      if (cell !== undefined) cells.push(cell);
+    }
+  }
+
+  /** For the graph. */
+  cell(indexKey: string): Cell {
+    let cell = this.#cells.get(indexKey);
+    if (cell === undefined) {
+      cell = createCell(this.name, indexKey, () => this.#cells.delete(indexKey));
+      this.#cells.set(indexKey, cell);
+    }
+    return cell;
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * What assembly (who sees what) tells the engine (make bytes, publish records) to generate.
+ *
+ * Assembly runs as queries over the folded log (`@watershed/derive`), so all of its reads are recorded. It
+ * never makes bytes. A generator makes bytes and never reads: its one frozen argument is all that it gets,
+ * and the argument's digest (with the generator's name and version) is the cache key.
+ */
+import type { Query } from '@watershed/derive/graph.ts';
+import type { ScopeClass, Selectors } from '@watershed/model/gen/record.ts';
+
+/** A pure function from one frozen argument to the bytes of one fragment. */
+export interface Generator<A> {
+  /** Stable; part of the cache key. */
+  readonly name: string;
+  /** Raise it when the same argument must give other bytes; part of the cache key. */
+  readonly version: number;
+  generate(argument: A): Generated;
+}
+
+export interface Generated {
+  /** One fragment: encoded fields of the resource's message, deterministic. */
+  readonly bytes: Uint8Array;
+  /** What could not be honoured, and why; never fails the others. */
+  readonly diagnostics?: readonly Diagnostic[];
+}
+
+export interface Diagnostic {
+  /** The config key of the user's object, `cluster|kind|namespace|name`. */
+  readonly object: string;
+  readonly field: string;
+  readonly value: string;
+  readonly reason: string;
+}
+
+/** One generator and its argument. Identity matters: an unchanged job must be the same object. */
+export interface Job {
+  readonly generator: Generator<never>;
+  readonly argument: object;
+}
+
+/** Ties a generator to an argument of its type; the engine freezes the argument before the call. */
+export function job<A extends object>(generator: Generator<A>, argument: A): Job {
+  return { generator: generator as Generator<never>, argument };
+}
+
+export interface ResourceKey {
+  readonly typeUrl: string;
+  readonly name: string;
+  /**
+   * Which inputs were chosen for it, never their values: a change of value then changes this one record, and
+   * no manifest.
+   */
+  readonly variant: string;
+}
+
+/** One resource: the concatenation of its parts' bytes is its message. */
+export interface ResourcePlan {
+  readonly key: ResourceKey;
+  readonly parts: readonly Job[];
+  /** Names of resources that it needs: a Cluster's EDS name, a Listener's RDS names, SDS names. */
+  readonly refs: readonly string[];
+  /**
+   * Resources whose version is part of this one's: an assignment's clusters, because a client must take the
+   * assignment again after its cluster changed (xDS warming), even over a reconnect.
+   */
+  readonly follows: readonly ResourceKey[];
+  /** True: ordered per host, published at once with epoch 0 (endpoints). */
+  readonly bypassesEpochs: boolean;
+}
+
+export interface ManifestPlan {
+  readonly types: readonly ManifestTypePlan[];
+}
+
+export interface ManifestTypePlan {
+  readonly typeUrl: string;
+  readonly shared: readonly ResourceKey[];
+  /** What the scope alone has. */
+  readonly own: readonly ResourcePlan[];
+}
+
+/** The queries that assembly offers to the engine. */
+export interface Plans {
+  /** `undefined`: its inputs are gone. */
+  readonly shared: Query<ResourceKey, ResourcePlan | undefined>;
+  readonly manifest: Query<ScopeClass, ManifestPlan>;
+  /** Per namespace: what of a proxy's node tells its scope. */
+  readonly selectors: Query<string, Selectors>;
+}
+
+/** A resource's id in maps and queries. */
+export function resourceId(key: ResourceKey): string {
+  return `${key.typeUrl}\n${key.name}\n${key.variant}`;
+}
