@@ -1,0 +1,48 @@
+import { defineConfig } from 'vitest/config';
+
+/** Needs a process that the suite fetches first: Envoy, a Kafka broker, Redis. */
+const real = [
+  '**/*.real.test.ts',
+  '**/*kafka*.test.ts',
+  'test/components/**/*.test.ts',
+  'test/e2e/**/*.test.ts',
+];
+const never = ['**/node_modules/**', '**/.cache/**'];
+
+export default defineConfig({
+  test: {
+    // Two cores are the least that the suite is meant for: more workers only make each other's timers late.
+    maxWorkers: 2,
+    passWithNoTests: true,
+    // A seed in the output of a failed property is enough to repeat it; a retry would only hide it.
+    retry: 0,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'fast',
+          include: ['**/test/**/*.test.ts'],
+          exclude: [...never, ...real],
+          pool: 'forks',
+          // Nothing in the project is a singleton, so files may share a process: the generated codecs are loaded once.
+          isolate: false,
+          testTimeout: 20_000,
+          hookTimeout: 20_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'real',
+          include: real,
+          exclude: never,
+          pool: 'forks',
+          // Each file starts processes of its own; one after the other keeps their time-outs honest.
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+        },
+      },
+    ],
+  },
+});
