@@ -40,7 +40,7 @@ export interface Job {
 
 /** Ties a generator to an argument of its type; the engine freezes the argument before the call. */
 export function job<A extends object>(generator: Generator<A>, argument: A): Job {
-  return { generator: generator as Generator<never>, argument };
+  return { generator, argument };
 }
 
 export interface ResourceKey {
