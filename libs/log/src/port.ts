@@ -23,10 +23,13 @@ export interface TopicSpec {
 /**
  * Where a reader stands: the next offset that it wants, in one incarnation of a topic. A position outlives
  * its process; `topicId` tells a deleted and recreated (or restored) topic from the one that it was taken in.
+ * Keep it whole: an adapter that cannot see which tombstones are gone (Kafka) judges by `atMs`.
  */
 export interface Position {
   readonly topicId: string;
   readonly offset: number;
+  /** When its reader last had all there was, or began with nothing; milliseconds since the Unix epoch. */
+  readonly atMs?: number;
 }
 
 export interface LogRecord {
@@ -49,21 +52,24 @@ export interface Append {
 }
 
 /**
- * Why a reader starts at the beginning instead of where it asked to. It must then read all, up to the first
- * batch that is `caughtUp`, and drop every key that it holds and did not see.
+ * Why a reader starts at the beginning instead of where it stood. It must then read all, up to the first
+ * batch that is `caughtUp`, and drop every key that it holds and did not see (`Fold` does).
  */
 export type Reset =
   /** No position was given. */
   | 'no-position'
   /** The topic was recreated or restored. */
   | 'other-topic'
-  /** Tombstones after the position may be gone already. */
+  /** Tombstones (of a topic kept by time: records) after the position may be gone already. */
   | 'older-than-tombstones'
   /** The log ends before the position: it lost its tail, or was restored from an old copy. */
   | 'beyond-end';
 
 export interface ReadBatch {
-  /** Present on the first batch only, if the reader starts over. */
+  /**
+   * Present on the batch with which the reader starts over: the first one, or a later one when it fell so far
+   * behind that tombstones after its position are gone, or when the topic was recreated under it.
+   */
   readonly reset?: Reset;
   /** In offset order; may be empty. */
   readonly records: readonly LogRecord[];
@@ -78,9 +84,10 @@ export interface Log {
   ensureTopics(specs: readonly TopicSpec[]): Promise<void>;
 
   /**
-   * Appends in the order given within each partition, and resolves with one offset per record when all are
-   * durable. On an error a prefix per partition may have been appended: appending again is safe, because
-   * readers fold by key.
+   * Appends in the order given within each partition, behind all earlier calls of this process, and resolves
+   * with one offset per record when all are durable. An invalid record (too large, of no topic) fails the call
+   * before anything is appended. On another error a prefix per partition may have been appended, or may still
+   * be (a request that timed out): appending again is safe, because readers fold by key and epoch.
    */
   append(records: readonly Append[]): Promise<readonly number[]>;
 
