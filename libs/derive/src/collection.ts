@@ -43,6 +43,7 @@ export class Collection<V> {
   set(key: string, value: V): boolean {
     const before = this.#values.get(key);
     if (before !== undefined && this.#equal(before, value)) return false;
+    this.#graph.changing();
     this.#values.set(key, value);
     this.#changed(key, before, value);
     return true;
@@ -51,6 +52,7 @@ export class Collection<V> {
   delete(key: string): boolean {
     const before = this.#values.get(key);
     if (before === undefined) return false;
+    this.#graph.changing();
     this.#values.delete(key);
     this.#changed(key, before, undefined);
     return true;
@@ -59,7 +61,7 @@ export class Collection<V> {
   /** An index: each entry is found under every key that `keysOf` gives. Declare before the first `set`. */
   index(name: string, keysOf: (key: string, value: V) => readonly string[]): Index<V> {
     if (this.#values.size > 0) throw new Error(`index ${name}: ${this.name} is not empty`);
-    const index = new Index<V>(this.#graph, `${this.name}.${name}`, keysOf);
+    const index = new Index<V>(`${this.name}.${name}`, keysOf);
     this.#indexes.push(index);
     return index;
   }
@@ -83,28 +85,25 @@ export class Collection<V> {
   }
 }
 
+/** Beyond so many changes since the last look, an index's entries are sorted anew. */
+const maxPatches = 64;
+
 export class Index<V> {
   readonly name: string;
   readonly #keysOf: (key: string, value: V) => readonly string[];
-  readonly #buckets = new Map<string, Map<string, V>>();
-  readonly #sorted = new Map<string, readonly Entry<V>[]>();
+  readonly #buckets = new Map<string, Bucket<V>>();
   readonly #cells = new Map<string, Cell>();
 
-  constructor(_graph: Graph, name: string, keysOf: (key: string, value: V) => readonly string[]) {
+  /** Use `collection.index`. */
+  constructor(name: string, keysOf: (key: string, value: V) => readonly string[]) {
     this.name = name;
     this.#keysOf = keysOf;
   }
 
   /** Entries under an index key, sorted by their own key, so that no arrival order shows. */
   peek(indexKey: string): readonly Entry<V>[] {
-    const known = this.#sorted.get(indexKey);
-    if (known !== undefined) return known;
     const bucket = this.#buckets.get(indexKey);
-    if (bucket === undefined) return [];
-    const entries = [...bucket].map(([key, value]) => ({ key, value }));
-    entries.sort((a, b) => (a.key < b.key ? -1 : 1));
-    this.#sorted.set(indexKey, entries);
-    return entries;
+    return bucket === undefined ? [] : sortedOf(bucket);
   }
 
   /** For the collection. */
@@ -112,22 +111,20 @@ export class Index<V> {
     const touched = new Set<string>();
     if (before !== undefined) {
       for (const indexKey of this.#keysOf(key, before)) {
-        const bucket = this.#buckets.get(indexKey);
-        bucket?.delete(key);
-        if (bucket?.size === 0) this.#buckets.delete(indexKey);
+        this.#buckets.get(indexKey)?.values.delete(key);
         touched.add(indexKey);
       }
     }
     if (after !== undefined) {
       for (const indexKey of this.#keysOf(key, after)) {
-        let bucket = this.#buckets.get(indexKey);
-        if (bucket === undefined) this.#buckets.set(indexKey, (bucket = new Map()));
-        bucket.set(key, after);
+        this.#bucket(indexKey).values.set(key, after);
         touched.add(indexKey);
       }
     }
     for (const indexKey of touched) {
-      this.#sorted.delete(indexKey);
+      const bucket = this.#buckets.get(indexKey);
+      if (bucket?.values.size === 0) this.#buckets.delete(indexKey);
+      else bucket?.stale.add(key);
       const cell = this.#cells.get(indexKey);
       if (cell !== undefined) cells.push(cell);
     }
@@ -142,4 +139,50 @@ export class Index<V> {
     }
     return cell;
   }
+
+  #bucket(indexKey: string): Bucket<V> {
+    let bucket = this.#buckets.get(indexKey);
+    if (bucket === undefined) {
+      bucket = { values: new Map(), sorted: [], stale: new Set() };
+      this.#buckets.set(indexKey, bucket);
+    }
+    return bucket;
+  }
+}
+
+/** The entries under one index key. `sorted` is never changed in place: readers keep it. */
+interface Bucket<V> {
+  readonly values: Map<string, V>;
+  sorted: readonly Entry<V>[];
+  /** Keys whose entries in `sorted` are out of date. */
+  readonly stale: Set<string>;
+}
+
+function sortedOf<V>(bucket: Bucket<V>): readonly Entry<V>[] {
+  const { values, stale } = bucket;
+  if (stale.size === 0) return bucket.sorted;
+  if (stale.size > maxPatches) {
+    const all = [...values].map(([key, value]) => ({ key, value }));
+    bucket.sorted = all.sort((a, b) => (a.key < b.key ? -1 : 1));
+  } else {
+    const patched = [...bucket.sorted];
+    for (const key of stale) patch(patched, key, values);
+    bucket.sorted = patched;
+  }
+  stale.clear();
+  return bucket.sorted;
+}
+
+function patch<V>(sorted: Entry<V>[], key: string, values: ReadonlyMap<string, V>): void {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sorted[middle]?.key ?? '') < key) low = middle + 1;
+    else high = middle;
+  }
+  const held = sorted[low]?.key === key ? 1 : 0;
+  const value = values.get(key);
+  if (value === undefined) sorted.splice(low, held);
+  else sorted.splice(low, held, { key, value });
 }

@@ -6,8 +6,11 @@
  * there (early cut-off). There are no lists of "what depends on what" to keep by hand.
  *
  * The algorithm is salsa's red-green marking with eager dirtying: `settle` costs what changed, not what is.
+ * An error is an outcome like a value: it is remembered, thrown to whoever reads it, and computed again when
+ * something that was read before the throw changes.
  */
-import { Collection, type Entry, type Index } from './collection.ts';
+import { Collection } from './collection.ts';
+import type { Entry, Index } from './collection.ts';
 import type { Cell, Node, Source } from './node.ts';
 
 /** What a query may look at. Nothing else: no clock, no environment, no closure over mutable state. */
@@ -15,28 +18,34 @@ export interface Reader {
   get<V>(collection: Collection<V>, key: string): V | undefined;
   /** Sorted by entry key. */
   lookup<V>(index: Index<V>, indexKey: string): readonly Entry<V>[];
+  /** Throws what the query threw. Do not catch it: in a circle of queries, who sees it first is not defined. */
   query<K, V>(query: Query<K, V>, key: K): V;
 }
 
 export interface QuerySpec<K, V> {
   readonly name: string;
   /** A string that is equal exactly for equal keys. */
-  readonly id: (key: K) => string;
-  readonly compute: (read: Reader, key: K) => V;
+  id(key: K): string;
+  compute(read: Reader, key: K): V;
   /** Default: `Object.is`. Where it holds, readers are not recomputed and keep the old value. */
-  readonly equal?: (a: V, b: V) => boolean;
+  equal?(a: V, b: V): boolean;
 }
 
 export interface Query<K, V> extends QuerySpec<K, V> {
   /** For the graph. */
-  readonly nodes: Map<string, Node>;
+  readonly nodes: Map<string, Node<V>>;
 }
 
 export interface Change<K, V> {
   readonly query: Query<K, V>;
+  readonly key: K;
   readonly id: string;
+  /** The last value that was reported. */
   readonly before: V | undefined;
-  readonly after: V;
+  /** `undefined` if the query threw. */
+  readonly after: V | undefined;
+  /** Present if the query threw: what `before` said is the last good value. */
+  readonly failure?: { readonly error: unknown };
 }
 
 export interface GraphOptions {
@@ -54,22 +63,34 @@ export class CycleError extends Error {
   }
 }
 
+interface Origin {
+  readonly query: Query<unknown, unknown>;
+  readonly key: unknown;
+}
+
 export class Graph {
   #revision = 1;
   readonly #forget: GraphOptions['forget'];
-  readonly #pending = new Set<Node>();
+  readonly #pending = new Set<Node<unknown>>();
   readonly #orphans = new Set<Source>();
-  readonly #queries = new Map<Node, Query<never, unknown>>();
-  readonly #stack: Node[] = [];
+  readonly #origins = new Map<Node<unknown>, Origin>();
+  readonly #stack: Node<unknown>[] = [];
   readonly #computed = new Map<string, number>();
+  /** Readers are counted, and a circle counts itself: after one was seen, all is marked and swept once. */
+  #circular = false;
 
   constructor(options: GraphOptions = {}) {
     this.#forget = options.forget;
   }
 
-  /** How often each query has computed a value, for counters and for tests of silence. */
+  /** How often each query has been computed, for counters and for tests of silence. */
   get computed(): ReadonlyMap<string, number> {
     return this.#computed;
+  }
+
+  /** How many keys of queries are held, for gauges and for tests of collection. */
+  get size(): number {
+    return this.#origins.size;
   }
 
   collection<V>(name: string, equal: (a: V, b: V) => boolean = Object.is): Collection<V> {
@@ -80,12 +101,16 @@ export class Graph {
     return { ...spec, nodes: new Map() };
   }
 
-  /** Computes (or returns) a value from outside. What nobody observes is dropped at the next `settle`. */
+  /**
+   * Computes (or returns) a value from outside. What nobody observes is dropped at the next `settle`.
+   * Throws what the query threw.
+   */
   read<K, V>(query: Query<K, V>, key: K): V {
+    if (this.#stack.length > 0) throw new Error(`${query.name} is read past the reader of a query`);
     const node = this.#node(query, key);
     if (node.readers.size === 0 && !node.observed) this.#orphans.add(node);
     this.#validate(node);
-    return node.value as V;
+    return outcomeOf(node);
   }
 
   /** Keeps a key of a query up to date; the first `settle` reports it. */
@@ -106,28 +131,34 @@ export class Graph {
     if (node.readers.size === 0) this.#orphans.add(node);
   }
 
-  /** Brings all observed nodes up to date and returns those whose values changed (or are new). */
+  /** Brings all observed nodes up to date and returns those whose outcome changed (or is new). */
   settle(): readonly Change<unknown, unknown>[] {
     const changes: Change<unknown, unknown>[] = [];
-    while (this.#pending.size > 0) {
-      const batch = [...this.#pending];
-      this.#pending.clear();
-      for (const node of batch) {
-        this.#validate(node);
-        if (node.changedAt <= node.reportedAt) continue;
-        const query = this.#queries.get(node) as unknown as Query<unknown, unknown>;
-        changes.push({ query, id: node.key, before: node.reported, after: node.value });
-        node.reported = node.value;
-        node.reportedAt = node.changedAt;
+    for (const node of this.#pending) {
+      this.#pending.delete(node);
+      this.#validate(node);
+      const origin = this.#origins.get(node);
+      if (node.changedAt <= node.reportedAt || origin === undefined) continue;
+      node.reportedAt = node.changedAt;
+      const told = { ...origin, id: node.key, before: node.reported };
+      if (node.failure !== undefined) {
+        changes.push({ ...told, after: undefined, failure: node.failure });
+        continue;
       }
+      node.reported = node.good?.value;
+      changes.push({ ...told, after: node.reported });
     }
     this.#collect();
     return changes;
   }
 
+  /** For collections, before a change: refused while a query computes. */
+  changing(): void {
+    if (this.#stack.length > 0) throw new Error('an input changed while a query was computing');
+  }
+
   /** For collections: these cells have new content. */
   changed(cells: readonly Cell[]): void {
-    if (this.#stack.length > 0) throw new Error('an input changed while a query was computing');
     this.#revision++;
     for (const cell of cells) {
       cell.changedAt = this.#revision;
@@ -135,11 +166,11 @@ export class Graph {
     }
   }
 
-  #dirty(root: Node): void {
+  #dirty(root: Node<unknown>): void {
     const unseen = root.state === 'clean';
     root.state = 'dirty';
     if (!unseen) return;
-    const queue: Node[] = [root];
+    const queue: Node<unknown>[] = [root];
     for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
       if (node.observed) this.#pending.add(node);
       for (const reader of node.readers) {
@@ -150,17 +181,17 @@ export class Graph {
     }
   }
 
-  #node<K, V>(query: Query<K, V>, key: K): Node {
+  #node<K, V>(query: Query<K, V>, key: K): Node<V> {
     const id = query.id(key);
     const known = query.nodes.get(id);
     if (known !== undefined) return known;
-    const node: Node = {
+    const node: Node<V> = {
       kind: 'node',
       name: query.name,
       key: id,
       state: 'dirty',
-      value: undefined,
-      hasValue: false,
+      good: undefined,
+      failure: undefined,
       changedAt: 0,
       verifiedAt: 0,
       observed: false,
@@ -169,19 +200,24 @@ export class Graph {
       reads: new Set(),
       readers: new Set(),
       compute: (self) => query.compute(this.#reader(self), key),
-      equal: (query.equal ?? Object.is) as (a: unknown, b: unknown) => boolean,
+      equal: (a, b) => (query.equal === undefined ? Object.is(a, b) : query.equal(a, b)),
       drop: () => {
         query.nodes.delete(id);
-        this.#queries.delete(node);
+        this.#origins.delete(node);
       },
     };
     query.nodes.set(id, node);
-    this.#queries.set(node, query as unknown as Query<never, unknown>);
+    this.#origins.set(node, { query, key });
     return node;
   }
 
-  #reader(node: Node): Reader {
+  #reader(node: Node<unknown>): Reader {
     const record = (source: Source): void => {
+      if (this.#stack.at(-1) !== node) {
+        throw new Error(
+          `${node.name}(${node.key}) reads ${source.name} outside of its computation`,
+        );
+      }
       if (this.#forget?.(node.name, source.name, source.key)) {
         if (source.readers.size === 0) this.#orphans.add(source);
         return;
@@ -200,57 +236,67 @@ export class Graph {
       },
       query: <K, V>(query: Query<K, V>, key: K): V => {
         const source = this.#node(query, key);
-        this.#validate(source);
         record(source);
-        return source.value as V;
+        if (source.state === 'computing') {
+          this.#circular = true;
+          throw new CycleError([...this.#stack, source].map((n) => `${n.name}(${n.key})`));
+        }
+        this.#validate(source);
+        return outcomeOf(source);
       },
     };
   }
 
   /** Afterwards the node is clean. */
-  #validate(node: Node): void {
+  #validate(node: Node<unknown>): void {
     if (node.state === 'clean') return;
-    if (node.state === 'computing') {
-      throw new CycleError([...this.#stack, node].map((n) => `${n.name}(${n.key})`));
-    }
-    if (node.state === 'check' && !this.#readChanged(node)) {
-      node.state = 'clean';
-      node.verifiedAt = this.#revision;
+    if (node.state !== 'check') {
+      this.#compute(node);
       return;
     }
-    this.#compute(node);
+    node.state = 'checking';
+    const changed = this.#readChanged(node);
+    // In a circle, the node may have been computed while its reads were asked.
+    if (!isChecking(node)) return;
+    if (changed) {
+      this.#compute(node);
+      return;
+    }
+    node.state = 'clean';
+    node.verifiedAt = this.#revision;
   }
 
-  #readChanged(node: Node): boolean {
+  /** Asks in the order of the reads: a pure query whose first reads are the same reads the next one too. */
+  #readChanged(node: Node<unknown>): boolean {
     for (const source of node.reads) {
-      if (source.kind === 'node') this.#validate(source);
+      if (source.kind === 'node') {
+        // A circle: only computing again tells whether it is one still.
+        if (source.state === 'computing' || source.state === 'checking') return true;
+        this.#validate(source);
+        if (!isChecking(node)) return false;
+      }
       if (source.changedAt > node.verifiedAt) return true;
     }
     return false;
   }
 
-  #compute(node: Node): void {
+  #compute(node: Node<unknown>): void {
     const reads = node.reads;
     node.reads = new Set();
     node.state = 'computing';
     this.#stack.push(node);
+    this.#computed.set(node.name, (this.#computed.get(node.name) ?? 0) + 1);
     try {
-      const value = node.compute(node);
-      this.#computed.set(node.name, (this.#computed.get(node.name) ?? 0) + 1);
-      if (!node.hasValue || !node.equal(node.value, value)) {
-        node.value = value;
-        node.hasValue = true;
+      this.#keep(node, node.compute(node));
+    } catch (error) {
+      if (node.failure === undefined || !sameError(node.failure.error, error)) {
+        node.failure = { error };
         node.changedAt = this.#revision;
       }
-      node.state = 'clean';
-      node.verifiedAt = this.#revision;
-    } catch (error) {
-      // It stays dirty and keeps what it read before as well, so that a later change reaches it.
-      node.state = 'dirty';
-      for (const source of reads) node.reads.add(source);
-      throw error;
     } finally {
       this.#stack.pop();
+      node.state = 'clean';
+      node.verifiedAt = this.#revision;
       for (const source of reads) {
         if (node.reads.has(source)) continue;
         source.readers.delete(node);
@@ -259,9 +305,20 @@ export class Graph {
     }
   }
 
+  #keep(node: Node<unknown>, value: unknown): void {
+    const same = node.good !== undefined && node.equal(node.good.value, value);
+    if (same && node.failure === undefined) return;
+    if (!same) node.good = { value };
+    node.failure = undefined;
+    node.changedAt = this.#revision;
+  }
+
   /** Drops what nobody reads or observes any more. */
   #collect(): void {
+    if (this.#circular) this.#sweep();
     for (const source of this.#orphans) {
+      // Taken out first: what is dropped below may be its last reader, and puts it in again.
+      this.#orphans.delete(source);
       if (source.readers.size > 0 || (source.kind === 'node' && source.observed)) continue;
       source.drop();
       if (source.kind === 'cell') continue;
@@ -271,6 +328,38 @@ export class Graph {
       }
       source.reads.clear();
     }
-    this.#orphans.clear();
   }
+
+  /** Takes the readers from every node that no observed node reaches, so that circles are dropped as well. */
+  #sweep(): void {
+    const reached = new Set<Source>();
+    const queue: Source[] = [...this.#origins.keys()].filter((node) => node.observed);
+    for (let source = queue.pop(); source !== undefined; source = queue.pop()) {
+      if (reached.has(source)) continue;
+      reached.add(source);
+      if (source.kind === 'node') queue.push(...source.reads);
+    }
+    this.#circular = false;
+    for (const node of this.#origins.keys()) {
+      if (!reached.has(node)) {
+        node.readers.clear();
+        this.#orphans.add(node);
+      } else if (node.failure?.error instanceof CycleError) this.#circular = true;
+    }
+  }
+}
+
+function isChecking(node: Node<unknown>): boolean {
+  return node.state === 'checking';
+}
+
+function outcomeOf<V>(node: Node<V>): V {
+  if (node.failure !== undefined) throw node.failure.error;
+  if (node.good === undefined) throw new Error(`${node.name}(${node.key}) was never computed`);
+  return node.good.value;
+}
+
+function sameError(a: unknown, b: unknown): boolean {
+  if (!(a instanceof Error) || !(b instanceof Error)) return Object.is(a, b);
+  return a.name === b.name && a.message === b.message;
 }

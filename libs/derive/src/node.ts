@@ -1,5 +1,5 @@
 /** Something that can be read: a cell of an input, or a node of a query. */
-export type Source = Cell | Node;
+export type Source = Cell | Node<unknown>;
 
 /** One key of an input, once somebody has read it. */
 export interface Cell {
@@ -7,33 +7,47 @@ export interface Cell {
   readonly name: string;
   readonly key: string;
   changedAt: number;
-  readonly readers: Set<Node>;
+  readonly readers: Set<Node<unknown>>;
   /** Called when the last reader is gone. */
-  readonly drop: () => void;
+  drop(): void;
 }
 
-/** `dirty`: an input that it read changed. `check`: a node that it read may change. */
-export type NodeState = 'clean' | 'check' | 'dirty' | 'computing';
+/**
+ * `dirty`: an input that it read changed. `check`: a node that it read may change. `checking`: these nodes are
+ * being brought up to date.
+ */
+export type NodeState = 'clean' | 'check' | 'checking' | 'dirty' | 'computing';
 
-/** One key of a query: its value, what it read (in order), and who read it. */
-export interface Node {
+/** One key of a query: its outcome, what it read (in order), and who read it. */
+export interface Node<V> {
   readonly kind: 'node';
   readonly name: string;
   readonly key: string;
   state: NodeState;
-  value: unknown;
-  hasValue: boolean;
+  /** The last value that was computed without an error. */
+  good: Good<V> | undefined;
+  /** Set if the last computation threw: that is the outcome then, and readers get it thrown. */
+  failure: Failure | undefined;
+  /** The revision in which the outcome last changed, and the one in which it was last known to hold. */
   changedAt: number;
   verifiedAt: number;
   observed: boolean;
-  /** What the last `settle` told of it, and the value's age then. */
-  reported: unknown;
+  /** The value that `settle` told last, and the outcome's age then. */
+  reported: V | undefined;
   reportedAt: number;
   reads: Set<Source>;
-  readonly readers: Set<Node>;
-  readonly compute: (node: Node) => unknown;
-  readonly equal: (a: unknown, b: unknown) => boolean;
-  readonly drop: () => void;
+  readonly readers: Set<Node<unknown>>;
+  compute(self: Node<V>): V;
+  equal(a: V, b: V): boolean;
+  drop(): void;
+}
+
+export interface Good<V> {
+  readonly value: V;
+}
+
+export interface Failure {
+  readonly error: unknown;
 }
 
 export function createCell(name: string, key: string, drop: () => void): Cell {

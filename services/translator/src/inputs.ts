@@ -234,8 +234,10 @@ export function applyRecord(
     const before = target.peek(key);
     if (before !== undefined && bytesEqual(before.bytes, value)) return equal;
     const { object } = Event.decode(value);
-    if (object?.$case !== kind)
-      return refuse(key, `the event is of kind ${object?.$case ?? 'none'}`);
+    if (object?.$case !== kind) {
+      const found = object?.$case ?? 'none';
+      return refuse(key, `the event is of kind ${found}`);
+    }
     const { cluster, namespace, name } = parsed;
     const keyed = { key, cluster, namespace, name, value: deepFreeze(object.value), bytes: value };
     return target.set(key, Object.freeze(keyed)) ? changed : equal;
