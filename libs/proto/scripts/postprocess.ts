@@ -66,7 +66,8 @@ const anyToJson = `  toJSON(message: Any): unknown {
   },
 `;
 
-const methods = (name: string): RegExp => new RegExp(`^  ${name}\\(.*\\n(?: {4}.*\\n|\\n)* {2}\\},\\n`, 'm');
+const methods = (name: string): RegExp =>
+  new RegExp(`^  ${name}\\(.*\\n(?: {4}.*\\n|\\n)* {2}\\},\\n`, 'm');
 
 const json: Readonly<Record<string, readonly [string, string]>> = {
   'google/protobuf/duration.ts': [durationFromJson, durationToJson],

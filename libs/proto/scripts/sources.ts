@@ -4,7 +4,6 @@
  */
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { run } from './run.ts';
 
@@ -77,14 +76,14 @@ export const istioTree: Tree = {
   ],
 };
 
-function cacheRoot(): string {
-  return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'watershed', 'proto');
-}
-
-/** The folder of the tree, fetched unless it is there. @throws Error when a digest is not the pinned one. */
-export async function fetchTree(tree: Tree): Promise<string> {
+/**
+ * The tree's folder below `cache`, fetched unless it is there.
+ *
+ * @throws Error when a digest is not the pinned one
+ */
+export async function fetchTree(tree: Tree, cache: string): Promise<string> {
   const key = createHash('sha256').update(JSON.stringify(tree)).digest('hex').slice(0, 16);
-  const root = join(cacheRoot(), `${tree.name}-${key}`);
+  const root = join(cache, `${tree.name}-${key}`);
   if (await exists(root)) return root;
 
   const work = `${root}.${process.pid}`;
@@ -118,15 +117,23 @@ async function addMaven(source: MavenSource, work: string): Promise<void> {
 async function addGo(source: GoSource, work: string): Promise<void> {
   const target = `${source.module}@${source.version}`;
   const answer = await run('go', ['mod', 'download', '-json', target], { cwd: work });
-  const { Dir: dir, Sum: sum } = JSON.parse(answer) as { Dir: string; Sum: string };
-  check(target, source.sum, sum);
+  const module: unknown = JSON.parse(answer);
+  check(target, source.sum, text(module, 'Sum'));
+  const dir = text(module, 'Dir');
   for (const [from, to] of Object.entries(source.paths)) {
     await copyProtos(join(dir, from), join(work, 'tree', to));
   }
 }
 
+function text(json: unknown, name: string): string {
+  const value = new Map(Object.entries(json ?? {})).get(name);
+  if (typeof value !== 'string') throw new Error(`no ${name} in what go printed`);
+  return value;
+}
+
 function check(what: string, expected: string, actual: string): void {
-  if (expected !== actual) throw new Error(`${what}: digest ${actual} is not the pinned ${expected}`);
+  if (expected === actual) return;
+  throw new Error(`${what}: digest ${actual} is not the pinned ${expected}`);
 }
 
 /** Folders are kept writable: the Go module cache's are not. */

@@ -3,7 +3,7 @@
  * checked in is not what this makes.
  */
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { postprocess } from './postprocess.ts';
 import { run } from './run.ts';
@@ -39,18 +39,20 @@ const options = [
 ];
 
 async function passes(): Promise<Pass[]> {
+  const home = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
+  const cache = join(home, 'watershed', 'proto');
   const roots = join(import.meta.dirname, '../roots');
   return [
     { input: join(repository, 'libs/model/schema'), output: 'libs/model/src/gen', comments: true },
     {
-      input: await fetchTree(envoyTree),
+      input: await fetchTree(envoyTree, cache),
       roots: await readRoots(join(roots, 'envoy.txt')),
       excluded: ['envoy.annotations', 'udpa.annotations', 'validate', 'xds.annotations.v3'],
       output: 'libs/proto/src/gen',
       comments: false,
     },
     {
-      input: await fetchTree(istioTree),
+      input: await fetchTree(istioTree, cache),
       roots: await readRoots(join(roots, 'istio.txt')),
       excluded: ['google.api'],
       output: 'libs/proto/src/gen/istio',
@@ -114,7 +116,8 @@ async function differences(outputs: readonly string[], fresh: string): Promise<s
   const read = (path: string): Promise<string> => readFile(path, 'base64').catch(() => '');
   const different: string[] = [];
   for (const path of [...all].sort()) {
-    if ((await read(join(repository, path))) !== (await read(join(fresh, path)))) different.push(path);
+    const [kept, made] = [await read(join(repository, path)), await read(join(fresh, path))];
+    if (kept !== made) different.push(path);
   }
   return different;
 }
