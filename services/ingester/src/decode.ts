@@ -150,8 +150,9 @@ export interface TextOptions {
 export function text(options: TextOptions = {}): Decoder<string> {
   const { min = 0, max = 262_144, pattern, reason } = options;
   return (value, at) => {
-    if (typeof value !== 'string')
+    if (typeof value !== 'string') {
       return at.error(value, `must be a string, not ${typeName(value)}`);
+    }
     if (value.length < min) {
       return at.error(
         value,
