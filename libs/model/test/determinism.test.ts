@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Endpoints, Event } from '@watershed/model/gen/model.ts';
 import { ScopeClass } from '@watershed/model/gen/record.ts';

@@ -126,7 +126,7 @@ async function addGo(source: GoSource, work: string): Promise<void> {
 }
 
 function text(json: unknown, name: string): string {
-  const value = new Map(Object.entries(json ?? {})).get(name);
+  const value = new Map<string, unknown>(Object.entries(json ?? {})).get(name);
   if (typeof value !== 'string') throw new Error(`no ${name} in what go printed`);
   return value;
 }

@@ -1,5 +1,5 @@
 import type { BinaryWriter } from '@bufbuild/protobuf/wire';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { typeUrls } from '@watershed/proto/any.ts';
 import { registry } from '@watershed/proto/registry.ts';
@@ -40,11 +40,13 @@ const struct = map(json);
 const any = fc.record({ typeUrl: fc.string(), value: fc.uint8Array({ maxLength: 4 }) });
 
 /** The same value, with the entries of each plain object at each depth in another order. */
-function shuffled<T>(value: T, random: (bound: number) => number): T;
 function shuffled(value: unknown, random: (bound: number) => number): unknown {
-  if (Array.isArray(value)) return value.map((element) => shuffled(element, random));
+  if (Array.isArray(value)) return value.map((element: unknown) => shuffled(element, random));
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
-  const entries = Object.entries(value).map(([name, inner]) => [name, shuffled(inner, random)]);
+  const entries = Object.entries(value).map(([name, inner]: [string, unknown]) => [
+    name,
+    shuffled(inner, random),
+  ]);
   for (let i = entries.length - 1; i > 0; i--) {
     const j = random(i + 1);
     [entries[i], entries[j]] = [entries[j]!, entries[i]!];
@@ -56,7 +58,7 @@ function encodes<T>(encode: (message: T) => BinaryWriter, message: fc.Arbitrary<
   const property = fc.property(message, fc.infiniteStream(fc.nat()), (value, numbers) => {
     const random = (bound: number): number => numbers.next().value! % bound;
     const bytes = encode(value).finish();
-    expect(encode(shuffled(value, random)).finish()).toEqual(bytes);
+    expect(encode(shuffled(value, random) as T).finish()).toEqual(bytes);
   });
   return () => fc.assert(property, { numRuns: 200 });
 }
