@@ -1,0 +1,231 @@
+import { defineOptions } from './options.ts';
+
+const addresses = 'Addresses';
+const configuration = 'Configuration';
+const observability = 'Logs, metrics and traces';
+
+/** What every process has. */
+export const processOptions = defineOptions({
+  monitoringAddr: {
+    type: 'address',
+    flag: '--monitoringAddr',
+    env: ['WATERSHED_MONITORING_ADDR'],
+    default: '127.0.0.1:15014',
+    group: addresses,
+    doc: 'Where /ready, /metrics, /version and /debug are served. Loopback by default; /debug answers loopback callers only, wherever this listens.',
+  },
+  shutdownMs: {
+    type: 'duration',
+    flag: '--shutdownDuration',
+    env: ['WATERSHED_SHUTDOWN_DURATION'],
+    default: '10s',
+    max: '1h',
+    group: configuration,
+    doc: 'How long an ordered stop may take before what is left is cut off.',
+  },
+  logLevels: {
+    type: 'string',
+    flag: '--log_output_level',
+    env: ['WATERSHED_LOG_LEVEL'],
+    default: 'default:info',
+    placeholder: 'scope:level,…',
+    group: observability,
+    doc: 'The least level that is logged, for all scopes or for some: debug, info, warn, error, fatal or none.',
+  },
+  logAsJson: {
+    type: 'bool',
+    flag: '--log_as_json',
+    env: ['WATERSHED_LOG_AS_JSON'],
+    group: observability,
+    doc: 'Log lines as JSON; when not set, JSON unless the output is a terminal.',
+  },
+  otlpEndpoint: {
+    type: 'string',
+    env: ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'],
+    placeholder: 'url',
+    pattern: /^https?:\/\//u,
+    doc: 'Where spans are sent (OTLP over HTTP, protobuf), as it is. Nothing is traced without an endpoint.',
+  },
+  otlpBaseEndpoint: {
+    type: 'string',
+    env: ['OTEL_EXPORTER_OTLP_ENDPOINT'],
+    placeholder: 'url',
+    pattern: /^https?:\/\//u,
+    doc: 'The same for all signals: /v1/traces is appended to it.',
+  },
+  otlpHeaders: {
+    type: 'list',
+    env: ['OTEL_EXPORTER_OTLP_TRACES_HEADERS', 'OTEL_EXPORTER_OTLP_HEADERS'],
+    placeholder: 'key=value,…',
+    secret: true,
+    doc: 'Headers sent with each export.',
+  },
+  otlpTimeoutMs: {
+    type: 'int',
+    env: ['OTEL_EXPORTER_OTLP_TRACES_TIMEOUT', 'OTEL_EXPORTER_OTLP_TIMEOUT'],
+    default: 10_000,
+    min: 1,
+    unit: 'ms',
+    doc: 'How long one export may take.',
+  },
+  tracesExporter: {
+    type: 'enum',
+    env: ['OTEL_TRACES_EXPORTER'],
+    values: ['otlp', 'none'],
+    default: 'otlp',
+    doc: 'none: no spans, whatever the endpoint.',
+  },
+  tracesDisabled: {
+    type: 'bool',
+    env: ['OTEL_SDK_DISABLED'],
+    default: false,
+    doc: 'true: no spans, whatever the endpoint.',
+  },
+  tracesSampler: {
+    type: 'enum',
+    env: ['OTEL_TRACES_SAMPLER'],
+    values: [
+      'always_on',
+      'always_off',
+      'traceidratio',
+      'parentbased_always_on',
+      'parentbased_always_off',
+      'parentbased_traceidratio',
+    ],
+    default: 'parentbased_always_on',
+    doc: "Which traces are kept; the default is OpenTelemetry's.",
+  },
+  tracesSamplerArg: {
+    type: 'number',
+    env: ['OTEL_TRACES_SAMPLER_ARG'],
+    default: 1,
+    min: 0,
+    max: 1,
+    doc: 'The share of traces that a ratio sampler keeps.',
+  },
+  serviceName: {
+    type: 'string',
+    env: ['OTEL_SERVICE_NAME'],
+    default: 'watershed',
+    doc: 'The service.name of all spans.',
+  },
+  resourceAttributes: {
+    type: 'list',
+    env: ['OTEL_RESOURCE_ATTRIBUTES'],
+    placeholder: 'key=value,…',
+    doc: 'Attributes of all spans.',
+  },
+});
+
+/** Where configuration comes from and what its names mean. */
+export const sourceOptions = defineOptions({
+  configDir: {
+    type: 'string',
+    flag: '--configDir',
+    aliases: ['--config-dir'],
+    env: ['WATERSHED_CONFIG_DIR'],
+    placeholder: 'directory',
+    group: configuration,
+    doc: 'A directory of YAML or JSON files to read and to watch.',
+  },
+  meshConfig: {
+    type: 'string',
+    flag: '--meshConfig',
+    env: ['WATERSHED_MESH_CONFIG'],
+    placeholder: 'file',
+    group: configuration,
+    doc: "A file with Istio's MeshConfig; its configSources of the form fs:///DIR are read as well.",
+  },
+  clusterId: {
+    type: 'string',
+    flag: '--clusterID',
+    env: ['CLUSTER_ID'],
+    default: 'Kubernetes',
+    pattern: /^[^|\s]{1,253}$/u,
+    group: configuration,
+    doc: 'The name of the cluster that this source speaks for.',
+  },
+  domain: {
+    type: 'string',
+    flag: '--domain',
+    env: ['WATERSHED_DOMAIN'],
+    default: 'cluster.local',
+    pattern: /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/u,
+    group: configuration,
+    doc: "The DNS suffix of Services' names.",
+  },
+});
+
+/** Where a process keeps what it must find again. */
+export const dataOptions = defineOptions({
+  dataDir: {
+    type: 'string',
+    flag: '--dataDir',
+    aliases: ['--data-dir'],
+    env: ['WATERSHED_DATA_DIR'],
+    default: 'data',
+    placeholder: 'directory',
+    group: configuration,
+    doc: 'Where the embedded log and the last good manifests are kept.',
+  },
+});
+
+/** How proxies are served. */
+export const xdsOptions = defineOptions({
+  grpcAddr: {
+    type: 'address',
+    flag: '--grpcAddr',
+    env: ['WATERSHED_GRPC_ADDR'],
+    default: '127.0.0.1:15010',
+    group: addresses,
+    doc: "Where xDS is served in plaintext. Loopback by default, because whoever can connect can read all configuration; istiod's :15010 opens it to the network.",
+  },
+  debounceAfterMs: {
+    type: 'duration',
+    env: ['PILOT_DEBOUNCE_AFTER'],
+    default: '100ms',
+    max: '1h',
+    doc: 'A push waits until configuration has been quiet for so long.',
+  },
+  debounceMaxMs: {
+    type: 'duration',
+    env: ['PILOT_DEBOUNCE_MAX'],
+    default: '10s',
+    max: '1h',
+    doc: 'A push waits no longer than that, quiet or not.',
+  },
+  edsDebounce: {
+    type: 'bool',
+    env: ['PILOT_ENABLE_EDS_DEBOUNCE'],
+    default: false,
+    doc: 'Whether endpoints wait as configuration does. Off, unlike in istiod: an endpoint is one small record here, so there is nothing to gain from making it wait.',
+  },
+  pushThrottle: {
+    type: 'int',
+    env: ['PILOT_PUSH_THROTTLE'],
+    default: 0,
+    min: 0,
+    max: 1_000_000,
+    unit: 'streams',
+    doc: 'How many streams are written to before others get a turn. 0: chosen by the pusher.',
+  },
+  cacheEntries: {
+    type: 'int',
+    env: ['PILOT_XDS_CACHE_SIZE'],
+    default: 60_000,
+    min: 1,
+    max: 100_000_000,
+    unit: 'entries',
+    doc: 'How many generated resources are kept for reuse.',
+  },
+});
+
+/** For `Program.check`: the quiet time cannot exceed the longest wait. */
+export function checkDebounce(config: {
+  readonly debounceAfterMs: number;
+  readonly debounceMaxMs: number;
+}): readonly string[] {
+  return config.debounceAfterMs > config.debounceMaxMs
+    ? ['PILOT_DEBOUNCE_AFTER: must not be longer than PILOT_DEBOUNCE_MAX']
+    : [];
+}
