@@ -1001,7 +1001,7 @@ export interface OutlierDetection {
 
 export interface ClientTls {
   mode: ClientTlsMode;
-  /** a secret's key: `kubernetes://namespace/name` */
+  /** a secret's key: `kubernetes://name` in the proxy's namespace, or with one */
   credential: string;
   /** files on the proxy's disk */
   clientCertificate: string;
@@ -1045,7 +1045,7 @@ export interface GatewayHost {
 export interface ServerTls {
   mode: ServerTlsMode;
   httpsRedirect: boolean;
-  /** secrets' keys: `kubernetes://namespace/name` */
+  /** Secrets' keys: `kubernetes://namespace/name`; without a namespace, `kubernetes://name`, the proxy's own. */
   credentials: string[];
   /** where it is not in the same secret */
   caCredential: string;
@@ -1167,6 +1167,8 @@ export interface Backend {
     | undefined;
   /** why it cannot be used (absent, not granted): its share is answered with 500 */
   invalid: string;
+  /** the Host that its share gets, where the rule's rewrite says none; "": unchanged */
+  authority: string;
 }
 
 export interface Redirect {
@@ -1175,7 +1177,7 @@ export interface Redirect {
   port?:
     | number
     | undefined;
-  /** derivePort FROM_PROTOCOL_DEFAULT */
+  /** the new scheme's own port; with no port either: the listener's port stays */
   portFromProtocol: boolean;
   /** full replacement */
   path: string;
@@ -8572,6 +8574,7 @@ function createBaseBackend(): Backend {
     requestHeaders: undefined,
     responseHeaders: undefined,
     invalid: "",
+    authority: "",
   };
 }
 
@@ -8597,6 +8600,9 @@ export const Backend: MessageFns<Backend> = {
     }
     if (message.invalid !== "") {
       writer.uint32(58).string(message.invalid);
+    }
+    if (message.authority !== "") {
+      writer.uint32(66).string(message.authority);
     }
     return writer;
   },
@@ -8670,6 +8676,14 @@ export const Backend: MessageFns<Backend> = {
             message.invalid = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.authority = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8699,6 +8713,7 @@ export const Backend: MessageFns<Backend> = {
         ? HeaderOps.fromJSON(object.response_headers)
         : undefined,
       invalid: isSet(object.invalid) ? globalThis.String(object.invalid) : "",
+      authority: isSet(object.authority) ? globalThis.String(object.authority) : "",
     };
   },
 
@@ -8725,6 +8740,9 @@ export const Backend: MessageFns<Backend> = {
     if (message.invalid !== "") {
       obj.invalid = message.invalid;
     }
+    if (message.authority !== "") {
+      obj.authority = message.authority;
+    }
     return obj;
   },
 
@@ -8744,6 +8762,7 @@ export const Backend: MessageFns<Backend> = {
       ? HeaderOps.fromPartial(object.responseHeaders)
       : undefined;
     message.invalid = object.invalid ?? "";
+    message.authority = object.authority ?? "";
     return message;
   },
 };
