@@ -51,6 +51,11 @@ export interface ResourceKey {
    * no manifest.
    */
   readonly variant: string;
+  /**
+   * Whose owner publishes it: the host of a cluster or an assignment, so that both come from one shard.
+   * Absent: placed by its name. It must follow from the other three, because it is not part of the identity.
+   */
+  readonly host?: string;
 }
 
 /** One resource: the concatenation of its parts' bytes is its message. */
@@ -64,12 +69,19 @@ export interface ResourcePlan {
    * assignment again after its cluster changed (xDS warming), even over a reconnect.
    */
   readonly follows: readonly ResourceKey[];
-  /** True: ordered per host, published at once with epoch 0 (endpoints). */
+  /**
+   * True: ordered per host, published at once (endpoints). What it follows does wait for its epoch: an
+   * assignment that has a new version because its cluster changed moves together with the cluster.
+   */
   readonly bypassesEpochs: boolean;
+  /** What could not be honoured while it was put together. */
+  readonly diagnostics?: readonly Diagnostic[];
 }
 
 export interface ManifestPlan {
   readonly types: readonly ManifestTypePlan[];
+  /** What could not be honoured while it was put together: conflicts between objects, say. */
+  readonly diagnostics?: readonly Diagnostic[];
 }
 
 export interface ManifestTypePlan {
