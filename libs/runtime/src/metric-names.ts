@@ -1,0 +1,293 @@
+import type { MetricSpec } from './metrics.ts';
+
+/*
+ * Every metric, once. Names that start with `pilot_` and `xds_` are istiod's, with its labels and buckets
+ * (istio pilot/pkg/xds/monitoring.go, pkg/xds/monitoring.go, pilot/pkg/model/typed_xds_cache.go), where they
+ * mean the same here; dashboards and alerts made for istiod go on working. What has no counterpart there
+ * starts with `watershed_`. `type` is the short name of an xDS type: cds, eds, lds, rds, sds.
+ */
+
+const secondsToThirty = [0.1, 0.5, 1, 3, 5, 10, 20, 30] as const;
+const fineSecondsToThirty = [0.01, 0.1, 0.5, 1, 3, 5, 10, 20, 30] as const;
+
+/** Istiod's names. */
+export const pilotMetrics = {
+  info: {
+    kind: 'gauge',
+    name: 'pilot_info',
+    help: 'Version and build information.',
+    labels: ['version'],
+  },
+  clients: {
+    kind: 'gauge',
+    name: 'pilot_xds',
+    help: 'Proxies connected to this process, by the version that they say they are.',
+    labels: ['version'],
+  },
+  services: { kind: 'gauge', name: 'pilot_services', help: 'Services known.', labels: [] },
+  virtualServices: {
+    kind: 'gauge',
+    name: 'pilot_virt_services',
+    help: 'Routes known (VirtualServices and HTTPRoutes).',
+    labels: [],
+  },
+  pushes: {
+    kind: 'counter',
+    name: 'pilot_xds_pushes',
+    help: 'Responses sent to proxies by type, and failures to send them (cds_senderr and so on).',
+    labels: ['type'],
+  },
+  pushTriggers: {
+    kind: 'counter',
+    name: 'pilot_push_triggers',
+    help: 'What pushes were triggered by: config, endpoint, secret or proxyrequest.',
+    labels: ['type'],
+  },
+  inboundUpdates: {
+    kind: 'counter',
+    name: 'pilot_inbound_updates',
+    help: 'Changes received: config, eds, svc or svcdelete.',
+    labels: ['type'],
+  },
+  debounceSeconds: {
+    kind: 'histogram',
+    name: 'pilot_debounce_time',
+    help: 'Seconds from the first change that is held back to the push that carries it.',
+    labels: [],
+    buckets: fineSecondsToThirty,
+  },
+  pushSeconds: {
+    kind: 'histogram',
+    name: 'pilot_xds_push_time',
+    help: 'Seconds that it takes to compose and write a push, by type.',
+    labels: ['type'],
+    buckets: fineSecondsToThirty,
+  },
+  queueSeconds: {
+    kind: 'histogram',
+    name: 'pilot_proxy_queue_time',
+    help: 'Seconds that a stream waits for its turn.',
+    labels: [],
+    buckets: secondsToThirty,
+  },
+  convergenceSeconds: {
+    kind: 'histogram',
+    name: 'pilot_proxy_convergence_time',
+    help: 'Seconds from a change to the proxy having been sent all that follows from it.',
+    labels: [],
+    buckets: secondsToThirty,
+  },
+  sendSeconds: {
+    kind: 'histogram',
+    name: 'pilot_xds_send_time',
+    help: 'Seconds until a written response has left this process.',
+    labels: [],
+    buckets: [0.01, 0.1, 1, 3, 5, 10, 20, 30],
+  },
+  configSizeBytes: {
+    kind: 'histogram',
+    name: 'pilot_xds_config_size_bytes',
+    help: 'Sizes of responses; here `type` is the full type URL, as in istiod.',
+    labels: ['type'],
+    buckets: [1, 10_000, 1_000_000, 4_000_000, 10_000_000, 40_000_000],
+  },
+  rejects: {
+    kind: 'counter',
+    name: 'pilot_total_xds_rejects',
+    help: 'Responses that a proxy refused (NACKs).',
+    labels: ['type'],
+  },
+  expiredNonces: {
+    kind: 'counter',
+    name: 'pilot_xds_expired_nonce',
+    help: 'Requests that answer a response older than the last.',
+    labels: ['type'],
+  },
+  internalErrors: {
+    kind: 'counter',
+    name: 'pilot_total_xds_internal_errors',
+    help: 'Failures of this process while it served a proxy.',
+    labels: [],
+  },
+  writeTimeouts: {
+    kind: 'counter',
+    name: 'pilot_xds_write_timeout',
+    help: 'Streams ended because the proxy took nothing for too long.',
+    labels: [],
+  },
+  largestRequestBytes: {
+    kind: 'gauge',
+    name: 'pilot_xds_recv_max',
+    help: 'The largest request received so far.',
+    labels: [],
+  },
+  rejectedConfigs: {
+    kind: 'counter',
+    name: 'pilot_total_rejected_configs',
+    help: 'Objects refused or ignored, by kind. Unlike in istiod, `name` is empty: it has no bound.',
+    labels: ['type', 'name'],
+  },
+  cacheReads: {
+    kind: 'counter',
+    name: 'xds_cache_reads',
+    help: 'Look-ups of generated resources by their key: hit or miss.',
+    labels: ['type'],
+  },
+  cacheEvictions: {
+    kind: 'counter',
+    name: 'xds_cache_evictions',
+    help: 'Generated resources dropped: clear (no longer wanted) or size.',
+    labels: ['type'],
+  },
+  cacheSize: {
+    kind: 'gauge',
+    name: 'xds_cache_size',
+    help: 'Generated resources that are kept for reuse.',
+    labels: [],
+  },
+} as const satisfies Readonly<Record<string, MetricSpec>>;
+
+/** What istiod has no name for. */
+export const watershedMetrics = {
+  events: {
+    kind: 'counter',
+    name: 'watershed_events_total',
+    help: 'Events published to the log: upsert or tombstone, by kind of object.',
+    labels: ['kind', 'operation'],
+  },
+  eventsSuppressed: {
+    kind: 'counter',
+    name: 'watershed_events_suppressed_total',
+    help: 'Objects written again with an equal normalised value: no event (the first silence).',
+    labels: ['kind'],
+  },
+  heldDeletions: {
+    kind: 'gauge',
+    name: 'watershed_held_deletions',
+    help: 'Objects whose deletion is held, because too many vanished at once.',
+    labels: ['source'],
+  },
+  diagnostics: {
+    kind: 'gauge',
+    name: 'watershed_diagnostics',
+    help: 'Diagnostics that hold now, by severity.',
+    labels: ['severity'],
+  },
+  generations: {
+    kind: 'counter',
+    name: 'watershed_generations_total',
+    help: 'Runs of a generator.',
+    labels: ['generator'],
+  },
+  generationsSuppressed: {
+    kind: 'counter',
+    name: 'watershed_generations_suppressed_total',
+    help: 'Arguments equal to those before: the generator did not run (the second silence).',
+    labels: ['generator'],
+  },
+  generationFailures: {
+    kind: 'counter',
+    name: 'watershed_generation_failures_total',
+    help: 'Runs of a generator that failed; the last good output is kept.',
+    labels: ['generator'],
+  },
+  assertionFailures: {
+    kind: 'counter',
+    name: 'watershed_assertion_failures_total',
+    help: 'Generators that gave other bytes for an equal argument. Must be 0.',
+    labels: ['generator'],
+  },
+  encodings: {
+    kind: 'counter',
+    name: 'watershed_encodings_total',
+    help: 'Resources and fragments encoded: once per change, not once per proxy.',
+    labels: ['type'],
+  },
+  encodedBytes: {
+    kind: 'counter',
+    name: 'watershed_encoded_bytes_total',
+    help: 'Bytes that those encodings made.',
+    labels: ['type'],
+  },
+  pushesSuppressed: {
+    kind: 'counter',
+    name: 'watershed_pushes_suppressed_total',
+    help: 'Versions equal to what the proxy holds: no push (the third silence).',
+    labels: ['type'],
+  },
+  resumes: {
+    kind: 'counter',
+    name: 'watershed_resumes_total',
+    help: 'Subscriptions that came with versions: unchanged (no bytes: the fourth silence) or changed.',
+    labels: ['type', 'outcome'],
+  },
+  pushedBytes: {
+    kind: 'counter',
+    name: 'watershed_pushed_bytes_total',
+    help: 'Bytes of responses written to streams.',
+    labels: ['type'],
+  },
+  acks: {
+    kind: 'counter',
+    name: 'watershed_acks_total',
+    help: 'Responses that a proxy took.',
+    labels: ['type'],
+  },
+  streams: {
+    kind: 'gauge',
+    name: 'watershed_streams',
+    help: 'Open streams: delta or sotw.',
+    labels: ['protocol'],
+  },
+  scopes: { kind: 'gauge', name: 'watershed_scopes', help: 'Scopes that are held.', labels: [] },
+  scopesWaiting: {
+    kind: 'gauge',
+    name: 'watershed_scopes_waiting',
+    help: 'Scopes that a proxy wants and that have no manifest yet.',
+    labels: [],
+  },
+  epoch: {
+    kind: 'gauge',
+    name: 'watershed_epoch',
+    help: 'The config epoch that a partition has reached.',
+    labels: ['partition'],
+  },
+  lagRecords: {
+    kind: 'gauge',
+    name: 'watershed_log_lag_records',
+    help: 'Offsets between a reader and the end of its partition.',
+    labels: ['topic', 'partition'],
+  },
+  appendSeconds: {
+    kind: 'histogram',
+    name: 'watershed_log_append_seconds',
+    help: 'Seconds until appended records were durable.',
+    labels: ['topic'],
+    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
+  },
+  recordsAppended: {
+    kind: 'counter',
+    name: 'watershed_log_appended_records_total',
+    help: 'Records appended.',
+    labels: ['topic'],
+  },
+  recordsRead: {
+    kind: 'counter',
+    name: 'watershed_log_read_records_total',
+    help: 'Records read.',
+    labels: ['topic'],
+  },
+  missingBlobs: {
+    kind: 'counter',
+    name: 'watershed_blob_misses_total',
+    help: 'Digests that the blob store did not have; their owner was asked for them.',
+    labels: [],
+  },
+  stageSeconds: {
+    kind: 'histogram',
+    name: 'watershed_stage_seconds',
+    help: 'Seconds that a change spends in a stage: ingest, translate, push, and total up to the ACK.',
+    labels: ['stage'],
+    buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+  },
+} as const satisfies Readonly<Record<string, MetricSpec>>;

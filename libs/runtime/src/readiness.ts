@@ -1,0 +1,35 @@
+/**
+ * Whether a process can do its work, by named tokens: each part names what it waits for, and takes the name
+ * back when it has it. Ready is when none is left; `/ready` lists the rest.
+ */
+export class Readiness {
+  readonly #missing = new Set<string>();
+  readonly #waiting: (() => void)[] = [];
+
+  /** Not ready until the returned function is called. A name that is waited for already is a mistake. */
+  expect(token: string): () => void {
+    if (this.#missing.has(token)) throw new RangeError(`readiness token ${token} is taken`);
+    this.#missing.add(token);
+    return () => {
+      this.#missing.delete(token);
+      if (this.#missing.size === 0) for (const resolve of this.#waiting.splice(0)) resolve();
+    };
+  }
+
+  /** In the order in which they were named. */
+  get missing(): readonly string[] {
+    return [...this.#missing];
+  }
+
+  get ready(): boolean {
+    return this.#missing.size === 0;
+  }
+
+  /** Resolves when (or at once, if) ready. */
+  whenReady(): Promise<void> {
+    if (this.ready) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
+  }
+}

@@ -1,0 +1,336 @@
+import { EventEmitter } from 'node:events';
+import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import { afterEach, expect, test } from 'vitest';
+import { OperatingError } from '../src/errors.ts';
+import { MonitoringServer, type DebugPage } from '../src/http.ts';
+import { Lifecycle, type Part } from '../src/lifecycle.ts';
+import { Logging } from '../src/logger.ts';
+import { pilotMetrics, watershedMetrics } from '../src/metric-names.ts';
+import { Metrics, type MetricSpec } from '../src/metrics.ts';
+import { Readiness } from '../src/readiness.ts';
+import { VirtualTime } from '../src/virtual-time.ts';
+
+const lines: string[] = [];
+const logger = new Logging({
+  scopes: ['test'],
+  levels: 'debug',
+  json: true,
+  clock: new VirtualTime(),
+  write: (line) => lines.push(line),
+}).scope('test');
+
+const servers: MonitoringServer[] = [];
+
+afterEach(async () => {
+  lines.length = 0;
+  for (const server of servers.splice(0)) await server.stop(AbortSignal.abort());
+});
+
+async function serve(pages: readonly DebugPage[] = [], debugForAll = false) {
+  const readiness = new Readiness();
+  const metrics = new Metrics();
+  const server = new MonitoringServer({
+    address: { host: '127.0.0.1', port: 0 },
+    version: '1.2.3',
+    readiness,
+    metrics,
+    logger,
+    pages,
+    debugForAll,
+  });
+  await server.start();
+  servers.push(server);
+  return { server, readiness, metrics, port: server.address.port };
+}
+
+function call(
+  port: number,
+  path: string,
+  options: { method?: string; headers?: Record<string, string>; body?: string } = {},
+): Promise<{ status: number; type: string; body: string }> {
+  return new Promise((resolve, reject) => {
+    const { method = 'GET', headers = {} } = options;
+    const sent = httpRequest(
+      { host: '127.0.0.1', port, path, method, headers, agent: false },
+      (got) => {
+        let body = '';
+        got.setEncoding('utf8').on('data', (text: string) => {
+          body += text;
+        });
+        got.once('end', () =>
+          resolve({ status: got.statusCode ?? 0, type: got.headers['content-type'] ?? '', body }),
+        );
+      },
+    );
+    sent.once('error', reject);
+    sent.end(options.body);
+  });
+}
+
+test('/ready lists what is missing until nothing is', async () => {
+  const { port, readiness } = await serve();
+  const log = readiness.expect('log read to the end');
+  const source = readiness.expect('source listed');
+  expect(() => readiness.expect('source listed')).toThrow('taken');
+  log();
+  expect(await call(port, '/ready')).toMatchObject({
+    status: 503,
+    body: 'not ready: waiting for source listed\n',
+  });
+  const ready = readiness.whenReady();
+  source();
+  await ready;
+  expect(await call(port, '/ready')).toMatchObject({ status: 200, body: 'ready\n' });
+});
+
+test('/version and /metrics answer, and an unknown path says where to look', async () => {
+  const { port, metrics } = await serve();
+  metrics.counter(pilotMetrics.pushes).with({ type: 'cds' }).add(3);
+  expect(JSON.parse((await call(port, '/version')).body)).toEqual({ version: '1.2.3' });
+  const scraped = await call(port, '/metrics');
+  expect(scraped.type).toContain('text/plain');
+  expect(scraped.body).toContain('pilot_xds_pushes{type="cds"} 3\n');
+  expect(await call(port, '/nothing')).toMatchObject({ status: 404, body: 'no /nothing; see /\n' });
+  expect(await call(port, '/metrics', { method: 'DELETE' })).toMatchObject({ status: 400 });
+  expect(await call(port, '//')).toMatchObject({ status: 400 });
+});
+
+const pages: readonly DebugPage[] = [
+  {
+    path: '/debug/syncz',
+    doc: 'Who has what.',
+    handle: ({ query }) => ({ proxy: query.get('proxyID') }),
+  },
+  { path: '/debug/confirm', doc: 'Lets go.', method: 'POST', handle: ({ body }) => `got ${body}` },
+  {
+    path: '/debug/broken',
+    doc: 'Fails.',
+    handle: ({ query }) => {
+      if (query.has('mine')) throw new OperatingError('not-found', 'no such proxy');
+      throw new TypeError('undefined is not a function');
+    },
+  },
+];
+
+test('debug pages are listed, and answer with JSON, text, or the status of an error', async () => {
+  const { port } = await serve(pages);
+  expect((await call(port, '/debug')).body).toContain('/debug/syncz  Who has what.\n');
+  const page = await call(port, '/debug/syncz?proxyID=a.b');
+  expect(page.type).toBe('application/json');
+  expect(JSON.parse(page.body)).toEqual({ proxy: 'a.b' });
+  expect(await call(port, '/debug/confirm', { method: 'POST', body: 'yes' })).toMatchObject({
+    body: 'got yes',
+  });
+  expect(await call(port, '/debug/confirm')).toMatchObject({ status: 400 });
+  expect(await call(port, '/debug/broken?mine')).toMatchObject({
+    status: 404,
+    body: 'no such proxy\n',
+  });
+  expect(lines).toEqual([]);
+  expect(await call(port, '/debug/broken')).toMatchObject({ status: 500 });
+  expect(lines.join()).toContain('a debug page failed');
+});
+
+test('debug pages are not for web pages: not under a name, not from a form', async () => {
+  const { port } = await serve(pages);
+  const named = { host: `evil.example:${port}` };
+  expect(await call(port, '/debug/syncz', { headers: named })).toMatchObject({ status: 403 });
+  for (const host of ['localhost', `127.0.0.1:${port}`, `[::1]:${port}`]) {
+    expect(await call(port, '/debug/syncz', { headers: { host } })).toMatchObject({ status: 200 });
+  }
+  const headers = { origin: 'http://evil.example' };
+  expect(await call(port, '/debug/confirm', { method: 'POST', headers })).toMatchObject({
+    status: 403,
+  });
+  expect(await call(port, '/version', { headers: named })).toMatchObject({ status: 200 });
+  const open = await serve(pages, true);
+  expect(await call(open.port, '/debug/syncz', { headers: named })).toMatchObject({ status: 200 });
+});
+
+test('what is too large is refused: headers and bodies', async () => {
+  const { port } = await serve(pages);
+  const headers = { 'x-large': 'x'.repeat(20_000) };
+  expect(await call(port, '/version', { headers })).toMatchObject({ status: 400 });
+  const body = 'x'.repeat(1024 * 1024 + 1);
+  expect(await call(port, '/debug/confirm', { method: 'POST', body })).toMatchObject({
+    status: 413,
+  });
+});
+
+test('bytes that are not HTTP are answered once and cut off', async () => {
+  const { port } = await serve();
+  const socket = connect(port, '127.0.0.1');
+  socket.end('\u0016\u0003\u0001 nonsense\r\n\r\n');
+  let received = '';
+  for await (const chunk of socket) received += String(chunk);
+  expect(received).toMatch(/^HTTP\/1\.1 400/u);
+});
+
+test('a port that is taken is told by flag and address', async () => {
+  const { port } = await serve();
+  const second = new MonitoringServer({
+    address: { host: '127.0.0.1', port },
+    version: '',
+    readiness: new Readiness(),
+    metrics: new Metrics(),
+    logger,
+    pages: [],
+  });
+  await expect(second.start()).rejects.toMatchObject({
+    code: 'conflict',
+    message: `cannot listen on --monitoringAddr 127.0.0.1:${port}`,
+  });
+});
+
+test('stopping lets an answer that is under way end', async () => {
+  const entered = Promise.withResolvers<() => void>();
+  const slow: DebugPage = {
+    path: '/debug/slow',
+    doc: 'Waits.',
+    handle: () =>
+      new Promise((resolve) => {
+        entered.resolve(() => resolve('done'));
+      }),
+  };
+  const { server, port } = await serve([slow]);
+  const answer = call(port, '/debug/slow');
+  const go = await entered.promise;
+  const stopped = server.stop(new AbortController().signal);
+  go();
+  expect(await answer).toMatchObject({ status: 200, body: 'done' });
+  await stopped;
+  servers.length = 0;
+});
+
+function parts(calls: string[], names: readonly string[]): Part[] {
+  return names.map((name) => ({
+    name,
+    start: async () => void calls.push(`start ${name}`),
+    stop: async () => void calls.push(`stop ${name}`),
+  }));
+}
+
+function lifecycle(time = new VirtualTime(), drainMs = 1_000): Lifecycle {
+  return new Lifecycle({ timers: time, logger, drainMs });
+}
+
+test('parts start in order and stop in the reverse order, once', async () => {
+  const calls: string[] = [];
+  const life = lifecycle();
+  await life.start(parts(calls, ['log', 'pusher']));
+  await Promise.all([life.stop(), life.stop()]);
+  expect(calls).toEqual(['start log', 'start pusher', 'stop pusher', 'stop log']);
+});
+
+test('a part that does not start stops those before it and is named', async () => {
+  const calls: string[] = [];
+  const broken: Part = {
+    name: 'server',
+    start: () => Promise.reject(Object.assign(new Error('in use'), { code: 'EADDRINUSE' })),
+  };
+  await expect(lifecycle().start([...parts(calls, ['log']), broken])).rejects.toMatchObject({
+    code: 'conflict',
+    message: 'cannot start server',
+  });
+  expect(calls).toEqual(['start log', 'stop log']);
+});
+
+test('a part that fails to stop does not keep the others from stopping', async () => {
+  const calls: string[] = [];
+  const life = lifecycle();
+  const broken: Part = { name: 'server', stop: () => Promise.reject(new Error('boom')) };
+  await life.start([...parts(calls, ['log']), broken]);
+  await life.stop();
+  expect(calls).toEqual(['start log', 'stop log']);
+  expect(lines.join()).toContain('boom');
+});
+
+test('at the deadline parts are told to let go, and one that does not is left behind', async () => {
+  const time = new VirtualTime();
+  const life = lifecycle(time, 500);
+  const calls: string[] = [];
+  const slow: Part = {
+    name: 'slow',
+    stop: (signal) =>
+      new Promise((resolve) => {
+        signal.addEventListener('abort', () => {
+          calls.push('slow let go');
+          resolve();
+        });
+      }),
+  };
+  const stuck: Part = { name: 'stuck', stop: () => new Promise(() => undefined) };
+  await life.start([...parts(calls, ['log']), stuck, slow]);
+  let stopped = false;
+  const stopping = life.stop().then(() => {
+    stopped = true;
+  });
+  await time.advance(499);
+  expect(calls).toEqual(['start log']);
+  await time.advance(1);
+  expect(calls).toEqual(['start log', 'slow let go']);
+  expect(stopped).toBe(false);
+  await time.advance(1_000);
+  await stopping;
+  expect(calls).toEqual(['start log', 'slow let go', 'stop log']);
+  expect(lines.join()).toContain('not stopped in 500 ms');
+});
+
+test('the first signal stops in order, the second at once', async () => {
+  const time = new VirtualTime();
+  const life = lifecycle(time);
+  const source = new EventEmitter();
+  const forced: string[] = [];
+  await life.start([{ name: 'stuck', stop: () => new Promise(() => undefined) }]);
+  const ended = life.runUntilSignal(source, (signal) => forced.push(signal));
+  source.emit('SIGTERM');
+  await time.advance(1);
+  expect(forced).toEqual([]);
+  source.emit('SIGINT');
+  expect(forced).toEqual(['SIGINT']);
+  await time.advance(10_000);
+  expect(await ended).toBe('SIGTERM');
+  expect(source.listenerCount('SIGTERM')).toBe(0);
+});
+
+test('metrics: a series adds up, a histogram has its buckets, labels are bounded', async () => {
+  const metrics = new Metrics({ maxSeries: 3 });
+  const pushes = metrics.counter(pilotMetrics.pushes);
+  pushes.with({ type: 'cds' }).add();
+  pushes.with({ type: 'cds' }).add(2);
+  metrics.counter(pilotMetrics.pushes).with({ type: 'cds' }).add();
+  expect(await metrics.value('pilot_xds_pushes', { type: 'cds' })).toBe(4);
+  expect(await metrics.value('pilot_xds_pushes', { type: 'cds' })).toBe(4);
+
+  const streams = metrics.gauge(watershedMetrics.streams).with({ protocol: 'delta' });
+  streams.set(5);
+  streams.add(-2);
+  expect(await metrics.value('watershed_streams', { protocol: 'delta' })).toBe(3);
+
+  metrics.histogram(pilotMetrics.convergenceSeconds).with().observe(0.2);
+  expect(await metrics.value('pilot_proxy_convergence_time')).toBe(1);
+  expect(await metrics.text()).toContain('pilot_proxy_convergence_time_bucket{le="0.5"} 1\n');
+  expect(await metrics.value('pilot_services')).toBe(0);
+
+  for (let i = 0; i < 10; i++) pushes.with({ type: `type ${i}` }).add();
+  expect(await metrics.value('pilot_xds_pushes', { type: 'other' })).toBe(8);
+  expect((await metrics.text()).match(/^pilot_xds_pushes\{/gmu)).toHaveLength(4);
+});
+
+test('every metric is declared once, with a name, a text and ascending buckets', () => {
+  const specs: MetricSpec[] = [...Object.values(pilotMetrics), ...Object.values(watershedMetrics)];
+  expect(new Set(specs.map((spec) => spec.name)).size).toBe(specs.length);
+  for (const spec of specs) {
+    expect(spec.name).toMatch(/^(?:pilot|xds|watershed)_[a-z0-9_]+$/u);
+    expect(spec.help).toMatch(/\.$/u);
+    expect((spec.buckets !== undefined) === (spec.kind === 'histogram')).toBe(true);
+    const buckets = spec.buckets ?? [];
+    expect([...buckets].sort((a, b) => a - b)).toEqual(buckets);
+  }
+});
+
+test("the process's own metrics are there when asked for", async () => {
+  expect(await new Metrics({ process: true }).text()).toContain('process_cpu_seconds_total');
+  expect(await new Metrics().text()).not.toContain('process_cpu_seconds_total');
+});
