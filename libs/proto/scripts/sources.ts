@@ -140,7 +140,6 @@ function check(what: string, expected: string, actual: string): void {
 async function copyProtos(from: string, to: string): Promise<void> {
   await cp(from, to, {
     recursive: true,
-    mode: 0,
     filter: async (path) => (await stat(path)).isDirectory() || path.endsWith('.proto'),
   });
   await run('chmod', ['-R', 'u+w', to], {});
