@@ -75,6 +75,10 @@ export interface Indexes {
   readonly policiesByNamespace: Index<Keyed<Policy>>;
   /** By `namespace|host`. */
   readonly policiesByNamespaceHost: Index<Keyed<Policy>>;
+  /** By each entry of `exportTo`: `*`, or a namespace. */
+  readonly policiesByExport: Index<Keyed<Policy>>;
+  /** By `everything`. */
+  readonly gateways: Index<Keyed<Gateway>>;
   readonly gatewaysByNamespace: Index<Keyed<Gateway>>;
   /**
    * By `selectorKey('', …)` of the proxies that it runs on. For one proxy: look up `labelKey('', '', '')` and
@@ -149,6 +153,8 @@ function createIndexes(inputs: Omit<Inputs, 'indexes'>): Indexes {
     policiesByNamespaceHost: policies.index('namespaceHost', (_, p) => [
       `${p.namespace}|${p.value.host}`,
     ]),
+    policiesByExport: policies.index('export', (_, p) => visibleTo(p.value.exportTo)),
+    gateways: gateways.index('all', () => [everything]),
     gatewaysByNamespace: gateways.index('namespace', (_, g) => [g.namespace]),
     gatewaysBySelector: gateways.index('selector', (_, g) => [selectorKey('', g.value.selector)]),
     routesByNamespace: routes.index('namespace', (_, r) => [r.namespace]),
