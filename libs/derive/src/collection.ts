@@ -70,7 +70,12 @@ export class Collection<V> {
   cell(key: string): Cell {
     let cell = this.#cells.get(key);
     if (cell === undefined) {
-      cell = createCell(this.name, key, () => this.#cells.delete(key));
+      cell = createCell({
+        name: this.name,
+        key,
+        entries: () => [key],
+        drop: () => this.#cells.delete(key),
+      });
       this.#cells.set(key, cell);
     }
     return cell;
@@ -134,7 +139,12 @@ export class Index<V> {
   cell(indexKey: string): Cell {
     let cell = this.#cells.get(indexKey);
     if (cell === undefined) {
-      cell = createCell(this.name, indexKey, () => this.#cells.delete(indexKey));
+      cell = createCell({
+        name: this.name,
+        key: indexKey,
+        entries: () => this.#buckets.get(indexKey)?.values.keys() ?? [],
+        drop: () => this.#cells.delete(indexKey),
+      });
       this.#cells.set(indexKey, cell);
     }
     return cell;

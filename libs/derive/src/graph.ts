@@ -152,6 +152,23 @@ export class Graph {
     return changes;
   }
 
+  /**
+   * Keys of all entries of collections that a key of a query was last computed from, through other queries too:
+   * where an output comes from. Empty for what was not computed.
+   */
+  entriesOf<K, V>(query: Query<K, V>, key: K): ReadonlySet<string> {
+    const entries = new Set<string>();
+    const seen = new Set<Source>();
+    const queue: Source[] = [...(query.nodes.get(query.id(key))?.reads ?? [])];
+    for (let source = queue.pop(); source !== undefined; source = queue.pop()) {
+      if (seen.has(source)) continue;
+      seen.add(source);
+      if (source.kind === 'node') queue.push(...source.reads);
+      else for (const entry of source.entries()) entries.add(entry);
+    }
+    return entries;
+  }
+
   /** For collections, before a change: refused while a query computes. */
   changing(): void {
     if (this.#stack.length > 0) throw new Error('an input changed while a query was computing');

@@ -8,6 +8,8 @@ export interface Cell {
   readonly key: string;
   changedAt: number;
   readonly readers: Set<Node<unknown>>;
+  /** Keys of the entries that are read through it. */
+  entries(): Iterable<string>;
   /** Called when the last reader is gone. */
   drop(): void;
 }
@@ -50,6 +52,6 @@ export interface Failure {
   readonly error: unknown;
 }
 
-export function createCell(name: string, key: string, drop: () => void): Cell {
-  return { kind: 'cell', name, key, changedAt: 0, readers: new Set(), drop };
+export function createCell(spec: Pick<Cell, 'name' | 'key' | 'entries' | 'drop'>): Cell {
+  return { ...spec, kind: 'cell', changedAt: 0, readers: new Set() };
 }

@@ -309,6 +309,19 @@ describe('a circle of queries', () => {
   });
 });
 
+describe('where a value comes from', () => {
+  it('is told as the keys of all entries that were read, through indexes and other queries', () => {
+    const { graph, people, report, adults } = teams();
+    people.set('ann', { team: 'red', age: 30 });
+    people.set('bob', { team: 'red', age: 3 });
+    people.set('cid', { team: 'blue', age: 3 });
+    graph.observe(report, 'red');
+    graph.settle();
+    expect([...graph.entriesOf(report, 'red')]).toEqual(['ann', 'bob']);
+    expect([...graph.entriesOf(adults, 'blue')]).toEqual([]);
+  });
+});
+
 describe('misuse', () => {
   it('a reader kept beyond its computation is refused', () => {
     const graph = new Graph();

@@ -32,15 +32,19 @@ export interface Diagnostic {
   readonly reason: string;
 }
 
-/** One generator and its argument. Identity matters: an unchanged job must be the same object. */
+/**
+ * One generator and its argument; made by `job`. Identity matters: an unchanged job should be the same object,
+ * because then not even the digest of its argument is computed again.
+ */
 export interface Job {
   readonly generator: Generator<never>;
   readonly argument: object;
+  run(): Generated;
 }
 
 /** Ties a generator to an argument of its type; the engine freezes the argument before the call. */
 export function job<A extends object>(generator: Generator<A>, argument: A): Job {
-  return { generator, argument };
+  return { generator, argument, run: () => generator.generate(argument) };
 }
 
 export interface ResourceKey {
