@@ -26,6 +26,7 @@ export const typeUrls = {
   clusterProvided: of(`${lb}.cluster_provided.v3.ClusterProvided`),
   cors: of(`${filter}.http.cors.v3.Cors`),
   corsPolicy: of(`${filter}.http.cors.v3.CorsPolicy`),
+  dnsCluster: of('envoy.extensions.clusters.dns.v3.DnsCluster'),
   downstreamTlsContext: of(`${tls}.DownstreamTlsContext`),
   fileAccessLog: of(`${logger}.file.v3.FileAccessLog`),
   grpcStats: of(`${filter}.http.grpc_stats.v3.FilterConfig`),
@@ -38,6 +39,7 @@ export const typeUrls = {
   leastRequest: of(`${lb}.least_request.v3.LeastRequest`),
   maglev: of(`${lb}.maglev.v3.Maglev`),
   originalDst: of(`${filter}.listener.original_dst.v3.OriginalDst`),
+  originalSrc: of(`${filter}.listener.original_src.v3.OriginalSrc`),
   previousHosts: of('envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate'),
   proxyProtocolListener: of(`${filter}.listener.proxy_protocol.v3.ProxyProtocol`),
   proxyProtocolUpstream: of(

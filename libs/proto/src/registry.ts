@@ -23,6 +23,7 @@ import {
   StderrAccessLog,
   StdoutAccessLog,
 } from './gen/envoy/extensions/access_loggers/stream/v3/stream.ts';
+import { DnsCluster } from './gen/envoy/extensions/clusters/dns/v3/dns_cluster.ts';
 import { Cors, CorsPolicy } from './gen/envoy/extensions/filters/http/cors/v3/cors.ts';
 import { HTTPFault } from './gen/envoy/extensions/filters/http/fault/v3/fault.ts';
 import { FilterConfig } from './gen/envoy/extensions/filters/http/grpc_stats/v3/config.ts';
@@ -31,6 +32,7 @@ import { HealthCheck } from './gen/envoy/extensions/filters/http/health_check/v3
 import { Router } from './gen/envoy/extensions/filters/http/router/v3/router.ts';
 import { HttpInspector } from './gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts';
 import { OriginalDst } from './gen/envoy/extensions/filters/listener/original_dst/v3/original_dst.ts';
+import { OriginalSrc } from './gen/envoy/extensions/filters/listener/original_src/v3/original_src.ts';
 import { ProxyProtocol } from './gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts';
 import { TlsInspector } from './gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.ts';
 import { HttpConnectionManager } from './gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts';
@@ -77,6 +79,7 @@ export const registry: ReadonlyMap<string, Codec> = new Map<string, Codec>([
   [typeUrls.clusterProvided, ClusterProvided],
   [typeUrls.cors, Cors],
   [typeUrls.corsPolicy, CorsPolicy],
+  [typeUrls.dnsCluster, DnsCluster],
   [typeUrls.downstreamTlsContext, DownstreamTlsContext],
   [typeUrls.fileAccessLog, FileAccessLog],
   [typeUrls.grpcStats, FilterConfig],
@@ -89,6 +92,7 @@ export const registry: ReadonlyMap<string, Codec> = new Map<string, Codec>([
   [typeUrls.leastRequest, LeastRequest],
   [typeUrls.maglev, Maglev],
   [typeUrls.originalDst, OriginalDst],
+  [typeUrls.originalSrc, OriginalSrc],
   [typeUrls.previousHosts, PreviousHostsPredicate],
   [typeUrls.proxyProtocolListener, ProxyProtocol],
   [typeUrls.proxyProtocolUpstream, ProxyProtocolUpstreamTransport],
