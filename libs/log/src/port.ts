@@ -113,7 +113,11 @@ export interface Log {
 export class LogError extends Error {
   readonly code: LogErrorCode;
   readonly retriable: boolean;
-  constructor(code: LogErrorCode, message: string, options: { retriable: boolean; cause?: unknown }) {
+  constructor(
+    code: LogErrorCode,
+    message: string,
+    options: { retriable: boolean; cause?: unknown },
+  ) {
     super(message, { cause: options.cause });
     this.name = 'LogError';
     this.code = code;

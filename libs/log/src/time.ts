@@ -1,0 +1,36 @@
+/**
+ * What the adapters need of time, as an argument. A part of `Time` of `@watershed/runtime/clock.ts`, which
+ * this room does not import.
+ */
+export interface LogTime {
+  /** Milliseconds since the Unix epoch. */
+  now(): number;
+  /** Calls back once, not before `delayMs`. */
+  after(delayMs: number, callback: () => void): { cancel(): void };
+  /** Calls back in a turn of its own, after pending I/O. */
+  soon(callback: () => void): { cancel(): void };
+}
+
+/** Resolves after `delayMs`, or at once when `signal` aborts. Never rejects. */
+export function pause(time: LogTime, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) {
+      resolve();
+      return;
+    }
+    const done = (): void => {
+      timer.cancel();
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = time.after(delayMs, done);
+    signal?.addEventListener('abort', done, { once: true });
+  });
+}
+
+/** Lets others have a turn of the event loop. */
+export function turn(time: LogTime): Promise<void> {
+  return new Promise((resolve) => {
+    time.soon(resolve);
+  });
+}
