@@ -78,6 +78,8 @@ export interface Kind<T> {
   readonly apiVersions: readonly string[];
   readonly kind: string;
   readonly namespaced: boolean;
+  /** Whether `decode` looks at `status`; otherwise a change of it alone is not even decoded. */
+  readonly readsStatus?: boolean;
   /** Names of indexes and the keys of an object in each: `namespace/name` lists are the default index. */
   readonly indexes?: Readonly<
     Record<string, (object: SourceObject<T>, settings: SourceSettings) => readonly string[]>

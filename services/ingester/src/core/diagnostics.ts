@@ -1,0 +1,155 @@
+/** What is wrong with the users' objects, for /debug, metrics and `xdsctl`; never part of an event. */
+import type { Problem } from '../kind.ts';
+import { show } from '../decode.ts';
+
+/** What a diagnostic is about: an object, a file, or a source. */
+export interface Subject {
+  /** Empty for the core group, files and sources. */
+  readonly group: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** Which step found it; each step replaces its own findings only. */
+export type Step =
+  | 'parse'
+  | 'kind'
+  | 'decode'
+  | 'duplicate'
+  | 'emit'
+  | 'collision'
+  | 'held'
+  | 'source';
+
+export interface Diagnostic extends Subject {
+  readonly severity: Problem['severity'];
+  readonly step: Step;
+  readonly field: string;
+  readonly value: string;
+  readonly reason: string;
+  /** Where the user wrote it, `shop/routes.yaml:12`; empty if unknown. */
+  readonly origin: string;
+  /** Since when, in milliseconds since the Unix epoch. */
+  readonly sinceMs: number;
+}
+
+export interface Found {
+  readonly subject: Subject;
+  readonly step: Step;
+  readonly origin: string;
+  readonly problems: readonly Problem[];
+}
+
+/** How many diagnostics are kept; what is above is only counted. */
+const maxKept = 10_000;
+const maxReason = 1_000;
+
+export function subjectId(subject: Subject): string {
+  return `${subject.group}/${subject.kind}/${subject.namespace}/${subject.name}`;
+}
+
+export class Diagnostics {
+  readonly #now: () => number;
+  readonly #kept = new Map<string, ReadonlyMap<Step, readonly Diagnostic[]>>();
+  #size = 0;
+  #dropped = 0;
+
+  /** `now`: milliseconds since the Unix epoch. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** How many did not fit, ever. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Replaces what a step said of a subject. A problem that was known keeps the time of its first sight. */
+  set(found: Found): void {
+    const id = subjectId(found.subject);
+    const steps = new Map(this.#kept.get(id));
+    const before = steps.get(found.step) ?? [];
+    this.#size -= before.length;
+    steps.delete(found.step);
+    const after = this.#dated(found, before);
+    if (after.length > 0) steps.set(found.step, after);
+    this.#size += after.length;
+    if (steps.size === 0) this.#kept.delete(id);
+    else this.#kept.set(id, steps);
+  }
+
+  /** Everything about a subject, or about one of its steps. */
+  clear(subject: Subject, step?: Step): void {
+    const id = subjectId(subject);
+    if (step !== undefined) {
+      this.set({ subject, step, origin: '', problems: [] });
+      return;
+    }
+    for (const kept of this.#kept.get(id)?.values() ?? []) this.#size -= kept.length;
+    this.#kept.delete(id);
+  }
+
+  of(subject: Subject): readonly Diagnostic[] {
+    return [...(this.#kept.get(subjectId(subject))?.values() ?? [])].flat();
+  }
+
+  /** Sorted by subject, then as found. */
+  list(): readonly Diagnostic[] {
+    const ids = [...this.#kept.keys()].sort();
+    return ids.flatMap((id) => [...(this.#kept.get(id)?.values() ?? [])].flat());
+  }
+
+  /** How many there are of each severity, for gauges. */
+  counts(): Readonly<Record<Problem['severity'], number>> {
+    const counts = { error: 0, warning: 0 };
+    for (const steps of this.#kept.values()) {
+      for (const diagnostics of steps.values()) {
+        for (const { severity } of diagnostics) counts[severity]++;
+      }
+    }
+    return counts;
+  }
+
+  #dated(found: Found, before: readonly Diagnostic[]): readonly Diagnostic[] {
+    const room = Math.max(0, maxKept - this.#size);
+    this.#dropped += Math.max(0, found.problems.length - room);
+    return found.problems.slice(0, room).map((problem) => {
+      const known = before.find(
+        ({ field, value, reason }) =>
+          field === problem.field && value === problem.value && reason === problem.reason,
+      );
+      return {
+        ...found.subject,
+        severity: problem.severity,
+        step: found.step,
+        field: problem.field,
+        value: problem.value,
+        reason: problem.reason.slice(0, maxReason),
+        origin: found.origin,
+        sinceMs: known?.sinceMs ?? this.#now(),
+      };
+    });
+  }
+}
+
+/** One line for logs: `Service shop/cart: spec.ports[0].port "x": must be …`. */
+export function describe(diagnostic: Diagnostic): string {
+  const { kind, namespace, name, field, value, reason } = diagnostic;
+  const where = namespace === '' ? name : `${namespace}/${name}`;
+  const what = [field, value].filter((part) => part !== '').join(' ');
+  return `${kind} ${where}: ${what === '' ? '' : `${what}: `}${reason}`;
+}
+
+/** A problem with no field of its own. */
+export function problem(
+  reason: string,
+  severity: Problem['severity'] = 'error',
+  at: { readonly field?: string; readonly value?: unknown } = {},
+): Problem {
+  return { severity, field: at.field ?? '', value: show(at.value), reason };
+}

@@ -1,0 +1,313 @@
+/**
+ * The ingester's core: what sources hold → what the log should hold, one step per batch.
+ *
+ *     batch ─► table (places, last good) ─► holds ─► graph (emit queries) ─► outbox (claims) ─► publish
+ *
+ * Nothing is published before `open`: until all sources are listed, what is absent says nothing.
+ */
+import type { Graph } from '@watershed/derive/graph.ts';
+import { Event } from '@watershed/model/gen/model.ts';
+import { configKey } from '@watershed/model/keys.ts';
+import type { SourceSettings, World } from '../kind.ts';
+import type { Sink, SourceBatch } from '../source.ts';
+import type { Counters } from './counters.ts';
+import { problem, type Diagnostics } from './diagnostics.ts';
+import { defaultHoldLimits, Holds, type HeldObject, type HoldLimits } from './holds.ts';
+import { ObjectTable, type ObjectEntry, type TableChange } from './objects.ts';
+import { Outbox, type Outgoing } from './outbox.ts';
+import {
+  KindWorld,
+  type EncodedEmission,
+  type EncodedEvent,
+  type Registration,
+} from './registry.ts';
+
+export interface IngestOptions {
+  readonly graph: Graph;
+  readonly kinds: readonly Registration[];
+  readonly settings: SourceSettings;
+  readonly seal: World['seal'];
+  readonly diagnostics: Diagnostics;
+  readonly counters: Counters;
+  /** Milliseconds since the Unix epoch. */
+  readonly now: () => number;
+  readonly monotonicMs: () => number;
+  readonly holdLimits?: HoldLimits;
+  /** Takes what the log should hold now; may be called again before it is there. */
+  readonly publish: (outgoing: readonly PublishedEvent[]) => void;
+}
+
+export interface PublishedEvent extends Outgoing {
+  /** The file (or API object) that it comes from, and its version; empty if that is gone. */
+  readonly unit: string;
+  readonly version: string;
+}
+
+/** A record that the log holds for this source. */
+export interface StoredEvent extends EncodedEvent {
+  /** The object and the file that it comes from, as an earlier process said. */
+  readonly owner: string;
+  readonly unit: string;
+}
+
+/** The name of the source marker's owner; no object has such an id. */
+const markerOwner = 'source';
+/** In diagnostics and holds, what is found on the log and in no source. */
+const logSource = 'log';
+const noChange: TableChange = { vanished: [], appeared: [], accepted: [], changed: [] };
+
+export class Ingest implements Sink {
+  readonly #options: IngestOptions;
+  readonly #table: ObjectTable;
+  readonly #holds: Holds;
+  readonly #outbox = new Outbox();
+  readonly #queries = new Map<object, string>();
+  /** Objects that only the log knows, whose files cannot be read whole since this process began. */
+  readonly #ghosts = new Map<string, Set<string>>();
+  #open = false;
+
+  constructor(options: IngestOptions) {
+    this.#options = options;
+    const { graph, settings, seal, diagnostics, counters } = options;
+    const world = new KindWorld(graph, settings, seal);
+    const installed = options.kinds.map((kind) => kind.install(world));
+    for (const { group, kind, emission } of installed) {
+      this.#queries.set(emission, `${group}/${kind}`);
+    }
+    this.#table = new ObjectTable(installed, diagnostics, counters);
+    this.#holds = new Holds(options.monotonicMs, options.holdLimits ?? defaultHoldLimits);
+  }
+
+  /** Objects and keys, for gauges. */
+  get sizes(): { readonly objects: number; readonly events: number; readonly held: number } {
+    return { objects: this.#table.size, events: this.#outbox.size, held: this.#holds.size };
+  }
+
+  held(): readonly HeldObject[] {
+    return this.#holds.list();
+  }
+
+  apply(batch: SourceBatch): void {
+    const change = this.#table.apply(batch);
+    for (const entry of change.appeared) this.#returned(entry);
+    for (const entry of change.accepted) {
+      this.#options.graph.observe(entry.installed.emission, entry.key);
+    }
+    this.#remove(batch, change.vanished);
+    this.#layGhosts(batch);
+    if (this.#open) this.#step(change);
+  }
+
+  trouble(source: string, reason: string | undefined): void {
+    const subject = { group: '', kind: 'Source', namespace: '', name: source };
+    const problems = reason === undefined ? [] : [problem(reason)];
+    this.#options.diagnostics.set({ subject, step: 'source', origin: source, problems });
+  }
+
+  /**
+   * All sources are listed, and `stored` is what the log holds: publishes the difference, and from now on
+   * every change. Records of objects that are gone become tombstones, unless they are so many that they are
+   * held; records of blind objects stay, because they are the last good value.
+   */
+  open(stored: readonly StoredEvent[]): void {
+    this.#settle();
+    const orphans = new Map<string, StoredEvent[]>();
+    for (const event of stored) {
+      if (event.key === this.#markerKey()) continue;
+      const entry = this.#table.get(event.owner);
+      if (entry === undefined ? this.#isGhost(event) : !entry.installed.has(entry.key)) {
+        this.#outbox.retain(event.owner, event);
+      } else if (!this.#outbox.claims(event.topic, event.key)) {
+        orphans.set(event.owner, [...(orphans.get(event.owner) ?? []), event]);
+      }
+    }
+    const owners = new Set(stored.map(({ owner }) => owner).filter((id) => id !== markerOwner));
+    const tombstones = this.#judgeOrphans(orphans, owners.size);
+    this.#open = true;
+    this.#publish(tombstones);
+    this.#step(noChange);
+  }
+
+  /** Records that no object gives any more: held, if the objects of too many of them are gone. */
+  #judgeOrphans(
+    orphans: ReadonlyMap<string, readonly StoredEvent[]>,
+    owners: number,
+  ): readonly Outgoing[] {
+    const isGone = (owner: string): boolean => this.#table.get(owner) === undefined;
+    const gone = [...orphans.keys()].filter(isGone).length;
+    const reason = this.#holds.judge(logSource, gone, owners - gone);
+    const tombstones: Outgoing[] = [];
+    for (const [owner, events] of orphans) {
+      const isHeld = reason !== undefined && isGone(owner);
+      if (isHeld) this.#hold(owner, logSource, `since the last run, ${reason}`);
+      for (const event of events) {
+        if (isHeld) this.#outbox.retain(owner, event);
+        else tombstones.push({ topic: event.topic, key: event.key, value: undefined, owner });
+      }
+    }
+    return tombstones;
+  }
+
+  /** Whether a record's object may be in a part of its file that cannot be read. */
+  #isGhost({ owner, unit }: StoredEvent): boolean {
+    if (!this.#table.isBroken(unit)) return false;
+    const owners = this.#ghosts.get(unit) ?? new Set<string>();
+    this.#ghosts.set(unit, owners.add(owner));
+    return true;
+  }
+
+  /** Files that can be read whole again say for sure what is in them. */
+  #layGhosts({ source, updates }: SourceBatch): void {
+    for (const { unit } of updates) {
+      const ghosts = this.#ghosts.get(unit);
+      if (ghosts === undefined || this.#table.isBroken(unit)) continue;
+      this.#ghosts.delete(unit);
+      const gone = [...ghosts].filter((owner) => this.#table.get(owner) === undefined);
+      const reason = this.#holds.judge(source, gone.length, this.#table.countOf(source));
+      for (const owner of gone) {
+        if (reason === undefined) this.#outbox.drop(owner);
+        else this.#hold(owner, source, reason);
+      }
+    }
+  }
+
+  /** The record that says that the source has been listed; to be published when all before it is durable. */
+  marker(): PublishedEvent {
+    const value = Event.encode({ object: { $case: 'source', value: { synced: true } } }).finish();
+    return {
+      topic: 'config',
+      key: this.#markerKey(),
+      value,
+      owner: markerOwner,
+      unit: '',
+      version: '',
+    };
+  }
+
+  /**
+   * A person says that what is held may go: all of it, or what a source took away. Returns what was
+   * released.
+   */
+  confirm(source?: string): readonly HeldObject[] {
+    const released = this.#holds
+      .list()
+      .filter((held) => source === undefined || held.source === source);
+    for (const { id, subject } of released) {
+      this.#holds.dissolve(id);
+      this.#options.diagnostics.clear(subject);
+      const entry = this.#table.get(id);
+      if (entry === undefined) this.#outbox.drop(id);
+      else this.#drop(entry);
+    }
+    if (this.#open) this.#step(noChange);
+    return released;
+  }
+
+  #markerKey(): string {
+    const { cluster } = this.#options.settings;
+    return configKey({ cluster, kind: 'source', namespace: '', name: 'default' });
+  }
+
+  #returned(entry: ObjectEntry): void {
+    if (this.#holds.dissolve(entry.id)) this.#options.diagnostics.clear(entry.subject, 'held');
+  }
+
+  #remove({ source, suspect }: SourceBatch, vanished: readonly ObjectEntry[]): void {
+    const bySource = Map.groupBy(vanished, (entry) => entry.decoded?.source ?? source);
+    for (const [name, entries] of bySource) {
+      const heldOfSource = this.#holds.list().filter((held) => held.source === name).length;
+      const left = this.#table.countOf(name) - entries.length - heldOfSource;
+      // What the log holds is not known yet: `open` judges what an earlier process knew.
+      const reason = this.#open
+        ? (suspect ?? this.#holds.judge(name, entries.length, left))
+        : undefined;
+      for (const entry of entries) {
+        if (reason === undefined) this.#drop(entry);
+        else this.#hold(entry.id, name, reason);
+      }
+    }
+  }
+
+  #hold(id: string, source: string, reason: string): void {
+    const subject = this.#table.get(id)?.subject ?? subjectOf(id);
+    this.#holds.hold({ id, subject, source, reason, sinceMs: this.#options.now() });
+    const text = `its deletion is held until it is confirmed or the object returns: ${reason}`;
+    const problems = [problem(text, 'warning')];
+    this.#options.diagnostics.set({ subject, step: 'held', origin: source, problems });
+  }
+
+  #drop(entry: ObjectEntry): void {
+    this.#options.graph.unobserve(entry.installed.emission, entry.key);
+    this.#table.drop(entry);
+    this.#outbox.drop(entry.id);
+  }
+
+  #step(change: TableChange): void {
+    this.#settle();
+    const { outgoing, collisions } = this.#outbox.take();
+    for (const [owner, lost] of collisions) {
+      const entry = this.#table.get(owner);
+      if (entry === undefined) continue;
+      const problems = lost.map(({ winner }) =>
+        problem(`an older object, ${winner}, stands for the same; this one has no effect`),
+      );
+      const { subject, origin } = entry;
+      this.#options.diagnostics.set({ subject, step: 'collision', origin, problems });
+    }
+    const owners = new Set(outgoing.map(({ owner }) => owner));
+    for (const { id, subject } of change.changed) {
+      if (!owners.has(id)) this.#options.counters.suppressed('event', subject.kind, 1);
+    }
+    this.#publish(outgoing);
+  }
+
+  /** Brings the outbox up to date with the objects. */
+  #settle(): void {
+    for (const change of this.#options.graph.settle()) {
+      const id = `${this.#queries.get(change.query) ?? ''}/${change.id}`;
+      const entry = this.#table.get(id);
+      if (entry === undefined) continue;
+      this.#emitted(entry, change.failure, change.after);
+    }
+  }
+
+  #emitted(
+    entry: ObjectEntry,
+    failure: { readonly error: unknown } | undefined,
+    value: unknown,
+  ): void {
+    const { subject, origin } = entry;
+    const { diagnostics } = this.#options;
+    if (failure !== undefined || !isEmission(value)) {
+      // What it gave before stays: an emitter that did not foresee an object must not take down the others.
+      const problems = [problem(`internal error while emitting: ${messageOf(failure?.error)}`)];
+      diagnostics.set({ subject, step: 'emit', origin, problems });
+      return;
+    }
+    diagnostics.set({ subject, step: 'emit', origin, problems: value.problems });
+    this.#outbox.set(entry.id, value.events, value.createdMs);
+  }
+
+  #publish(outgoing: readonly Outgoing[]): void {
+    if (outgoing.length === 0) return;
+    this.#options.publish(
+      outgoing.map((event) => {
+        const { unit = '', version = '' } = this.#table.get(event.owner)?.decoded ?? {};
+        return { ...event, unit, version };
+      }),
+    );
+  }
+}
+
+function subjectOf(id: string): HeldObject['subject'] {
+  const [group = '', kind = '', namespace = '', name = ''] = id.split('/');
+  return { group, kind, namespace, name };
+}
+
+function isEmission(value: unknown): value is EncodedEmission {
+  return typeof value === 'object' && value !== null && 'events' in value && 'createdMs' in value;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

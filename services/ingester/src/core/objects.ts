@@ -1,0 +1,280 @@
+/**
+ * All objects of the source: where each is written, which of several places counts, and its last good value.
+ *
+ * An object is *good* once one version of it was accepted; from then on its collection holds the last
+ * accepted one, whatever is written later. It is *blind* while it exists and no version was ever accepted by
+ * this process; then the log may still hold what an earlier process accepted.
+ */
+import { hash } from 'node:crypto';
+import type { RawObject } from '../kind.ts';
+import type { LocatedObject } from '../parse/objects.ts';
+import type { SourceBatch, UnitUpdate } from '../source.ts';
+import type { Counters } from './counters.ts';
+import { problem, subjectId, type Diagnostics, type Subject } from './diagnostics.ts';
+import { identityOf } from './metadata.ts';
+import { groupOf, objectKey, type Installed } from './registry.ts';
+import { refusedKind } from './unknown-kinds.ts';
+
+/** One place where an object is written. */
+interface Placement {
+  readonly source: string;
+  readonly unit: string;
+  readonly version: string;
+  readonly line: number;
+  readonly raw: RawObject;
+  /** Of the parts that a decoder may look at. */
+  readonly digest: string;
+}
+
+type DecodedPlace = Pick<Placement, 'digest' | 'source' | 'unit' | 'version'>;
+
+export interface ObjectEntry {
+  readonly subject: Subject;
+  readonly id: string;
+  readonly installed: Installed;
+  /** In the kind's collection. */
+  readonly key: string;
+  placements: readonly Placement[];
+  /** What was decoded last: the digest of the place that counts, and where it is. */
+  decoded:
+    | { readonly digest: string; readonly source: string; readonly version: string }
+    | undefined;
+  /** `unit:line` of the place that counts. */
+  origin: string;
+}
+
+export interface TableChange {
+  /** Written nowhere any more; they stay until `drop`. */
+  readonly vanished: readonly ObjectEntry[];
+  /** Written somewhere, where before they were not (new ones too). */
+  readonly appeared: readonly ObjectEntry[];
+  /** Accepted for the first time. */
+  readonly accepted: readonly ObjectEntry[];
+  /** Another value than before was accepted. */
+  readonly changed: readonly ObjectEntry[];
+}
+
+interface Unit {
+  readonly ids: ReadonlySet<string>;
+  /** Objects of kinds that are not known: all that they have is a diagnostic. */
+  readonly refused: readonly Subject[];
+  /** Some part of it gave no object. */
+  readonly isBroken: boolean;
+}
+
+export class ObjectTable {
+  readonly #kinds = new Map<string, Installed>();
+  readonly #entries = new Map<string, ObjectEntry>();
+  readonly #units = new Map<string, Unit>();
+  readonly #diagnostics: Diagnostics;
+  readonly #counters: Counters;
+
+  constructor(kinds: readonly Installed[], diagnostics: Diagnostics, counters: Counters) {
+    for (const kind of kinds) this.#kinds.set(`${kind.group}/${kind.kind}`, kind);
+    this.#diagnostics = diagnostics;
+    this.#counters = counters;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(id: string): ObjectEntry | undefined {
+    return this.#entries.get(id);
+  }
+
+  entries(): Iterable<ObjectEntry> {
+    return this.#entries.values();
+  }
+
+  /** Whether some part of a unit gave no object, so that there may be more objects than are known. */
+  isBroken(unit: string): boolean {
+    return this.#units.get(unit)?.isBroken === true;
+  }
+
+  /** How many objects a source holds now, by the place that counted last. */
+  countOf(source: string): number {
+    let count = 0;
+    for (const entry of this.#entries.values()) if (entry.decoded?.source === source) count++;
+    return count;
+  }
+
+  apply(batch: SourceBatch): TableChange {
+    const touched = new Set<ObjectEntry>();
+    const before = new Map<ObjectEntry, boolean>();
+    const touch = (entry: ObjectEntry): void => {
+      touched.add(entry);
+      if (!before.has(entry)) before.set(entry, entry.placements.length > 0);
+    };
+    for (const update of batch.updates) this.#replaceUnit(batch.source, update, touch);
+    this.#counters.suppressed('unit', 'File', batch.unchanged);
+    const change: { [K in keyof TableChange]: ObjectEntry[] } = {
+      vanished: [],
+      appeared: [],
+      accepted: [],
+      changed: [],
+    };
+    for (const entry of touched) {
+      const wasThere = before.get(entry) === true;
+      if (entry.placements.length === 0) {
+        if (wasThere) change.vanished.push(entry);
+        continue;
+      }
+      if (!wasThere) change.appeared.push(entry);
+      const wasGood = entry.installed.has(entry.key);
+      if (this.#settle(entry)) change.changed.push(entry);
+      if (!wasGood && entry.installed.has(entry.key)) change.accepted.push(entry);
+    }
+    return change;
+  }
+
+  /** Forgets an object for good. */
+  drop(entry: ObjectEntry): void {
+    this.#entries.delete(entry.id);
+    entry.installed.remove(entry.key);
+    this.#diagnostics.clear(entry.subject);
+  }
+
+  #replaceUnit(source: string, update: UnitUpdate, touch: (entry: ObjectEntry) => void): void {
+    const { unit } = update;
+    const before = this.#units.get(unit);
+    for (const subject of before?.refused ?? []) this.#diagnostics.clear(subject, 'kind');
+    const found = new Map<ObjectEntry, Placement[]>();
+    const refused: Subject[] = [];
+    for (const located of update.objects) {
+      const subject = this.#subjectOf(located);
+      const entry = this.#entryOf(located, subject, unit, refused);
+      if (entry === undefined) continue;
+      const placement = placementOf(source, update, located, entry.installed);
+      found.set(entry, [...(found.get(entry) ?? []), placement]);
+    }
+    const ids = new Set([...found.keys()].map(({ id }) => id));
+    for (const id of before?.ids ?? []) {
+      const entry = this.#entries.get(id);
+      if (entry === undefined || found.has(entry)) continue;
+      touch(entry);
+      if (update.problems.length > 0) ids.add(id);
+      else entry.placements = entry.placements.filter((placement) => placement.unit !== unit);
+    }
+    for (const [entry, placements] of found) {
+      touch(entry);
+      const elsewhere = entry.placements.filter((placement) => placement.unit !== unit);
+      entry.placements = [...elsewhere, ...placements].sort(byPlace);
+    }
+    this.#tellOfUnit(update, before?.ids, found);
+    const isBroken = update.problems.length > 0;
+    if (ids.size === 0 && refused.length === 0 && !isBroken) this.#units.delete(unit);
+    else this.#units.set(unit, { ids, refused, isBroken });
+  }
+
+  #subjectOf({ raw }: LocatedObject): Subject {
+    const group = groupOf(raw.apiVersion);
+    const namespaced = this.#kinds.get(`${group}/${raw.kind}`)?.namespaced ?? true;
+    return { group, kind: raw.kind, ...identityOf(raw, namespaced) };
+  }
+
+  #entryOf(
+    { raw, line }: LocatedObject,
+    subject: Subject,
+    unit: string,
+    refused: Subject[],
+  ): ObjectEntry | undefined {
+    const installed = this.#kinds.get(`${subject.group}/${subject.kind}`);
+    const reason = refusedKind(raw, installed);
+    if (reason !== undefined) {
+      refused.push(subject);
+      const problems = [problem(reason, 'error', { field: 'apiVersion', value: raw.apiVersion })];
+      this.#diagnostics.set({ subject, step: 'kind', origin: `${unit}:${line}`, problems });
+    }
+    if (installed === undefined || reason !== undefined) return undefined;
+    const id = subjectId(subject);
+    let entry = this.#entries.get(id);
+    if (entry === undefined) {
+      const key = objectKey(subject);
+      entry = { subject, id, installed, key, placements: [], decoded: undefined, origin: '' };
+      this.#entries.set(id, entry);
+    }
+    return entry;
+  }
+
+  /** What is wrong with the file, and with the objects that may be in its unreadable parts. */
+  #tellOfUnit(
+    { unit, problems }: UnitUpdate,
+    before: ReadonlySet<string> | undefined,
+    found: ReadonlyMap<ObjectEntry, unknown>,
+  ): void {
+    this.#diagnostics.set({
+      subject: { group: '', kind: 'File', namespace: '', name: unit },
+      step: 'parse',
+      origin: unit,
+      problems: problems.map(({ line, reason }) => problem(`line ${line}: ${reason}`)),
+    });
+    for (const entry of found.keys()) this.#diagnostics.clear(entry.subject, 'parse');
+    for (const id of before ?? []) {
+      const entry = this.#entries.get(id);
+      if (entry === undefined || found.has(entry)) continue;
+      const text = `its file cannot be read whole (line ${problems[0]?.line}: ${problems[0]?.reason})`;
+      const lost = problems.length === 0 ? [] : [problem(`${text}; the last good value stays`)];
+      const { subject, origin } = entry;
+      this.#diagnostics.set({ subject, step: 'parse', origin, problems: lost });
+    }
+  }
+
+  /** Decodes the place that counts, if it is not what was decoded last. Returns whether the value changed. */
+  #settle(entry: ObjectEntry): boolean {
+    const [first, ...others] = entry.placements;
+    if (first === undefined) return false;
+    const { subject } = entry;
+    entry.origin = originOf(first);
+    this.#diagnostics.set({
+      subject,
+      step: 'duplicate',
+      origin: others.map(originOf).join(', '),
+      problems: others.map((other) => {
+        const reason = `is written twice; ${originOf(first)} is used, ${originOf(other)} is not`;
+        return problem(reason, 'error', { field: 'metadata.name', value: subject.name });
+      }),
+    });
+    const { digest, source, unit, version } = first;
+    const same = entry.decoded?.digest === digest;
+    entry.decoded = { digest, source, unit, version };
+    if (same) {
+      this.#counters.suppressed('object', subject.kind, 1);
+      return false;
+    }
+    const { accepted, problems } = entry.installed.accept(entry.key, subject, first.raw);
+    if (accepted?.changed === false) this.#counters.suppressed('object', subject.kind, 1);
+    this.#diagnostics.set({ subject, step: 'decode', origin: entry.origin, problems });
+    return accepted?.changed === true;
+  }
+}
+
+function originOf({ unit, line }: Placement): string {
+  return `${unit}:${line}`;
+}
+
+function byPlace(a: Placement, b: Placement): number {
+  if (a.unit !== b.unit) return a.unit < b.unit ? -1 : 1;
+  return a.line - b.line;
+}
+
+function placementOf(
+  source: string,
+  { unit, version }: UnitUpdate,
+  { raw, line }: LocatedObject,
+  installed: Installed,
+): Placement {
+  return { source, unit, version, line, raw, digest: digestOf(raw, installed) };
+}
+
+/** Metadata that API servers change by themselves, and that no decoder looks at. */
+const volatile = new Set(['managedFields', 'resourceVersion', 'generation', 'selfLink']);
+
+function digestOf(raw: RawObject, { readsStatus }: Installed): string {
+  const text = JSON.stringify(raw, function replace(this: unknown, key: string, value: unknown) {
+    if (this === raw.metadata && volatile.has(key)) return undefined;
+    if (this === raw && key === 'status' && !readsStatus) return undefined;
+    return value;
+  });
+  return hash('sha256', text, 'base64');
+}

@@ -1,0 +1,235 @@
+/**
+ * The kinds that the ingester knows, and the world that their emitters read: one collection and one emit
+ * query per kind, in one graph of recorded reads.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { Collection, Index } from '@watershed/derive/collection.ts';
+import type { Graph, Query } from '@watershed/derive/graph.ts';
+import { Event } from '@watershed/model/gen/model.ts';
+import type {
+  Emission,
+  Emitted,
+  Kind,
+  Problem,
+  RawObject,
+  SourceObject,
+  SourceSettings,
+  World,
+} from '../kind.ts';
+import { problem } from './diagnostics.ts';
+import { decodeMetadata, type Identity } from './metadata.ts';
+
+/** One event as bytes: what is compared and appended. */
+export interface EncodedEvent {
+  readonly topic: Emitted['topic'];
+  readonly key: string;
+  readonly value: Uint8Array;
+}
+
+export interface EncodedEmission {
+  readonly events: readonly EncodedEvent[];
+  readonly problems: readonly Problem[];
+  readonly createdMs: number;
+}
+
+export interface DecodeOutcome {
+  /** Absent: it was refused. */
+  readonly accepted?: { readonly changed: boolean };
+  readonly problems: readonly Problem[];
+}
+
+/** A kind with its type put away: what the core needs to handle objects of any kind. */
+export interface Installed {
+  /** Empty for Kubernetes' core group. */
+  readonly group: string;
+  readonly kind: string;
+  readonly apiVersions: readonly string[];
+  readonly namespaced: boolean;
+  readonly readsStatus: boolean;
+  readonly emission: Query<string, EncodedEmission>;
+  /** Decodes an object and, unless it is refused, makes it the current value of its key. */
+  accept(key: string, identity: Identity, raw: RawObject): DecodeOutcome;
+  has(key: string): boolean;
+  remove(key: string): void;
+}
+
+/** A kind of some type, for lists of kinds of different types. */
+export interface Registration {
+  install(world: KindWorld): Installed;
+}
+
+export function register<T>(kind: Kind<T>): Registration {
+  return { install: (world) => world.install(kind) };
+}
+
+export function groupOf(apiVersion: string): string {
+  const slash = apiVersion.indexOf('/');
+  return slash < 0 ? '' : apiVersion.slice(0, slash);
+}
+
+/** The key of an object in its kind's collection: `namespace/name`, or `/name`. */
+export function objectKey(identity: Identity): string {
+  return `${identity.namespace}/${identity.name}`;
+}
+
+/** Their types are known again to who has the kind. */
+interface Shelf {
+  readonly collection: unknown;
+  readonly indexes: ReadonlyMap<string, unknown>;
+}
+
+export class KindWorld implements World {
+  readonly settings: SourceSettings;
+  readonly seal: World['seal'];
+  readonly #graph: Graph;
+  readonly #shelves = new Map<object, Shelf>();
+
+  constructor(graph: Graph, settings: SourceSettings, seal: World['seal']) {
+    this.#graph = graph;
+    this.settings = settings;
+    this.seal = seal;
+  }
+
+  objects<T>(kind: Kind<T>): Collection<SourceObject<T>> {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- put there under the same kind
+    return this.#shelf(kind).collection as Collection<SourceObject<T>>;
+  }
+
+  index<T>(kind: Kind<T>, name: string): Index<SourceObject<T>> {
+    const index = this.#shelf(kind).indexes.get(name);
+    if (index === undefined) throw new RangeError(`kind ${kind.kind} has no index ${name}`);
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- put there under the same kind
+    return index as Index<SourceObject<T>>;
+  }
+
+  install<T>(kind: Kind<T>): Installed {
+    const [preferred] = kind.apiVersions;
+    if (preferred === undefined) throw new RangeError(`kind ${kind.kind} has no apiVersion`);
+    if (this.#shelves.has(kind)) throw new RangeError(`kind ${kind.kind} is registered twice`);
+    const group = groupOf(preferred);
+    const name = `${group}/${kind.kind}`;
+    const collection = this.#graph.collection<SourceObject<T>>(name, isDeepStrictEqual);
+    this.#shelves.set(kind, {
+      collection,
+      indexes: this.#indexes(kind, collection),
+    });
+    return {
+      group,
+      kind: kind.kind,
+      apiVersions: kind.apiVersions,
+      namespaced: kind.namespaced,
+      readsStatus: kind.readsStatus === true,
+      emission: this.#emission(name, kind, collection),
+      accept: (key, identity, raw) => accept(kind, this.settings, collection, key, identity, raw),
+      has: (key) => collection.peek(key) !== undefined,
+      remove: (key) => void collection.delete(key),
+    };
+  }
+
+  #shelf(kind: object & { readonly kind: string }): Shelf {
+    const shelf = this.#shelves.get(kind);
+    if (shelf === undefined) throw new RangeError(`kind ${kind.kind} is not registered`);
+    return shelf;
+  }
+
+  #indexes<T>(
+    kind: Kind<T>,
+    collection: Collection<SourceObject<T>>,
+  ): ReadonlyMap<string, unknown> {
+    const indexes = new Map<string, unknown>();
+    const add = (name: string, keysOf: (object: SourceObject<T>) => readonly string[]): void => {
+      indexes.set(
+        name,
+        collection.index(name, (_key, object) => keysOf(object)),
+      );
+    };
+    add('namespace', (object) => [object.ref.namespace]);
+    for (const [name, keysOf] of Object.entries(kind.indexes ?? {})) {
+      add(name, (object) => keysOf(object, this.settings));
+    }
+    return indexes;
+  }
+
+  #emission<T>(
+    name: string,
+    kind: Kind<T>,
+    collection: Collection<SourceObject<T>>,
+  ): Query<string, EncodedEmission> {
+    return this.#graph.query<string, EncodedEmission>({
+      name: `emit ${name}`,
+      id: (key) => key,
+      compute: (read, key) => {
+        const object = read.get(collection, key);
+        if (object === undefined) return { events: [], problems: [], createdMs: 0 };
+        return encode(kind.emit(read, this, object), object.createdMs);
+      },
+      equal: sameEmission,
+    });
+  }
+}
+
+function accept<T>(
+  kind: Kind<T>,
+  settings: SourceSettings,
+  collection: Collection<SourceObject<T>>,
+  key: string,
+  identity: Identity,
+  raw: RawObject,
+): DecodeOutcome {
+  const metadata = decodeMetadata(raw);
+  const decoded = decodeSafely(kind, raw, settings);
+  const problems = [...metadata.problems, ...decoded.problems];
+  if (metadata.spec === undefined || decoded.spec === undefined) return { problems };
+  const changed = collection.set(key, {
+    ref: { kind: kind.kind, ...identity },
+    ...metadata.spec,
+    spec: decoded.spec,
+  });
+  return { accepted: { changed }, problems };
+}
+
+/** One object that a decoder did not foresee must not stop all others. */
+function decodeSafely<T>(
+  kind: Kind<T>,
+  raw: RawObject,
+  settings: SourceSettings,
+): ReturnType<Kind<T>['decode']> {
+  try {
+    return kind.decode(raw, settings);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { problems: [problem(`internal error while decoding: ${reason}`)] };
+  }
+}
+
+function encode(emission: Emission, createdMs: number): EncodedEmission {
+  return {
+    events: emission.events.map(({ topic, key, event }) => ({
+      topic,
+      key,
+      value: Event.encode(event).finish(),
+    })),
+    problems: emission.problems,
+    createdMs,
+  };
+}
+
+function sameEmission(a: EncodedEmission, b: EncodedEmission): boolean {
+  return (
+    a.createdMs === b.createdMs &&
+    a.events.length === b.events.length &&
+    a.events.every((event, index) => {
+      const other = b.events[index];
+      return other !== undefined && sameEvent(event, other);
+    }) &&
+    isDeepStrictEqual(a.problems, b.problems)
+  );
+}
+
+function sameEvent(a: EncodedEvent, b: EncodedEvent): boolean {
+  return a.topic === b.topic && a.key === b.key && sameBytes(a.value, b.value);
+}
+
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && Buffer.compare(a, b) === 0;
+}

@@ -1,0 +1,193 @@
+/**
+ * Text → documents: YAML 1.2 or JSON, several in one file. Nothing that a file holds may take the process
+ * down or stall it for long: size, number and depth of documents, aliases and the expanded size are bounded.
+ *
+ * The text is cut at lines that start with `---` before it is parsed. YAML forbids such a line inside every
+ * scalar (c-forbidden, YAML 1.2.2 §9.1.2), so an unclosed quote spoils its own document and no other.
+ */
+import { type CST, Composer, LineCounter, Parser, type Document } from 'yaml';
+
+export interface ParseLimits {
+  readonly fileBytes: number;
+  /** Characters of one document: parsing one cannot be interrupted, and takes about 1 s per million. */
+  readonly documentChars: number;
+  readonly documents: number;
+  /** Levels of nesting. */
+  readonly depth: number;
+  /** How many times the aliases of a document may repeat what they stand for, in all. */
+  readonly aliases: number;
+  /** Values in one document after aliases are expanded. */
+  readonly values: number;
+}
+
+export const defaultLimits: ParseLimits = {
+  fileBytes: 10 * 1024 * 1024,
+  documentChars: 4 * 1024 * 1024,
+  documents: 50_000,
+  depth: 64,
+  aliases: 1_000,
+  values: 1_000_000,
+};
+
+/** Why a part of a file gave no object. */
+export interface FileProblem {
+  /** From 1. */
+  readonly line: number;
+  readonly reason: string;
+}
+
+/** The parsed content of one document, and the line (from 1) where it starts. */
+export interface ParsedDocument {
+  readonly line: number;
+  readonly value: unknown;
+  /** The line of each item of a top-level `items` list. */
+  readonly itemLines: readonly number[];
+}
+
+export interface Chunk {
+  readonly text: string;
+  /** The line (from 1) of its first character in the file. */
+  readonly line: number;
+}
+
+export interface ParsedChunk {
+  readonly documents: readonly ParsedDocument[];
+  readonly problems: readonly FileProblem[];
+}
+
+/** Cuts a file at its document markers; chunks without content are left out. */
+export function splitDocuments(source: string): readonly Chunk[] {
+  const chunks: Chunk[] = [];
+  let start = 0;
+  let line = 1;
+  const text = source.startsWith('\uFEFF') ? source.slice(1) : source;
+  for (const match of text.matchAll(/^---(?=[ \t\r\n]|$)/gmu)) {
+    pushChunk(chunks, text.slice(start, match.index), line);
+    line += countLines(text, start, match.index);
+    // The marker itself is blanked, so that columns and what follows it on its line stay as they are.
+    start = match.index + 3;
+  }
+  pushChunk(chunks, text.slice(start), line);
+  return chunks;
+}
+
+function pushChunk(chunks: Chunk[], text: string, line: number): void {
+  // Blank lines, comments and %directives alone are no document.
+  if (/^[ \t]*(?![ \t#%\r\n]).+$/mu.test(text)) chunks.push({ text, line });
+}
+
+function countLines(text: string, from: number, to: number): number {
+  let lines = 0;
+  for (let at = text.indexOf('\n', from); at !== -1 && at < to; at = text.indexOf('\n', at + 1)) {
+    lines++;
+  }
+  return lines;
+}
+
+/** Parses one chunk. Lines are relative to the chunk, from 0, so that a chunk that only moved is not parsed. */
+export function parseChunk(text: string, limits: ParseLimits = defaultLimits): ParsedChunk {
+  if (text.length > limits.documentChars) {
+    const reason = `the document has ${text.length} characters, more than ${limits.documentChars}`;
+    return { documents: [], problems: [{ line: 0, reason }] };
+  }
+  const counter = new LineCounter();
+  const tokens = [...new Parser(counter.addNewLine).parse(text)];
+  const lineAt = (offset: number): number => Math.max(0, counter.linePos(offset).line - 1);
+  if (tooDeep(tokens, limits.depth)) {
+    const reason = `the document is nested deeper than ${limits.depth} levels`;
+    return { documents: [], problems: [{ line: 0, reason }] };
+  }
+  const composer = new Composer({ uniqueKeys: true, merge: true, logLevel: 'error' });
+  const documents: ParsedDocument[] = [];
+  const problems: FileProblem[] = [];
+  for (const document of composer.compose(tokens, false, text.length)) {
+    const trouble = document.errors[0] ?? document.warnings[0];
+    if (trouble !== undefined) {
+      const reason = `${trouble.message.split('\n')[0] ?? 'malformed'} (${trouble.code})`;
+      problems.push({ line: lineAt(trouble.pos[0]), reason });
+      continue;
+    }
+    const value = valueOf(document, limits);
+    const line = lineAt(document.contents?.range?.[0] ?? document.range[0]);
+    if ('reason' in value) problems.push({ line, reason: value.reason });
+    else documents.push({ line, value: value.value, itemLines: itemLinesOf(document, lineAt) });
+  }
+  return { documents, problems };
+}
+
+/** Levels of the syntax tree, looked at before the (recursive) composition of the document. */
+function tooDeep(tokens: readonly CST.Token[], limit: number): boolean {
+  const stack: { token: CST.Token; depth: number }[] = tokens.map((token) => ({ token, depth: 0 }));
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    const { token, depth } = next;
+    if (depth > limit) return true;
+    if (token.type === 'document') {
+      if (token.value !== undefined) stack.push({ token: token.value, depth });
+    } else if ('items' in token) {
+      for (const item of token.items) {
+        if (item.key !== undefined && item.key !== null) {
+          stack.push({ token: item.key, depth: depth + 1 });
+        }
+        if (item.value !== undefined) stack.push({ token: item.value, depth: depth + 1 });
+      }
+    }
+  }
+  return false;
+}
+
+type Value = { readonly value: unknown } | { readonly reason: string };
+
+function valueOf(document: Document.Parsed, limits: ParseLimits): Value {
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: limits.aliases });
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return { reason: `${error.message} (aliases)` };
+  }
+  return measure(value, limits) ?? { value };
+}
+
+/**
+ * Aliases share what they stand for, so a small document may be a huge tree. The tree is walked once here,
+ * so that everything after may walk it without a bound of its own.
+ */
+function measure(root: unknown, limits: ParseLimits): { readonly reason: string } | undefined {
+  let values = 0;
+  let characters = 0;
+  const stack: { value: unknown; depth: number }[] = [{ value: root, depth: 0 }];
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    const { value, depth } = next;
+    values++;
+    if (typeof value === 'string') characters += value.length;
+    if (values > limits.values || characters > 2 * limits.documentChars) {
+      return { reason: 'the document is too large after its aliases are expanded' };
+    }
+    if (depth > limits.depth) {
+      return { reason: `the document is nested deeper than ${limits.depth}` };
+    }
+    if (typeof value !== 'object' || value === null) continue;
+    for (const [key, child] of Object.entries(value)) {
+      characters += key.length;
+      stack.push({ value: child, depth: depth + 1 });
+    }
+  }
+  return undefined;
+}
+
+function itemLinesOf(
+  document: Document.Parsed,
+  lineAt: (offset: number) => number,
+): readonly number[] {
+  const items: unknown = document.get('items');
+  if (typeof items !== 'object' || items === null || !('items' in items)) return [];
+  if (!Array.isArray(items.items)) return [];
+  return items.items.map((item: unknown) => lineAt(startOf(item)));
+}
+
+function startOf(node: unknown): number {
+  if (typeof node !== 'object' || node === null || !('range' in node)) return 0;
+  const range: unknown = node.range;
+  const start: unknown = Array.isArray(range) ? range[0] : 0;
+  return typeof start === 'number' ? start : 0;
+}

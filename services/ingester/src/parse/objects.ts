@@ -1,0 +1,153 @@
+/**
+ * Documents → objects. A `List` (any `…List` with `items`) is its items; everything else must have an
+ * apiVersion, a kind and a name.
+ */
+import { hash } from 'node:crypto';
+import type { RawObject } from '../kind.ts';
+import { isObject, show } from '../decode.ts';
+import {
+  defaultLimits,
+  parseChunk,
+  splitDocuments,
+  type Chunk,
+  type FileProblem,
+  type ParsedChunk,
+  type ParsedDocument,
+  type ParseLimits,
+} from './documents.ts';
+
+/** An object and the line (from 1) of its file where it starts. */
+export interface LocatedObject {
+  readonly raw: RawObject;
+  readonly line: number;
+}
+
+export interface ParsedFile {
+  readonly objects: readonly LocatedObject[];
+  /** Not empty: some part of the file gave no object, so what is absent may only be unreadable. */
+  readonly problems: readonly FileProblem[];
+  /** For the next parse of the same file: unchanged documents are not parsed again. */
+  readonly chunks: ReadonlyMap<string, ParsedChunk>;
+}
+
+export interface ParseOptions {
+  readonly limits?: ParseLimits;
+  /** `chunks` of the file's last parse. */
+  readonly known?: ReadonlyMap<string, ParsedChunk>;
+  /** How a document becomes objects; default: Kubernetes objects and Lists of them. */
+  readonly objectsOf?: (document: ParsedDocument) => DocumentObjects;
+  /** Called between documents, so that a large file does not stall the process. */
+  readonly pause?: () => Promise<void>;
+}
+
+export interface DocumentObjects {
+  readonly objects: readonly LocatedObject[];
+  readonly problems: readonly FileProblem[];
+}
+
+/** Characters parsed between two pauses: about 50 ms. */
+const pauseChars = 64 * 1024;
+
+/** Parses the text of one file. Never throws for what the text holds. */
+export async function parseFile(source: string, options: ParseOptions = {}): Promise<ParsedFile> {
+  const limits = options.limits ?? defaultLimits;
+  const objectsOf = options.objectsOf ?? kubernetesObjects;
+  const pieces = splitDocuments(source);
+  if (pieces.length > limits.documents) {
+    const reason = `the file has ${pieces.length} documents, more than ${limits.documents}`;
+    return { objects: [], problems: [{ line: 1, reason }], chunks: new Map() };
+  }
+  const objects: LocatedObject[] = [];
+  const problems: FileProblem[] = [];
+  const chunks = new Map<string, ParsedChunk>();
+  let sincePause = 0;
+  for (const piece of pieces) {
+    const digest = hash('sha256', piece.text, 'base64');
+    let chunk = options.known?.get(digest) ?? chunks.get(digest);
+    if (chunk === undefined) {
+      if (sincePause > pauseChars) {
+        await options.pause?.();
+        sincePause = 0;
+      }
+      sincePause += piece.text.length;
+      chunk = parseChunk(piece.text, limits);
+    }
+    chunks.set(digest, chunk);
+    collect(piece, chunk, objectsOf, objects, problems);
+  }
+  return { objects, problems, chunks };
+}
+
+function collect(
+  piece: Chunk,
+  chunk: ParsedChunk,
+  objectsOf: (document: ParsedDocument) => DocumentObjects,
+  objects: LocatedObject[],
+  problems: FileProblem[],
+): void {
+  const shift = <T extends { readonly line: number }>(located: T): T => ({
+    ...located,
+    line: located.line + piece.line,
+  });
+  problems.push(...chunk.problems.map(shift));
+  for (const document of chunk.documents) {
+    const result = objectsOf(document);
+    objects.push(...result.objects.map(shift));
+    problems.push(...result.problems.map(shift));
+  }
+}
+
+/** Kubernetes' own bound of a List that holds Lists is none; deeper ones are nobody's intent. */
+const maxListDepth = 3;
+
+/** What a document of Kubernetes objects holds; lines stay relative to the document's chunk. */
+export function kubernetesObjects(document: ParsedDocument): DocumentObjects {
+  const objects: LocatedObject[] = [];
+  const problems: FileProblem[] = [];
+  const add = (value: unknown, line: number, lines: readonly number[], depth: number): void => {
+    if (value === null || value === undefined) return;
+    if (isObject(value) && isList(value)) {
+      if (depth > maxListDepth) {
+        problems.push({ line, reason: `Lists are nested deeper than ${maxListDepth}` });
+        return;
+      }
+      for (const [index, item] of value.items.entries()) {
+        add(item, lines[index] ?? line, [], depth + 1);
+      }
+      return;
+    }
+    const reason = notAnObject(value);
+    if (reason !== undefined) problems.push({ line, reason });
+    else if (isRawObject(value)) objects.push({ raw: value, line });
+  };
+  add(document.value, document.line, document.itemLines, 1);
+  return { objects, problems };
+}
+
+function isList(
+  value: Readonly<Record<string, unknown>>,
+): value is Readonly<Record<string, unknown>> & { readonly items: readonly unknown[] } {
+  return (
+    typeof value['kind'] === 'string' &&
+    value['kind'].endsWith('List') &&
+    Array.isArray(value['items'])
+  );
+}
+
+function notAnObject(value: unknown): string | undefined {
+  if (!isObject(value)) return `expected an object, found ${show(value)}`;
+  const kind = value['kind'];
+  if (typeof kind !== 'string' || kind === '') return 'the object has no kind';
+  const metadata = value['metadata'];
+  const name = isObject(metadata) ? metadata['name'] : undefined;
+  if (typeof name !== 'string' || name === '') return `the ${show(kind)} has no metadata.name`;
+  const apiVersion = value['apiVersion'];
+  if (typeof apiVersion !== 'string' || apiVersion === '') {
+    return `the ${show(kind)} ${show(name)} has no apiVersion`;
+  }
+  return undefined;
+}
+
+function isRawObject(value: unknown): value is RawObject {
+  return notAnObject(value) === undefined;
+}

@@ -1,0 +1,58 @@
+/**
+ * When changed files may be read. Something that is being written keeps changing; something that was moved
+ * away to be replaced is absent for a moment. So a change counts when it has stayed the same for a while,
+ * and changes that are seen together wait for each other: a checkout of a hundred files is one step.
+ */
+import type { SeenFile } from './tree.ts';
+
+export interface SettlingTimes {
+  readonly quietMs: number;
+  readonly emptyQuietMs: number;
+  readonly maxWaitMs: number;
+}
+
+interface Waiting {
+  readonly stamp: string;
+  readonly sinceMs: number;
+}
+
+const goneStamp = 'gone';
+
+export class Settling {
+  readonly #times: SettlingTimes;
+  #waiting = new Map<string, Waiting>();
+  /** When the first of the changes that wait was seen. */
+  #firstMs: number | undefined;
+
+  constructor(times: SettlingTimes) {
+    this.#times = times;
+  }
+
+  /** How long all of the changes should still be left alone; 0: take them now. */
+  waitMs(changed: ReadonlyMap<string, SeenFile | undefined>, nowMs: number): number {
+    const waiting = new Map<string, Waiting>();
+    let longestMs = 0;
+    for (const [path, file] of changed) {
+      const stamp = file?.stamp ?? goneStamp;
+      const before = this.#waiting.get(path);
+      const sinceMs = before?.stamp === stamp ? before.sinceMs : nowMs;
+      waiting.set(path, { stamp, sinceMs });
+      const quietMs = file?.size === 0 ? this.#times.emptyQuietMs : this.#times.quietMs;
+      longestMs = Math.max(longestMs, sinceMs + quietMs - nowMs);
+    }
+    this.#waiting = waiting;
+    if (changed.size === 0) {
+      this.#firstMs = undefined;
+      return 0;
+    }
+    this.#firstMs ??= nowMs;
+    const leftMs = this.#firstMs + this.#times.maxWaitMs - nowMs;
+    return Math.max(0, Math.min(longestMs, leftMs));
+  }
+
+  /** The changes were taken. */
+  taken(): void {
+    this.#waiting = new Map();
+    this.#firstMs = undefined;
+  }
+}

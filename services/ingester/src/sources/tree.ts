@@ -1,0 +1,104 @@
+/** One look at a directory tree (or a single file): which files there are, and what `stat` says of them. */
+import type { BigIntStats, Dirent } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { describeError } from '@watershed/runtime/errors.ts';
+
+export interface SeenFile {
+  readonly path: string;
+  readonly size: number;
+  /** Equal stamps: the same bytes, unless somebody forged the times. */
+  readonly stamp: string;
+}
+
+export type TreeListing =
+  /** The root is not there. */
+  | { readonly kind: 'missing'; readonly reason: string }
+  /** Something could not be looked at: of what is below it nothing is known. */
+  | {
+      readonly kind: 'seen';
+      readonly files: ReadonlyMap<string, SeenFile>;
+      readonly blind: readonly Blind[];
+    };
+
+export interface Blind {
+  readonly path: string;
+  readonly reason: string;
+}
+
+const extensions = new Set(['.yaml', '.yml', '.json']);
+/** Deeper directories are a loop of symlinks. */
+const maxDepth = 32;
+const maxFiles = 100_000;
+
+interface Walk {
+  readonly files: Map<string, SeenFile>;
+  readonly blind: Blind[];
+}
+
+/** Names that start with a dot are not looked into: editors' files, and the real folders of mounted ConfigMaps. */
+export async function listTree(root: string): Promise<TreeListing> {
+  const walk: Walk = { files: new Map(), blind: [] };
+  const found = await statOf(root);
+  if (found === undefined) return { kind: 'missing', reason: `${root} does not exist` };
+  if ('reason' in found) walk.blind.push(found);
+  else if (found.isDirectory()) await walkInto(walk, root, 0);
+  else walk.files.set(root, seen(root, found));
+  return { kind: 'seen', ...walk };
+}
+
+/** What `stat` says of one file now; undefined if it is no file any more. */
+export async function lookAt(path: string): Promise<SeenFile | undefined> {
+  const found = await statOf(path);
+  return found === undefined || 'reason' in found || !found.isFile()
+    ? undefined
+    : seen(path, found);
+}
+
+async function walkInto(walk: Walk, folder: string, depth: number): Promise<void> {
+  if (depth > maxDepth) {
+    walk.blind.push({ path: folder, reason: `${folder} is deeper than ${maxDepth} directories` });
+    return;
+  }
+  let entries: Dirent[];
+  try {
+    entries = await readdir(folder, { withFileTypes: true });
+  } catch (error) {
+    if (!isAbsent(error)) walk.blind.push({ path: folder, reason: describeError(error) });
+    return;
+  }
+  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    if (entry.name.startsWith('.')) continue;
+    const path = join(folder, entry.name);
+    const wanted = extensions.has(extname(entry.name).toLowerCase());
+    if (entry.isFile() && !wanted) continue;
+    const found = await statOf(path);
+    if (found === undefined) continue;
+    if ('reason' in found) walk.blind.push(found);
+    else if (found.isDirectory()) await walkInto(walk, path, depth + 1);
+    else if (found.isFile() && wanted) addFile(walk, path, found);
+  }
+}
+
+function addFile(walk: Walk, path: string, found: BigIntStats): void {
+  if (walk.files.size < maxFiles) walk.files.set(path, seen(path, found));
+  else walk.blind.push({ path, reason: `more than ${maxFiles} files` });
+}
+
+async function statOf(path: string): Promise<BigIntStats | Blind | undefined> {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    return isAbsent(error) ? undefined : { path, reason: describeError(error) };
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  if (!(error instanceof Error && 'code' in error)) return false;
+  return error.code === 'ENOENT' || error.code === 'ENOTDIR';
+}
+
+function seen(path: string, found: BigIntStats): SeenFile {
+  const { dev, ino, size, mtimeNs, ctimeNs } = found;
+  return { path, size: Number(size), stamp: `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}` };
+}
