@@ -2,9 +2,12 @@
 
 /**
  * Why nothing was published, nearest to the source first:
- * - `unit`: a file (or API object) was looked at again, and its content is the same (a resync, a touch);
+ *
+ * - `unit`: a file (or API object) was looked at again, and its content is the same (a resync, a
+ *   touch);
  * - `object`: the content changed around an object, or in fields that nothing reads (status);
- * - `event`: the object changed, and its events have the same bytes (an annotation, the order of keys);
+ * - `event`: the object changed, and its events have the same bytes (an annotation, the order of
+ *   keys);
  * - `log`: the log holds these bytes already (a restart).
  */
 export type Silence = 'unit' | 'object' | 'event' | 'log';

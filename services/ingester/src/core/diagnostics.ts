@@ -69,7 +69,10 @@ export class Diagnostics {
     return this.#dropped;
   }
 
-  /** Replaces what a step said of a subject. A problem that was known keeps the time of its first sight. */
+  /**
+   * Replaces what a step said of a subject. A problem that was known keeps the time of its first
+   * sight.
+   */
   set(found: Found): void {
     const id = subjectId(found.subject);
     const steps = new Map(this.#kept.get(id));

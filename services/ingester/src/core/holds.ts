@@ -1,10 +1,10 @@
 /**
- * Held deletions. When a large part of a source is gone at once, it is more often a listing that went wrong
- * (an empty mount, a wrong branch, a folder moved away) than somebody's wish. Such objects stay until a person
- * confirms, or until they return.
+ * Held deletions. When a large part of a source is gone at once, it is more often a listing that
+ * went wrong (an empty mount, a wrong branch, a folder moved away) than somebody's wish. Such
+ * objects stay until a person confirms, or until they return.
  *
- * "At once" is one batch of a source plus what was removed in the seconds before: `rm` of a tree may be seen
- * in pieces.
+ * "At once" is one batch of a source plus what was removed in the seconds before: `rm` of a tree
+ * may be seen in pieces.
  */
 import type { Subject } from './diagnostics.ts';
 
@@ -53,8 +53,8 @@ export class Holds {
   }
 
   /**
-   * Why `count` objects that are gone from a source must be held; undefined if they may go, and then they are
-   * remembered for the window. `left` is how many the source has without them.
+   * Why `count` objects that are gone from a source must be held; undefined if they may go, and
+   * then they are remembered for the window. `left` is how many the source has without them.
    */
   judge(source: string, count: number, left: number): string | undefined {
     const nowMs = this.#monotonicMs();

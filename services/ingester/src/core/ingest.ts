@@ -105,9 +105,9 @@ export class Ingest implements Sink {
   }
 
   /**
-   * All sources are listed, and `stored` is what the log holds: publishes the difference, and from now on
-   * every change. Records of objects that are gone become tombstones, unless they are so many that they are
-   * held; records of blind objects stay, because they are the last good value.
+   * All sources are listed, and `stored` is what the log holds: publishes the difference, and from
+   * now on every change. Records of objects that are gone become tombstones, unless they are so
+   * many that they are held; records of blind objects stay, because they are the last good value.
    */
   open(stored: readonly StoredEvent[]): void {
     this.#settle();
@@ -171,7 +171,10 @@ export class Ingest implements Sink {
     }
   }
 
-  /** The record that says that the source has been listed; to be published when all before it is durable. */
+  /**
+   * The record that says that the source has been listed; to be published when all before it is
+   * durable.
+   */
   marker(): PublishedEvent {
     const value = Event.encode({ object: { $case: 'source', value: { synced: true } } }).finish();
     return {

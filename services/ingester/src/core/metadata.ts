@@ -39,7 +39,10 @@ const nameReason =
 const namespaceReason =
   'must be a DNS label: lower-case letters, digits and "-", starting and ending with one of the first two';
 
-/** Where an object belongs; its name may still be refused. Objects without a namespace are in `default`. */
+/**
+ * Where an object belongs; its name may still be refused. Objects without a namespace are in
+ * `default`.
+ */
 export function identityOf(raw: RawObject, namespaced: boolean): Identity {
   const { name, namespace } = raw.metadata;
   const plain = (value: unknown): string => (typeof value === 'string' ? value : '');

@@ -1,9 +1,10 @@
 /**
- * All objects of the source: where each is written, which of several places counts, and its last good value.
+ * All objects of the source: where each is written, which of several places counts, and its last
+ * good value.
  *
- * An object is *good* once one version of it was accepted; from then on its collection holds the last
- * accepted one, whatever is written later. It is *blind* while it exists and no version was ever accepted by
- * this process; then the log may still hold what an earlier process accepted.
+ * An object is _good_ once one version of it was accepted; from then on its collection holds the
+ * last accepted one, whatever is written later. It is _blind_ while it exists and no version was
+ * ever accepted by this process; then the log may still hold what an earlier process accepted.
  */
 import { hash } from 'node:crypto';
 import type { RawObject } from '../kind.ts';
@@ -36,9 +37,7 @@ export interface ObjectEntry {
   readonly key: string;
   placements: readonly Placement[];
   /** What was decoded last: the digest of the place that counts, and where it is. */
-  decoded:
-    | { readonly digest: string; readonly source: string; readonly version: string }
-    | undefined;
+  decoded: DecodedPlace | undefined;
   /** `unit:line` of the place that counts. */
   origin: string;
 }
@@ -220,7 +219,10 @@ export class ObjectTable {
     }
   }
 
-  /** Decodes the place that counts, if it is not what was decoded last. Returns whether the value changed. */
+  /**
+   * Decodes the place that counts, if it is not what was decoded last. Returns whether the value
+   * changed.
+   */
   #settle(entry: ObjectEntry): boolean {
     const [first, ...others] = entry.placements;
     if (first === undefined) return false;

@@ -1,8 +1,10 @@
 /**
- * What the log should hold for this source: for each key the objects that claim it, and which of them wins.
+ * What the log should hold for this source: for each key the objects that claim it, and which of
+ * them wins.
  *
- * Two objects may give the same key (two spellings of one gateway). The older one wins, as everywhere in
- * Kubernetes; of two that are equally old the one whose id sorts first, so that no order of arrival shows.
+ * Two objects may give the same key (two spellings of one gateway). The older one wins, as
+ * everywhere in Kubernetes; of two that are equally old the one whose id sorts first, so that no
+ * order of arrival shows.
  */
 import { sameBytes, type EncodedEvent } from './registry.ts';
 

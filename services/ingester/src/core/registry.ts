@@ -1,6 +1,6 @@
 /**
- * The kinds that the ingester knows, and the world that their emitters read: one collection and one emit
- * query per kind, in one graph of recorded reads.
+ * The kinds that the ingester knows, and the world that their emitters read: one collection and one
+ * emit query per kind, in one graph of recorded reads.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Collection, Index } from '@watershed/derive/collection.ts';

@@ -2,7 +2,10 @@
 import type { RawObject } from '../kind.ts';
 import { groupOf } from './registry.ts';
 
-/** Kinds of Kubernetes' core group that people keep beside their Services, and that nothing here reads. */
+/**
+ * Kinds of Kubernetes' core group that people keep beside their Services, and that nothing here
+ * reads.
+ */
 const ordinary = new Set([
   'Binding',
   'ComponentStatus',
