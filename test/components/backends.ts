@@ -18,8 +18,9 @@ export interface Http2BackendOptions extends BackendOptions {
 
 /**
  * A sample backend that speaks HTTP/2, and gRPC on the same port: a request of content type
- * `application/grpc` is taken as a unary call of any method, and answered with an `Echo` as JSON in one
- * message. `wishOf` holds for plain requests; a call tells its status by the metadata `x-grpc-status`.
+ * `application/grpc` is taken as a unary call of any method, and answered with an `Echo` as JSON in
+ * one message. `wishOf` holds for plain requests; a call tells its status by the metadata
+ * `x-grpc-status`.
  */
 export async function startHttp2Backend(options: Http2BackendOptions): Promise<Backend> {
   let requests = 0;

@@ -69,7 +69,10 @@ export interface CallAnswer extends Answer {
   readonly grpcStatus: string | undefined;
 }
 
-/** One HTTP/2 request with prior knowledge to 127.0.0.1; `grpc` frames the body and reads the trailers. */
+/**
+ * One HTTP/2 request with prior knowledge to 127.0.0.1; `grpc` frames the body and reads the
+ * trailers.
+ */
 export function askHttp2(options: Omit<Ask, 'agent'> & { grpc?: boolean }): Promise<CallAnswer> {
   return new Promise((resolve, reject) => {
     const session = connect(`http://127.0.0.1:${options.port}`);

@@ -33,8 +33,8 @@ export interface BackendOptions {
 const maxBodyBytes = 1024 * 1024;
 
 /**
- * A sample HTTP/1.1 service on loopback that answers with what it got (an `Echo` as JSON). Told by the query
- * of the request: `status=503` answers with that status, `delay_ms=200` waits first.
+ * A sample HTTP/1.1 service on loopback that answers with what it got (an `Echo` as JSON). Told by
+ * the query of the request: `status=503` answers with that status, `delay_ms=200` waits first.
  */
 export async function startBackend(options: BackendOptions): Promise<Backend> {
   let requests = 0;

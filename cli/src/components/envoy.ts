@@ -16,8 +16,8 @@ export interface EnvoyOptions {
   readonly componentLogLevel?: string;
   readonly args?: readonly string[];
   /**
-   * Whether xDS with a field that this Envoy does not know is refused (a NACK) instead of being taken
-   * without it. Default true: what is generated must be understood whole.
+   * Whether xDS with a field that this Envoy does not know is refused (a NACK) instead of being
+   * taken without it. Default true: what is generated must be understood whole.
    */
   readonly rejectUnknownFields?: boolean;
   /** How long until the admin port must answer. Default 20 s. */
@@ -30,9 +30,10 @@ const adminOverlay = JSON.stringify({
 });
 
 /**
- * Starts an Envoy on loopback and waits until its admin port answers (not until it is ready: without a
- * control plane it never is). Envoy asks the kernel to be killed when the *thread* that started it ends
- * (PR_SET_PDEATHSIG): start it from the main thread, or from a worker that lives as long.
+ * Starts an Envoy on loopback and waits until its admin port answers (not until it is ready:
+ * without a control plane it never is). Envoy asks the kernel to be killed when the _thread_ that
+ * started it ends (PR_SET_PDEATHSIG): start it from the main thread, or from a worker that lives as
+ * long.
  */
 export async function startEnvoy(options: EnvoyOptions): Promise<Envoy> {
   await mkdir(options.directory, { recursive: true });
@@ -131,7 +132,10 @@ export class Envoy {
     }
   }
 
-  /** Lines of the log at level warning or above: refused configuration, deprecated fields and the like. */
+  /**
+   * Lines of the log at level warning or above: refused configuration, deprecated fields and the
+   * like.
+   */
   async warnings(): Promise<readonly string[]> {
     const text = await readFile(this.logFile, 'utf8');
     return text

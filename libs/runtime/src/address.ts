@@ -24,7 +24,10 @@ export function formatAddress(address: Address): string {
   return `${host}:${address.port}`;
 }
 
-/** Whether only this machine reaches it: `localhost`, 127.0.0.0/8, ::1 (also as an IPv4-mapped address). */
+/**
+ * Whether only this machine reaches it: `localhost`, 127.0.0.0/8, ::1 (also as an IPv4-mapped
+ * address).
+ */
 export function isLoopback(host: string): boolean {
   const plain = host.startsWith('::ffff:') ? host.slice('::ffff:'.length) : host;
   return (

@@ -1,6 +1,6 @@
 /**
- * Time as an argument. Nothing in the core reads a clock or sets a timer by itself, so a test or a seeded
- * simulation decides when time passes.
+ * Time as an argument. Nothing in the core reads a clock or sets a timer by itself, so a test or a
+ * seeded simulation decides when time passes.
  */
 export interface Clock {
   /** Milliseconds since the Unix epoch. May jump; for people and records, never for measuring. */

@@ -1,6 +1,6 @@
 /**
- * Durations as Go writes them (`time.ParseDuration`), because users know istiod's: `100ms`, `1m30s`, `1.5h`, `0`.
- * In code a duration is a number of milliseconds.
+ * Durations as Go writes them (`time.ParseDuration`), because users know istiod's: `100ms`,
+ * `1m30s`, `1.5h`, `0`. In code a duration is a number of milliseconds.
  */
 const unitMs: Readonly<Record<string, number>> = {
   ns: 1e-6,

@@ -1,9 +1,10 @@
 import { inspect } from 'node:util';
 
 /**
- * The errors that operation brings: a wrong option, a peer that is gone, a deadline. A closed union of codes,
- * so that the rim can map each (to an exit status, a gRPC status, an HTTP status) and none is forgotten.
- * A programmer's error is no such thing: it is a plain `Error`, and it ends the process.
+ * The errors that operation brings: a wrong option, a peer that is gone, a deadline. A closed union
+ * of codes, so that the rim can map each (to an exit status, a gRPC status, an HTTP status) and
+ * none is forgotten. A programmer's error is no such thing: it is a plain `Error`, and it ends the
+ * process.
  */
 export type ErrorCode =
   /** An option's value, or an object of the user's, is refused. */

@@ -195,8 +195,9 @@ function notAllowed(method: string, url: URL): OperatingError {
 }
 
 /**
- * The caller's address decides, and its Host header must not be a name: a page in a browser on this machine
- * can reach loopback under a name of its own (DNS rebinding), but cannot lie about that name.
+ * The caller's address decides, and its Host header must not be a name: a page in a browser on this
+ * machine can reach loopback under a name of its own (DNS rebinding), but cannot lie about that
+ * name.
  */
 function mustBeLocal(request: IncomingMessage): void {
   const from = request.socket.remoteAddress ?? '';

@@ -7,7 +7,10 @@ export interface Part {
   readonly name: string;
   /** Resolves when what depends on it may start. */
   start?(): Promise<void>;
-  /** Ends its work in order; `signal` aborts when the deadline has passed: then it must let go at once. */
+  /**
+   * Ends its work in order; `signal` aborts when the deadline has passed: then it must let go at
+   * once.
+   */
   stop?(signal: AbortSignal): Promise<void>;
 }
 
@@ -28,8 +31,8 @@ export interface SignalSource {
 const letGoMs = 1_000;
 
 /**
- * Starts parts in order and stops them in the reverse order: what was started last depends on what was
- * started first. A part that fails to start stops those before it.
+ * Starts parts in order and stops them in the reverse order: what was started last depends on what
+ * was started first. A part that fails to start stops those before it.
  */
 export class Lifecycle {
   readonly #options: LifecycleOptions;
@@ -58,7 +61,10 @@ export class Lifecycle {
     }
   }
 
-  /** Stops all that was started, once; never rejects: what goes wrong is logged and the rest goes on. */
+  /**
+   * Stops all that was started, once; never rejects: what goes wrong is logged and the rest goes
+   * on.
+   */
   stop(): Promise<void> {
     this.#stopping ??= this.#drain();
     return this.#stopping;
@@ -90,8 +96,8 @@ export class Lifecycle {
   }
 
   /**
-   * Resolves with the signal that asked for the end, after everything has stopped. A second signal does not
-   * wait: `force` is called, to leave at once.
+   * Resolves with the signal that asked for the end, after everything has stopped. A second signal
+   * does not wait: `force` is called, to leave at once.
    */
   runUntilSignal(source: SignalSource, force: (signal: string) => void): Promise<string> {
     return new Promise((resolve) => {

@@ -22,8 +22,9 @@ export function boundText(text: string): string {
 }
 
 /**
- * A copy that is safe to write: texts of at most 2,048 characters, at most 32 items of a list or record and
- * four levels of nesting, errors as their message, code, causes and stack, bytes as their length, secrets struck out.
+ * A copy that is safe to write: texts of at most 2,048 characters, at most 32 items of a list or
+ * record and four levels of nesting, errors as their message, code, causes and stack, bytes as
+ * their length, secrets struck out.
  */
 export function boundFields(fields: LogFields | undefined): Record<string, unknown> {
   const bounded: Record<string, unknown> = {};

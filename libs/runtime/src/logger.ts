@@ -11,8 +11,8 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'none';
 const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'fatal', 'none'];
 
 /**
- * What code logs to. A message is a constant sentence, what varies goes into fields: so lines can be
- * counted. Texts are cut and secrets are struck out (see `boundFields`).
+ * What code logs to. A message is a constant sentence, what varies goes into fields: so lines can
+ * be counted. Texts are cut and secrets are struck out (see `boundFields`).
  */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;

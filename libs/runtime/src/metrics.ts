@@ -32,7 +32,10 @@ export interface Histogram {
   observe(value: number): void;
 }
 
-/** The series of one metric. Ask for a series once and keep it: adding to it is then only an addition. */
+/**
+ * The series of one metric. Ask for a series once and keep it: adding to it is then only an
+ * addition.
+ */
 export interface Family<S extends MetricSpec, Series> {
   with(...labels: LabelArgs<S>): Series;
 }

@@ -47,7 +47,10 @@ export interface BoolRow extends RowCommon {
   readonly default?: boolean;
 }
 
-/** In milliseconds in the configuration; in Go's syntax everywhere else, bounds and default included. */
+/**
+ * In milliseconds in the configuration; in Go's syntax everywhere else, bounds and default
+ * included.
+ */
 export interface DurationRow extends RowCommon {
   readonly type: 'duration';
   readonly default?: string;

@@ -49,6 +49,7 @@ interface Given {
 
 /**
  * Reads flags, then variables, then defaults.
+ *
  * @throws OptionsError with every problem that was found.
  */
 export function parseOptions<T extends OptionTable>(

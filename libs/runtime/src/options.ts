@@ -30,6 +30,7 @@ export type ConfigOf<T extends OptionTable> = {
 
 /**
  * Checks a table once, when it is made: names are unique, defaults are within their own bounds.
+ *
  * @throws RangeError naming the row.
  */
 export function defineOptions<const T extends OptionTable>(table: T): T {

@@ -1,12 +1,15 @@
 /**
- * Whether a process can do its work, by named tokens: each part names what it waits for, and takes the name
- * back when it has it. Ready is when none is left; `/ready` lists the rest.
+ * Whether a process can do its work, by named tokens: each part names what it waits for, and takes
+ * the name back when it has it. Ready is when none is left; `/ready` lists the rest.
  */
 export class Readiness {
   readonly #missing = new Set<string>();
   readonly #waiting: (() => void)[] = [];
 
-  /** Not ready until the returned function is called. A name that is waited for already is a mistake. */
+  /**
+   * Not ready until the returned function is called. A name that is waited for already is a
+   * mistake.
+   */
   expect(token: string): () => void {
     if (this.#missing.has(token)) throw new RangeError(`readiness token ${token} is taken`);
     this.#missing.add(token);

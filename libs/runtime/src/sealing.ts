@@ -1,13 +1,15 @@
 /**
- * Sealing of private keys: who writes secrets to the log seals them, and only who holds the sealing key can
- * open them again. Sealing is deterministic, so that equal secrets have equal bytes and equal digests.
+ * Sealing of private keys: who writes secrets to the log seals them, and only who holds the sealing
+ * key can open them again. Sealing is deterministic, so that equal secrets have equal bytes and
+ * equal digests.
  *
- * AES-256-GCM; the nonce is an HMAC-SHA256 of the plaintext under a key of its own, cut to 96 bits. Two
- * different plaintexts get the same nonce with a chance of n²/2⁹⁷ for n secrets; equal ones get equal bytes,
- * which tells no more than that they are equal (the idea of RFC 5297, with GCM). Both keys come from the
- * 32-byte sealing key by HKDF (RFC 5869).
+ * AES-256-GCM; the nonce is an HMAC-SHA256 of the plaintext under a key of its own, cut to 96 bits.
+ * Two different plaintexts get the same nonce with a chance of n²/2⁹⁷ for n secrets; equal ones get
+ * equal bytes, which tells no more than that they are equal (the idea of RFC 5297, with GCM). Both
+ * keys come from the 32-byte sealing key by HKDF (RFC 5869).
  *
- * Sealed bytes: 1 byte format (1), 12 bytes nonce, the ciphertext, 16 bytes tag. The key's id is authenticated.
+ * Sealed bytes: 1 byte format (1), 12 bytes nonce, the ciphertext, 16 bytes tag. The key's id is
+ * authenticated.
  */
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import { access, link, mkdir, open, readFile, unlink } from 'node:fs/promises';
@@ -40,8 +42,9 @@ interface DerivedKey {
 }
 
 /**
- * `keys`: 32 bytes each. The first seals; the others still open what they sealed, so that a key is changed by
- * putting the new one in front, and taking the old one away when everything was sealed again.
+ * `keys`: 32 bytes each. The first seals; the others still open what they sealed, so that a key is
+ * changed by putting the new one in front, and taking the old one away when everything was sealed
+ * again.
  */
 export function createSealing(keys: readonly Uint8Array[]): Sealing {
   const derived = keys.map(derive);
@@ -101,8 +104,8 @@ function unsealWith(key: DerivedKey, sealed: Uint8Array): Uint8Array {
 }
 
 /**
- * Keys as people keep them: one per line, 32 bytes in base64 or hexadecimal; lines that start with `#` are
- * comments. Throws `invalid` and never shows a key.
+ * Keys as people keep them: one per line, 32 bytes in base64 or hexadecimal; lines that start with
+ * `#` are comments. Throws `invalid` and never shows a key.
  */
 export function parseSealingKeys(text: string): readonly Uint8Array[] {
   const lines = text.split(/\r?\n/u).map((line) => line.trim());
@@ -128,8 +131,9 @@ export async function readSealingKeys(path: string): Promise<readonly Uint8Array
 }
 
 /**
- * Reads the key file, or makes one that only this user can read: for a single process, whose ingester and
- * pusher are the only ones that need it. Two processes that start at once end up with the same key.
+ * Reads the key file, or makes one that only this user can read: for a single process, whose
+ * ingester and pusher are the only ones that need it. Two processes that start at once end up with
+ * the same key.
  */
 export async function readOrCreateSealingKeys(path: string): Promise<readonly Uint8Array[]> {
   if (await exists(path)) return readSealingKeys(path);

@@ -129,7 +129,8 @@ class ToldExporter implements SpanExporter {
 
   export(spans: ReadableSpan[], done: Parameters<SpanExporter['export']>[1]): void {
     this.#exporter.export(spans, (result) => {
-      if (Number(result.code) !== 0) {
+      const code: number = result.code;
+      if (code !== 0) {
         this.#logger.warn('spans were not sent', { spans: spans.length, error: result.error });
       }
       done(result);

@@ -1,7 +1,7 @@
 /**
- * Traces through the pipeline: an event carries a W3C `traceparent` from its source to the push that it
- * causes, so each tier's span joins the one before, across the log. Without a collector nothing is recorded,
- * and what an event carries is handed on as it came.
+ * Traces through the pipeline: an event carries a W3C `traceparent` from its source to the push
+ * that it causes, so each tier's span joins the one before, across the log. Without a collector
+ * nothing is recorded, and what an event carries is handed on as it came.
  */
 export interface Tracing {
   start(name: string, options?: SpanOptions): Span;

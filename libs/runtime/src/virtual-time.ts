@@ -8,8 +8,8 @@ interface Entry {
 }
 
 /**
- * Time that passes only when told to, for tests and the simulator. Timers fire in order of their due time,
- * and promises settle between two of them, as they do with real timers.
+ * Time that passes only when told to, for tests and the simulator. Timers fire in order of their
+ * due time, and promises settle between two of them, as they do with real timers.
  */
 export class VirtualTime implements Time {
   readonly #epochMs: number;
@@ -49,7 +49,10 @@ export class VirtualTime implements Time {
     return this.#pending.size;
   }
 
-  /** Lets `durationMs` pass: fires what becomes due, including what the callbacks set, and settles promises. */
+  /**
+   * Lets `durationMs` pass: fires what becomes due, including what the callbacks set, and settles
+   * promises.
+   */
   async advance(durationMs: number): Promise<void> {
     const untilMs = this.#elapsedMs + durationMs;
     await settle();
@@ -76,7 +79,10 @@ export class VirtualTime implements Time {
   }
 }
 
-/** A turn of the real event loop: every promise that can settle without I/O or time has settled then. */
+/**
+ * A turn of the real event loop: every promise that can settle without I/O or time has settled
+ * then.
+ */
 function settle(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
