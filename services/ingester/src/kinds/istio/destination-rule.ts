@@ -1,0 +1,90 @@
+import type { Reader } from '@watershed/derive/graph.ts';
+import { Policy, Subset } from '@watershed/model/gen/model.ts';
+import { configKey } from '@watershed/model/keys.ts';
+import { DestinationRule } from '@watershed/proto/istio/networking/v1alpha3/destination_rule.ts';
+import type { At } from '../../decode.ts';
+import type { Emission, Kind, SourceObject, World } from '../../kind.ts';
+import {
+  checkDnsLabel,
+  checkExportTo,
+  checkLabels,
+  checkWildcardHost,
+  checkWorkloadLabels,
+} from '../common/checks.ts';
+import { exportedTo } from '../common/export-to.ts';
+import { fullHost, isAddress } from '../common/hosts.ts';
+import type { CheckContext } from './decode.ts';
+import { apiVersions, istioDecoder } from './decode.ts';
+import { checkTrafficPolicy } from './traffic-policy-check.ts';
+import { trafficPolicy } from './traffic-policy.ts';
+
+const blankPolicy = Policy.create();
+const blankSubset = Subset.create();
+
+export const destinationRuleKind: Kind<DestinationRule> = {
+  apiVersions,
+  kind: 'DestinationRule',
+  namespaced: true,
+  decode: istioDecoder({
+    typeName: 'istio.networking.v1alpha3.DestinationRule',
+    codec: DestinationRule,
+    check,
+  }),
+  emit,
+};
+
+function check(spec: DestinationRule, at: At, { namespace }: CheckContext): void {
+  if (!isAddress(spec.host)) checkWildcardHost(at.field('host'), spec.host);
+  checkTrafficPolicy(spec.trafficPolicy, at.field('trafficPolicy'));
+  const names = new Set<string>();
+  for (const [index, subset] of spec.subsets.entries()) {
+    const item = at.field('subsets').item(index);
+    checkDnsLabel(item.field('name'), subset.name);
+    if (names.has(subset.name)) item.field('name').error(subset.name, 'is the name of two subsets');
+    names.add(subset.name);
+    checkLabels(item.field('labels'), subset.labels);
+    checkTrafficPolicy(subset.trafficPolicy, item.field('trafficPolicy'));
+  }
+  checkExportTo(at.field('exportTo'), spec.exportTo, { namespace, nobody: false });
+  checkSelector(spec, at, namespace);
+}
+
+/** A rule for some workloads is for those of its own namespace. */
+function checkSelector(spec: DestinationRule, at: At, namespace: string): void {
+  if (spec.workloadSelector === undefined) return;
+  const labels = at.field('workloadSelector').field('matchLabels');
+  checkWorkloadLabels(labels, spec.workloadSelector.matchLabels, 'every workload of the namespace');
+  if (spec.exportTo.some((entry) => entry !== '.' && entry !== namespace)) {
+    at.field('exportTo').error(
+      spec.exportTo,
+      'must be the own namespace alone where a workloadSelector is set',
+    );
+  }
+}
+
+function emit(read: Reader, world: World, object: SourceObject<DestinationRule>): Emission {
+  const { spec, ref } = object;
+  const { namespace, name } = ref;
+  const { cluster, domain } = world.settings;
+  const selector = spec.workloadSelector?.matchLabels;
+  const policy: Policy = {
+    ...blankPolicy,
+    host: fullHost(spec.host, namespace, domain),
+    exportTo:
+      selector === undefined
+        ? exportedTo(read, world, { given: spec.exportTo, of: 'policy', namespace })
+        : [namespace],
+    workloadSelector: selector ?? {},
+    traffic: trafficPolicy(spec.trafficPolicy),
+    subsets: spec.subsets.map((subset) => ({
+      ...blankSubset,
+      name: subset.name,
+      labels: subset.labels,
+      traffic: trafficPolicy(subset.trafficPolicy),
+    })),
+    createdMs: object.createdMs,
+  };
+  const key = configKey({ cluster, kind: 'policy', namespace, name });
+  const event = { object: { $case: 'policy' as const, value: policy } };
+  return { events: [{ topic: 'config', key, event }], problems: [] };
+}

@@ -1,0 +1,93 @@
+import { Endpoint, Endpoints, Locality } from '@watershed/model/gen/model.ts';
+import type { EndpointsKey } from '@watershed/model/keys.ts';
+import { endpointsKey } from '@watershed/model/keys.ts';
+import type { ServicePort } from '@watershed/proto/istio/networking/v1alpha3/service_entry.ts';
+import type { WorkloadEntry } from '@watershed/proto/istio/networking/v1alpha3/workload_entry.ts';
+import type { Emitted } from '../../kind.ts';
+import { unixPath } from '../common/checks.ts';
+import { byCodeUnit, canonicalHost } from '../common/hosts.ts';
+
+const blankEndpoint = Endpoint.create();
+const blankEndpoints = Endpoints.create();
+
+const tlsModeLabel = 'security.istio.io/tlsMode';
+const localityLabel = 'istio-locality';
+
+/**
+ * An endpoint as a WorkloadEntry describes it, inline or not, with the ports of the service that it
+ * serves.
+ */
+export function workloadEndpoint(
+  entry: WorkloadEntry,
+  labels: Readonly<Record<string, string>>,
+  ports: Readonly<Record<string, number>>,
+): Endpoint {
+  const isSocket = unixPath(entry.address) !== undefined;
+  return {
+    ...blankEndpoint,
+    address: isSocket ? entry.address : canonicalHost(entry.address),
+    ports: isSocket ? {} : ports,
+    labels,
+    locality: localityOf(entry.locality || fromLabel(labels[localityLabel] ?? '')),
+    weight: entry.weight,
+    network: entry.network,
+    serviceAccount: entry.serviceAccount,
+    mtls: speaksMtls(entry, labels),
+  };
+}
+
+/**
+ * The label that the sidecar injector sets decides; without it, an identity says that there is a
+ * proxy.
+ */
+function speaksMtls(entry: WorkloadEntry, labels: Readonly<Record<string, string>>): boolean {
+  const mode = Object.hasOwn(labels, tlsModeLabel) ? labels[tlsModeLabel] : undefined;
+  return mode === undefined ? entry.serviceAccount !== '' : mode === 'istio';
+}
+
+/** `region/zone/subzone`, whole or cut. */
+export function localityOf(text: string): Locality | undefined {
+  if (text === '') return undefined;
+  const [region = '', zone = '', ...rest] = text.split('/');
+  return { ...Locality.create(), region, zone, subZone: rest.join('/') };
+}
+
+/** A label cannot hold slashes, so there `.` stands for them. */
+function fromLabel(value: string): string {
+  return value.includes('/') ? value : value.replaceAll('.', '/');
+}
+
+/** Of a ServiceEntry's ports: what the entry says, else the target port, else the same number. */
+export function servedPorts(
+  ports: readonly ServicePort[],
+  entry: Readonly<Record<string, number>>,
+): Record<string, number> {
+  return Object.fromEntries(
+    ports.map((port) => [port.name, entry[port.name] || port.targetPort || port.number]),
+  );
+}
+
+/** The record of an object's share of a host; in the order of addresses. */
+export function endpointsEvent(
+  key: EndpointsKey,
+  serviceNamespace: string,
+  endpoints: readonly Endpoint[],
+): Emitted {
+  const sorted = endpoints
+    .map((endpoint) => ({ endpoint, order: JSON.stringify(endpoint) }))
+    .sort(
+      (a, b) => byCodeUnit(a.endpoint.address, b.endpoint.address) || byCodeUnit(a.order, b.order),
+    )
+    .map(({ endpoint }) => endpoint);
+  const value = {
+    ...blankEndpoints,
+    host: key.host,
+    namespace: serviceNamespace,
+    endpoints: sorted,
+  };
+  return {
+    topic: 'endpoints',
+    key: endpointsKey(key),
+    event: { object: { $case: 'endpoints', value } },
+  };
+}

@@ -1,0 +1,119 @@
+import type { Reader } from '@watershed/derive/graph.ts';
+import { Origin, Protocol, Resolution, Service, ServicePort } from '@watershed/model/gen/model.ts';
+import { configKey } from '@watershed/model/keys.ts';
+import {
+  ServiceEntry,
+  ServiceEntry_Location,
+  ServiceEntry_Resolution,
+} from '@watershed/proto/istio/networking/v1alpha3/service_entry.ts';
+import type { Emission, Emitted, Kind, SourceObject, World } from '../../kind.ts';
+import { exportedTo } from '../common/export-to.ts';
+import { canonicalHost, sortedSet } from '../common/hosts.ts';
+import { parseProtocol } from '../common/protocol.ts';
+import { apiVersions, istioDecoder } from './decode.ts';
+import { endpointsEvent, servedPorts, workloadEndpoint } from './endpoints.ts';
+import { checkServiceEntry } from './service-entry-check.ts';
+
+const blankService = Service.create();
+const blankPort = ServicePort.create();
+
+const resolutions: Readonly<Record<ServiceEntry_Resolution, Resolution>> = {
+  [ServiceEntry_Resolution.NONE]: Resolution.RESOLUTION_NONE,
+  [ServiceEntry_Resolution.STATIC]: Resolution.RESOLUTION_STATIC,
+  [ServiceEntry_Resolution.DNS]: Resolution.RESOLUTION_DNS,
+  [ServiceEntry_Resolution.DNS_ROUND_ROBIN]: Resolution.RESOLUTION_DNS_ROUND_ROBIN,
+  // Refused before.
+  [ServiceEntry_Resolution.DYNAMIC_DNS]: Resolution.UNRECOGNIZED,
+  [ServiceEntry_Resolution.UNRECOGNIZED]: Resolution.UNRECOGNIZED,
+};
+
+/**
+ * Of entries that select workloads, by namespace: who they select can be asked from the workload's
+ * side.
+ */
+export const selectingIndex = 'selecting';
+
+export const serviceEntryKind: Kind<ServiceEntry> = {
+  apiVersions,
+  kind: 'ServiceEntry',
+  namespaced: true,
+  indexes: {
+    [selectingIndex]: ({ spec, ref }) =>
+      spec.workloadSelector !== undefined && spec.resolution !== ServiceEntry_Resolution.NONE
+        ? [ref.namespace]
+        : [],
+  },
+  decode: istioDecoder({
+    typeName: 'istio.networking.v1alpha3.ServiceEntry',
+    codec: ServiceEntry,
+    check: checkServiceEntry,
+  }),
+  emit,
+};
+
+export function entryHosts(spec: ServiceEntry): string[] {
+  return sortedSet(spec.hosts.map(canonicalHost));
+}
+
+function emit(read: Reader, world: World, object: SourceObject<ServiceEntry>): Emission {
+  const { namespace, name } = object.ref;
+  const { cluster } = world.settings;
+  const shared = service(read, world, object);
+  const events = entryHosts(object.spec).map((host): Emitted => {
+    const key = configKey({ cluster, kind: 'service', namespace, name: `${name}:${host}` });
+    const value = { ...shared, host };
+    return { topic: 'config', key, event: { object: { $case: 'service', value } } };
+  });
+  return { events: [...events, ...endpoints(world, object)], problems: [] };
+}
+
+function service(read: Reader, world: World, object: SourceObject<ServiceEntry>): Service {
+  const { spec, ref } = object;
+  return {
+    ...blankService,
+    namespace: ref.namespace,
+    name: ref.name,
+    origin: Origin.ORIGIN_SERVICE_ENTRY,
+    ports: spec.ports
+      .map((port) => ({
+        ...blankPort,
+        number: port.number,
+        name: port.name,
+        protocol: parseProtocol(port.protocol) ?? Protocol.PROTOCOL_AUTO,
+        targetPort: port.targetPort,
+      }))
+      .sort((a, b) => a.number - b.number),
+    resolution: resolutions[spec.resolution],
+    meshExternal: spec.location === ServiceEntry_Location.MESH_EXTERNAL,
+    addresses: sortedSet(spec.addresses.map(canonicalAddress)),
+    exportTo: exportedTo(read, world, {
+      given: spec.exportTo,
+      of: 'service',
+      namespace: ref.namespace,
+    }),
+    selector: spec.workloadSelector?.labels ?? {},
+    subjectAltNames: sortedSet(spec.subjectAltNames),
+    createdMs: object.createdMs,
+  };
+}
+
+/** A block of one address is that address. */
+function canonicalAddress(address: string): string {
+  const [ip = '', bits] = address.toLowerCase().split('/');
+  const whole = ip.includes(':') ? '128' : '32';
+  return bits === undefined || bits === whole ? ip : `${ip}/${bits}`;
+}
+
+/** The inline endpoints, one record per host. */
+function endpoints(world: World, object: SourceObject<ServiceEntry>): Emitted[] {
+  const { spec, ref } = object;
+  const { namespace, name } = ref;
+  const found = spec.endpoints
+    .filter((entry) => entry.address !== '')
+    .map((entry) => workloadEndpoint(entry, entry.labels, servedPorts(spec.ports, entry.ports)));
+  if (found.length === 0) return [];
+  const { cluster } = world.settings;
+  return entryHosts(spec).map((host) =>
+    endpointsEvent({ host, cluster, kind: 'entry', namespace, name }, namespace, found),
+  );
+}

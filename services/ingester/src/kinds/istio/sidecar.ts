@@ -1,0 +1,117 @@
+import type { Reader } from '@watershed/derive/graph.ts';
+import {
+  CaptureMode,
+  EgressListener,
+  IngressListener,
+  OutboundMode,
+  Protocol,
+  Scope,
+} from '@watershed/model/gen/model.ts';
+import type { EgressHost } from '@watershed/model/gen/model.ts';
+import { configKey } from '@watershed/model/keys.ts';
+import {
+  CaptureMode as IstioCaptureMode,
+  OutboundTrafficPolicy_Mode,
+  Sidecar,
+} from '@watershed/proto/istio/networking/v1alpha3/sidecar.ts';
+import type {
+  IstioEgressListener,
+  IstioIngressListener,
+  OutboundTrafficPolicy,
+} from '@watershed/proto/istio/networking/v1alpha3/sidecar.ts';
+import type { Emission, Kind, SourceObject, World } from '../../kind.ts';
+import { byCodeUnit, canonicalHost } from '../common/hosts.ts';
+import { parseProtocol } from '../common/protocol.ts';
+import { apiVersions, istioDecoder } from './decode.ts';
+import { checkSidecar } from './sidecar-check.ts';
+import { serverTls } from './tls.ts';
+import { connectionPool } from './traffic-policy.ts';
+
+const blankEgress = EgressListener.create();
+const blankIngress = IngressListener.create();
+const blankScope = Scope.create();
+
+const captureModes: Readonly<Record<IstioCaptureMode, CaptureMode>> = {
+  [IstioCaptureMode.DEFAULT]: CaptureMode.CAPTURE_MODE_DEFAULT,
+  [IstioCaptureMode.IPTABLES]: CaptureMode.CAPTURE_MODE_IPTABLES,
+  [IstioCaptureMode.NONE]: CaptureMode.CAPTURE_MODE_NONE,
+  [IstioCaptureMode.UNRECOGNIZED]: CaptureMode.UNRECOGNIZED,
+};
+
+export const sidecarKind: Kind<Sidecar> = {
+  apiVersions,
+  kind: 'Sidecar',
+  namespaced: true,
+  decode: istioDecoder({
+    typeName: 'istio.networking.v1alpha3.Sidecar',
+    codec: Sidecar,
+    check: checkSidecar,
+  }),
+  emit,
+};
+
+function emit(_read: Reader, world: World, object: SourceObject<Sidecar>): Emission {
+  const { spec, ref } = object;
+  const { namespace, name } = ref;
+  const scope: Scope = {
+    ...blankScope,
+    workloadSelector: spec.workloadSelector?.labels ?? {},
+    egress: spec.egress.map((listener) => egress(listener, namespace)),
+    ingress: spec.ingress.map(ingress),
+    outboundMode: outboundMode(spec.outboundTrafficPolicy),
+    createdMs: object.createdMs,
+    inboundConnectionPool: connectionPool(spec.inboundConnectionPool),
+  };
+  const key = configKey({ cluster: world.settings.cluster, kind: 'scope', namespace, name });
+  const event = { object: { $case: 'scope' as const, value: scope } };
+  return { events: [{ topic: 'config', key, event }], problems: [] };
+}
+
+function outboundMode(policy: OutboundTrafficPolicy | undefined): OutboundMode | undefined {
+  if (policy === undefined) return undefined;
+  return policy.mode === OutboundTrafficPolicy_Mode.ALLOW_ANY
+    ? OutboundMode.OUTBOUND_MODE_ALLOW_ANY
+    : OutboundMode.OUTBOUND_MODE_REGISTRY_ONLY;
+}
+
+function egress(from: IstioEgressListener, namespace: string): EgressListener {
+  const hosts = new Map(from.hosts.map((host) => egressHost(host, namespace)));
+  return {
+    ...blankEgress,
+    port: from.port?.number ?? 0,
+    protocol: protocolOf(from.port?.protocol),
+    portName: from.port?.name ?? '',
+    bind: from.bind,
+    captureMode: captureModes[from.captureMode],
+    hosts: [...hosts].sort(([a], [b]) => byCodeUnit(a, b)).map(([, host]) => host),
+  };
+}
+
+/**
+ * With its key, for order and against duplicates. `~` is nothing, so what stands after it says
+ * nothing.
+ */
+function egressHost(text: string, own: string): readonly [string, EgressHost] {
+  const slash = text.indexOf('/');
+  const given = text.slice(0, slash);
+  const namespace = given === '.' ? own : given;
+  const host = namespace === '~' ? '*' : canonicalHost(text.slice(slash + 1));
+  return [`${namespace}/${host}`, { namespace, host }];
+}
+
+function ingress(from: IstioIngressListener): IngressListener {
+  return {
+    ...blankIngress,
+    port: from.port?.number ?? 0,
+    protocol: protocolOf(from.port?.protocol),
+    portName: from.port?.name ?? '',
+    bind: from.bind,
+    captureMode: captureModes[from.captureMode],
+    defaultEndpoint: from.defaultEndpoint,
+    tls: serverTls(from.tls),
+  };
+}
+
+function protocolOf(text: string | undefined): Protocol {
+  return parseProtocol(text ?? '') ?? Protocol.PROTOCOL_AUTO;
+}

@@ -1,0 +1,139 @@
+import { Route } from '@watershed/model/gen/model.ts';
+import { configKey } from '@watershed/model/keys.ts';
+import type { Reader } from '@watershed/derive/graph.ts';
+import { VirtualService } from '@watershed/proto/istio/networking/v1alpha3/virtual_service.ts';
+import type {
+  Destination,
+  HTTPRoute,
+} from '@watershed/proto/istio/networking/v1alpha3/virtual_service.ts';
+import { show } from '../../decode.ts';
+import type { Emission, Kind, Problem, SourceObject, World } from '../../kind.ts';
+import { exportedTo } from '../common/export-to.ts';
+import { fullHost, sortedSet } from '../common/hosts.ts';
+import { apiVersions, istioDecoder } from './decode.ts';
+import { mergeRules } from './delegate.ts';
+import { gatewayName, meshGateway, parentOf, sortedParents } from './gateway-names.ts';
+import { normaliseRule } from './http-rule.ts';
+import { checkVirtualService } from './virtual-service-check.ts';
+
+const nothing: Emission = { events: [], problems: [] };
+const blankRoute = Route.create();
+
+export const virtualServiceKind: Kind<VirtualService> = {
+  apiVersions,
+  kind: 'VirtualService',
+  namespaced: true,
+  decode: istioDecoder({
+    typeName: 'istio.networking.v1alpha3.VirtualService',
+    codec: VirtualService,
+    check: checkVirtualService,
+  }),
+  emit: emitRoute,
+};
+
+function emitRoute(read: Reader, world: World, object: SourceObject<VirtualService>): Emission {
+  const { spec, ref } = object;
+  const { namespace, name } = ref;
+  const { cluster, domain } = world.settings;
+  // A delegate is nothing by itself.
+  if (spec.hosts.length === 0) return nothing;
+  const { rules, problems } = wholeRules(read, world, object);
+  if (rules.length === 0) return { events: [], problems };
+  const gateways = spec.gateways.length === 0 ? [meshGateway] : spec.gateways;
+  const route: Route = {
+    ...blankRoute,
+    hosts: sortedSet(spec.hosts.map((host) => fullHost(host, namespace, domain))),
+    parents: sortedParents(gateways.map((gateway) => parentOf(gateway, namespace))),
+    rules: rules.map((rule) => normaliseRule(rule, { namespace, domain })),
+    exportTo: exportedTo(read, world, { given: spec.exportTo, of: 'route', namespace }),
+    createdMs: object.createdMs,
+  };
+  const key = configKey({ cluster, kind: 'route', namespace, name });
+  const event = { object: { $case: 'route' as const, value: route } };
+  return { events: [{ topic: 'config', key, event }], problems };
+}
+
+interface Whole {
+  readonly rules: readonly HTTPRoute[];
+  readonly problems: readonly Problem[];
+}
+
+/** The rules with their delegates' in place. A rule whose delegate cannot be used is left out. */
+function wholeRules(read: Reader, world: World, object: SourceObject<VirtualService>): Whole {
+  const rules: HTTPRoute[] = [];
+  const problems: Problem[] = [];
+  const { domain } = world.settings;
+  const { namespace } = object.ref;
+  for (const [index, rule] of object.spec.http.entries()) {
+    const own = resolved(rule, namespace, domain);
+    if (rule.delegate === undefined) {
+      rules.push(own);
+      continue;
+    }
+    const at = { namespace: rule.delegate.namespace || namespace, name: rule.delegate.name };
+    const found = delegateOf(read, world, at, namespace);
+    if (typeof found === 'string') {
+      const field = `spec.http[${index}].delegate`;
+      const value = show(`${at.namespace}/${at.name}`);
+      problems.push({
+        severity: 'warning',
+        field,
+        value,
+        reason: `${found}: the rule is left out`,
+      });
+      continue;
+    }
+    const leaves = found.spec.http.map((leaf) => resolved(leaf, at.namespace, domain));
+    const merged = mergeRules(own, leaves);
+    if (merged.length < leaves.length) {
+      problems.push({
+        severity: 'warning',
+        field: `spec.http[${index}].delegate`,
+        value: show(`${at.namespace}/${at.name}`),
+        reason: `${leaves.length - merged.length} of its rules match what this rule does not, and are left out`,
+      });
+    }
+    rules.push(...merged);
+  }
+  return { rules, problems };
+}
+
+/** The delegate, or why there is none. */
+function delegateOf(
+  read: Reader,
+  world: World,
+  at: { readonly namespace: string; readonly name: string },
+  from: string,
+): SourceObject<VirtualService> | string {
+  const object = read.get(world.objects(virtualServiceKind), `${at.namespace}/${at.name}`);
+  if (object === undefined) return 'is not found';
+  if (object.spec.hosts.length > 0) return 'has hosts of its own, so it is no delegate';
+  const given = object.spec.exportTo;
+  const exported = exportedTo(read, world, { given, of: 'route', namespace: at.namespace });
+  if (!exported.includes('*') && !exported.includes(from)) return `is not exported to ${from}`;
+  return object;
+}
+
+/** Names in full form: what a delegate says is meant in its own namespace. */
+function resolved(rule: HTTPRoute, namespace: string, domain: string): HTTPRoute {
+  const full = (to: Destination): Destination => ({
+    ...to,
+    host: fullHost(to.host, namespace, domain),
+  });
+  return {
+    ...rule,
+    match: rule.match.map((match) => ({
+      ...match,
+      gateways: match.gateways.map((gateway) => gatewayName(gateway, namespace)),
+    })),
+    route: rule.route.map((entry) => ({
+      ...entry,
+      destination: entry.destination && full(entry.destination),
+    })),
+    mirror: rule.mirror && full(rule.mirror),
+    mirrors: rule.mirrors.map((mirror) => ({
+      ...mirror,
+      destination: mirror.destination && full(mirror.destination),
+    })),
+  };
+}

@@ -1,0 +1,116 @@
+import type { Reader } from '@watershed/derive/graph.ts';
+import type { Endpoint } from '@watershed/model/gen/model.ts';
+import type { ServiceEntry } from '@watershed/proto/istio/networking/v1alpha3/service_entry.ts';
+import { WorkloadEntry } from '@watershed/proto/istio/networking/v1alpha3/workload_entry.ts';
+import type { At } from '../../decode.ts';
+import { isObject } from '../../decode.ts';
+import type {
+  Decoded,
+  Emission,
+  Emitted,
+  Kind,
+  RawObject,
+  SourceObject,
+  SourceSettings,
+  World,
+} from '../../kind.ts';
+import { isAddress } from '../common/hosts.ts';
+import { selects } from '../common/labels.ts';
+import { apiVersions, istioDecoder } from './decode.ts';
+import { endpointsEvent, servedPorts, workloadEndpoint } from './endpoints.ts';
+import { checkEndpoint, isDns } from './service-entry-check.ts';
+import { entryHosts, selectingIndex, serviceEntryKind } from './service-entry.ts';
+
+/** The spec, and what the workload's own health checks say. */
+export interface Workload {
+  readonly entry: WorkloadEntry;
+  readonly healthy: boolean;
+}
+
+const healthAnnotation = 'proxy.istio.io/health-checks-enabled';
+
+const decodeEntry = istioDecoder<WorkloadEntry>({
+  typeName: 'istio.networking.v1alpha3.WorkloadEntry',
+  codec: WorkloadEntry,
+  check: (entry: WorkloadEntry, at: At) => {
+    checkEndpoint(entry, at, { ports: undefined, names: true });
+  },
+});
+
+export const workloadEntryKind: Kind<Workload> = {
+  apiVersions,
+  kind: 'WorkloadEntry',
+  namespaced: true,
+  readsStatus: true,
+  decode: decodeWorkload,
+  emit,
+};
+
+function decodeWorkload(raw: RawObject, settings: SourceSettings): Decoded<Workload> {
+  const { spec, problems } = decodeEntry(raw, settings);
+  return spec === undefined
+    ? { problems }
+    : { spec: { entry: spec, healthy: isHealthy(raw) }, problems };
+}
+
+/** With health checks on, a workload is unhealthy until it says otherwise. */
+function isHealthy(raw: RawObject): boolean {
+  const annotations = raw.metadata['annotations'];
+  const enabled = isObject(annotations) && annotations[healthAnnotation] === 'true';
+  if (!enabled) return true;
+  const status = raw['status'];
+  const conditions = isObject(status) ? status['conditions'] : undefined;
+  if (!Array.isArray(conditions)) return false;
+  return conditions.some(
+    (condition: unknown) =>
+      isObject(condition) && condition['type'] === 'Healthy' && condition['status'] === 'True',
+  );
+}
+
+function emit(read: Reader, world: World, object: SourceObject<Workload>): Emission {
+  const { entry, healthy } = object.spec;
+  if (!healthy || entry.address === '') return { events: [], problems: [] };
+  const { namespace, name } = object.ref;
+  const { cluster } = world.settings;
+  const events: Emitted[] = [];
+  for (const [host, endpoint] of ofServiceEntries(read, world, object)) {
+    const key = { host, cluster, kind: 'workload', namespace, name } as const;
+    events.push(endpointsEvent(key, namespace, [endpoint]));
+  }
+  return { events, problems: [] };
+}
+
+/** Labels of the object and of its spec; the object's decide. */
+export function workloadLabels(object: SourceObject<Workload>): Readonly<Record<string, string>> {
+  return { ...object.spec.entry.labels, ...object.labels };
+}
+
+/** By host: the endpoint as the ServiceEntries of the namespace that select it see it. */
+function ofServiceEntries(
+  read: Reader,
+  world: World,
+  object: SourceObject<Workload>,
+): ReadonlyMap<string, Endpoint> {
+  const labels = workloadLabels(object);
+  const { entry } = object.spec;
+  const byHost = new Map<string, Endpoint>();
+  const selecting = world.index(serviceEntryKind, selectingIndex);
+  for (const { value } of read.lookup(selecting, object.ref.namespace)) {
+    if (!takes(value.spec, entry, labels)) continue;
+    const ports = servedPorts(value.spec.ports, entry.ports);
+    for (const host of entryHosts(value.spec)) {
+      const before = byHost.get(host)?.ports;
+      byHost.set(host, workloadEndpoint(entry, labels, { ...ports, ...before }));
+    }
+  }
+  return byHost;
+}
+
+function takes(
+  spec: ServiceEntry,
+  entry: WorkloadEntry,
+  labels: Readonly<Record<string, string>>,
+): boolean {
+  if (!selects(spec.workloadSelector?.labels ?? {}, labels)) return false;
+  return isAddress(entry.address) || isDns(spec.resolution);
+}
