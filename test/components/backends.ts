@@ -9,7 +9,7 @@ import {
 } from 'node:http2';
 import { wishOf, type Backend, type BackendOptions, type Echo } from 'xdsctl/components/backend.ts';
 
-export { startBackend, type Backend, type Echo } from 'xdsctl/components/backend.ts';
+export { startBackend, type Backend } from 'xdsctl/components/backend.ts';
 
 export interface Http2BackendOptions extends BackendOptions {
   /** Serves TLS with it (HTTP/1.1 as well, by ALPN); without it, HTTP/2 with prior knowledge. */

@@ -12,7 +12,7 @@ import {
 import { testCache, testProgress } from './cache.ts';
 
 /** The Envoy that tests run; `version` for comparisons with an older one. */
-export function testEnvoyBinary(version?: string): Promise<string> {
+function testEnvoyBinary(version?: string): Promise<string> {
   return fetchEnvoy({
     cache: testCache,
     progress: testProgress,

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { join, relative, resolve } from 'node:path';
 import { parseSync } from 'oxc-parser';
 
-export const root = resolve(import.meta.dirname, '../..');
+const root = resolve(import.meta.dirname, '../..');
 
 /** Files of the working tree that are, or are about to be, part of the repository. */
 export function projectFiles(): readonly string[] {

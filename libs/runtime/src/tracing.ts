@@ -30,7 +30,7 @@ export interface Span {
   end(): void;
 }
 
-export const traceparentHeader = 'traceparent';
+const traceparentHeader = 'traceparent';
 
 export interface TraceContext {
   readonly traceId: string;
