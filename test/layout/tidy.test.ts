@@ -97,3 +97,15 @@ test('a file ends with one line feed and has no trailing blanks', () => {
   });
   expect(ragged).toEqual([]);
 });
+
+test('the lock file has every platform, also those that the machine it was made on lacks', () => {
+  const lock = JSON.parse(textOf('package-lock.json')) as {
+    readonly packages: Readonly<Record<string, { optionalDependencies?: Record<string, string> }>>;
+  };
+  const places = Object.keys(lock.packages);
+  const missing = Object.values(lock.packages)
+    .flatMap((entry) => Object.keys(entry.optionalDependencies ?? {}))
+    .filter((name) => !places.some((place) => place.endsWith(`node_modules/${name}`)));
+  // Without them `npm ci` refuses to install anything, here as well.
+  expect(missing).toEqual([]);
+});
