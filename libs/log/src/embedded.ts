@@ -1,9 +1,11 @@
 /**
- * The embedded log: one SQLite file in one directory, held by one process. The default, with nothing to install.
+ * The embedded log: one SQLite file in one directory, held by one process. The default, with
+ * nothing to install.
  *
- * Appends of one turn of the event loop become one transaction, so a burst costs one fsync (0.3 ms on an NVMe
- * disk, which the event loop waits for: the price of one thread and of a file that any SQLite tool reads).
- * Readers are woken by commits and never poll. Compaction runs in slices of a few milliseconds.
+ * Appends of one turn of the event loop become one transaction, so a burst costs one fsync (0.3 ms
+ * on an NVMe disk, which the event loop waits for: the price of one thread and of a file that any
+ * SQLite tool reads). Readers are woken by commits and never poll. Compaction runs in slices of a
+ * few milliseconds.
  */
 import { randomUUID } from 'node:crypto';
 import { Compactor } from './embedded/compaction.ts';
@@ -17,7 +19,10 @@ import { turn } from './time.ts';
 import type { LogTime } from './time.ts';
 
 export interface EmbeddedLogOptions {
-  /** Created if absent. Holds `log.db`, `log.db-wal` and `holder` (the pid of the process that uses it). */
+  /**
+   * Created if absent. Holds `log.db`, `log.db-wal` and `holder` (the pid of the process that uses
+   * it).
+   */
   readonly dir: string;
   readonly time: LogTime;
   /** A new topic's id; random and unique. Default: a version 4 UUID. */
@@ -43,13 +48,16 @@ export interface EmbeddedLogOptions {
 }
 
 export interface EmbeddedLog extends Log {
-  /** Compacts and expires all that can be now; resolves when done. The event loop gets turns in between. */
+  /**
+   * Compacts and expires all that can be now; resolves when done. The event loop gets turns in
+   * between.
+   */
   compact(): Promise<void>;
 }
 
 /**
- * Opens the log, or creates it. Fails with `locked` while another process holds the directory, and with
- * `corrupt` when the file is damaged.
+ * Opens the log, or creates it. Fails with `locked` while another process holds the directory, and
+ * with `corrupt` when the file is damaged.
  */
 export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<EmbeddedLog> {
   return new SqliteLog(options);
@@ -232,7 +240,10 @@ class SqliteLog implements EmbeddedLog {
     await this.#compactFrom(1);
   }
 
-  /** One round over all partitions with at least `records` new ones. Tombstones and old records always. */
+  /**
+   * One round over all partitions with at least `records` new ones. Tombstones and old records
+   * always.
+   */
   #compactFrom(records: number): Promise<void> {
     const round = async (): Promise<void> => {
       for (const topic of this.#store.topics.values()) {

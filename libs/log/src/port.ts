@@ -1,10 +1,11 @@
 /**
- * The log: the only door between tiers. Two adapters stand behind this port, an embedded one and Kafka; one
- * conformance suite runs over both.
+ * The log: the only door between tiers. Two adapters stand behind this port, an embedded one and
+ * Kafka; one conformance suite runs over both.
  *
- * A topic has a fixed number of partitions, each an ordered sequence of keyed records. Offsets grow by one
- * or more from record to record (compaction leaves gaps). Compaction keeps the last *append* of a key, so
- * what is applied is decided by writer epochs, never by arrival (see `fold.ts` and `owned.ts`).
+ * A topic has a fixed number of partitions, each an ordered sequence of keyed records. Offsets grow
+ * by one or more from record to record (compaction leaves gaps). Compaction keeps the last _append_
+ * of a key, so what is applied is decided by writer epochs, never by arrival (see `fold.ts` and
+ * `owned.ts`).
  */
 
 /** How long a topic's records are kept. */
@@ -21,14 +22,18 @@ export interface TopicSpec {
 }
 
 /**
- * Where a reader stands: the next offset that it wants, in one incarnation of a topic. A position outlives
- * its process; `topicId` tells a deleted and recreated (or restored) topic from the one that it was taken in.
- * Keep it whole: an adapter that cannot see which tombstones are gone (Kafka) judges by `atMs`.
+ * Where a reader stands: the next offset that it wants, in one incarnation of a topic. A position
+ * outlives its process; `topicId` tells a deleted and recreated (or restored) topic from the one
+ * that it was taken in. Keep it whole: an adapter that cannot see which tombstones are gone (Kafka)
+ * judges by `atMs`.
  */
 export interface Position {
   readonly topicId: string;
   readonly offset: number;
-  /** When its reader last had all there was, or began with nothing; milliseconds since the Unix epoch. */
+  /**
+   * When its reader last had all there was, or began with nothing; milliseconds since the Unix
+   * epoch.
+   */
   readonly atMs?: number;
 }
 
@@ -52,8 +57,8 @@ export interface Append {
 }
 
 /**
- * Why a reader starts at the beginning instead of where it stood. It must then read all, up to the first
- * batch that is `caughtUp`, and drop every key that it holds and did not see (`Fold` does).
+ * Why a reader starts at the beginning instead of where it stood. It must then read all, up to the
+ * first batch that is `caughtUp`, and drop every key that it holds and did not see (`Fold` does).
  */
 export type Reset =
   /** No position was given. */
@@ -67,15 +72,19 @@ export type Reset =
 
 export interface ReadBatch {
   /**
-   * Present on the batch with which the reader starts over: the first one, or a later one when it fell so far
-   * behind that tombstones after its position are gone, or when the topic was recreated under it.
+   * Present on the batch with which the reader starts over: the first one, or a later one when it
+   * fell so far behind that tombstones after its position are gone, or when the topic was recreated
+   * under it.
    */
   readonly reset?: Reset;
   /** In offset order; may be empty. */
   readonly records: readonly LogRecord[];
   /** Where to go on after this batch. */
   readonly position: Position;
-  /** The partition's end, as known when the batch was fetched, is reached (told from the fetch position). */
+  /**
+   * The partition's end, as known when the batch was fetched, is reached (told from the fetch
+   * position).
+   */
   readonly caughtUp: boolean;
 }
 
@@ -84,17 +93,19 @@ export interface Log {
   ensureTopics(specs: readonly TopicSpec[]): Promise<void>;
 
   /**
-   * Appends in the order given within each partition, behind all earlier calls of this process, and resolves
-   * with one offset per record when all are durable. An invalid record (too large, of no topic) fails the call
-   * before anything is appended. On another error a prefix per partition may have been appended, or may still
-   * be (a request that timed out): appending again is safe, because readers fold by key and epoch.
+   * Appends in the order given within each partition, behind all earlier calls of this process, and
+   * resolves with one offset per record when all are durable. An invalid record (too large, of no
+   * topic) fails the call before anything is appended. On another error a prefix per partition may
+   * have been appended, or may still be (a request that timed out): appending again is safe,
+   * because readers fold by key and epoch.
    */
   append(records: readonly Append[]): Promise<readonly number[]>;
 
   /**
-   * Reads one partition for ever, from `from` (or the beginning), until `signal` aborts. Yields at least one
-   * batch (possibly empty and caught up) at once, then whenever there is more. The reader sets the pace:
-   * nothing is fetched while a batch is being worked on, beyond one bounded prefetch.
+   * Reads one partition for ever, from `from` (or the beginning), until `signal` aborts. Yields at
+   * least one batch (possibly empty and caught up) at once, then whenever there is more. The reader
+   * sets the pace: nothing is fetched while a batch is being worked on, beyond one bounded
+   * prefetch.
    */
   read(
     topic: string,

@@ -1,6 +1,6 @@
 /**
- * What the adapters need of time, as an argument. A part of `Time` of `@watershed/runtime/clock.ts`, which
- * this room does not import.
+ * What the adapters need of time, as an argument. A part of `Time` of
+ * `@watershed/runtime/clock.ts`, which this room does not import.
  */
 export interface LogTime {
   /** Milliseconds since the Unix epoch. */

@@ -2,7 +2,10 @@ import { crc32 } from 'node:zlib';
 import type { StatementSync, SQLOutputValue } from 'node:sqlite';
 import type { LogRecord } from '../port.ts';
 
-/** One row, as `setReturnArrays(true)` gives it. The types of `node:sqlite` do not follow that setting. */
+/**
+ * One row, as `setReturnArrays(true)` gives it. The types of `node:sqlite` do not follow that
+ * setting.
+ */
 export type Row = readonly SQLOutputValue[];
 
 export function rows(statement: StatementSync, ...parameters: (number | string)[]): readonly Row[] {
@@ -35,7 +38,10 @@ export function encodeHeaders(
   return null;
 }
 
-/** Neighbours mostly carry the same headers (one writer, one epoch), so the last ones are kept decoded. */
+/**
+ * Neighbours mostly carry the same headers (one writer, one epoch), so the last ones are kept
+ * decoded.
+ */
 export class HeaderDecoder {
   #text = '';
   #headers = noHeaders;
@@ -62,7 +68,10 @@ export function checksum(
   return value === null ? sum : crc32(value, sum);
 }
 
-/** Columns: offset, timestamp, checksum, key, headers, value. `undefined`: the checksum does not match. */
+/**
+ * Columns: offset, timestamp, checksum, key, headers, value. `undefined`: the checksum does not
+ * match.
+ */
 export function decodeRecord(columns: Row, headers: HeaderDecoder): LogRecord | undefined {
   const [offset, timestampMs, sum, key, encodedHeaders, value] = columns;
   if (

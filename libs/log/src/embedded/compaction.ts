@@ -3,7 +3,10 @@ import { int, row, rows, text } from './codec.ts';
 import { pragma } from './store.ts';
 import type { Store, StoredPartition, StoredTopic } from './store.ts';
 
-/** Records looked at in one slice; a slice is one transaction (about 5 ms) and one turn of the event loop. */
+/**
+ * Records looked at in one slice; a slice is one transaction (about 5 ms) and one turn of the event
+ * loop.
+ */
 const sliceRecords = 500;
 /** Free pages given back to the file system in one slice. */
 const slicePages = 128;
@@ -23,12 +26,13 @@ interface Statements {
 }
 
 /**
- * Compaction in slices. Each record is looked at once: if the key has an older one, that is deleted. What is
- * known of the compacted part is in the tables `k` and `d`, written in the same transactions, so a crash
- * between two slices loses nothing.
+ * Compaction in slices. Each record is looked at once: if the key has an older one, that is
+ * deleted. What is known of the compacted part is in the tables `k` and `d`, written in the same
+ * transactions, so a crash between two slices loses nothing.
  *
- * A tombstone is removed `tombstoneMs` after its key was first compacted (not after it was appended), as in
- * Kafka: whoever read the key's older value did so before that, and has `tombstoneMs` to read on.
+ * A tombstone is removed `tombstoneMs` after its key was first compacted (not after it was
+ * appended), as in Kafka: whoever read the key's older value did so before that, and has
+ * `tombstoneMs` to read on.
  */
 export class Compactor {
   readonly #store: Store;

@@ -30,7 +30,10 @@ export function corrupt(file: string, what: string, cause?: unknown): LogError {
   );
 }
 
-/** What a failed call on the database means for the log's caller. A programmer's error stays what it is. */
+/**
+ * What a failed call on the database means for the log's caller. A programmer's error stays what it
+ * is.
+ */
 export function failure(file: string, what: string, cause: unknown): unknown {
   if (cause instanceof LogError) return cause;
   const message = cause instanceof Error ? cause.message : String(cause);

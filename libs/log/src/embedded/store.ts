@@ -22,7 +22,10 @@ const applicationId = 0x57534c47;
 const formatVersion = 1;
 /** Fewer, fuller pages than SQLite's 4 KiB: 1.4x the appends and replay at 1 KiB records. */
 const pageBytes = 16_384;
-/** Rows of the first query of a batch; later ones grow, so that one query never reads far beyond the bound. */
+/**
+ * Rows of the first query of a batch; later ones grow, so that one query never reads far beyond the
+ * bound.
+ */
 const firstRows = 32;
 const mostRows = 512;
 
@@ -36,9 +39,9 @@ const schema = `
   );`;
 
 /**
- * `r` holds the records. The others are written by compaction only, so that an append costs one insert at
- * the right edge of one tree: `k` has the last compacted offset of each key, `d` the tombstones among them
- * with the time when their key was compacted first.
+ * `r` holds the records. The others are written by compaction only, so that an append costs one
+ * insert at the right edge of one tree: `k` has the last compacted offset of each key, `d` the
+ * tombstones among them with the time when their key was compacted first.
  */
 function partitionSchema(pid: number): string {
   return `
@@ -114,7 +117,10 @@ export class StoredPartition {
     this.#insert.run(offset, timestampMs, sum, append.key, headers, value);
   }
 
-  /** The records from `offset` on, at least one if there is any, else within both bounds; and where to go on. */
+  /**
+   * The records from `offset` on, at least one if there is any, else within both bounds; and where
+   * to go on.
+   */
   read(
     offset: number,
     maxRecords: number,
@@ -148,8 +154,8 @@ export class StoredPartition {
 }
 
 /**
- * The log's file: a SQLite database that one process holds. Calls are synchronous; a transaction is durable
- * when it returns.
+ * The log's file: a SQLite database that one process holds. Calls are synchronous; a transaction is
+ * durable when it returns.
  */
 export class Store {
   readonly file: string;

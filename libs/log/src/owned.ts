@@ -1,0 +1,395 @@
+import { randomUUID } from 'node:crypto';
+import {
+  Epochs,
+  decodeClaim,
+  decodeEpoch,
+  encodeClaim,
+  encodeEpoch,
+  epochHeader,
+  isClaimKey,
+  sameBytes,
+} from './ownership.ts';
+import { LogError } from './port.ts';
+import type { Append, Log, LogRecord, Position } from './port.ts';
+import { pause } from './time.ts';
+import type { LogTime } from './time.ts';
+
+export interface OwnedPartitionOptions {
+  readonly log: Log;
+  readonly topic: string;
+  readonly partition: number;
+  /** The domain: all keys that begin with it. Default: the whole partition. */
+  readonly prefix?: string;
+  /** Who claims, for people who read the log. */
+  readonly writer: string;
+  readonly time: LogTime;
+  /** Unique for ever. Default: a version 4 UUID. */
+  readonly newClaimId?: () => string;
+  /** Between two tries while the log is unavailable. Default 500 ms. */
+  readonly retryMs?: number;
+}
+
+type Headers = Readonly<Record<string, string>>;
+
+export interface OwnedWrite {
+  readonly key: string;
+  /** `undefined`: the key is to be gone. */
+  readonly value: Uint8Array | undefined;
+  readonly headers?: Headers;
+}
+
+/**
+ * The writer's side of a domain (`ownership.ts` has the protocol): holds what the log should say,
+ * appends only what differs from it, and keeps it so. Opening takes the domain over from whoever
+ * had it.
+ *
+ * It reads its own partition all the time. After a record of an older owner it appends its own
+ * value (or tombstone) again. When it sees a newer claim, it is `lost`: its writes fail with
+ * `fenced`, and another one must be opened, by whoever should own the domain, to go on.
+ *
+ * When an append fails without an answer, it may still arrive, behind later ones. So the owner
+ * claims again (which makes that append void) before it appends anything else.
+ */
+export class OwnedPartition {
+  readonly #o: OwnedPartitionOptions;
+  readonly #prefix: string;
+  /** What the log should say. */
+  readonly #held = new Map<string, Uint8Array>();
+  /** The last append of these keys may be another than what is held: the next write must append. */
+  readonly #doubtful = new Set<string>();
+  /**
+   * Before the claim, the last append of these was void and no valid one is left: their value is
+   * unknown.
+   */
+  readonly #contested = new Set<string>();
+  /** Keys of earlier claims of the domain, this owner's own among them. */
+  readonly #staleClaims = new Set<string>();
+  readonly #claims = new Set<string>();
+  /** Epochs of this owner, ascending, as read back. */
+  readonly #epochs: number[] = [];
+  readonly #before = new Epochs();
+  readonly #lost = new AbortController();
+  readonly #stop = new AbortController();
+  readonly #arrivals = new Set<() => void>();
+  #position: Position | undefined;
+  #caughtUp = false;
+  /** The stamp for new appends. */
+  #epoch = -1;
+  /** While the owner claims again after a failure; writes wait for it. */
+  #reclaiming: Promise<void> | undefined;
+  #lastAppend: Promise<unknown> = Promise.resolve();
+  #watching: Promise<void> = Promise.resolve();
+
+  private constructor(options: OwnedPartitionOptions) {
+    this.#o = options;
+    this.#prefix = options.prefix ?? '';
+  }
+
+  /**
+   * Reads the partition, claims the domain and repairs what an older owner left void. Fails with
+   * the log's error if the log does; the claim may stand then, and is superseded by the next one.
+   */
+  static async open(options: OwnedPartitionOptions): Promise<OwnedPartition> {
+    const owned = new OwnedPartition(options);
+    owned.#watching = owned.#watch();
+    try {
+      await owned.#until(() => owned.#caughtUp);
+      await owned.#claim();
+      await owned.#settle();
+    } catch (error) {
+      await owned.close();
+      throw error;
+    }
+    return owned;
+  }
+
+  /** The offset of the claim. Changes when the owner had to claim again. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /**
+   * Aborts when this owner must stop: a newer one exists, or the log failed for good. `reason`: a
+   * LogError.
+   */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  get(key: string): Uint8Array | undefined {
+    return this.#held.get(key);
+  }
+
+  keys(): IterableIterator<string> {
+    return this.#held.keys();
+  }
+
+  /** Resolves when `value` is the key's last append; `false` if it already was. */
+  async set(key: string, value: Uint8Array, headers: Headers = {}): Promise<boolean> {
+    return (await this.write([{ key, value, headers }])) > 0;
+  }
+
+  /** Resolves when the key is gone; `false` if it already was. */
+  async delete(key: string, headers: Headers = {}): Promise<boolean> {
+    return (await this.write([{ key, value: undefined, headers }])) > 0;
+  }
+
+  /**
+   * Appends, in order, those of `changes` that differ from what is held. Resolves with their
+   * number, when they and all earlier writes are durable. On an error that can be retried the
+   * changes stay what the owner wants: they are appended when the log is back, whether or not they
+   * are written again.
+   */
+  async write(changes: readonly OwnedWrite[]): Promise<number> {
+    for (const { key } of changes) {
+      if (!key.startsWith(this.#prefix) || isClaimKey(key)) {
+        throw new RangeError(`${JSON.stringify(key)} is not a key of ${this.#label}`);
+      }
+    }
+    await this.#reclaiming;
+    this.#checkOwner();
+    const appends: Append[] = [];
+    const undo = new Map<string, Uint8Array | undefined>();
+    for (const { key, value, headers } of changes) {
+      const held = this.#held.get(key);
+      if (sameBytes(held, value) && !this.#doubtful.has(key) && !this.#contested.has(key)) continue;
+      if (!undo.has(key)) undo.set(key, held);
+      this.#hold(key, value);
+      appends.push(this.#stamped(key, value, headers));
+    }
+    if (appends.length === 0) {
+      // The equal value may still be on its way.
+      await this.#lastAppend;
+      await this.#reclaiming;
+      this.#checkOwner();
+      return 0;
+    }
+    try {
+      await this.#append(appends);
+    } catch (error) {
+      // What can never be appended must not stay wanted.
+      if (error instanceof LogError && !error.retriable && !this.#lost.signal.aborted) {
+        for (const [key, value] of undo) this.#hold(key, value);
+      }
+      throw error;
+    }
+    return appends.length;
+  }
+
+  /** Deletes all keys of the domain that are not in `live`; resolves with the number of tombstones. */
+  async retain(live: ReadonlySet<string>): Promise<number> {
+    const gone = [...this.#held.keys(), ...this.#contested].filter((key) => !live.has(key));
+    const count = await this.write(gone.map((key) => ({ key, value: undefined })));
+    await this.#release();
+    return count;
+  }
+
+  /** Stops reading. The claim stands until the next owner's. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    this.#lose(new LogError('closed', `${this.#label} was closed`, { retriable: false }));
+    await this.#watching;
+  }
+
+  get #label(): string {
+    return `${this.#o.topic}/${this.#o.partition} ${JSON.stringify(`${this.#prefix}*`)}`;
+  }
+
+  #hold(key: string, value: Uint8Array | undefined): void {
+    if (value === undefined) this.#held.delete(key);
+    else this.#held.set(key, value);
+  }
+
+  #stamped(key: string, value: Uint8Array | undefined, headers?: Headers): Append {
+    const { topic, partition } = this.#o;
+    const stamp = { ...headers, [epochHeader]: encodeEpoch(this.#epoch, this.#prefix) };
+    return { topic, partition, key, value, headers: stamp };
+  }
+
+  /** Appends at once (the log keeps the order of calls); on success the keys are settled. */
+  async #append(appends: readonly Append[]): Promise<readonly number[]> {
+    for (const { key } of appends) {
+      this.#doubtful.delete(key);
+      this.#contested.delete(key);
+    }
+    const call = this.#o.log.append(appends);
+    this.#lastAppend = call;
+    try {
+      return await call;
+    } catch (error) {
+      for (const { key } of appends) if (!isClaimKey(key)) this.#doubtful.add(key);
+      if (!(error instanceof LogError)) throw error;
+      if (error.code === 'closed') this.#lose(error);
+      else if (error.retriable) this.#reclaim();
+      throw error;
+    }
+  }
+
+  async #claim(): Promise<void> {
+    const { topic, partition, writer } = this.#o;
+    const claim = encodeClaim((this.#o.newClaimId ?? randomUUID)(), this.#prefix, writer);
+    this.#claims.add(claim.key);
+    const [epoch] = await this.#o.log.append([{ topic, partition, ...claim }]);
+    await this.#until(() => (this.#position?.offset ?? 0) > (epoch ?? 0));
+  }
+
+  /**
+   * After an append of unknown outcome: a new epoch, then everything in doubt again. Tries until it
+   * is lost.
+   */
+  #reclaim(): void {
+    if (this.#reclaiming !== undefined) return;
+    const reclaim = async (): Promise<void> => {
+      while (!this.#lost.signal.aborted) {
+        try {
+          // First see whether somebody else has claimed: to claim behind them would be to take it back.
+          const end = await this.#o.log.end(this.#o.topic, this.#o.partition);
+          await this.#until(() => (this.#position?.offset ?? 0) >= end.offset);
+          await this.#claim();
+          await this.#settle();
+          this.#lastAppend = Promise.resolve();
+          return;
+        } catch (error) {
+          if (!(error instanceof LogError && error.retriable)) this.#lose(error);
+        }
+        await pause(this.#o.time, this.#o.retryMs ?? 500, this.#lost.signal);
+      }
+    };
+    this.#reclaiming = reclaim().finally(() => {
+      this.#reclaiming = undefined;
+    });
+  }
+
+  /** Appends what is held of all keys in doubt; then older claims are not needed any more. */
+  async #settle(): Promise<void> {
+    const doubtful = [...this.#doubtful];
+    if (doubtful.length > 0) {
+      const appends = doubtful.map((key) => this.#stamped(key, this.#held.get(key)));
+      await this.#o.log.append(appends);
+      for (const key of doubtful) this.#doubtful.delete(key);
+    }
+    await this.#release();
+  }
+
+  async #release(): Promise<void> {
+    if (this.#contested.size > 0 || this.#doubtful.size > 0) return;
+    const stale = [...this.#staleClaims];
+    if (stale.length === 0) return;
+    const { topic, partition } = this.#o;
+    await this.#o.log.append(stale.map((key) => ({ topic, partition, key, value: undefined })));
+    for (const key of stale) this.#staleClaims.delete(key);
+  }
+
+  #checkOwner(): void {
+    if (this.#lost.signal.aborted) throw this.#lost.signal.reason;
+  }
+
+  #lose(reason: unknown): void {
+    if (this.#lost.signal.aborted) return;
+    this.#lost.abort(reason);
+    this.#stop.abort();
+    this.#arrived();
+  }
+
+  /** Resolves when the watch has made it true; rejects when the owner is lost. */
+  async #until(isTrue: () => boolean): Promise<void> {
+    while (!isTrue()) {
+      this.#checkOwner();
+      await new Promise<void>((resolve) => {
+        this.#arrivals.add(resolve);
+      });
+    }
+    this.#checkOwner();
+  }
+
+  #arrived(): void {
+    const arrivals = [...this.#arrivals];
+    this.#arrivals.clear();
+    for (const resolve of arrivals) resolve();
+  }
+
+  async #watch(): Promise<void> {
+    const { log, topic, partition, time } = this.#o;
+    while (!this.#stop.signal.aborted) {
+      try {
+        const batches = log.read(topic, partition, this.#position, this.#stop.signal);
+        for await (const { reset, records, position, caughtUp } of batches) {
+          if (reset !== undefined && reset !== 'older-than-tombstones' && this.#position) {
+            throw new LogError('fenced', `${topic}/${partition} is another log now (${reset})`, {
+              retriable: false,
+            });
+          }
+          const repairs = new Set<string>();
+          for (const record of records) this.#see(record, repairs);
+          this.#position = position;
+          this.#caughtUp = caughtUp;
+          this.#repair(repairs);
+          this.#arrived();
+        }
+      } catch (error) {
+        if (!(error instanceof LogError && error.retriable)) this.#lose(error);
+        else if (this.#epoch === -1) this.#lose(error);
+      }
+      await pause(time, this.#o.retryMs ?? 500, this.#stop.signal);
+    }
+  }
+
+  #see(record: LogRecord, repairs: Set<string>): void {
+    const { key, value, offset } = record;
+    if (isClaimKey(key)) {
+      this.#seeClaim(record);
+      return;
+    }
+    if (!key.startsWith(this.#prefix)) return;
+    if (this.#epochs.length === 0) {
+      // Another owner's, before the claim: what is taken over.
+      const verdict = this.#before.judge(record);
+      if (verdict === 'valid') {
+        this.#hold(key, value);
+        this.#doubtful.delete(key);
+        this.#contested.delete(key);
+      } else if (this.#held.has(key)) this.#doubtful.add(key);
+      else this.#contested.add(key);
+      return;
+    }
+    const epoch = this.#epochs.findLast((own) => own < offset);
+    if (epoch !== undefined && decodeEpoch(record.headers[epochHeader])?.epoch !== epoch) {
+      repairs.add(key);
+    }
+  }
+
+  #seeClaim(record: LogRecord): void {
+    const { offset } = record;
+    const claim = decodeClaim(record);
+    if (claim === undefined) {
+      this.#staleClaims.delete(record.key);
+    } else if (this.#claims.has(claim.key)) {
+      if (this.#epochs.includes(offset)) return;
+      const previous = this.#epochs.at(-1);
+      this.#epochs.push(offset);
+      this.#epoch = offset;
+      if (previous !== undefined) for (const key of this.#claims) this.#staleClaims.add(key);
+      this.#staleClaims.delete(claim.key);
+    } else if (claim.prefix.startsWith(this.#prefix) || this.#prefix.startsWith(claim.prefix)) {
+      const own = this.#epochs[0];
+      if (claim.prefix === this.#prefix && (own === undefined || offset < own)) {
+        this.#before.judge(record);
+        this.#staleClaims.add(claim.key);
+        return;
+      }
+      const by = `${claim.writer} claimed ${JSON.stringify(`${claim.prefix}*`)} at offset ${offset}`;
+      this.#lose(new LogError('fenced', `${this.#label} is lost: ${by}`, { retriable: false }));
+    }
+  }
+
+  #repair(keys: ReadonlySet<string>): void {
+    if (keys.size === 0 || this.#lost.signal.aborted) return;
+    for (const key of keys) this.#doubtful.add(key);
+    // A new claim settles all that is in doubt; else it is done here, now.
+    if (this.#reclaiming !== undefined) return;
+    const known = [...keys].filter((key) => !this.#contested.has(key));
+    this.#append(known.map((key) => this.#stamped(key, this.#held.get(key)))).catch(
+      () => undefined,
+    );
+  }
+}

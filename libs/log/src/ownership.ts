@@ -1,0 +1,137 @@
+/**
+ * Writer epochs: what makes "the last append of a key" safe when writers change hands.
+ *
+ * A _domain_ is all keys of one partition that begin with a prefix (the empty one: the whole
+ * partition). Its owner announces itself with a _claim_, a record in the same partition under a key
+ * of its own. The claim's offset is the owner's epoch: claims and data are in one total order, with
+ * no clock and no lease. The owner stamps what it appends with its epoch. A record is _void_ if a
+ * claim of its domain lies between its epoch and itself: its writer was not the owner any more.
+ * Readers ignore void records (`fold.ts`).
+ *
+ * Compaction keeps last appends and so may keep a void record and drop the valid one before it.
+ * Hence the owner appends its current value (or tombstone) again after every void record
+ * (`owned.ts`), and claims are tombstoned only by a successor that has done so for all that was
+ * void before its own claim. Where the last append of each key is valid, every reader arrives at
+ * the same values: those who saw it all, those who read the compacted rest, and those who never saw
+ * an older claim.
+ *
+ * Limits. Domains of one partition must not overlap (no prefix is the beginning of another one):
+ * overlapping owners fence each other. Between a void append and its repair a _new_ reader may lack
+ * the key; it never has the void value if it can see the claim. A reader that goes on from a
+ * position needs the epochs that it knew there (`Fold.state` has them), or it may apply a void
+ * value until the repair arrives. A fenced owner can append until it reads the newer claim; all of
+ * that is void.
+ */
+import type { LogRecord } from './port.ts';
+
+const claimKeyPrefix = '!owner|';
+const prefixHeader = 'prefix';
+const writerHeader = 'writer';
+
+/**
+ * On every record of an owner: its epoch and, if its domain is not the partition, `/` and the
+ * prefix's length.
+ */
+export const epochHeader = 'epoch';
+
+export interface Claim {
+  readonly key: string;
+  readonly prefix: string;
+  readonly writer: string;
+}
+
+/** No key of data begins like this. */
+export function isClaimKey(key: string): boolean {
+  return key.startsWith(claimKeyPrefix);
+}
+
+export function encodeClaim(
+  id: string,
+  prefix: string,
+  writer: string,
+): { key: string; value: Uint8Array; headers: Record<string, string> } {
+  return {
+    key: claimKeyPrefix + id,
+    value: new Uint8Array(0),
+    headers: { [prefixHeader]: prefix, [writerHeader]: writer },
+  };
+}
+
+/** `undefined`: not a claim, or one that was released. */
+export function decodeClaim({ key, value, headers }: LogRecord): Claim | undefined {
+  if (value === undefined || !isClaimKey(key)) return undefined;
+  return { key, prefix: headers[prefixHeader] ?? '', writer: headers[writerHeader] ?? '' };
+}
+
+export function encodeEpoch(epoch: number, prefix: string): string {
+  return prefix === '' ? String(epoch) : `${epoch}/${prefix.length}`;
+}
+
+export interface Stamp {
+  readonly epoch: number;
+  /** In UTF-16 code units. */
+  readonly prefixLength: number;
+}
+
+export function decodeEpoch(header: string | undefined): Stamp | undefined {
+  const match = header === undefined ? null : /^(\d{1,16})(?:\/(\d{1,5}))?$/.exec(header);
+  return match === null
+    ? undefined
+    : { epoch: Number(match[1]), prefixLength: Number(match[2] ?? '0') };
+}
+
+/** The epochs of one partition, as a reader in offset order knows them. */
+export class Epochs {
+  /** Prefix → the newest epoch seen, in a claim or on a record. */
+  readonly #newest: Map<string, number>;
+  #lastHeader = '';
+  #lastStamp: Stamp | undefined;
+
+  constructor(known: Iterable<readonly [prefix: string, epoch: number]> = []) {
+    this.#newest = new Map(known);
+  }
+
+  /** Takes note of the record; call it for each, in order. */
+  judge(record: LogRecord): 'claim' | 'valid' | 'void' {
+    if (isClaimKey(record.key)) {
+      const claim = decodeClaim(record);
+      if (claim !== undefined) this.#note(claim.prefix, record.offset);
+      return 'claim';
+    }
+    const stamp = this.#stamp(record.headers[epochHeader]);
+    if (stamp === undefined) return this.#isOwned(record.key) ? 'void' : 'valid';
+    const prefix = record.key.slice(0, stamp.prefixLength);
+    if (stamp.epoch < (this.#newest.get(prefix) ?? -1)) return 'void';
+    this.#note(prefix, stamp.epoch);
+    return 'valid';
+  }
+
+  entries(): readonly (readonly [prefix: string, epoch: number])[] {
+    return [...this.#newest];
+  }
+
+  #note(prefix: string, epoch: number): void {
+    if (epoch > (this.#newest.get(prefix) ?? -1)) this.#newest.set(prefix, epoch);
+  }
+
+  #isOwned(key: string): boolean {
+    for (const prefix of this.#newest.keys()) if (key.startsWith(prefix)) return true;
+    return false;
+  }
+
+  #stamp(header: string | undefined): Stamp | undefined {
+    if (header === undefined) return undefined;
+    if (header !== this.#lastHeader) {
+      this.#lastHeader = header;
+      this.#lastStamp = decodeEpoch(header);
+    }
+    return this.#lastStamp;
+  }
+}
+
+/** Equal values are never appended, nor told to anybody, twice. */
+export function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  if (a === b) return true;
+  if (a === undefined || b === undefined) return false;
+  return a.byteLength === b.byteLength && Buffer.compare(a, b) === 0;
+}
