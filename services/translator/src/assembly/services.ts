@@ -45,6 +45,8 @@ export interface MergedService {
   readonly externalName: string;
   readonly subjectAltNames: readonly string[];
   readonly publishNotReady: boolean;
+  /** Its endpoints are workloads that it selects. */
+  readonly selective: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly createdMs: number;
   /** Virtual addresses as each cluster knows them. */
@@ -174,6 +176,7 @@ function mergeMembers(members: readonly Keyed<Service>[]): MergedService | undef
     externalName: value.externalName,
     subjectAltNames: mergeNames([first, ...mergeable].map((member) => member.value)),
     publishNotReady: value.publishNotReady,
+    selective: Object.keys(value.selector).length > 0,
     labels: value.labels,
     createdMs: value.createdMs,
     addresses: mergeAddresses([first, ...mergeable]),

@@ -1,0 +1,54 @@
+/** Equality of plans: an unchanged job stays the same object, so that the engine asks for nothing. */
+import type { Job, ManifestPlan, ManifestTypePlan, ResourceKey, ResourcePlan } from '../plan.ts';
+import { sameData, sameElements } from './equal.ts';
+
+export function sameJob(a: Job | undefined, b: Job | undefined): boolean {
+  if (a === b) return true;
+  if (a === undefined || b === undefined) return false;
+  return a.generator === b.generator && sameData(a.argument, b.argument);
+}
+
+/** @param a, b whose parts come from queries that keep unchanged jobs */
+export function samePlan(a: ResourcePlan | undefined, b: ResourcePlan | undefined): boolean {
+  if (a === b) return true;
+  if (a === undefined || b === undefined) return false;
+  return (
+    sameKey(a.key, b.key) &&
+    sameElements(a.parts, b.parts) &&
+    sameData(a.refs, b.refs) &&
+    sameData(a.follows, b.follows) &&
+    a.bypassesEpochs === b.bypassesEpochs
+  );
+}
+
+export function sameKey(a: ResourceKey, b: ResourceKey): boolean {
+  return a === b || (a.name === b.name && a.variant === b.variant && a.typeUrl === b.typeUrl);
+}
+
+export function sameKeys(a: readonly ResourceKey[], b: readonly ResourceKey[]): boolean {
+  if (a === b) return true;
+  return a.length === b.length && a.every((key, at) => sameKey(key, b[at] ?? key));
+}
+
+export function sameManifest(a: ManifestPlan, b: ManifestPlan): boolean {
+  if (a === b) return true;
+  return (
+    a.types.length === b.types.length && a.types.every((type, at) => sameType(type, b.types[at]))
+  );
+}
+
+function sameType(a: ManifestTypePlan, b: ManifestTypePlan | undefined): boolean {
+  if (b === undefined) return false;
+  return (
+    a.typeUrl === b.typeUrl &&
+    sameKeys(a.shared, b.shared) &&
+    a.own.length === b.own.length &&
+    a.own.every((plan, at) => samePlan(plan, b.own[at]))
+  );
+}
+
+/** By name, then variant, by UTF-16 code units. */
+export function byKey(a: ResourceKey, b: ResourceKey): number {
+  if (a.name !== b.name) return a.name < b.name ? -1 : 1;
+  return a.variant < b.variant ? -1 : a.variant > b.variant ? 1 : 0;
+}
