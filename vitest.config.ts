@@ -11,7 +11,7 @@ const never = ['**/node_modules/**', '**/.cache/**'];
 
 export default defineConfig({
   test: {
-    // Two cores are the least that the suite is meant for: more workers only make each other's timers late.
+    // The suite is meant for two cores: more workers only make each other's timers late.
     maxWorkers: 2,
     passWithNoTests: true,
     // A seed in the output of a failed property is enough to repeat it; a retry would only hide it.
@@ -24,7 +24,7 @@ export default defineConfig({
           include: ['**/test/**/*.test.ts'],
           exclude: [...never, ...real],
           pool: 'forks',
-          // Nothing in the project is a singleton, so files may share a process: the generated codecs are loaded once.
+          // Nothing here is a singleton, so files may share a process: codecs are loaded once.
           isolate: false,
           testTimeout: 20_000,
           hookTimeout: 20_000,
@@ -37,7 +37,7 @@ export default defineConfig({
           include: real,
           exclude: never,
           pool: 'forks',
-          // Each file starts processes of its own; one after the other keeps their time-outs honest.
+          // Each file starts processes of its own: one after the other, time-outs stay honest.
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 300_000,

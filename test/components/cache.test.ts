@@ -17,12 +17,14 @@ afterEach(async () => {
 
 const quiet = (): void => undefined;
 
+const module = join(import.meta.dirname, '../../cli/src/components/cache.ts');
+
 /** Another process that makes the same entry, slowly, and counts how often it was made. */
 function makeElsewhere(count: string): Promise<number | null> {
   const source = `
     import { appendFile, writeFile } from 'node:fs/promises';
     import { join } from 'node:path';
-    import { fetchOnce } from ${JSON.stringify(join(import.meta.dirname, '../../cli/src/components/cache.ts'))};
+    import { fetchOnce } from ${JSON.stringify(module)};
     await fetchOnce(${JSON.stringify(cache)}, {
       name: 'thing-1',
       make: async (directory) => {

@@ -140,6 +140,22 @@ function codeOf(path: string): string {
   return textOf(path).replaceAll(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gmu, '');
 }
 
+/** What only tests load, on purpose. */
+const forTests = new Set(['libs/runtime/src/virtual-time.ts']);
+
+test('every source file is part of a program', () => {
+  const programs = /\/(?:src\/(?:main|demo)|scripts\/main)\.ts$/u;
+  const reached = new Set<string>();
+  const walk = (path: string): void => {
+    if (reached.has(path)) return;
+    reached.add(path);
+    for (const { target } of imports.get(path) ?? []) if (target.kind === 'file') walk(target.name);
+  };
+  for (const path of written) if (programs.test(path)) walk(path);
+  const idle = written.filter((path) => /\/src\//u.test(path) && !reached.has(path));
+  expect(idle.filter((path) => !forTests.has(path))).toEqual([]);
+});
+
 test('every room of the table exists', () => {
   const all = projectFiles();
   const empty = rooms.filter((room) => !all.some((path) => path.startsWith(`${room.path}/`)));

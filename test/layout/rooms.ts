@@ -75,7 +75,7 @@ export const rooms: readonly Room[] = [
     may: [
       { room: 'libs/model/src' },
       { room: 'libs/proto/src', only: discoveryProto },
-      // A sealed secret is opened for the identity that may have it, and people are shown what is sent.
+      // A sealed secret is opened for whom it is; people are shown what is sent.
       { room: 'libs/proto/src', from: /^services\/pusher\/src\/(?:secrets\.ts$|debug\/)/u },
       { room: 'libs/log/src' },
       { room: 'libs/blob/src' },

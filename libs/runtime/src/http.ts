@@ -35,7 +35,7 @@ export interface MonitoringOptions {
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly pages: readonly DebugPage[];
-  /** Whether /debug answers callers from other machines: it shows all configuration. Default false. */
+  /** Whether /debug, with all configuration, answers callers from other machines. Default false. */
   readonly debugForAll?: boolean;
 }
 

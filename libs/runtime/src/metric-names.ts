@@ -1,10 +1,11 @@
 import type { MetricSpec } from './metrics.ts';
 
 /*
- * Every metric, once. Names that start with `pilot_` and `xds_` are istiod's, with its labels and buckets
- * (istio pilot/pkg/xds/monitoring.go, pkg/xds/monitoring.go, pilot/pkg/model/typed_xds_cache.go), where they
- * mean the same here; dashboards and alerts made for istiod go on working. What has no counterpart there
- * starts with `watershed_`. `type` is the short name of an xDS type: cds, eds, lds, rds, sds.
+ * Every metric, once. Names that start with `pilot_` and `xds_` are istiod's, with its labels and
+ * buckets (istio pilot/pkg/xds/monitoring.go, pkg/xds/monitoring.go,
+ * pilot/pkg/model/typed_xds_cache.go), where they mean the same here; dashboards and alerts made
+ * for istiod go on working. What has no counterpart there starts with `watershed_`. `type` is the
+ * short name of an xDS type: cds, eds, lds, rds, sds.
  */
 
 const secondsToThirty = [0.1, 0.5, 1, 3, 5, 10, 20, 30] as const;

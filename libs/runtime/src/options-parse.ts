@@ -69,7 +69,7 @@ export function parseOptions<T extends OptionTable>(
     config[name] = given.length === 0 ? defaultOf(row) : valueOf(row, given, problems);
   }
   if (problems.length > 0) throw new OptionsError(problems);
-  // The one place where the table's types meet its values: each was parsed by its own row just above.
+  // Where the table's types meet its values: each was parsed by its own row just above.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   const result = { config, sources } as {
     config: ConfigOf<T>;
