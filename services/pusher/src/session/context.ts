@@ -1,0 +1,111 @@
+import { Assignments } from '../view/assignments.ts';
+import { hashName } from '../view/trie.ts';
+import { TypeView } from '../view/type-view.ts';
+import type { FrameCache } from './frame-cache.ts';
+import type { Frame } from './frame.ts';
+import { Quarantines } from './quarantine.ts';
+import type { InitialVersions } from './request.ts';
+import { Subscriptions, type Subscription } from './subscription.ts';
+import { traitsOf } from './type-traits.ts';
+
+/** What all streams of a process share, so that a stream's own state can be a few pointers. */
+export class SessionContext {
+  readonly frames: FrameCache;
+  readonly subscriptions = new Subscriptions();
+  readonly quarantines = new Quarantines();
+  readonly assignments: Assignments;
+  readonly #empty = new Map<string, TypeView>();
+  readonly #held = new WeakMap<InitialVersions, TypeView>();
+  readonly #heldByDigest = new Map<string, WeakRef<TypeView>>();
+  #sweepAt = 256;
+  readonly #covered = new WeakMap<ReadonlySet<string>, WeakMap<Subscription, readonly string[]>>();
+  /**
+   * Views that were sent whole, by type and digest, in order of use: what a `version_info` may
+   * mean.
+   */
+  readonly #sent = new Map<string, TypeView>();
+
+  /** `assignments`: shared with what builds the views, so that their derivations are found again. */
+  constructor(frames: FrameCache, assignments: Assignments = new Assignments()) {
+    this.frames = frames;
+    this.assignments = assignments;
+  }
+
+  empty(typeUrl: string): TypeView {
+    let view = this.#empty.get(typeUrl);
+    if (view === undefined) {
+      view = emptyView(typeUrl);
+      // Type URLs come from clients: only those that Envoy knows are kept.
+      if (traitsOf(typeUrl).stage !== 'other' || this.#empty.size < maxEmptyViews) {
+        this.#empty.set(typeUrl, view);
+      }
+    }
+    return view;
+  }
+
+  /** What a client says it holds, as a view without bytes. Clients that hold the same share it. */
+  heldBy(typeUrl: string, initial: InitialVersions): TypeView {
+    const known = this.#held.get(initial);
+    if (known?.typeUrl === typeUrl) return known;
+    const made = emptyView(typeUrl).with(initial.entries);
+    const key = `${typeUrl}|${made.digest}`;
+    const held = this.#heldByDigest.get(key)?.deref() ?? made;
+    if (held === made) {
+      this.#heldByDigest.set(key, new WeakRef(made));
+      if (this.#heldByDigest.size > this.#sweepAt) this.#sweep();
+    }
+    this.#held.set(initial, held);
+    return held;
+  }
+
+  /** Remembers a full set that was sent, for a client that comes back with its `version_info`. */
+  remember(frame: Frame): void {
+    const { view } = frame.plan;
+    const key = `${view.typeUrl}|${view.digest}`;
+    this.#sent.delete(key);
+    this.#sent.set(key, view);
+    if (this.#sent.size <= maxSentViews) return;
+    for (const oldest of this.#sent.keys()) {
+      this.#sent.delete(oldest);
+      return;
+    }
+  }
+
+  /** The view that a `version_info` stands for, if it was sent not long ago. */
+  recall(typeUrl: string, versionInfo: string): TypeView | undefined {
+    return this.#sent.get(`${typeUrl}|${versionInfo}`);
+  }
+
+  /** Whether all of `needs` that `assignments` has are subscribed. */
+  covers(needs: ReadonlySet<string>, subscription: Subscription, assignments: TypeView): boolean {
+    if (subscription.wildcard) return true;
+    return this.#uncovered(needs, subscription).every(
+      (name) => assignments.get(name) === undefined,
+    );
+  }
+
+  #uncovered(needs: ReadonlySet<string>, subscription: Subscription): readonly string[] {
+    let bySubscription = this.#covered.get(needs);
+    if (bySubscription === undefined) this.#covered.set(needs, (bySubscription = new WeakMap()));
+    let names = bySubscription.get(subscription);
+    if (names === undefined) {
+      names = [...needs].filter((name) => !subscription.has({ name, hash: hashName(name) }));
+      bySubscription.set(subscription, names);
+    }
+    return names;
+  }
+
+  #sweep(): void {
+    for (const [key, ref] of this.#heldByDigest) {
+      if (ref.deref() === undefined) this.#heldByDigest.delete(key);
+    }
+    this.#sweepAt = Math.max(256, 2 * this.#heldByDigest.size);
+  }
+}
+
+const maxEmptyViews = 256;
+const maxSentViews = 256;
+
+export function emptyView(typeUrl: string): TypeView {
+  return TypeView.empty(typeUrl, traitsOf(typeUrl).stage === 'clusters');
+}

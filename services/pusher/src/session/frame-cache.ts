@@ -1,0 +1,199 @@
+import type { Entry, TypeView } from '../view/type-view.ts';
+import { encodeFrame, type Frame, type Materialise, type Plan } from './frame.ts';
+import type { Mode } from './request.ts';
+import type { NameList, Subscription } from './subscription.ts';
+import { traitsOf } from './type-traits.ts';
+
+/** Where a stream is, of one type, and where it goes. All parts are compared by identity. */
+export interface Step {
+  readonly mode: Mode;
+  /** What the client holds; `undefined`: nothing that is known. */
+  readonly held: TypeView | undefined;
+  readonly target: TypeView;
+  readonly subscription: Subscription;
+  /** Names to be sent, or to be said to be absent, though nothing changed. */
+  readonly owed: NameList | undefined;
+  /** Answer even if there is nothing to say. */
+  readonly mustAnswer: boolean;
+}
+
+export interface FrameCacheOptions {
+  /** Of encoded frames that are kept for streams still to come. Default 32 MiB. */
+  readonly maxBytes?: number;
+  readonly controlPlane: Uint8Array;
+  readonly materialise: Materialise;
+  /** Told of each encoding: how often must not depend on the number of streams. */
+  readonly onEncoded?: (frame: Frame) => void;
+}
+
+interface Cached {
+  /** `undefined`: nothing to say. */
+  readonly plan: Plan | undefined;
+  frame: Frame | undefined;
+}
+
+/** Plans without a frame cost little, so they are bounded by number. */
+const maxPlans = 20_000;
+
+/**
+ * Frames by step: a thousand streams that make the same step get the same buffer. The nonce is in
+ * it, from a counter that never goes back; a stream that makes the same step again gets a frame
+ * with a new one.
+ */
+export class FrameCache {
+  readonly #options: FrameCacheOptions;
+  readonly #maxBytes: number;
+  readonly #ids = new WeakMap<object, number>();
+  #lastId = 0;
+  /** In order of use: the first is dropped first. */
+  readonly #cached = new Map<string, Cached>();
+  #bytes = 0;
+  #sequence = 0;
+
+  constructor(options: FrameCacheOptions) {
+    this.#options = options;
+    this.#maxBytes = options.maxBytes ?? 32 * 1024 * 1024;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** What to say, or `undefined` if the step needs no words. */
+  plan(step: Step): Plan | undefined {
+    return this.#cachedOf(step).plan;
+  }
+
+  /** The frame of a step that has a plan, newer than `afterSequence`. */
+  frame(step: Step, afterSequence: number): Frame | undefined {
+    const cached = this.#cachedOf(step);
+    if (cached.plan === undefined) return undefined;
+    if (cached.frame === undefined || cached.frame.sequence <= afterSequence) {
+      const { controlPlane, materialise, onEncoded } = this.#options;
+      this.#bytes -= cached.frame?.bytes.length ?? 0;
+      cached.frame = encodeFrame(cached.plan, ++this.#sequence, controlPlane, materialise);
+      this.#bytes += cached.frame.bytes.length;
+      onEncoded?.(cached.frame);
+      const { frame } = cached;
+      this.#evict(cached);
+      return frame;
+    }
+    return cached.frame;
+  }
+
+  #cachedOf(step: Step): Cached {
+    const key = this.#keyOf(step);
+    let cached = this.#cached.get(key);
+    if (cached === undefined) cached = { plan: makePlan(step), frame: undefined };
+    else this.#cached.delete(key);
+    this.#cached.set(key, cached);
+    if (this.#cached.size > maxPlans) this.#evict(cached);
+    return cached;
+  }
+
+  /**
+   * Drops the least recently used: whole entries while there are too many, frames while they are
+   * too big.
+   */
+  #evict(keep: Cached): void {
+    for (const [key, cached] of this.#cached) {
+      if (this.#bytes <= this.#maxBytes && this.#cached.size <= maxPlans) return;
+      if (cached === keep) continue;
+      this.#bytes -= cached.frame?.bytes.length ?? 0;
+      this.#cached.delete(key);
+    }
+  }
+
+  #keyOf(step: Step): string {
+    const { mode, held, target, subscription, owed, mustAnswer } = step;
+    const parts = `${this.#id(held)}|${this.#id(target)}|${this.#id(subscription)}|${this.#id(owed)}`;
+    return `${mode === 'delta' ? 'd' : 's'}${mustAnswer ? '!' : ''}${parts}`;
+  }
+
+  #id(of: object | undefined): number {
+    if (of === undefined) return 0;
+    let id = this.#ids.get(of);
+    if (id === undefined) this.#ids.set(of, (id = ++this.#lastId));
+    return id;
+  }
+}
+
+/** Decides what a step says; costs what differs, and the full set where the protocol asks for it. */
+export function makePlan(step: Step): Plan | undefined {
+  const found = difference(step);
+  const sotw = step.mode === 'sotw';
+  const full = sotw && traitsOf(step.target.typeUrl).fullSet;
+  const silent = full
+    ? found.changed.size === 0 && found.gone.length === 0 && found.owed.size === 0
+    : found.changed.size === 0 && found.owed.size === 0 && (sotw || found.removed.size === 0);
+  if (silent && !step.mustAnswer) return undefined;
+  const entries = full ? fullSet(step) : [...new Set([...found.changed, ...found.owed])];
+  // One order for equal content: by name.
+  entries.sort(byName);
+  const changed = [...found.changed];
+  return {
+    mode: step.mode,
+    typeUrl: step.target.typeUrl,
+    version: step.target.digest,
+    entries,
+    changed: changed.length === 0 ? entries : changed,
+    removed: sotw ? [] : [...found.removed].sort(),
+    needs: new Set(changed.flatMap((entry) => entry.refs)),
+    view: step.target,
+  };
+}
+
+interface Difference {
+  readonly changed: ReadonlySet<Entry>;
+  readonly owed: ReadonlySet<Entry>;
+  readonly gone: readonly string[];
+  readonly removed: ReadonlySet<string>;
+}
+
+function difference(step: Step): Difference {
+  const { held, target, subscription, owed } = step;
+  const changed = new Set<Entry>();
+  const gone: string[] = [];
+  if (held === undefined) {
+    eachSubscribed(target, subscription, (entry) => changed.add(entry));
+  } else {
+    held.diff(target, (_name, before, after) => {
+      const leaf = after ?? before;
+      if (leaf === undefined || !subscription.has(leaf)) return;
+      if (after?.fragments !== undefined) changed.add(after);
+      else if (after === undefined) gone.push(leaf.name);
+    });
+  }
+  const removed = new Set(gone);
+  const found = new Set<Entry>();
+  for (const leaf of owed?.leaves ?? []) {
+    if (!subscription.has(leaf)) continue;
+    const entry = target.lookup(leaf);
+    if (entry?.fragments === undefined) removed.add(leaf.name);
+    else found.add(entry);
+  }
+  return { changed, owed: found, gone, removed };
+}
+
+function fullSet(step: Step): Entry[] {
+  const entries: Entry[] = [];
+  eachSubscribed(step.target, step.subscription, (entry) => entries.push(entry));
+  return entries;
+}
+
+/** Walks the smaller side. */
+function eachSubscribed(
+  target: TypeView,
+  subscription: Subscription,
+  visit: (entry: Entry) => void,
+): void {
+  const take = (entry: Entry | undefined): void => {
+    if (entry?.fragments !== undefined) visit(entry);
+  };
+  if (subscription.wildcard) target.each(take);
+  else subscription.eachName((leaf) => take(target.lookup(leaf)));
+}
+
+function byName(a: Entry, b: Entry): number {
+  return a.name < b.name ? -1 : 1;
+}

@@ -1,0 +1,53 @@
+import type { SessionContext } from './context.ts';
+import { culprits, type Quarantined } from './quarantine.ts';
+import type { ErrorDetail } from './request.ts';
+import type { SessionNack } from './session-options.ts';
+import { NameList } from './subscription.ts';
+import type { Outstanding, TypeState } from './type-state.ts';
+
+const maxMessageLength = 1_024;
+/** How often the rest of a refused response is sent again, until something changes. */
+const maxSiblingResends = 8;
+
+/**
+ * What follows from a NACK: the refused versions are put aside for this stream, and nothing is sent
+ * again until something changes (rule 9). Where the client names the culprit, the rest of that
+ * response goes on without it: a client may have dropped the whole.
+ */
+export function answerTo(
+  context: SessionContext,
+  state: TypeState,
+  refused: Outstanding,
+  error: ErrorDetail,
+): SessionNack {
+  const { plan } = refused.frame;
+  const message = error.message.slice(0, maxMessageLength);
+  state.nacks++;
+  state.lastError = message;
+  state.probeSize = refused.probed === 0 ? 0 : Math.max(1, refused.probed >> 1);
+  const named = culprits(message, plan.entries);
+  const bad = named.length > 0 ? named : plan.changed;
+  const quarantined = bad.map((entry): Quarantined => ({
+    name: entry.name,
+    refused: entry.version,
+    held: refused.before?.lookup(entry),
+    unsure: named.length === 0 && plan.changed.length > 1,
+  }));
+  state.quarantine = context.quarantines.add(state.quarantine, quarantined);
+  state.quarantineCheckedFor = undefined;
+  // The client is where it was, as far as these go.
+  state.held = state.held?.replacing(state.quarantine);
+  if (state.traits.stage === 'clusters') state.warming = undefined;
+  const names = new Set(named.map((entry) => entry.name));
+  const siblings = plan.changed.filter((entry) => !names.has(entry.name));
+  if (named.length > 0 && siblings.length > 0 && state.resends < maxSiblingResends) {
+    state.resends++;
+    state.owe(new NameList(siblings.map((entry) => entry.name)));
+  }
+  return {
+    typeUrl: state.traits.typeUrl,
+    error: { code: error.code, message },
+    culprits: named.map(({ name, version }) => ({ name, version })),
+    frame: refused.frame,
+  };
+}

@@ -1,0 +1,105 @@
+/**
+ * Versions that a client refused (NACK). What it refused is not sent to it again until it changes;
+ * what it held before stays in its place. Sets are interned, so that streams which refused the same
+ * stay in the same place and go on sharing frames.
+ */
+import type { Entry, Replacement, Replacements, TypeView } from '../view/type-view.ts';
+
+export interface Quarantined extends Replacement {
+  /** The response had several changes and the client did not say which was wrong. */
+  readonly unsure: boolean;
+}
+
+export class Quarantine implements Replacements {
+  readonly all: readonly Quarantined[];
+  /** Those of which it is not known whether they are bad. */
+  readonly doubtful: readonly Quarantined[];
+  /** Canonical: equal sets have equal keys. */
+  readonly key: string;
+
+  constructor(all: readonly Quarantined[], key: string) {
+    this.all = all;
+    this.doubtful = all.filter((one) => one.unsure);
+    this.key = key;
+  }
+}
+
+/** More than that is no rule gone bad but a client that refuses everything; the oldest are given up. */
+const maxQuarantined = 10_000;
+
+export class Quarantines {
+  readonly #known = new Map<string, WeakRef<Quarantine>>();
+  #sweepAt = 256;
+
+  /**
+   * `base` and more; later ones replace those of the same name. `undefined`: nothing is
+   * quarantined.
+   */
+  add(base: Quarantine | undefined, more: readonly Quarantined[]): Quarantine | undefined {
+    const byName = new Map((base?.all ?? []).map((one) => [one.name, one]));
+    for (const one of more) byName.set(one.name, one);
+    return this.#of([...byName.values()].slice(-maxQuarantined));
+  }
+
+  without(base: Quarantine | undefined, names: ReadonlySet<string>): Quarantine | undefined {
+    if (base === undefined || names.size === 0) return base;
+    return this.#of(base.all.filter((one) => !names.has(one.name)));
+  }
+
+  #of(all: readonly Quarantined[]): Quarantine | undefined {
+    if (all.length === 0) return undefined;
+    const sorted = all.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    const key = sorted
+      .map(
+        (one) => `${one.name}\0${one.refused}\0${one.held?.version ?? ''}\0${String(one.unsure)}`,
+      )
+      .join('\n');
+    const known = this.#known.get(key)?.deref();
+    if (known !== undefined) return known;
+    if (this.#known.size >= this.#sweepAt) {
+      for (const [other, ref] of this.#known) {
+        if (ref.deref() === undefined) this.#known.delete(other);
+      }
+      this.#sweepAt = Math.max(256, 2 * this.#known.size);
+    }
+    const made = new Quarantine(sorted, key);
+    this.#known.set(key, new WeakRef(made));
+    return made;
+  }
+}
+
+/** Names whose refused version is not what `target` has any more. */
+export function liftable(quarantine: Quarantine, target: TypeView): readonly Quarantined[] {
+  return quarantine.all.filter((one) => target.get(one.name)?.version !== one.refused);
+}
+
+/**
+ * Which of the sent entries a client's message names. Envoy: `Error adding/updating cluster(s) a:
+ * …, b: …`. A name counts where it stands by itself, not as a part of a longer one.
+ */
+export function culprits(message: string, sent: readonly Entry[]): readonly Entry[] {
+  const found: Entry[] = [];
+  let rest = message;
+  for (const entry of sent.toSorted((a, b) => b.name.length - a.name.length)) {
+    if (entry.name === '' || !standsAlone(rest, entry.name)) continue;
+    found.push(entry);
+    // A shorter name inside this one is not meant.
+    rest = rest.replaceAll(entry.name, ' ');
+  }
+  return found;
+}
+
+const nameCharacter = /[\p{L}\p{N}_|/-]/u;
+
+function standsAlone(message: string, name: string): boolean {
+  for (let at = message.indexOf(name); at >= 0; at = message.indexOf(name, at + 1)) {
+    const before = message[at - 1] ?? ' ';
+    const end = at + name.length;
+    const after = message[end] ?? ' ';
+    const dotted = after === '.' && nameCharacter.test(message[end + 1] ?? ' ');
+    if (!nameCharacter.test(before) && before !== '.' && !nameCharacter.test(after) && !dotted) {
+      return true;
+    }
+  }
+  return false;
+}

@@ -1,0 +1,101 @@
+import type { SessionContext } from './context.ts';
+import type { DeltaRequest, SotwRequest } from './request.ts';
+import { hasWildcard, NameList, type Subscription } from './subscription.ts';
+import type { TypeState } from './type-state.ts';
+
+/**
+ * State of the world: the list is the whole subscription (rule 15), unless the request is stale
+ * (rule 11).
+ */
+export function applySotw(
+  context: SessionContext,
+  state: TypeState,
+  request: SotwRequest,
+  how: { readonly first: boolean; readonly answered: boolean | undefined },
+): void {
+  const { subscriptions } = context;
+  const { first } = how;
+  // An empty nonce is no stale one: the client had no response yet when it sent the request.
+  if (!first && request.nonce !== '' && how.answered !== true) return;
+  const before = state.subscription;
+  if (request.names.length > 0) {
+    state.everNamed = true;
+    state.subscription = subscriptions.of(request.names);
+  } else {
+    const silence = state.traits.wildcardBySilence && !state.everNamed;
+    state.subscription = silence ? subscriptions.all() : subscriptions.none;
+  }
+  const after = state.subscription;
+  if (first) state.resumed = request.versionInfo !== '';
+  if (first || after !== before) state.owe(subscriptions.newNames(before, after));
+  if (!after.wildcard || before.wildcard) return;
+  state.mustAnswer = true;
+  if (first && after.size === 0 && request.versionInfo !== '') {
+    state.resume = request.versionInfo;
+  }
+}
+
+/** Delta: changes to the subscription, which hold even in a stale request (rule 32). */
+export function applyDelta(
+  context: SessionContext,
+  state: TypeState,
+  request: DeltaRequest,
+  first: boolean,
+): void {
+  const { subscribe, unsubscribe } = request;
+  const { subscriptions } = context;
+  const before = state.subscription;
+  const silence = first && subscribe.length === 0 && unsubscribe.length === 0;
+  const star = hasWildcard(subscribe);
+  const base = silence ? subscriptions.all() : subscriptions.add(before, subscribe);
+  state.subscription = subscriptions.remove(base, unsubscribe);
+  if (first) {
+    begin(context, state, request);
+    return;
+  }
+  // Named again: said again, whether it changed or not (rule 34), or to be absent (rule 39).
+  state.owe(star ? withoutStar(subscribe) : subscribe);
+  if (star) {
+    state.mustAnswer = true;
+    if (state.subscription.wildcard) {
+      // What the wildcard adds is unknown to the client; what it had by name may be gone by now.
+      state.owe(namesOf(before));
+      state.held = context.empty(state.traits.typeUrl);
+    }
+  }
+  if (state.subscription.wildcard && unsubscribe.length > 0) {
+    // The wildcard still covers these (rule 37); what was never named is no concern (rule 35).
+    const named = unsubscribe.leaves.filter((leaf) => base.names(leaf)).map((leaf) => leaf.name);
+    if (named.length > 0) state.owe(new NameList(named));
+  }
+}
+
+function begin(context: SessionContext, state: TypeState, request: DeltaRequest): void {
+  const { subscribe, initial } = request;
+  const { wildcard } = state.subscription;
+  const holds = initial !== undefined && initial.entries.length > 0;
+  // Nothing at all is answered too: with `*` and not `*` in one request a client asks for nothing (rule 53).
+  state.mustAnswer = (wildcard && !holds) || state.subscription.isEmpty;
+  const names = hasWildcard(subscribe) ? withoutStar(subscribe) : subscribe;
+  if (!holds) {
+    state.owe(names);
+    return;
+  }
+  state.resumed = true;
+  const held = context.heldBy(state.traits.typeUrl, initial);
+  state.held = held;
+  // An equal version need not be sent again (rule 41); what the client has not is owed like any new name.
+  const missing = names.leaves.filter((leaf) => held.lookup(leaf) === undefined);
+  if (missing.length === names.length) state.owe(names);
+  else if (missing.length > 0) state.owe(new NameList(missing.map((leaf) => leaf.name)));
+}
+
+function withoutStar(list: NameList): NameList {
+  return new NameList(list.names.filter((name) => name !== '*'));
+}
+
+function namesOf(subscription: Subscription): NameList {
+  const names: string[] = [];
+  subscription.eachName((leaf) => names.push(leaf.name));
+  return new NameList(names);
+}

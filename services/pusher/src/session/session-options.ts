@@ -1,0 +1,71 @@
+import type { Frame } from './frame.ts';
+import type { ErrorDetail, Mode } from './request.ts';
+import type { Stage } from './type-traits.ts';
+
+export interface SessionOptions {
+  readonly mode: Mode;
+  /**
+   * Where the stream is of one type: requests may leave the type out (rule 5) and must not name
+   * another.
+   */
+  readonly onlyType?: string;
+  /** Whether the client's identity was verified to own the scope's secrets. */
+  readonly mayHaveSecrets: boolean;
+  readonly limits?: Partial<SessionLimits>;
+  readonly observer?: SessionObserver;
+}
+
+export interface SessionLimits {
+  /** Of one stream. Default 64. */
+  readonly maxTypes: number;
+  /** Subscribed by name, of one type. Default 100,000. */
+  readonly maxNames: number;
+  /** Of one name, in characters. Default 4,096. */
+  readonly maxNameLength: number;
+  /** Responses of one type without an answer; more wait. Default 8. */
+  readonly maxOutstanding: number;
+  /** How long routes wait for the clusters that they need, and removals for routes. Default 5 s. */
+  readonly gateWaitMs: number;
+  /** After which a response that was never answered holds nothing back any more. Default 10 s. */
+  readonly ackWaitMs: number;
+  /**
+   * How long removals wait on a resumed stream for its listeners and routes to be asked for.
+   * Default 500 ms.
+   */
+  readonly resumeGraceMs: number;
+}
+
+export const defaultLimits: SessionLimits = {
+  maxTypes: 64,
+  maxNames: 100_000,
+  maxNameLength: 4_096,
+  maxOutstanding: 8,
+  gateWaitMs: 5_000,
+  ackWaitMs: 10_000,
+  resumeGraceMs: 500,
+};
+
+/** What happens on a stream, for metrics, logs and feedback. */
+export interface SessionObserver {
+  sent?(frame: Frame): void;
+  /** A view changed and the stream had nothing to be told. */
+  suppressed?(typeUrl: string): void;
+  acked?(typeUrl: string, frame: Frame): void;
+  nacked?(nack: SessionNack): void;
+  /** A bounded wait ended without the ACK that it waited for. */
+  gateForced?(stage: Stage): void;
+}
+
+export interface SessionNack {
+  readonly typeUrl: string;
+  readonly error: ErrorDetail;
+  /** That the message names; empty if it names none of what was sent. */
+  readonly culprits: readonly { readonly name: string; readonly version: string }[];
+  readonly frame: Frame;
+}
+
+/** Why a stream must end. */
+export interface Violation {
+  readonly code: 'invalid-argument' | 'resource-exhausted';
+  readonly message: string;
+}

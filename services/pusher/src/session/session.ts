@@ -1,0 +1,374 @@
+/**
+ * The xDS protocol on one stream, state of the world and delta, as a pure state machine: requests
+ * and views go in, frames come out of `next`. It has no socket, no clock and no timer; whoever
+ * drives it writes the frames, tells the time and calls again at `wakeAtMs`. What is to be said is
+ * decided when it can be written, so a slow client costs nothing but this object, and it skips
+ * straight to the newest view.
+ *
+ * Numbers of rules are those of Envoy's `xds_protocol.rst` as listed in
+ * `test/session/rules.test.ts`.
+ */
+import type { ScopeView } from '../view/scope-view.ts';
+import type { TypeView } from '../view/type-view.ts';
+import type { SessionContext } from './context.ts';
+import type { Frame } from './frame.ts';
+import { answerTo } from './nack.ts';
+import { applyDelta, applySotw } from './requests.ts';
+import type { Mode, Request } from './request.ts';
+import {
+  defaultLimits,
+  type SessionLimits,
+  type SessionOptions,
+  type Violation,
+} from './session-options.ts';
+import { NameList } from './subscription.ts';
+import { Targets } from './targets.ts';
+import { traitsOf } from './type-traits.ts';
+import { TypeState, type Outstanding } from './type-state.ts';
+
+export class Session {
+  readonly mode: Mode;
+  readonly #context: SessionContext;
+  readonly #options: SessionOptions;
+  readonly #limits: SessionLimits;
+  /** In the order of first request. */
+  readonly #types = new Map<string, TypeState>();
+  readonly #targets: Targets;
+  #startedMs: number | undefined;
+  #gateSinceMs: number | undefined;
+  #gateReported = false;
+  #breakSinceMs: number | undefined;
+  #wakeAtMs = Number.POSITIVE_INFINITY;
+  /** Nothing to say until something happens. */
+  #idle = false;
+
+  constructor(context: SessionContext, options: SessionOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#targets = new Targets(context, this.#types, options.mayHaveSecrets);
+    this.mode = options.mode;
+  }
+
+  /**
+   * The newest view of the stream's scope; until the first, every request is held, not answered as
+   * empty.
+   */
+  setGoal(goal: ScopeView): void {
+    if (goal === this.#targets.goal) return;
+    this.#targets.goal = goal;
+    for (const state of this.#types.values()) state.resends = 0;
+    this.#idle = false;
+  }
+
+  get goal(): ScopeView | undefined {
+    return this.#targets.goal;
+  }
+
+  /** Takes one request. A violation ends the stream. */
+  request(request: Request, nowMs: number): Violation | undefined {
+    this.#startedMs ??= nowMs;
+    this.#idle = false;
+    const typeUrl = request.typeUrl === '' ? (this.#options.onlyType ?? '') : request.typeUrl;
+    const violation = this.#check(typeUrl, request);
+    if (violation !== undefined) return violation;
+    let state = this.#types.get(typeUrl);
+    const first = state === undefined;
+    if (state === undefined) {
+      state = new TypeState(traitsOf(typeUrl), this.#context.subscriptions.none);
+      this.#types.set(typeUrl, state);
+    }
+    const answered = first ? undefined : this.#answer(state, request);
+    if (request.mode === 'sotw') applySotw(this.#context, state, request, { first, answered });
+    else applyDelta(this.#context, state, request, first);
+    if (state.subscription.size > this.#limits.maxNames) {
+      return exhausted(`more than ${this.#limits.maxNames} names subscribed of ${typeUrl}`);
+    }
+    return undefined;
+  }
+
+  /** When `next` is to be called again, without anything having happened; `Infinity`: never. */
+  get wakeAtMs(): number {
+    return this.#wakeAtMs;
+  }
+
+  /**
+   * The next frame to write, if there is any; to be called until there is none, while writing is
+   * possible.
+   */
+  next(nowMs: number): Frame | undefined {
+    const goal = this.#targets.goal;
+    if (goal === undefined || (this.#idle && nowMs < this.#wakeAtMs)) return undefined;
+    this.#wakeAtMs = Number.POSITIVE_INFINITY;
+    const frame = this.#make(nowMs) ?? this.#break(nowMs) ?? this.#probe(nowMs);
+    this.#idle = frame === undefined;
+    return frame;
+  }
+
+  /** All types in their present state, for debug pages. */
+  types(): readonly TypeState[] {
+    return [...this.#types.values()];
+  }
+
+  /** Whether the client has answered all that its present view asks for. */
+  get synced(): boolean {
+    if (!this.#idle || this.#targets.goal === undefined) return false;
+    for (const state of this.#types.values()) if (state.outstanding.length > 0) return false;
+    return true;
+  }
+
+  #check(typeUrl: string, request: Request): Violation | undefined {
+    if (typeUrl === '') return invalid('type_url is required on an aggregated stream');
+    const only = this.#options.onlyType;
+    if (only !== undefined && typeUrl !== only) return invalid(`this stream is of ${only} alone`);
+    if (!this.#types.has(typeUrl) && this.#types.size >= this.#limits.maxTypes) {
+      return exhausted(`more than ${this.#limits.maxTypes} types on one stream`);
+    }
+    const named = request.mode === 'sotw' ? request.names : request.subscribe;
+    if (named.length > this.#limits.maxNames) {
+      return exhausted(`more than ${this.#limits.maxNames} names in one request`);
+    }
+    if (named.names.some((name) => name.length > this.#limits.maxNameLength)) {
+      return invalid(`a resource name has more than ${this.#limits.maxNameLength} characters`);
+    }
+    return undefined;
+  }
+
+  /**
+   * ACK or NACK. Returns whether the request answers the newest response; stale ones do not (rule
+   * 11).
+   */
+  #answer(state: TypeState, request: Request): boolean {
+    if (request.nonce === '') return false;
+    const newest = request.nonce === state.nonceSent;
+    const settled = state.settle(request.nonce);
+    if (settled === undefined) return newest;
+    if (request.error === undefined) {
+      state.nonceAcked = request.nonce;
+      state.versionAcked = settled.frame.plan.version;
+      state.lastError = '';
+      // What was refused before may be tried now: the client takes this, so it is not all that is wrong.
+      const doubtful = state.quarantine?.doubtful.length ?? 0;
+      state.probeSize = settled.probed > 0 ? 2 * settled.probed : (doubtful + 1) >> 1;
+      this.#options.observer?.acked?.(state.traits.typeUrl, settled.frame);
+    } else {
+      const nack = answerTo(this.#context, state, settled, request.error);
+      this.#options.observer?.nacked?.(nack);
+    }
+    return newest;
+  }
+
+  /**
+   * Additions and changes: secrets and clusters, their endpoints, then, once those are there, the
+   * rest.
+   */
+  #make(nowMs: number): Frame | undefined {
+    for (const stage of ['secrets', 'clusters', 'assignments', 'other'] as const) {
+      for (const state of this.#types.values()) {
+        if (state.traits.stage !== stage) continue;
+        const frame = this.#advance(state, this.#targets.make(state), nowMs);
+        if (frame !== undefined) return frame;
+      }
+    }
+    const open = this.#gate(nowMs);
+    for (const stage of ['listeners', 'routes'] as const) {
+      for (const state of this.#types.values()) {
+        if (state.traits.stage !== stage) continue;
+        const target = this.#targets.make(state);
+        // A client that has nothing yet cannot route to what it has not.
+        const may = open || (state.held === undefined && !state.resumed);
+        const frame = may ? this.#advance(state, target, nowMs) : this.#reply(state, target, nowMs);
+        if (frame !== undefined) return frame;
+      }
+    }
+    return undefined;
+  }
+
+  /**
+   * Removals, once all else was accepted: clusters, then what clients stop naming by themselves
+   * (rule 30).
+   */
+  #break(nowMs: number): Frame | undefined {
+    let removal = false;
+    let making = false;
+    for (const state of this.#types.values()) {
+      if (state.held === undefined || state.held === this.#targets.of(state)) continue;
+      if (state.held === this.#targets.make(state)) removal = true;
+      else making = true;
+    }
+    if (making || !removal) {
+      this.#breakSinceMs = undefined;
+      return undefined;
+    }
+    this.#breakSinceMs ??= nowMs;
+    if (!this.#mayBreak(nowMs, this.#breakSinceMs)) return undefined;
+    for (const stage of ['clusters', 'assignments', 'routes', 'secrets'] as const) {
+      for (const state of this.#types.values()) {
+        if (state.traits.stage !== stage) continue;
+        const frame = this.#advance(state, this.#targets.of(state), nowMs);
+        if (frame !== undefined) return frame;
+        if (stage === 'clusters' && this.#blocks(state, nowMs)) return undefined;
+      }
+    }
+    return undefined;
+  }
+
+  #mayBreak(nowMs: number, sinceMs: number): boolean {
+    let resumed = false;
+    let routed = false;
+    let blocked = false;
+    for (const state of this.#types.values()) {
+      if (state.traits.stage === 'other' || state.traits.stage === 'secrets') continue;
+      resumed ||= state.resumed;
+      routed ||= state.traits.stage === 'listeners' || state.traits.stage === 'routes';
+      blocked ||= this.#blocks(state, nowMs);
+    }
+    const untilMs = sinceMs + this.#limits.gateWaitMs;
+    if (blocked && nowMs < untilMs) return this.#wake(untilMs);
+    if (blocked) this.#options.observer?.gateForced?.('routes');
+    const graceMs = (this.#startedMs ?? nowMs) + this.#limits.resumeGraceMs;
+    return resumed && !routed && nowMs < graceMs ? this.#wake(graceMs) : true;
+  }
+
+  /** Tries doubtful versions again, some at a time, to find out which is bad. */
+  #probe(nowMs: number): Frame | undefined {
+    for (const state of this.#types.values()) {
+      if (state.probeSize === 0 || state.outstanding.length > 0) continue;
+      const doubtful = state.quarantine?.doubtful ?? [];
+      if (doubtful.length === 0 || state.resends >= maxResends) continue;
+      state.resends++;
+      const names = doubtful.slice(0, state.probeSize).map((one) => one.name);
+      state.quarantine = this.#context.quarantines.without(state.quarantine, new Set(names));
+      state.owe(new NameList(names));
+      const frame = this.#advance(state, this.#targets.make(state), nowMs, names.length);
+      if (frame !== undefined) return frame;
+    }
+    return undefined;
+  }
+
+  /** Moves one type to `target`, in silence where nothing of it concerns the stream. */
+  #advance(state: TypeState, target: TypeView, nowMs: number, probed = 0): Frame | undefined {
+    if (state.held === target && state.owed === undefined && !state.mustAnswer) return undefined;
+    if (this.#blocks(state, nowMs)) {
+      this.#wake((state.outstanding.at(-1)?.sentMs ?? nowMs) + this.#limits.ackWaitMs);
+      return this.#reply(state, target, nowMs);
+    }
+    const step = this.#step(state, target, state.owed, state.mustAnswer);
+    const frame = this.#context.frames.frame(step, state.lastSequence);
+    const before = state.held;
+    state.held = target;
+    state.owed = undefined;
+    if (frame === undefined) {
+      if (before !== undefined) this.#options.observer?.suppressed?.(state.traits.typeUrl);
+      return undefined;
+    }
+    state.mustAnswer = false;
+    return this.#sent(state, frame, { before, sentMs: nowMs, probed });
+  }
+
+  /** Answers newly named resources at once, from what the client holds, though the type has to wait. */
+  #reply(state: TypeState, target: TypeView, nowMs: number): Frame | undefined {
+    const { owed, held } = state;
+    if (owed === undefined || held === undefined) return undefined;
+    if (state.outstanding.length >= this.#limits.maxOutstanding) return undefined;
+    // What only the target has comes with it; an absent name is not absent if it is about to come.
+    const later = owed.leaves.filter(
+      (leaf) =>
+        held.lookup(leaf)?.fragments === undefined && target.lookup(leaf)?.fragments !== undefined,
+    );
+    const gone = new Set(later.map((leaf) => leaf.name));
+    const now =
+      later.length === 0 ? owed : new NameList(owed.names.filter((name) => !gone.has(name)));
+    if (now.length === 0) return undefined;
+    const frame = this.#context.frames.frame(
+      this.#step(state, held, now, false),
+      state.lastSequence,
+    );
+    state.owed = later.length === 0 ? undefined : new NameList([...gone]);
+    if (frame === undefined) return undefined;
+    return this.#sent(state, frame, { before: held, sentMs: nowMs, probed: 0 });
+  }
+
+  #step(
+    state: TypeState,
+    target: TypeView,
+    owed: NameList | undefined,
+    mustAnswer: boolean,
+  ): Parameters<SessionContext['frames']['frame']>[0] {
+    const { held, subscription } = state;
+    return { mode: this.mode, held, target, subscription, owed, mustAnswer };
+  }
+
+  #sent(state: TypeState, frame: Frame, how: Omit<Outstanding, 'frame'>): Frame {
+    const { plan } = frame;
+    const kept = state.outstanding.slice(1 - this.#limits.maxOutstanding);
+    state.outstanding = [...kept, { frame, ...how }];
+    state.lastSequence = frame.sequence;
+    state.nonceSent = frame.nonce;
+    state.versionSent = plan.version;
+    if (state.traits.stage === 'clusters' && plan.needs.size > 0) state.warming = plan.needs;
+    const whole = state.traits.fullSet && state.subscription.wildcard;
+    if (this.mode === 'sotw' && whole) this.#context.remember(frame);
+    this.#options.observer?.sent?.(frame);
+    return frame;
+  }
+
+  /** Whether the client owes an answer that is worth waiting for. */
+  #blocks(state: TypeState, nowMs: number): boolean {
+    const newest = state.outstanding.at(-1);
+    if (newest === undefined) return false;
+    return nowMs < newest.sentMs + this.#limits.ackWaitMs;
+  }
+
+  /**
+   * Whether listeners and routes may change: what they may need was sent and accepted (rules 28,
+   * 29).
+   */
+  #gate(nowMs: number): boolean {
+    if (!this.#warming(nowMs)) {
+      this.#gateSinceMs = undefined;
+      this.#gateReported = false;
+      return true;
+    }
+    this.#gateSinceMs ??= nowMs;
+    const untilMs = this.#gateSinceMs + this.#limits.gateWaitMs;
+    if (nowMs < untilMs) return this.#wake(untilMs);
+    if (!this.#gateReported) this.#options.observer?.gateForced?.('clusters');
+    this.#gateReported = true;
+    return true;
+  }
+
+  #warming(nowMs: number): boolean {
+    let unanswered = false;
+    let waiting = false;
+    const all = [...this.#types.values()];
+    const assignments = all.find((state) => state.traits.stage === 'assignments');
+    for (const state of all) {
+      const { stage } = state.traits;
+      const precedes = stage === 'clusters' || stage === 'assignments';
+      unanswered ||= precedes && this.#blocks(state, nowMs);
+      if (state.warming === undefined || assignments === undefined) continue;
+      const target = this.#targets.raw(assignments);
+      const covered = this.#context.covers(state.warming, assignments.subscription, target);
+      if (covered) state.warming = undefined;
+      else waiting = true;
+    }
+    return unanswered || waiting;
+  }
+
+  /** Asks to be called at a time; `false`, as in "not before that". */
+  #wake(atMs: number): false {
+    this.#wakeAtMs = Math.min(this.#wakeAtMs, atMs);
+    return false;
+  }
+}
+
+const maxResends = 32;
+
+function invalid(message: string): Violation {
+  return { code: 'invalid-argument', message };
+}
+
+function exhausted(message: string): Violation {
+  return { code: 'resource-exhausted', message };
+}

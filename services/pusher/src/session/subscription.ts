@@ -1,0 +1,201 @@
+/**
+ * What a stream asked for, of one type. Subscriptions are interned: a thousand proxies that name
+ * the same thousand resources, in any order and by any way, hold one object. So "the same place" is
+ * a comparison of pointers, and a stream's own share is a pointer.
+ */
+import {
+  hashName,
+  trieDelete,
+  trieDiff,
+  trieDigest,
+  trieEach,
+  trieGet,
+  trieSet,
+  trieSize,
+  type Leaf,
+  type Trie,
+} from '../view/trie.ts';
+
+/**
+ * The names in one request, compared by identity: a request decoder gives equal lists as one
+ * object.
+ */
+export class NameList {
+  readonly names: readonly string[];
+  /**
+   * The request's bytes that it was decoded from, if they are worth comparing with the next
+   * request's.
+   */
+  readonly encoded: Uint8Array | undefined;
+  #leaves: readonly Leaf[] | undefined;
+
+  constructor(names: readonly string[], encoded?: Uint8Array) {
+    this.names = names;
+    this.encoded = encoded;
+  }
+
+  get leaves(): readonly Leaf[] {
+    this.#leaves ??= this.names.map((name) => ({ name, hash: hashName(name), version: '' }));
+    return this.#leaves;
+  }
+
+  get length(): number {
+    return this.names.length;
+  }
+}
+
+export const noNames: NameList = new NameList([]);
+
+const wildcardName = '*';
+
+export class Subscription {
+  /** All resources, those that appear later too. */
+  readonly wildcard: boolean;
+  readonly #names: Trie<Leaf>;
+
+  constructor(wildcard: boolean, names: Trie<Leaf>) {
+    this.wildcard = wildcard;
+    this.#names = names;
+  }
+
+  get isEmpty(): boolean {
+    return !this.wildcard && this.#names === undefined;
+  }
+
+  /** How many names were given explicitly. */
+  get size(): number {
+    return trieSize(this.#names);
+  }
+
+  /** Whether a resource of that name is to be sent. */
+  has(leaf: { readonly name: string; readonly hash: number }): boolean {
+    return this.wildcard || this.names(leaf);
+  }
+
+  /** Whether it was named, the wildcard apart. */
+  names(leaf: { readonly name: string; readonly hash: number }): boolean {
+    return trieGet(this.#names, leaf.name, leaf.hash) !== undefined;
+  }
+
+  eachName(visit: (leaf: Leaf) => void): void {
+    trieEach(this.#names, visit);
+  }
+
+  get trie(): Trie<Leaf> {
+    return this.#names;
+  }
+}
+
+/** The intern table of one process. Holds subscriptions weakly. */
+export class Subscriptions {
+  readonly none = new Subscription(false, undefined);
+  readonly #byContent = new Map<string, WeakRef<Subscription>>();
+  #sweepAt = 1_024;
+  readonly #listed = new WeakMap<NameList, Subscription>();
+  readonly #added = new WeakMap<Subscription, WeakMap<NameList, Subscription>>();
+  readonly #removed = new WeakMap<Subscription, WeakMap<NameList, Subscription>>();
+  readonly #news = new WeakMap<Subscription, WeakMap<Subscription, NameList>>();
+
+  constructor() {
+    this.#byContent.set(contentKey(false, undefined), new WeakRef(this.none));
+  }
+
+  /** How many subscriptions the table knows, some perhaps unused by now. */
+  get size(): number {
+    return this.#byContent.size;
+  }
+
+  /** Exactly what a state-of-the-world request lists; `*` is the wildcard (rules 15, 19, 22). */
+  of(list: NameList): Subscription {
+    return memo(this.#listed, list, () => this.#apply(this.none, list, noNames));
+  }
+
+  all(): Subscription {
+    return this.of(everything);
+  }
+
+  /** With more names; `*` adds the wildcard. */
+  add(to: Subscription, list: NameList): Subscription {
+    if (list.length === 0) return to;
+    return memo2(this.#added, to, list, () => this.#apply(to, list, noNames));
+  }
+
+  /** With fewer names; `*` ends the wildcard; names that are not in it do not matter (rule 35). */
+  remove(from: Subscription, list: NameList): Subscription {
+    if (list.length === 0) return from;
+    return memo2(this.#removed, from, list, () => this.#apply(from, noNames, list));
+  }
+
+  /** Names that `after` gives and `before` does not. */
+  newNames(before: Subscription, after: Subscription): NameList {
+    if (before === after) return noNames;
+    return memo2(this.#news, before, after, () => {
+      const found: string[] = [];
+      trieDiff(before.trie, after.trie, (name, old) => {
+        if (old === undefined) found.push(name);
+      });
+      return found.length === 0 ? noNames : new NameList(found);
+    });
+  }
+
+  #apply(base: Subscription, add: NameList, remove: NameList): Subscription {
+    let { wildcard, trie } = base;
+    for (const leaf of add.leaves) {
+      if (leaf.name === wildcardName) wildcard = true;
+      // The leaf that is there is kept, so that equal sets share their structure.
+      else if (trieGet(trie, leaf.name, leaf.hash) === undefined) trie = trieSet(trie, leaf);
+    }
+    for (const leaf of remove.leaves) {
+      if (leaf.name === wildcardName) wildcard = false;
+      else trie = trieDelete(trie, leaf.name, leaf.hash);
+    }
+    return this.#intern(wildcard, trie, base);
+  }
+
+  #intern(wildcard: boolean, trie: Trie<Leaf>, base: Subscription): Subscription {
+    if (wildcard === base.wildcard && trie === base.trie) return base;
+    const key = contentKey(wildcard, trie);
+    const known = this.#byContent.get(key)?.deref();
+    if (known !== undefined) return known;
+    if (this.#byContent.size >= this.#sweepAt) this.#sweep();
+    const made = new Subscription(wildcard, trie);
+    this.#byContent.set(key, new WeakRef(made));
+    return made;
+  }
+
+  #sweep(): void {
+    for (const [key, ref] of this.#byContent) {
+      if (ref.deref() === undefined) this.#byContent.delete(key);
+    }
+    this.#sweepAt = Math.max(1_024, 2 * this.#byContent.size);
+  }
+}
+
+const everything = new NameList([wildcardName]);
+
+export function hasWildcard(list: NameList): boolean {
+  return list.names.includes(wildcardName);
+}
+
+function contentKey(wildcard: boolean, trie: Trie<Leaf>): string {
+  return `${wildcard ? '*' : ''}${trieSize(trie)}:${trieDigest(trie)}`;
+}
+
+function memo<K extends WeakKey, V>(table: WeakMap<K, V>, key: K, make: () => V): V {
+  let value = table.get(key);
+  if (value === undefined) table.set(key, (value = make()));
+  return value;
+}
+
+function memo2<A extends WeakKey, B extends WeakKey, V>(
+  table: WeakMap<A, WeakMap<B, V>>,
+  a: A,
+  b: B,
+  make: () => V,
+): V {
+  return memo(
+    memo(table, a, () => new WeakMap<B, V>()),
+    b,
+    make,
+  );
+}

@@ -1,0 +1,79 @@
+import { resourceTypes } from '@watershed/proto/any.ts';
+import type { ScopeView } from '../view/scope-view.ts';
+import type { TypeView } from '../view/type-view.ts';
+import type { SessionContext } from './context.ts';
+import { liftable } from './quarantine.ts';
+import { NameList } from './subscription.ts';
+import type { TypeState } from './type-state.ts';
+
+/** Where each type of a stream is to go. */
+export class Targets {
+  /** The newest view of the stream's scope; without one there is no target. */
+  goal: ScopeView | undefined;
+  readonly #context: SessionContext;
+  readonly #types: ReadonlyMap<string, TypeState>;
+  readonly #mayHaveSecrets: boolean;
+
+  constructor(
+    context: SessionContext,
+    types: ReadonlyMap<string, TypeState>,
+    mayHaveSecrets: boolean,
+  ) {
+    this.#context = context;
+    this.#types = types;
+    this.#mayHaveSecrets = mayHaveSecrets;
+  }
+
+  /** What the stream's view has of a type, without what the client refused. */
+  of(state: TypeState): TypeView {
+    const raw = this.raw(state);
+    if (state.resume !== undefined) this.#resume(state, raw);
+    const { quarantine } = state;
+    if (quarantine === undefined) return raw;
+    if (state.quarantineCheckedFor !== raw) {
+      state.quarantineCheckedFor = raw;
+      const lifted = liftable(quarantine, raw);
+      const names = new Set(lifted.map((one) => one.name));
+      state.quarantine = this.#context.quarantines.without(quarantine, names);
+      // It is not known whether the client took these, so they are said again.
+      const unsure = lifted.filter((one) => one.unsure).map((one) => one.name);
+      if (unsure.length > 0) state.owe(new NameList(unsure));
+    }
+    return raw.replacing(state.quarantine);
+  }
+
+  raw(state: TypeState): TypeView {
+    const { typeUrl, stage } = state.traits;
+    const view = this.goal?.types.get(typeUrl);
+    if (view === undefined || (stage === 'secrets' && !this.#mayHaveSecrets)) {
+      return this.#context.empty(typeUrl);
+    }
+    if (stage !== 'assignments') return view;
+    return this.#context.assignments.derive(view, this.#clusters());
+  }
+
+  /** The clusters as this stream has been sent them; where it does not ask for any, as they are. */
+  #clusters(): TypeView {
+    const { cluster } = resourceTypes;
+    const held = this.#types.get(cluster)?.held;
+    return held ?? this.goal?.types.get(cluster) ?? this.#context.empty(cluster);
+  }
+
+  /** The target and what the client has beyond it, which goes last. */
+  make(state: TypeState): TypeView {
+    const target = this.of(state);
+    const { stage } = state.traits;
+    return stage === 'listeners' || stage === 'other' ? target : target.union(state.held);
+  }
+
+  /** A state-of-the-world client came with a version of all that it holds (rule 14). */
+  #resume(state: TypeState, target: TypeView): void {
+    const version = state.resume ?? '';
+    state.resume = undefined;
+    const { typeUrl } = state.traits;
+    const held = version === target.digest ? target : this.#context.recall(typeUrl, version);
+    if (held === undefined) return;
+    state.held = held;
+    state.mustAnswer = false;
+  }
+}

@@ -1,0 +1,86 @@
+import type { TypeView } from '../view/type-view.ts';
+import type { Frame } from './frame.ts';
+import type { Quarantine } from './quarantine.ts';
+import { NameList, type Subscription } from './subscription.ts';
+import type { TypeTraits } from './type-traits.ts';
+
+/** A response that was sent and not answered yet. */
+export interface Outstanding {
+  readonly frame: Frame;
+  /** What the client held before it. */
+  readonly before: TypeView | undefined;
+  readonly sentMs: number;
+  /** How many doubtful versions it tried again. */
+  readonly probed: number;
+}
+
+/**
+ * One type on one stream. O(1): pointers to shared views and subscriptions, and what is in flight.
+ * What the client holds is `held`, restricted to `subscription`, without the names that are still
+ * `owed`.
+ */
+export class TypeState {
+  readonly traits: TypeTraits;
+  subscription: Subscription;
+  /** State of the world: any name was ever given, so silence is no wildcard any more (rule 18). */
+  everNamed = false;
+  /** `undefined`: nothing was sent, and nothing is known of what the client has. */
+  held: TypeView | undefined;
+  /** Names to answer although nothing changed (rules 16, 34, 37, 39). */
+  owed: NameList | undefined;
+  /** The next answer is due even if it is empty. */
+  mustAnswer = false;
+  /**
+   * State of the world: the `version_info` that the client came with, until it was compared (rule
+   * 14).
+   */
+  resume: string | undefined;
+  /** The client came with something from an earlier stream. */
+  resumed = false;
+  quarantine: Quarantine | undefined;
+  /** For which target the quarantine was last looked through. */
+  quarantineCheckedFor: TypeView | undefined;
+  /** How many doubtful versions may be tried again at once; 0 until a later push was accepted. */
+  probeSize = 0;
+  /** Bounds what NACKs can cause until the next change. */
+  resends = 0;
+  /**
+   * Clusters that were sent and need these assignments, which the client may not have asked for
+   * yet.
+   */
+  warming: ReadonlySet<string> | undefined;
+  outstanding: readonly Outstanding[] = none;
+  lastSequence = 0;
+  nonceSent = '';
+  nonceAcked = '';
+  versionSent = '';
+  versionAcked = '';
+  lastError = '';
+  nacks = 0;
+
+  constructor(traits: TypeTraits, subscription: Subscription) {
+    this.traits = traits;
+    this.subscription = subscription;
+  }
+
+  /** Adds names to those owed. */
+  owe(names: NameList): void {
+    if (names.length === 0) return;
+    this.owed =
+      this.owed === undefined || this.owed === names
+        ? names
+        : new NameList([...new Set([...this.owed.names, ...names.names])]);
+  }
+
+  /** Takes a response that was answered, and all before it: a stream is ordered. */
+  settle(nonce: string): Outstanding | undefined {
+    const index = this.outstanding.findIndex((one) => one.frame.nonce === nonce);
+    if (index < 0) return undefined;
+    const found = this.outstanding[index];
+    this.outstanding =
+      index + 1 === this.outstanding.length ? none : this.outstanding.slice(index + 1);
+    return found;
+  }
+}
+
+const none: readonly Outstanding[] = [];

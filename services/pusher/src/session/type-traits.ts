@@ -1,0 +1,63 @@
+import { resourceTypes } from '@watershed/proto/any.ts';
+
+/** Where in the order of a push a type stands (rules 28–30). */
+export type Stage = 'secrets' | 'clusters' | 'assignments' | 'listeners' | 'routes' | 'other';
+
+/** What the protocol says of one type of resource. */
+export interface TypeTraits {
+  readonly typeUrl: string;
+  /** Envoy's abbreviation, for metrics and debug pages. */
+  readonly short: string;
+  readonly stage: Stage;
+  /** State of the world: each response is the full set, an absent resource is deleted (rule 20). */
+  readonly fullSet: boolean;
+  /**
+   * State of the world: a first request without names means all (rule 17). Delta: always so (rule
+   * 38).
+   */
+  readonly wildcardBySilence: boolean;
+}
+
+function row(
+  typeUrl: string,
+  short: string,
+  stage: Stage,
+  flags: { readonly fullSet?: boolean; readonly wildcardBySilence?: boolean } = {},
+): readonly [string, TypeTraits] {
+  const { fullSet = false, wildcardBySilence = false } = flags;
+  return [typeUrl, { typeUrl, short, stage, fullSet, wildcardBySilence }];
+}
+
+const table: ReadonlyMap<string, TypeTraits> = new Map([
+  row(resourceTypes.secret, 'SDS', 'secrets'),
+  row(resourceTypes.cluster, 'CDS', 'clusters', { fullSet: true, wildcardBySilence: true }),
+  row(resourceTypes.endpoint, 'EDS', 'assignments'),
+  row(resourceTypes.listener, 'LDS', 'listeners', { fullSet: true, wildcardBySilence: true }),
+  row(resourceTypes.route, 'RDS', 'routes'),
+  row(resourceTypes.virtualHost, 'VHDS', 'routes'),
+  row(resourceTypes.extensionConfig, 'ECDS', 'other'),
+  row(resourceTypes.runtime, 'RTDS', 'other'),
+]);
+
+/** The traits of any type: one that Envoy does not know is unordered and full by silence. */
+export function traitsOf(typeUrl: string): TypeTraits {
+  return (
+    table.get(typeUrl) ?? {
+      typeUrl,
+      short: typeUrl.slice(typeUrl.lastIndexOf('.') + 1),
+      stage: 'other',
+      fullSet: false,
+      wildcardBySilence: true,
+    }
+  );
+}
+
+/** Earlier stages are pushed first; removals go the other way round. */
+export const stageOrder: readonly Stage[] = [
+  'secrets',
+  'clusters',
+  'assignments',
+  'other',
+  'listeners',
+  'routes',
+];

@@ -1,0 +1,104 @@
+/**
+ * Versions of ClusterLoadAssignments as clients see them: the digest of the assignment and of the
+ * clusters that name it _in the same view_. Envoy warms a changed Cluster only with a new EDS
+ * response (rule 27), and here that response is due by version: whatever the order in which records
+ * arrived, and over a reconnect.
+ */
+import { hash } from 'node:crypto';
+import { TypeView, type Entry } from './type-view.ts';
+
+/** An assignment under the version that goes with certain clusters. */
+class Assignment implements Entry {
+  readonly version: string;
+  readonly #raw: Entry;
+
+  constructor(raw: Entry, version: string) {
+    this.#raw = raw;
+    this.version = version;
+  }
+
+  get name(): string {
+    return this.#raw.name;
+  }
+  get hash(): number {
+    return this.#raw.hash;
+  }
+  get typeUrl(): string {
+    return this.#raw.typeUrl;
+  }
+  get fragments(): readonly Uint8Array[] | undefined {
+    return this.#raw.fragments;
+  }
+  get size(): number {
+    return this.#raw.size;
+  }
+  get refs(): readonly string[] {
+    return this.#raw.refs;
+  }
+}
+
+interface Derived {
+  readonly raw: TypeView;
+  readonly clusters: TypeView;
+  readonly view: TypeView;
+}
+
+/** How many sets of referrers one assignment's versions are kept for. */
+const maxVersionsKept = 64;
+
+export class Assignments {
+  /** By assignments, then by clusters. */
+  readonly #derived = new WeakMap<TypeView, WeakMap<TypeView, TypeView>>();
+  /** One derivation that shares structure with what is asked next. */
+  readonly #nearest = new WeakMap<TypeView, Derived>();
+  readonly #entries = new WeakMap<Entry, Map<string, Assignment>>();
+
+  /**
+   * The assignments as a client of `clusters` sees them. `previous`: an older version of `raw` that
+   * was derived before; with it the cost is what changed.
+   */
+  derive(raw: TypeView, clusters: TypeView, previous?: TypeView): TypeView {
+    const known = this.#derived.get(raw)?.get(clusters);
+    if (known !== undefined) return known;
+    const near =
+      this.#nearest.get(raw) ?? (previous === undefined ? undefined : this.#nearest.get(previous));
+    const view = near === undefined ? this.#all(raw, clusters) : this.#from(near, raw, clusters);
+    const byClusters = this.#derived.get(raw) ?? new WeakMap<TypeView, TypeView>();
+    this.#derived.set(raw, byClusters.set(clusters, view));
+    this.#nearest.set(raw, { raw, clusters, view });
+    return view;
+  }
+
+  #all(raw: TypeView, clusters: TypeView): TypeView {
+    const entries: Entry[] = [];
+    raw.each((entry) => entries.push(this.#entry(entry, clusters)));
+    return TypeView.empty(raw.typeUrl, false).with(entries);
+  }
+
+  #from(near: Derived, raw: TypeView, clusters: TypeView): TypeView {
+    const set: Entry[] = [];
+    const gone: string[] = [];
+    near.raw.diff(raw, (name, _before, after) => {
+      if (after === undefined) gone.push(name);
+      else set.push(this.#entry(after, clusters));
+    });
+    TypeView.diffReferrers(near.clusters, clusters, (name) => {
+      const entry = raw.get(name);
+      if (entry !== undefined) set.push(this.#entry(entry, clusters));
+    });
+    return near.view.with(set, gone);
+  }
+
+  #entry(raw: Entry, clusters: TypeView): Assignment {
+    const referrers = clusters.referrersOf(raw);
+    let versions = this.#entries.get(raw);
+    if (versions === undefined) this.#entries.set(raw, (versions = new Map<string, Assignment>()));
+    let entry = versions.get(referrers);
+    if (entry === undefined) {
+      if (versions.size >= maxVersionsKept) versions.clear();
+      const version = hash('sha256', `${raw.version}|${referrers}`, 'hex').slice(0, 32);
+      versions.set(referrers, (entry = new Assignment(raw, version)));
+    }
+    return entry;
+  }
+}

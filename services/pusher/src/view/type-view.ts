@@ -1,0 +1,200 @@
+import {
+  hashName,
+  trieDelete,
+  trieDiff,
+  trieDigest,
+  trieEach,
+  trieGet,
+  trieSet,
+  trieSize,
+  type DiffVisitor,
+  type Leaf,
+  type Trie,
+} from './trie.ts';
+
+/** One resource at one version. The same object in every view that lists it. */
+export interface Entry extends Leaf {
+  readonly typeUrl: string;
+  /**
+   * The parts whose concatenation is the resource's message. `undefined`: known by name and version
+   * only, as what a client says it holds; a view that is served never sends such an entry.
+   */
+  readonly fragments: readonly Uint8Array[] | undefined;
+  /** Bytes of the message. */
+  readonly size: number;
+  /** Names of resources that it needs. */
+  readonly refs: readonly string[];
+}
+
+/** Which clusters need a resource of this name; the version is made of theirs. */
+interface Referrers extends Leaf {
+  readonly clusters: readonly Leaf[];
+}
+
+/**
+ * All resources of one type in one version of a scope: immutable, and sharing structure with the
+ * versions before and after it. What two views hold in common costs nothing, neither memory nor
+ * comparing.
+ */
+export class TypeView {
+  readonly typeUrl: string;
+  readonly entries: Trie<Entry>;
+  readonly #tracksRefs: boolean;
+  readonly #referrers: Trie<Referrers>;
+  #digest: string | undefined;
+  #unions: WeakMap<TypeView, TypeView> | undefined;
+  #replaced: WeakMap<Replacements, TypeView> | undefined;
+
+  private constructor(
+    typeUrl: string,
+    tracksRefs: boolean,
+    entries: Trie<Entry>,
+    referrers: Trie<Referrers>,
+  ) {
+    this.typeUrl = typeUrl;
+    this.#tracksRefs = tracksRefs;
+    this.entries = entries;
+    this.#referrers = referrers;
+  }
+
+  /** `tracksRefs`: whether the versions of other resources depend on who refers to them (clusters). */
+  static empty(typeUrl: string, tracksRefs: boolean): TypeView {
+    return new TypeView(typeUrl, tracksRefs, undefined, undefined);
+  }
+
+  get size(): number {
+    return trieSize(this.entries);
+  }
+
+  /** The digest of all names and versions: `version_info` of a state-of-the-world response. */
+  get digest(): string {
+    this.#digest ??= trieDigest(this.entries);
+    return this.#digest;
+  }
+
+  get(name: string): Entry | undefined {
+    return trieGet(this.entries, name, hashName(name));
+  }
+
+  /** As `get`, where the name's hash is known. */
+  lookup(leaf: { readonly name: string; readonly hash: number }): Entry | undefined {
+    return trieGet(this.entries, leaf.name, leaf.hash);
+  }
+
+  each(visit: (entry: Entry) => void): void {
+    trieEach(this.entries, visit);
+  }
+
+  /** Called for each name that differs from this view to `after`; costs what differs. */
+  diff(after: TypeView, visit: DiffVisitor<Entry>): void {
+    trieDiff(this.entries, after.entries, visit);
+  }
+
+  /** The view with some entries set and some names gone; itself if nothing differs. */
+  with(set: Iterable<Entry>, gone: Iterable<string> = []): TypeView {
+    let entries = this.entries;
+    let referrers = this.#referrers;
+    for (const entry of set) {
+      if (this.#tracksRefs) {
+        const before = trieGet(entries, entry.name, entry.hash);
+        referrers = refer(unrefer(referrers, before), entry);
+      }
+      entries = trieSet(entries, entry);
+    }
+    for (const name of gone) {
+      const nameHash = hashName(name);
+      if (this.#tracksRefs) referrers = unrefer(referrers, trieGet(entries, name, nameHash));
+      entries = trieDelete(entries, name, nameHash);
+    }
+    if (entries === this.entries) return this;
+    return new TypeView(this.typeUrl, this.#tracksRefs, entries, referrers);
+  }
+
+  /** This view and what only `old` has: the first half of make-before-break. */
+  union(old: TypeView | undefined): TypeView {
+    if (old === undefined || old === this) return this;
+    this.#unions ??= new WeakMap();
+    const known = this.#unions.get(old);
+    if (known !== undefined) return known;
+    const kept: Entry[] = [];
+    let differs = false;
+    trieDiff(old.entries, this.entries, (_name, before, after) => {
+      if (before !== undefined && after === undefined) kept.push(before);
+      else differs = true;
+    });
+    // `old` itself where it has all of this: so the union of a union is found to be the same.
+    const union = !differs && kept.length > 0 ? old : this.with(kept);
+    this.#unions.set(old, union);
+    return union;
+  }
+
+  /** This view, with each refused version replaced by what the client holds instead. */
+  replacing(replacements: Replacements | undefined): TypeView {
+    if (replacements === undefined) return this;
+    this.#replaced ??= new WeakMap();
+    const known = this.#replaced.get(replacements);
+    if (known !== undefined) return known;
+    const set: Entry[] = [];
+    const gone: string[] = [];
+    for (const { name, refused, held } of replacements.all) {
+      if (this.get(name)?.version !== refused) continue;
+      if (held === undefined) gone.push(name);
+      else set.push(held);
+    }
+    const replaced = this.with(set, gone);
+    this.#replaced.set(replacements, replaced);
+    return replaced;
+  }
+
+  /** The versions of the clusters that need the resource `name`; empty if none does. */
+  referrersOf(leaf: { readonly name: string; readonly hash: number }): string {
+    return trieGet(this.#referrers, leaf.name, leaf.hash)?.version ?? '';
+  }
+
+  /** Names whose referrers differ between two views. */
+  static diffReferrers(before: TypeView, after: TypeView, visit: (name: string) => void): void {
+    trieDiff(before.#referrers, after.#referrers, visit);
+  }
+}
+
+export interface Replacement {
+  readonly name: string;
+  readonly refused: string;
+  /** `undefined`: the client does not have the resource. */
+  readonly held: Entry | undefined;
+}
+
+/** Compared by identity: equal ones are one object (see `Quarantines`). */
+export interface Replacements {
+  readonly all: readonly Replacement[];
+}
+
+function refer(referrers: Trie<Referrers>, cluster: Entry): Trie<Referrers> {
+  let next = referrers;
+  for (const name of cluster.refs) {
+    const nameHash = hashName(name);
+    const others = trieGet(next, name, nameHash)?.clusters ?? [];
+    next = trieSet(next, referrersLeaf(name, nameHash, [...others, cluster]));
+  }
+  return next;
+}
+
+function unrefer(referrers: Trie<Referrers>, cluster: Entry | undefined): Trie<Referrers> {
+  let next = referrers;
+  for (const name of cluster?.refs ?? []) {
+    const nameHash = hashName(name);
+    const others = trieGet(next, name, nameHash)?.clusters ?? [];
+    const rest = others.filter((other) => other.name !== cluster?.name);
+    next =
+      rest.length === 0
+        ? trieDelete(next, name, nameHash)
+        : trieSet(next, referrersLeaf(name, nameHash, rest));
+  }
+  return next;
+}
+
+function referrersLeaf(name: string, nameHash: number, clusters: readonly Leaf[]): Referrers {
+  const sorted = clusters.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const version = sorted.map((cluster) => cluster.version).join(',');
+  return { name, hash: nameHash, version, clusters: sorted };
+}
