@@ -1,0 +1,99 @@
+/** The process under test: started, watched from outside (CPU, memory), asked for its metrics. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const main = fileURLToPath(new URL('../../../standalone/src/main.ts', import.meta.url));
+/** Linux: clock ticks per second of /proc/PID/stat. */
+const ticksPerSecond = 100;
+
+export class Server {
+  readonly #child: ChildProcess;
+  readonly grpcPort: number;
+  readonly #monitoringPort: number;
+
+  private constructor(child: ChildProcess, grpcPort: number, monitoringPort: number) {
+    this.#child = child;
+    this.grpcPort = grpcPort;
+    this.#monitoringPort = monitoringPort;
+  }
+
+  static async start(configDir: string, dataDir: string): Promise<Server> {
+    const [grpc, monitoring] = [await freePort(), await freePort()];
+    const child = spawn(
+      process.execPath,
+      [
+        main,
+        ...['--configDir', configDir, '--dataDir', dataDir],
+        ...['--grpcAddr', `127.0.0.1:${grpc}`, '--monitoringAddr', `127.0.0.1:${monitoring}`],
+        ...['--log_output_level', 'default:warn'],
+      ],
+      { stdio: ['ignore', 'inherit', 'inherit'] },
+    );
+    const server = new Server(child, grpc, monitoring);
+    for (let i = 0; i < 600; i++) {
+      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`);
+      if (await server.#isReady()) return server;
+      await sleep(200);
+    }
+    throw new Error('the server was not ready after two minutes');
+  }
+
+  async #isReady(): Promise<boolean> {
+    try {
+      return (await fetch(this.#url('/ready'))).ok;
+    } catch {
+      return false;
+    }
+  }
+
+  /** User and system seconds since the start. */
+  cpuSeconds(): number {
+    const stat = readFileSync(`/proc/${this.#child.pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+  }
+
+  residentMb(): number {
+    const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024;
+  }
+
+  /** The sum over all series of a counter. */
+  async counter(name: string): Promise<number> {
+    const text = await (await fetch(this.#url('/metrics'))).text();
+    let sum = 0;
+    for (const line of text.split('\n')) {
+      if (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) {
+        sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+      }
+    }
+    return sum;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null) return;
+    const ended = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.kill('SIGTERM');
+    await Promise.race([ended, sleep(15_000)]);
+    if (this.#child.exitCode === null) this.#child.kill('SIGKILL');
+  }
+
+  #url(path: string): string {
+    return `http://127.0.0.1:${this.#monitoringPort}${path}`;
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() =>
+        resolve(typeof address === 'object' && address !== null ? address.port : 0),
+      );
+    });
+  });
+}
