@@ -1,0 +1,142 @@
+/** Which clusters and assignments a client has: those of every service that its view shows. */
+import type { Query, Reader } from '@watershed/derive/graph.ts';
+import type { ScopeClass } from '@watershed/model/gen/record.ts';
+import type { ResourceKey } from '../plan.ts';
+import { assignmentResource, placeOf } from './assignments.ts';
+import { isPassthrough, type FactsQuery, type LocalityFacts } from './cluster-facts.ts';
+import { clusterResource, type ClusterClient, type ClusterKey } from './cluster-key.ts';
+import { secretsOf } from './clusters.ts';
+import { policyOf, type Client, type Core } from './core.ts';
+import { sameData, sameElements } from './equal.ts';
+import { byKey } from './jobs.ts';
+import { isUdp } from './protocols.ts';
+import { namespaceOf } from './services.ts';
+import type { VisibleService } from './visibility.ts';
+
+/** What two clients must have in common to have the same clusters. */
+export interface ClusterListKey {
+  readonly view: string;
+  readonly policies: string;
+  readonly client: ClusterClient;
+}
+
+export interface ClusterEntry {
+  readonly cluster: ResourceKey;
+  /** Its assignment, for a proxy whose place does not matter. `undefined`: it has none. */
+  readonly assignment: ResourceKey | undefined;
+  /** Set where the place matters: the assignment is another one then. */
+  readonly placed: { readonly key: ClusterKey; readonly locality: LocalityFacts } | undefined;
+  /** Names of secrets over SDS. */
+  readonly secrets: readonly string[];
+}
+
+export interface ClusterListQueries {
+  /** All that a client has, by name of the cluster. */
+  readonly list: Query<ClusterListKey, readonly ClusterEntry[]>;
+}
+
+interface ServiceKey {
+  readonly service: VisibleService;
+  readonly policies: string;
+  readonly client: ClusterClient;
+}
+
+export function clusterListKey(client: Client): ClusterListKey {
+  const { view, policies, router, mesh, scope } = client;
+  const { certificates, interception } = scope;
+  const direct = !router && interception === 'NONE';
+  return { view, policies, client: { router, certificates, direct, mesh } };
+}
+
+export function createClusterLists(core: Core, facts: FactsQuery): ClusterListQueries {
+  const { graph } = core.inputs;
+  const ofService = graph.query<ServiceKey, readonly ClusterEntry[]>({
+    name: 'serviceClusters',
+    id: ({ service, policies, client }) =>
+      `${service.host}\n${service.ref}\n${service.ports.join()}\n${policies}\n${clientId(client)}`,
+    compute: (read, key) => entriesOf(core, facts, read, key),
+    equal: sameData,
+  });
+  const list = graph.query<ClusterListKey, readonly ClusterEntry[]>({
+    name: 'clusterList',
+    id: (key) => `${key.view}\n${key.policies}\n${clientId(key.client)}`,
+    compute: (read, { view, policies, client }) => {
+      const { mesh } = client;
+      const { services } = read.query(core.visibility.view, view);
+      const entries = services.flatMap((service) => {
+        const named = { ...service, namespace: namespaceOf(service.ref) };
+        const own = policyOf(core, read, named, { policies, mesh });
+        return read.query(ofService, { service, policies: own, client });
+      });
+      return entries.sort((a, b) => byKey(a.cluster, b.cluster));
+    },
+    equal: sameElements,
+  });
+  return { list };
+}
+
+function clientId({ router, certificates, direct, mesh }: ClusterClient): string {
+  return `${Number(router)}${Number(certificates)}${Number(direct)}${mesh}`;
+}
+
+/** The assignments that go with the clusters of a list, for a proxy of the scope. */
+export function assignmentsFor(
+  entries: readonly ClusterEntry[],
+  scope: ScopeClass,
+): readonly ResourceKey[] {
+  return entries.flatMap(({ assignment, placed }) => {
+    if (assignment === undefined) return [];
+    if (placed === undefined) return [assignment];
+    return [assignmentResource(placed.key, placeOf(placed.locality, scope))];
+  });
+}
+
+const nowhere = { locality: '', labels: {} };
+
+function entriesOf(
+  core: Core,
+  facts: FactsQuery,
+  read: Reader,
+  { service, policies, client }: ServiceKey,
+): readonly ClusterEntry[] {
+  const known = read.query(core.services.service, service);
+  if (known === undefined) return [];
+  const subsets = read.query(core.policies.policy, policies)?.subsets ?? [];
+  // Only where it matters, so that others share what is made.
+  const direct = client.direct && isPassthrough(known);
+  const entries: ClusterEntry[] = [];
+  for (const port of known.ports) {
+    if (isUdp(port.protocol)) continue;
+    if (service.ports.length > 0 && !service.ports.includes(port.number)) continue;
+    for (const subset of ['', ...subsets.map((one) => one.name)]) {
+      const key: ClusterKey = {
+        host: service.host,
+        port: port.number,
+        subset,
+        service: service.ref,
+        policies,
+        client: { ...client, direct },
+      };
+      entries.push(...entryOf(facts, read, key));
+    }
+  }
+  return entries;
+}
+
+function entryOf(facts: FactsQuery, read: Reader, key: ClusterKey): readonly ClusterEntry[] {
+  const known = read.query(facts, key);
+  if (known === undefined) return [];
+  const cluster = clusterResource(key);
+  const secrets = secretsOf(key, known);
+  if (known.kind !== 'eds') return [{ cluster, assignment: undefined, placed: undefined, secrets }];
+  const { distribute, failover } = known.locality;
+  const matters = distribute.length > 0 || failover;
+  return [
+    {
+      cluster,
+      assignment: assignmentResource(key, nowhere),
+      placed: matters ? { key, locality: known.locality } : undefined,
+      secrets,
+    },
+  ];
+}

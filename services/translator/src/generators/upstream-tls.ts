@@ -1,0 +1,176 @@
+/** TLS to a cluster's endpoints. */
+import type { Cluster_TransportSocketMatch as SocketMatch } from '@watershed/proto/gen/envoy/config/cluster/v3/cluster.ts';
+import type { TransportSocket } from '@watershed/proto/gen/envoy/config/core/v3/base.ts';
+import { ProxyProtocolConfig_Version as ProxyVersion } from '@watershed/proto/gen/envoy/config/core/v3/proxy_protocol.ts';
+import { ProxyProtocolUpstreamTransport } from '@watershed/proto/gen/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts';
+import {
+  CertificateValidationContext,
+  TlsParameters,
+  TlsParameters_TlsProtocol as TlsProtocol,
+} from '@watershed/proto/gen/envoy/extensions/transport_sockets/tls/v3/common.ts';
+import {
+  CommonTlsContext,
+  UpstreamTlsContext,
+} from '@watershed/proto/gen/envoy/extensions/transport_sockets/tls/v3/tls.ts';
+import { pack, typeUrls } from '@watershed/proto/any.ts';
+import { ProxyProtocol } from '@watershed/model/gen/model.ts';
+import { mtlsEndpoint } from './addresses.ts';
+import type { AutoSni, UpstreamProtocol } from './connection-pool.ts';
+import {
+  caSuffix,
+  certificateFiles,
+  meshRoots,
+  namesOf,
+  rawBufferSocket,
+  rootsOf,
+  secretOverAds,
+  staticSecret,
+  tlsSocketName,
+  transportSocket,
+  validateWith,
+  workloadCertificate,
+} from './tls.ts';
+
+export type UpstreamTls = MeshTls | OriginatedTls;
+
+/** Mutual TLS between workloads, with the certificates of the bootstrap. */
+export interface MeshTls {
+  readonly kind: 'mesh';
+  /** True: only to endpoints that say they speak it (auto mTLS); others get plain text. */
+  readonly byEndpoint: boolean;
+  readonly sni: string;
+  readonly subjectAltNames: readonly string[];
+}
+
+/** TLS as the user says it (SIMPLE, MUTUAL). */
+export interface OriginatedTls {
+  readonly kind: 'originated';
+  readonly mutual: boolean;
+  readonly sni: string;
+  readonly subjectAltNames: readonly string[];
+  /** A secret's name over SDS; '' for files. */
+  readonly credential: string;
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  /** A path, or "system". */
+  readonly rootsFile: string;
+  readonly insecure: boolean;
+}
+
+export interface Sockets {
+  readonly transportSocket: TransportSocket | undefined;
+  readonly transportSocketMatches: SocketMatch[];
+}
+
+/** Without an SNI of the user's, the Host names the server, and what its certificate must say. */
+export function autoSni(tls: UpstreamTls | undefined): AutoSni {
+  if (tls?.kind !== 'originated') return { sni: false, sanValidation: false };
+  const sni = tls.sni === '';
+  return { sni, sanValidation: sni && tls.subjectAltNames.length === 0 && !tls.insecure };
+}
+
+export function sockets(
+  tls: UpstreamTls | undefined,
+  protocol: UpstreamProtocol,
+  http: boolean,
+  proxyProtocol: ProxyProtocol,
+): Sockets {
+  const wrap = (socket: TransportSocket): TransportSocket =>
+    wrapProxyProtocol(socket, proxyProtocol);
+  if (tls === undefined) {
+    const plain = proxyProtocol !== ProxyProtocol.PROXY_PROTOCOL_NONE;
+    return {
+      transportSocket: plain ? wrap(rawBufferSocket()) : undefined,
+      transportSocketMatches: [],
+    };
+  }
+  if (tls.kind === 'originated') {
+    const socket = tlsSocket(tls.sni, originatedContext(tls, protocol));
+    return { transportSocket: wrap(socket), transportSocketMatches: [] };
+  }
+  const socket = wrap(tlsSocket(tls.sni, meshContext(tls, protocol, http)));
+  if (!tls.byEndpoint) return { transportSocket: socket, transportSocketMatches: [] };
+  return {
+    transportSocket: undefined,
+    transportSocketMatches: [
+      { name: 'tlsMode-istio', match: mtlsEndpoint, transportSocket: socket },
+      { name: 'tlsMode-disabled', match: {}, transportSocket: wrap(rawBufferSocket()) },
+    ],
+  };
+}
+
+function tlsSocket(sni: string, common: CommonTlsContext): TransportSocket {
+  const context = UpstreamTlsContext.fromPartial({ sni });
+  context.commonTlsContext = common;
+  return transportSocket(
+    tlsSocketName,
+    pack(typeUrls.upstreamTlsContext, UpstreamTlsContext, context),
+  );
+}
+
+function commonContext(): CommonTlsContext {
+  const context = CommonTlsContext.fromPartial({});
+  context.tlsParams = TlsParameters.fromPartial({
+    tlsMinimumProtocolVersion: TlsProtocol.TLSv1_2,
+    tlsMaximumProtocolVersion: TlsProtocol.TLSv1_3,
+  });
+  return context;
+}
+
+/**
+ * The protocols offered tell the server's inspectors what follows; Istio's own filter adds the part
+ * for HTTP per request, which a stock Envoy cannot, so it is said here where the port's protocol is
+ * known.
+ */
+function meshProtocols(protocol: UpstreamProtocol, http: boolean): string[] {
+  if (protocol === 'http2') return ['istio-h2', 'istio', 'h2'];
+  if (http && protocol === 'http1') return ['istio-http/1.1', 'istio', 'http/1.1'];
+  return ['istio'];
+}
+
+function meshContext(tls: MeshTls, protocol: UpstreamProtocol, http: boolean): CommonTlsContext {
+  const context = commonContext();
+  context.alpnProtocols = meshProtocols(protocol, http);
+  context.tlsCertificateSdsSecretConfigs = [staticSecret(workloadCertificate)];
+  const names = CertificateValidationContext.fromPartial({});
+  names.matchTypedSubjectAltNames = namesOf(tls.subjectAltNames);
+  context.validationContextType = validateWith(names, staticSecret(meshRoots));
+  return context;
+}
+
+function originatedContext(tls: OriginatedTls, protocol: UpstreamProtocol): CommonTlsContext {
+  const context = commonContext();
+  if (protocol === 'http2') context.alpnProtocols = ['h2'];
+  if (tls.mutual) {
+    if (tls.credential === '') {
+      context.tlsCertificates = [certificateFiles(tls.certificateFile, tls.keyFile)];
+    } else context.tlsCertificateSdsSecretConfigs = [secretOverAds(tls.credential)];
+  }
+  if (tls.insecure) return context;
+  const names = namesOf(tls.subjectAltNames);
+  if (tls.credential === '') {
+    const validation = rootsOf(tls.rootsFile);
+    validation.matchTypedSubjectAltNames = names;
+    context.validationContextType = { $case: 'validationContext', value: validation };
+    return context;
+  }
+  const validation = CertificateValidationContext.fromPartial({});
+  validation.matchTypedSubjectAltNames = names;
+  const roots = secretOverAds(`${tls.credential}${caSuffix}`);
+  context.validationContextType = validateWith(validation, roots);
+  return context;
+}
+
+function wrapProxyProtocol(socket: TransportSocket, version: ProxyProtocol): TransportSocket {
+  if (version === ProxyProtocol.PROXY_PROTOCOL_NONE) return socket;
+  const transport = ProxyProtocolUpstreamTransport.fromPartial({
+    config: {
+      version: version === ProxyProtocol.PROXY_PROTOCOL_V2 ? ProxyVersion.V2 : ProxyVersion.V1,
+    },
+  });
+  transport.transportSocket = socket;
+  return transportSocket(
+    'envoy.transport_sockets.upstream_proxy_protocol',
+    pack(typeUrls.proxyProtocolUpstream, ProxyProtocolUpstreamTransport, transport),
+  );
+}
