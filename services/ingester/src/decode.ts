@@ -260,16 +260,19 @@ export type FieldsOf<F> = {
   readonly [K in keyof F]: F[K] extends Field<infer T> ? T : never;
 };
 
-/** An object with known fields; `dropped` are known fields that nothing reads. */
+/**
+ * An object with known fields; `dropped` are known fields that nothing reads. `*`: whatever else there is, for
+ * large objects that others check (Pods), and of which little is read.
+ */
 export function object<F extends Readonly<Record<string, Field<unknown>>>>(
   fields: F,
-  dropped: readonly string[] = [],
+  dropped: readonly string[] | '*' = [],
 ): Decoder<FieldsOf<F>> {
   const specs = Object.entries(fields);
-  const known = new Set([...Object.keys(fields), ...dropped]);
+  const known = new Set([...Object.keys(fields), ...(dropped === '*' ? [] : dropped)]);
   return (value, at) => {
     if (!isObject(value)) return at.error(value, `must be an object, not ${typeName(value)}`);
-    for (const name of Object.keys(value)) {
+    for (const name of dropped === '*' ? [] : Object.keys(value)) {
       if (!known.has(name)) at.field(name).unknown(value[name], unknownReason(name, known));
     }
     const decoded: [string, unknown][] = [];

@@ -126,9 +126,13 @@ export class KindWorld implements World {
     };
   }
 
-  #shelf(kind: object & { readonly kind: string }): Shelf {
-    const shelf = this.#shelves.get(kind);
-    if (shelf === undefined) throw new RangeError(`kind ${kind.kind} is not registered`);
+  /** A kind that nobody registered has no objects. */
+  #shelf<T>(kind: Kind<T>): Shelf {
+    const known = this.#shelves.get(kind);
+    if (known !== undefined) return known;
+    const collection = this.#graph.collection<SourceObject<T>>(`unregistered ${kind.kind}`);
+    const shelf = { collection, indexes: this.#indexes(kind, collection) };
+    this.#shelves.set(kind, shelf);
     return shelf;
   }
 

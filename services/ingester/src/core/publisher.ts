@@ -1,0 +1,154 @@
+/**
+ * Brings what should be on the log there: one write at a time, the newest value of each key, tried
+ * again for as long as the log may come back. What waits is bounded by the number of keys.
+ */
+import { LogError } from '@watershed/log/port.ts';
+import { sleep, type Time } from '@watershed/runtime/clock.ts';
+import type { Counters } from './counters.ts';
+import type { PublishedEvent, StoredEvent } from './ingest.ts';
+import { eventId } from './outbox.ts';
+import { sameBytes } from './registry.ts';
+
+export interface EventWrite extends PublishedEvent {
+  readonly traceparent: string | undefined;
+}
+
+export interface EventWriter {
+  /** Resolves when all are durable. Writing the same again is safe. Throws LogErrors. */
+  write(batch: readonly EventWrite[]): Promise<void>;
+}
+
+export interface PublisherOptions {
+  readonly writer: EventWriter;
+  readonly time: Time;
+  readonly counters: Counters;
+  /** The log takes this event never (too large); its last value stays. */
+  readonly refused: (event: PublishedEvent, reason: string) => void;
+  /** The log takes nothing any more: another process owns it, or it is closed. */
+  readonly failed: (error: unknown) => void;
+}
+
+const maxBatch = 1_000;
+const firstRetryMs = 100;
+const maxRetryMs = 5_000;
+
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #known = new Map<string, Uint8Array>();
+  readonly #pending = new Map<string, EventWrite>();
+  readonly #stop = new AbortController();
+  #running: Promise<void> | undefined;
+
+  /** `stored`: what the log holds already. */
+  constructor(options: PublisherOptions, stored: readonly StoredEvent[]) {
+    this.#options = options;
+    for (const { topic, key, value } of stored) this.#known.set(eventId(topic, key), value);
+  }
+
+  /** How many keys wait. */
+  get waiting(): number {
+    return this.#pending.size;
+  }
+
+  publish(events: readonly PublishedEvent[], traceparent: string | undefined): void {
+    if (this.#stop.signal.aborted) return;
+    for (const event of events) {
+      this.#pending.set(eventId(event.topic, event.key), { ...event, traceparent });
+    }
+    if (this.#running !== undefined || this.#pending.size === 0) return;
+    this.#running = this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Resolves when all that was published so far (and since) is durable, or never will be. */
+  async flushed(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  /** Lets what waits be written until the signal aborts. */
+  async stop(signal: AbortSignal): Promise<void> {
+    const cut = (): void => this.#stop.abort();
+    if (signal.aborted) cut();
+    signal.addEventListener('abort', cut, { once: true });
+    await this.flushed();
+    signal.removeEventListener('abort', cut);
+    cut();
+  }
+
+  async #run(): Promise<void> {
+    let retryMs = firstRetryMs;
+    while (this.#pending.size > 0 && !this.#stop.signal.aborted) {
+      const batch = this.#take();
+      if (batch.length === 0) continue;
+      try {
+        await this.#write(batch);
+        retryMs = firstRetryMs;
+      } catch (error) {
+        if (!(error instanceof LogError && error.retriable)) {
+          this.#stop.abort();
+          this.#options.failed(error);
+          return;
+        }
+        this.#options.counters.retried();
+        this.#giveBack(batch);
+        await sleep(this.#options.time, retryMs, this.#stop.signal).catch(() => undefined);
+        retryMs = Math.min(maxRetryMs, 2 * retryMs);
+      }
+    }
+  }
+
+  /** The next events that differ from what the log holds. */
+  #take(): readonly EventWrite[] {
+    const batch: EventWrite[] = [];
+    for (const [id, event] of this.#pending) {
+      if (batch.length >= maxBatch) break;
+      this.#pending.delete(id);
+      const known = this.#known.get(id);
+      const { value } = event;
+      const isSame =
+        value === undefined ? known === undefined : known !== undefined && sameBytes(known, value);
+      if (isSame) this.#options.counters.suppressed('log', kindOf(event), 1);
+      else batch.push(event);
+    }
+    return batch;
+  }
+
+  #giveBack(batch: readonly EventWrite[]): void {
+    for (const event of batch) {
+      const id = eventId(event.topic, event.key);
+      if (!this.#pending.has(id)) this.#pending.set(id, event);
+    }
+  }
+
+  /** A batch with an event that is too large is written one by one, so that only that one is lost. */
+  async #write(batch: readonly EventWrite[]): Promise<void> {
+    try {
+      await this.#options.writer.write(batch);
+    } catch (error) {
+      if (!(error instanceof LogError && error.code === 'record-too-large')) throw error;
+      const [only, ...others] = batch;
+      if (only === undefined) return;
+      if (others.length === 0) {
+        this.#options.refused(only, error.message);
+        return;
+      }
+      for (const event of batch) await this.#write([event]);
+      return;
+    }
+    for (const event of batch) this.#written(event);
+  }
+
+  #written(event: EventWrite): void {
+    const id = eventId(event.topic, event.key);
+    if (event.value === undefined) this.#known.delete(id);
+    else this.#known.set(id, event.value);
+    const operation = event.value === undefined ? 'tombstone' : 'upsert';
+    this.#options.counters.published(kindOf(event), operation);
+  }
+}
+
+/** The kind of the object that an event comes from. */
+function kindOf({ owner }: PublishedEvent): string {
+  return owner.split('/')[1] ?? owner;
+}

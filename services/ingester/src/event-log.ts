@@ -1,0 +1,165 @@
+/**
+ * The log as the ingester uses it: it owns the records of its cluster in `config` and `endpoints`,
+ * reads back what an earlier process left there, and appends every change to `history` as well.
+ */
+import { Fold } from '@watershed/log/fold.ts';
+import { OwnedPartition, type OwnedWrite } from '@watershed/log/owned.ts';
+import type { Append, Log } from '@watershed/log/port.ts';
+import { parseConfigKey, parseEndpointsKey, partitionOf, topics } from '@watershed/model/keys.ts';
+import type { Time } from '@watershed/runtime/clock.ts';
+import type { StoredEvent } from './core/ingest.ts';
+import type { EventWrite, EventWriter } from './core/publisher.ts';
+
+export interface EventLogOptions {
+  readonly log: Log;
+  /** Whose records they are. */
+  readonly cluster: string;
+  /** How many the topics have; `config` has one. */
+  readonly partitions: { readonly endpoints: number; readonly history: number };
+  /** Who writes, for people who read the log. */
+  readonly writer: string;
+  readonly time: Time;
+}
+
+/** Headers of every record; none of them is part of the value. */
+export const headerNames = {
+  /** Of the value's format. */
+  schema: 'schema',
+  /** The object that it comes from, `group/kind/namespace/name`. */
+  object: 'object',
+  /** The file (or API object), and its version. */
+  unit: 'unit',
+  version: 'source-version',
+  /** In `history`: where else the record is. */
+  topic: 'topic',
+} as const;
+
+const schemaVersion = '1';
+
+type Topic = StoredEvent['topic'];
+
+interface Owned {
+  readonly topic: Topic;
+  readonly partition: OwnedPartition;
+}
+
+export class EventLog implements EventWriter {
+  readonly #options: EventLogOptions;
+  readonly #owned: readonly Owned[];
+  /** Aborts when another process has taken the records over, or the log is gone for good. */
+  readonly lost: AbortSignal;
+
+  private constructor(options: EventLogOptions, owned: readonly Owned[]) {
+    this.#options = options;
+    this.#owned = owned;
+    this.lost = AbortSignal.any(owned.map(({ partition }) => partition.lost));
+  }
+
+  /** Takes the records of the cluster over from whoever had them. Throws the log's errors. */
+  static async open(options: EventLogOptions): Promise<EventLog> {
+    const { log, cluster, partitions, writer, time } = options;
+    const owned: Owned[] = [];
+    const open = async (topic: Topic, partition: number, prefix: string): Promise<void> => {
+      const spec = { log, topic, partition, prefix, writer, time };
+      owned.push({ topic, partition: await OwnedPartition.open(spec) });
+    };
+    try {
+      await open(topics.config, 0, `${cluster}|`);
+      // Keys of endpoints begin with the host, so a cluster's have no prefix of their own.
+      for (let at = 0; at < partitions.endpoints; at++) await open(topics.endpoints, at, '');
+    } catch (error) {
+      await Promise.all(owned.map(({ partition }) => partition.close()));
+      throw error;
+    }
+    return new EventLog(options, owned);
+  }
+
+  /** What the log holds for the cluster. */
+  async stored(): Promise<readonly StoredEvent[]> {
+    const stored: StoredEvent[] = [];
+    for (const [index, { topic, partition }] of this.#owned.entries()) {
+      const headers = await this.#headers(topic, topic === topics.config ? 0 : index - 1);
+      for (const key of partition.keys()) {
+        const value = partition.get(key);
+        if (value === undefined || clusterOf(topic, key) !== this.#options.cluster) continue;
+        const found = headers.get(key) ?? {};
+        const owner = found[headerNames.object] ?? `/unknown//${key}`;
+        stored.push({ topic, key, value, owner, unit: found[headerNames.unit] ?? '' });
+      }
+    }
+    return stored;
+  }
+
+  /** Resolves when all are durable, in `history` too. Writing the same again is safe. */
+  async write(batch: readonly EventWrite[]): Promise<void> {
+    const writes = new Map<OwnedPartition, OwnedWrite[]>();
+    const history: Append[] = [];
+    for (const event of batch) {
+      const headers = headersOf(event);
+      const { topic, key, value } = event;
+      const owned = this.#ownerOf(topic, key);
+      const list = writes.get(owned);
+      if (list === undefined) writes.set(owned, [{ key, value, headers }]);
+      else list.push({ key, value, headers });
+      const partition = this.#historyPartition(topic, key);
+      const extra = { ...headers, [headerNames.topic]: topic };
+      history.push({ topic: topics.history, partition, key, value, headers: extra });
+    }
+    const calls = [...writes].map(([owned, changes]) => owned.write(changes));
+    const results = await Promise.allSettled([...calls, this.#options.log.append(history)]);
+    // All have ended before one is tried again; the first error tells what to do.
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#owned.map(({ partition }) => partition.close()));
+  }
+
+  #ownerOf(topic: Topic, key: string): OwnedPartition {
+    const index =
+      topic === topics.config
+        ? 0
+        : 1 + partitionOf(parseEndpointsKey(key).host, this.#options.partitions.endpoints);
+    const owned = this.#owned[index];
+    if (owned === undefined) throw new RangeError(`no partition for ${topic} ${key}`);
+    return owned.partition;
+  }
+
+  #historyPartition(topic: Topic, key: string): number {
+    if (topic === topics.config) return 0;
+    return partitionOf(parseEndpointsKey(key).host, this.#options.partitions.history);
+  }
+
+  /** The headers of the last valid record of each key. */
+  async #headers(
+    topic: Topic,
+    partition: number,
+  ): Promise<ReadonlyMap<string, Readonly<Record<string, string>>>> {
+    const headers = new Map<string, Readonly<Record<string, string>>>();
+    const fold = new Fold();
+    const stop = new AbortController();
+    for await (const batch of this.#options.log.read(topic, partition, undefined, stop.signal)) {
+      for (const { key, record } of fold.apply(batch)) {
+        if (record?.value === undefined) headers.delete(key);
+        else headers.set(key, record.headers);
+      }
+      if (fold.caughtUp) break;
+    }
+    stop.abort();
+    return headers;
+  }
+}
+
+function clusterOf(topic: Topic, key: string): string {
+  return (topic === topics.config ? parseConfigKey(key) : parseEndpointsKey(key)).cluster;
+}
+
+function headersOf({ owner, unit, version, traceparent }: EventWrite): Record<string, string> {
+  return {
+    [headerNames.schema]: schemaVersion,
+    [headerNames.object]: owner,
+    [headerNames.unit]: unit,
+    [headerNames.version]: version,
+    ...(traceparent === undefined ? {} : { traceparent }),
+  };
+}

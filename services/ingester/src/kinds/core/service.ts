@@ -1,0 +1,67 @@
+/** Kubernetes Services: one host each. */
+import type { Reader } from '@watershed/derive/graph.ts';
+import { Origin, Resolution, Service, ServicePort } from '@watershed/model/gen/model.ts';
+import { configKey } from '@watershed/model/keys.ts';
+import type { Emission, Kind, SourceObject, World } from '../../kind.ts';
+import { exportedTo } from '../common/export-to.ts';
+import { canonicalHost, serviceHost } from '../common/hosts.ts';
+import { portProtocol } from './port-protocol.ts';
+import { decodeService, type ServicePortSpec, type ServiceSpec } from './service-spec.ts';
+
+const blankService = Service.create();
+const blankPort = ServicePort.create();
+
+/** Labels that generators read; another label changes nothing downstream. */
+const readLabels = ['topology.istio.io/network'];
+
+export const serviceKind: Kind<ServiceSpec> = {
+  apiVersions: ['v1'],
+  kind: 'Service',
+  namespaced: true,
+  decode: decodeService,
+  emit,
+};
+
+function emit(read: Reader, world: World, object: SourceObject<ServiceSpec>): Emission {
+  const { spec, ref } = object;
+  const { cluster, domain } = world.settings;
+  const { namespace, name } = ref;
+  const isExternal = spec.externalName !== '';
+  const value: Service = {
+    ...blankService,
+    host: serviceHost(name, namespace, domain),
+    namespace,
+    name,
+    origin: Origin.ORIGIN_KUBERNETES,
+    ports: spec.ports.map(portOf).sort((a, b) => a.number - b.number || a.protocol - b.protocol),
+    resolution: isExternal ? Resolution.RESOLUTION_DNS : Resolution.RESOLUTION_STATIC,
+    addresses: isExternal ? [] : [...spec.clusterIps],
+    headless: spec.headless && !isExternal,
+    exportTo: exportedTo(read, world, { given: spec.exportTo, of: 'service', namespace }),
+    selector: isExternal ? {} : { ...spec.selector },
+    externalName: canonicalHost(spec.externalName),
+    createdMs: object.createdMs,
+    publishNotReady: spec.publishNotReady,
+    labels: Object.fromEntries(
+      readLabels.flatMap((label) => {
+        const text = object.labels[label];
+        return text === undefined ? [] : [[label, text] as const];
+      }),
+    ),
+  };
+  const key = configKey({ cluster, kind: 'service', namespace, name });
+  const event = { object: { $case: 'service', value } } as const;
+  return { events: [{ topic: 'config', key, event }], problems: [] };
+}
+
+function portOf(port: ServicePortSpec): ServicePort {
+  const { targetPort } = port;
+  return {
+    ...blankPort,
+    number: port.port,
+    name: port.name,
+    protocol: portProtocol(port),
+    targetPort: typeof targetPort === 'number' && targetPort !== port.port ? targetPort : 0,
+    targetPortName: typeof targetPort === 'string' ? targetPort : '',
+  };
+}
