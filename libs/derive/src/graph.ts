@@ -48,6 +48,14 @@ export interface Change<K, V> {
   readonly failure?: { readonly error: unknown };
 }
 
+/** Whether a change is one of this query's. */
+export function isChangeOf<K, V>(
+  change: Change<unknown, unknown>,
+  query: Query<K, V>,
+): change is Change<K, V> {
+  return change.query === query;
+}
+
 export interface GraphOptions {
   /**
    * For tests that must notice a forgotten read: return true and the read is not recorded. `reader` and

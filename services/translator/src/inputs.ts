@@ -1,7 +1,8 @@
 /**
- * The translator's declared inputs: what the topics `config` and `endpoints` say, folded by key, decoded once
- * and deeply frozen. Two records of equal bytes are one value: the second changes nothing, and the object of
- * the first stays, so that identity can be used to ask "is it the same".
+ * The translator's declared inputs: what the topics `config` and `endpoints` say, folded by key,
+ * decoded once and deeply frozen. Two records of equal bytes are one value: the second changes
+ * nothing, and the object of the first stays, so that identity can be used to ask "is it the
+ * same".
  */
 import type { Collection, Index } from '@watershed/derive/collection.ts';
 import type { Graph } from '@watershed/derive/graph.ts';
@@ -20,11 +21,15 @@ import type {
 } from '@watershed/model/gen/model.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
 import { parseConfigKey, parseEndpointsKey } from '@watershed/model/keys.ts';
+import { bytesEqual } from './bytes.ts';
 import { deepFreeze } from './freeze.ts';
 
 /** One object of the log. `value` and all in it is frozen. */
 export interface Keyed<T> {
-  /** The record's key, which is the collection's key too: `cluster|kind|namespace|name`, or an endpoints key. */
+  /**
+   * The record's key, which is the collection's key too: `cluster|kind|namespace|name`, or an
+   * endpoints key.
+   */
   readonly key: string;
   readonly cluster: string;
   readonly namespace: string;
@@ -63,7 +68,10 @@ export interface Indexes {
   /** By host, exactly. */
   readonly servicesByHost: Index<Keyed<Service>>;
   readonly servicesByNamespace: Index<Keyed<Service>>;
-  /** By each entry of `exportTo`: `*`, or a namespace. What is exported to nobody (`~`) is not in it. */
+  /**
+   * By each entry of `exportTo`: `*`, or a namespace. What is exported to nobody (`~`) is not in
+   * it.
+   */
   readonly servicesByExport: Index<Keyed<Service>>;
   /**
    * By `selectorKey(namespace, …)` of a service's selector. For one workload: look up every
@@ -81,8 +89,8 @@ export interface Indexes {
   readonly gateways: Index<Keyed<Gateway>>;
   readonly gatewaysByNamespace: Index<Keyed<Gateway>>;
   /**
-   * By `selectorKey('', …)` of the proxies that it runs on. For one proxy: look up `labelKey('', '', '')` and
-   * every `labelKey('', key, value)` of its labels, then compare the whole selector.
+   * By `selectorKey('', …)` of the proxies that it runs on. For one proxy: look up `labelKey('',
+   * '', '')` and every `labelKey('', key, value)` of its labels, then compare the whole selector.
    */
   readonly gatewaysBySelector: Index<Keyed<Gateway>>;
   readonly routesByNamespace: Index<Keyed<Route>>;
@@ -105,7 +113,10 @@ export interface Indexes {
 
 type Labels = Readonly<Record<string, string>>;
 
-/** Where a thing with this selector is indexed: under its first label, so that it is found exactly once. */
+/**
+ * Where a thing with this selector is indexed: under its first label, so that it is found exactly
+ * once.
+ */
 export function selectorKey(namespace: string, selector: Labels): string {
   let first = '';
   for (const key of Object.keys(selector)) if (first === '' || key < first) first = key;
@@ -204,10 +215,6 @@ function sameBytes(a: { readonly bytes: Uint8Array }, b: { readonly bytes: Uint8
   return a === b || bytesEqual(a.bytes, b.bytes);
 }
 
-function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, at) => byte === b[at]);
-}
-
 /** Why a record could not be taken in; the object's last value stays. */
 export interface Refused {
   readonly key: string;
@@ -222,8 +229,8 @@ const equal: Applied = { outcome: 'equal' };
 const changed: Applied = { outcome: 'changed' };
 
 /**
- * Takes in one record of `config` or `endpoints`. A record that cannot be read (another schema's, a damaged
- * one) is refused: the object keeps its last value, and nothing else is touched.
+ * Takes in one record of `config` or `endpoints`. A record that cannot be read (another schema's, a
+ * damaged one) is refused: the object keeps its last value, and nothing else is touched.
  */
 export function applyRecord(
   inputs: Inputs,

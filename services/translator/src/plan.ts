@@ -1,12 +1,14 @@
 /**
  * What assembly (who sees what) tells the engine (make bytes, publish records) to generate.
  *
- * Assembly runs as queries over the folded log (`@watershed/derive`), so all of its reads are recorded. It
- * never makes bytes. A generator makes bytes and never reads: its one frozen argument is all that it gets,
- * and the argument's digest (with the generator's name and version) is the cache key.
+ * Assembly runs as queries over the folded log (`@watershed/derive`), so all of its reads are
+ * recorded. It never makes bytes. A generator makes bytes and never reads: its one frozen argument
+ * is all that it gets, and the argument's digest (with the generator's name and version) is the
+ * cache key.
  */
 import type { Query } from '@watershed/derive/graph.ts';
 import type { ScopeClass, Selectors } from '@watershed/model/gen/record.ts';
+import type { Inputs } from './inputs.ts';
 
 /** A pure function from one frozen argument to the bytes of one fragment. */
 export interface Generator<A> {
@@ -33,8 +35,8 @@ export interface Diagnostic {
 }
 
 /**
- * One generator and its argument; made by `job`. Identity matters: an unchanged job should be the same object,
- * because then not even the digest of its argument is computed again.
+ * One generator and its argument; made by `job`. Identity matters: an unchanged job should be the
+ * same object, because then not even the digest of its argument is computed again.
  */
 export interface Job {
   readonly generator: Generator<never>;
@@ -51,13 +53,14 @@ export interface ResourceKey {
   readonly typeUrl: string;
   readonly name: string;
   /**
-   * Which inputs were chosen for it, never their values: a change of value then changes this one record, and
-   * no manifest.
+   * Which inputs were chosen for it, never their values: a change of value then changes this one
+   * record, and no manifest.
    */
   readonly variant: string;
   /**
-   * Whose owner publishes it: the host of a cluster or an assignment, so that both come from one shard.
-   * Absent: placed by its name. It must follow from the other three, because it is not part of the identity.
+   * Whose owner publishes it: the host of a cluster or an assignment, so that both come from one
+   * shard. Absent: placed by its name. It must follow from the other three, because it is not part
+   * of the identity.
    */
   readonly host?: string;
 }
@@ -69,13 +72,14 @@ export interface ResourcePlan {
   /** Names of resources that it needs: a Cluster's EDS name, a Listener's RDS names, SDS names. */
   readonly refs: readonly string[];
   /**
-   * Resources whose version is part of this one's: an assignment's clusters, because a client must take the
-   * assignment again after its cluster changed (xDS warming), even over a reconnect.
+   * Resources whose version is part of this one's: an assignment's clusters, because a client must
+   * take the assignment again after its cluster changed (xDS warming), even over a reconnect.
    */
   readonly follows: readonly ResourceKey[];
   /**
-   * True: ordered per host, published at once (endpoints). What it follows does wait for its epoch: an
-   * assignment that has a new version because its cluster changed moves together with the cluster.
+   * True: ordered per host, published at once (endpoints). What it follows does wait for its epoch:
+   * an assignment that has a new version because its cluster changed moves together with the
+   * cluster.
    */
   readonly bypassesEpochs: boolean;
   /** What could not be honoured while it was put together. */
@@ -103,6 +107,9 @@ export interface Plans {
   /** Per namespace: what of a proxy's node tells its scope. */
   readonly selectors: Query<string, Selectors>;
 }
+
+/** Makes the queries over these inputs; once per process. */
+export type PlansOf = (inputs: Inputs) => Plans;
 
 /** A resource's id in maps and queries. */
 export function resourceId(key: ResourceKey): string {

@@ -1,20 +1,21 @@
 /**
  * The canonical digest of an argument: equal exactly for structurally equal values, on any machine.
  *
- * What counts as equal: keys in any order; a field that is `undefined` is an absent one; bytes by content.
- * What differs: types (1, "1", 1n, true), 0 and -0 (they encode differently), `null` and absent, an empty list
- * and an absent one. NaN equals itself.
+ * What counts as equal: keys in any order; a field that is `undefined` is an absent one; bytes by
+ * content. What differs: types (1, "1", 1n, true), 0 and -0 (they encode differently), `null` and
+ * absent, an empty list and an absent one. NaN equals itself.
  *
- * An object that holds only primitives is written into its parent; any other is digested by itself and
- * remembered, so that an input that a thousand arguments share is walked once.
+ * An object that holds only primitives is written into its parent; any other is digested by itself
+ * and remembered, so that an input that a thousand arguments share is walked once.
  */
 import { digestOf } from '@watershed/blob/digest.ts';
 import type { Digest } from '@watershed/blob/port.ts';
 
 export interface CanonicalOptions {
   /**
-   * For tests that must notice a forgotten field: return true and the field is left out of the digest. `path`
-   * is that of the field in the argument, with `[]` for every element of a list: `clusters[].tls.sni`.
+   * For tests that must notice a forgotten field: return true and the field is left out of the
+   * digest. `path` is that of the field in the argument, with `[]` for every element of a list:
+   * `clusters[].tls.sni`.
    */
   readonly omit?: (generator: string, path: string) => boolean;
 }
@@ -32,9 +33,9 @@ export class Canonical {
   }
 
   /**
-   * Freezes the argument and all that it holds, so that nobody can change it after its digest was taken. Throws
-   * a TypeError on what has no canonical form: a function, a symbol, a Map, a Set, a Date, an instance of a
-   * class, a circle.
+   * Freezes the argument and all that it holds, so that nobody can change it after its digest was
+   * taken. Throws a TypeError on what has no canonical form: a function, a symbol, a Map, a Set, a
+   * Date, an instance of a class, a circle.
    */
   digest(argument: object, generator: string): Digest {
     if (this.#omit === undefined) return this.#digestOf(argument, '', 0, undefined);

@@ -1,0 +1,166 @@
+/**
+ * The generator cache: (generator, its version, digest of the argument) → the digest of the bytes.
+ * The bytes themselves are in the blob store; what is kept here is small, and bounded.
+ */
+import { digestOf } from '@watershed/blob/digest.ts';
+import type { Blob, Digest } from '@watershed/blob/port.ts';
+import { pilotMetrics, watershedMetrics } from '@watershed/runtime/metric-names.ts';
+import type { Counter, Gauge, Metrics } from '@watershed/runtime/metrics.ts';
+import type { Diagnostic, Job } from '../plan.ts';
+import { Canonical } from './canonical.ts';
+
+/** One part of a resource, as it was generated. */
+export interface Fragment {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/**
+ * How often a hit is generated again, to find a generator whose bytes depend on more than its
+ * argument.
+ */
+export type Assertion =
+  | 'always'
+  /** One in `every` hits, on the average. `random` gives a number in [0, 1). */
+  | { readonly every: number; readonly random: () => number };
+
+export interface CacheOptions {
+  /** Least recently used ones go first. 0: none are kept. */
+  readonly maxEntries: number;
+  readonly assertion: Assertion;
+  readonly metrics: Metrics;
+  /** Default: one that leaves nothing out. */
+  readonly canonical?: Canonical;
+  /** Told of each blob that was made and may not be in the store. */
+  readonly made: (blob: Blob) => void;
+}
+
+/** The generator failed on this argument: what it affects keeps its last good output. */
+export class GeneratorError extends Error {
+  readonly generator: string;
+  constructor(generator: string, cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super(`${generator}: ${reason}`, { cause });
+    this.name = 'GeneratorError';
+    this.generator = generator;
+  }
+}
+
+/** Equal arguments gave other bytes: a mistake in the generator that nothing can make up for. */
+export class ImpureGeneratorError extends Error {
+  constructor(generator: string, key: string) {
+    super(`${generator} gave other bytes for an equal argument (${key})`);
+    this.name = 'ImpureGeneratorError';
+  }
+}
+
+export class GeneratorCache {
+  readonly #options: CacheOptions;
+  readonly #canonical: Canonical;
+  /** In order of use, the oldest first. */
+  readonly #entries = new Map<string, Fragment>();
+  /** An unchanged job needs no digest. Not used where every hit is asserted. */
+  readonly #byJob = new WeakMap<Job, Fragment>();
+  readonly #hits: Counter;
+  readonly #misses: Counter;
+  readonly #evictions: Counter;
+  readonly #size: Gauge;
+
+  constructor(options: CacheOptions) {
+    this.#options = options;
+    this.#canonical = options.canonical ?? new Canonical();
+    const reads = options.metrics.counter(pilotMetrics.cacheReads);
+    this.#hits = reads.with({ type: 'hit' });
+    this.#misses = reads.with({ type: 'miss' });
+    this.#evictions = options.metrics.counter(pilotMetrics.cacheEvictions).with({ type: 'size' });
+    this.#size = options.metrics.gauge(pilotMetrics.cacheSize).with();
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Digests that a hit may name: their blobs must be kept. */
+  *digests(): IterableIterator<Digest> {
+    for (const fragment of this.#entries.values()) yield fragment.digest;
+  }
+
+  /**
+   * Throws a GeneratorError, or an ImpureGeneratorError where every hit is asserted; a sampled
+   * assertion that fails is counted, and the new bytes count.
+   */
+  fragment(job: Job): Fragment {
+    const { assertion } = this.#options;
+    const same = assertion === 'always' ? undefined : this.#byJob.get(job);
+    if (same !== undefined) {
+      this.#hits.add();
+      this.#counter('generationsSuppressed', job).add();
+      return same;
+    }
+    const fragment = this.#look(job);
+    this.#byJob.set(job, fragment);
+    return fragment;
+  }
+
+  /** Generates whatever is known, for blobs that the store has lost. */
+  again(job: Job): Fragment {
+    return this.#generate(job);
+  }
+
+  #look(job: Job): Fragment {
+    const { name, version } = job.generator;
+    const key = `${name}@${version}:${this.#canonical.digest(job.argument, name)}`;
+    const known = this.#entries.get(key);
+    if (known === undefined) {
+      this.#misses.add();
+      return this.#keep(key, this.#generate(job));
+    }
+    this.#hits.add();
+    this.#counter('generationsSuppressed', job).add();
+    return this.#keep(key, this.#asserted(job, key, known));
+  }
+
+  #asserted(job: Job, key: string, known: Fragment): Fragment {
+    const { assertion } = this.#options;
+    if (assertion !== 'always' && assertion.random() * assertion.every >= 1) return known;
+    const again = this.#generate(job);
+    if (again.digest === known.digest) return known;
+    this.#counter('assertionFailures', job).add();
+    if (assertion === 'always') throw new ImpureGeneratorError(job.generator.name, key);
+    return again;
+  }
+
+  #generate(job: Job): Fragment {
+    this.#counter('generations', job).add();
+    try {
+      const { bytes, diagnostics = [] } = job.run();
+      const digest = digestOf(bytes);
+      this.#options.made({ digest, bytes });
+      return Object.freeze({ digest, size: bytes.length, diagnostics });
+    } catch (error) {
+      this.#counter('generationFailures', job).add();
+      throw new GeneratorError(job.generator.name, error);
+    }
+  }
+
+  #keep(key: string, fragment: Fragment): Fragment {
+    this.#entries.delete(key);
+    this.#entries.set(key, fragment);
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= this.#options.maxEntries) break;
+      this.#entries.delete(oldest);
+      this.#evictions.add();
+    }
+    this.#size.set(this.#entries.size);
+    return fragment;
+  }
+
+  #counter(
+    name: 'generations' | 'generationsSuppressed' | 'generationFailures' | 'assertionFailures',
+    job: Job,
+  ): Counter {
+    const family = this.#options.metrics.counter(watershedMetrics[name]);
+    return family.with({ generator: job.generator.name });
+  }
+}

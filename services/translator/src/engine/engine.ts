@@ -1,0 +1,339 @@
+/**
+ * The engine: what the log says in, records and blobs out. Changes are applied at any time; passes
+ * run one at a time, so a burst becomes one pass.
+ */
+import type { Blob, BlobStore, Digest } from '@watershed/blob/port.ts';
+import { Graph } from '@watershed/derive/graph.ts';
+import type { GraphOptions } from '@watershed/derive/graph.ts';
+import { parseConfigKey } from '@watershed/model/keys.ts';
+import type { Clock, Timer, Timers } from '@watershed/runtime/clock.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+import type { Metrics } from '@watershed/runtime/metrics.ts';
+import type { Tracing } from '@watershed/runtime/tracing.ts';
+import { applyRecord, createInputs } from '../inputs.ts';
+import type { Inputs } from '../inputs.ts';
+import type { Plans, PlansOf } from '../plan.ts';
+import { BlobWriter } from './blob-writer.ts';
+import { Builder } from './builder.ts';
+import { GeneratorCache } from './cache.ts';
+import type { Assertion } from './cache.ts';
+import type { Canonical } from './canonical.ts';
+import { Causes } from './causes.ts';
+import { readFeedback } from './demand.ts';
+import { Diagnostics } from './diagnostics.ts';
+import type { Finding } from './diagnostics.ts';
+import type { Outputs } from './published.ts';
+import type { Ownership } from './resources.ts';
+import { retry } from './retry.ts';
+import { Shard } from './shard.ts';
+import { Turns } from './turns.ts';
+
+export interface EngineOptions extends Ownership {
+  readonly plans: PlansOf;
+  readonly blobs: BlobStore;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly tracing: Tracing;
+  /** Bound of the generator cache, in entries. */
+  readonly cacheEntries: number;
+  readonly assertion: Assertion;
+  /** How long what nobody wants any more stays on the log: pushers on an older cut still use it. */
+  readonly graceMs: number;
+  /** How often blobs that no record names are dropped; 0: never. Only a shard that owns all does it. */
+  readonly retainMs: number;
+  /** Called at most once: the engine has stopped for good, and the process should end. */
+  readonly onFatal: (error: unknown) => void;
+  /** For tests that must notice a forgotten field of an argument, or a forgotten read. */
+  readonly mutant?: { readonly canonical?: Canonical } & GraphOptions;
+}
+
+/** What a fold tells of one key. */
+export interface InputChange {
+  readonly key: string;
+  /** `undefined`: gone. */
+  readonly value: Uint8Array | undefined;
+  /** `undefined`: swept. */
+  readonly record: InputRecord | undefined;
+}
+
+export interface InputRecord {
+  readonly offset: number;
+  readonly timestampMs: number;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** A timer may not be set for longer than this; what is due later is looked at again. */
+const maxWaitMs = 3_600_000;
+
+export class Engine {
+  readonly inputs: Inputs;
+  readonly #options: EngineOptions;
+  readonly #graph: Graph;
+  readonly #plans: Plans;
+  readonly #diagnostics: Diagnostics;
+  readonly #blobs: BlobWriter;
+  readonly #cache: GeneratorCache;
+  readonly #builder: Builder;
+  readonly #stop = new AbortController();
+  /** Config objects by namespace. */
+  readonly #namespaces = new Map<string, Set<string>>();
+  /** Demands that came before the start, by record. */
+  readonly #early = new Map<string, Uint8Array>();
+  #missing = new Set<Digest>();
+  #causes = new Causes();
+  /** 1 + the offset of the last config record that changed something. 0: none did. */
+  #epoch = 0;
+  #configEnd = 0;
+  #shard: Shard | undefined;
+  #passes: Promise<void> | undefined;
+  #again = false;
+  #timer: Timer | undefined;
+
+  constructor(options: EngineOptions) {
+    this.#options = options;
+    const { metrics, mutant = {} } = options;
+    this.#graph = new Graph(mutant);
+    this.inputs = createInputs(this.#graph);
+    this.#plans = options.plans(this.inputs);
+    this.#diagnostics = new Diagnostics(metrics);
+    this.#blobs = new BlobWriter((blobs) => this.#put(blobs));
+    this.#cache = new GeneratorCache({
+      maxEntries: options.cacheEntries,
+      assertion: options.assertion,
+      metrics,
+      ...(mutant.canonical === undefined ? {} : { canonical: mutant.canonical }),
+      made: (blob) => {
+        this.#blobs.add(blob);
+        this.#builder.made(blob.bytes);
+      },
+    });
+    this.#builder = new Builder(this.#cache, metrics);
+  }
+
+  /** What is wrong now with the users' objects, as far as the translator can tell. */
+  get findings(): readonly Finding[] {
+    return this.#diagnostics.list();
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** How often each query was computed, and what is held. For /debug and tests. */
+  get statistics(): {
+    readonly computed: Readonly<Record<string, number>>;
+    readonly queries: number;
+    readonly cacheEntries: number;
+    readonly resources: number;
+    readonly scopes: number;
+    readonly scopesHeld: number;
+    readonly blobsPut: number;
+  } {
+    return {
+      computed: Object.fromEntries(this.#graph.computed),
+      queries: this.#graph.size,
+      cacheEntries: this.#cache.size,
+      resources: this.#shard?.resources ?? 0,
+      scopes: this.#shard?.scopes.size ?? 0,
+      scopesHeld: this.#shard?.scopes.held.size ?? 0,
+      blobsPut: this.#blobs.written,
+    };
+  }
+
+  /**
+   * Takes in changes of one partition of `config` or `endpoints`, in the order of the log. `end`:
+   * the position behind them, which swept keys count as.
+   */
+  apply(topic: 'config' | 'endpoints', changes: readonly InputChange[], end: number): void {
+    let changed = false;
+    if (topic === 'config') this.#configEnd = end;
+    for (const { key, value, record } of changes) {
+      const applied = applyRecord(this.inputs, topic, key, value);
+      if (applied.outcome === 'refused') {
+        const { reason } = applied.refused;
+        this.#diagnostics.set(`record ${key}`, {
+          error: [{ object: key, field: '', value: '', reason }],
+        });
+        continue;
+      }
+      this.#diagnostics.clear(`record ${key}`);
+      if (applied.outcome === 'equal') continue;
+      changed = true;
+      this.#causes.add(key, record);
+      if (topic === 'endpoints') continue;
+      this.#epoch = Math.max(this.#epoch, record === undefined ? end : record.offset + 1);
+      this.#countNamespace(key, value !== undefined);
+    }
+    if (changed) this.#wake();
+  }
+
+  /** Takes in changes of the topic `feedback`. */
+  feedback(changes: readonly InputChange[]): void {
+    for (const { key, value } of changes) {
+      if (this.#shard === undefined) {
+        if (value === undefined) this.#early.delete(key);
+        else this.#early.set(key, value);
+      } else this.#feedback(this.#shard, key, value);
+    }
+    this.#wake();
+  }
+
+  /**
+   * A pusher did not find these blobs. Not folded: the same digests may be asked for again. What is
+   * asked before the start is put anyway.
+   */
+  missing(digests: Iterable<Digest>): void {
+    if (this.#shard === undefined) return;
+    for (const digest of digests) this.#missing.add(digest);
+    if (this.#missing.size > 0) this.#wake();
+  }
+
+  /**
+   * Begins to publish: the log was read to the end, so what is not there is not there. Resolves
+   * after the first pass.
+   */
+  async start(outputs: Outputs): Promise<void> {
+    const { clock, timers } = this.#options;
+    const shard = new Shard(
+      {
+        ...this.#options,
+        graph: this.#graph,
+        inputs: this.inputs,
+        plans: this.#plans,
+        builder: this.#builder,
+        cache: this.#cache,
+        blobs: this.#blobs,
+        store: this.#options.blobs,
+        readBlob: (digest) => this.#readBlob(digest),
+        diagnostics: this.#diagnostics,
+        turns: new Turns(clock, timers),
+      },
+      outputs,
+    );
+    // The last change may have been a tombstone that is compacted away: then the watermark knows better, unless
+    // it is of another topic, which was longer.
+    if (shard.watermark <= this.#configEnd) this.#epoch = Math.max(this.#epoch, shard.watermark);
+    // What was there already caused nothing that is to be measured, traced or blamed.
+    this.#causes = new Causes();
+    this.#shard = shard;
+    for (const namespace of this.#namespaces.keys()) shard.wantSelectors(namespace);
+    for (const [key, value] of this.#early) this.#feedback(shard, key, value);
+    this.#early.clear();
+    this.#wake();
+    await this.idle();
+  }
+
+  /** Resolves when there is nothing to do. */
+  async idle(): Promise<void> {
+    while (this.#passes !== undefined) await this.#passes;
+  }
+
+  /**
+   * Resolves when the running pass has ended; what it could not append is appended by the next
+   * process.
+   */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    this.#timer?.cancel();
+    await this.idle();
+  }
+
+  #feedback(shard: Shard, key: string, value: Uint8Array | undefined): void {
+    if (value === undefined) {
+      shard.demand(key, undefined);
+      return;
+    }
+    const read = readFeedback(value);
+    if (read.kind === 'demand') shard.demand(key, read.demanded);
+    else if (read.kind === 'refused') {
+      this.#options.logger.warn('a record of feedback is ignored', { key, reason: read.reason });
+    }
+  }
+
+  #countNamespace(key: string, exists: boolean): void {
+    const { namespace } = parseConfigKey(key);
+    if (namespace === '') return;
+    const keys = this.#namespaces.get(namespace) ?? new Set();
+    if (exists) {
+      if (keys.size === 0) {
+        this.#namespaces.set(namespace, keys);
+        this.#shard?.wantSelectors(namespace);
+      }
+      keys.add(key);
+    } else if (keys.delete(key) && keys.size === 0) {
+      this.#namespaces.delete(namespace);
+      this.#shard?.unwantSelectors(namespace);
+    }
+  }
+
+  /** Sources are there, and each has been listed to the end. */
+  #synced(): boolean {
+    const sources = [...this.inputs.sources.entries()];
+    return sources.length > 0 && sources.every(([, source]) => source.value.synced);
+  }
+
+  #wake(): void {
+    if (this.#shard === undefined || this.#stop.signal.aborted) return;
+    this.#again = true;
+    this.#passes ??= this.#run(this.#shard).finally(() => {
+      this.#passes = undefined;
+      if (this.#again) this.#wake();
+    });
+  }
+
+  async #run(shard: Shard): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    // What is applied in the same turn is in the same pass.
+    await Promise.resolve();
+    try {
+      while (this.#again && !this.#stop.signal.aborted) {
+        this.#again = false;
+        const causes = this.#causes;
+        const missing = this.#missing;
+        this.#causes = new Causes();
+        this.#missing = new Set();
+        await shard.pass({ epoch: this.#epoch, synced: this.#synced(), causes, missing });
+      }
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      this.#stop.abort();
+      this.#options.onFatal(error);
+    }
+    this.#schedule(shard);
+  }
+
+  #schedule(shard: Shard): void {
+    const dueMs = shard.nextDueMs;
+    if (dueMs === undefined || this.#stop.signal.aborted) return;
+    const { clock, timers } = this.#options;
+    const delayMs = Math.min(maxWaitMs, Math.max(0, dueMs - clock.now()));
+    this.#timer = timers.after(delayMs, () => this.#wake());
+  }
+
+  #put(blobs: readonly Blob[]): Promise<void> {
+    return this.#persist('blobs could not be stored, trying again', () =>
+      this.#options.blobs.put(blobs),
+    );
+  }
+
+  async #readBlob(digest: Digest): Promise<Uint8Array | undefined> {
+    const [bytes] = await this.#persist('a blob could not be read, trying again', () =>
+      this.#options.blobs.get([digest]),
+    );
+    return bytes;
+  }
+
+  /** The blob store may be away for long: proxies keep what they have meanwhile. */
+  #persist<T>(message: string, call: () => Promise<T>): Promise<T> {
+    const { timers, logger } = this.#options;
+    return retry(call, {
+      timers,
+      signal: this.#stop.signal,
+      retriable: () => true,
+      onRetry: (error, attempt) => logger.warn(message, { attempt, error }),
+    });
+  }
+}

@@ -1,0 +1,141 @@
+/** From a scope's plan to its manifest. */
+import type { Digest } from '@watershed/blob/port.ts';
+import type {
+  ManifestContent,
+  ManifestType,
+  SharedRef,
+  SharedResource,
+} from '@watershed/model/gen/record.ts';
+import type { Diagnostic, ManifestPlan, ManifestTypePlan, ResourcePlan } from '../plan.ts';
+import { resourceId } from '../plan.ts';
+import { contentOf, recordOf, versionOf } from './builder.ts';
+import type { Builder, Content } from './builder.ts';
+import { GeneratorError } from './cache.ts';
+import type { Resources } from './resources.ts';
+
+/** The contents of what scopes have of their own, by resource id. */
+export type Own = ReadonlyMap<string, Content>;
+
+export interface BuiltManifest {
+  readonly content: ManifestContent;
+  readonly own: Own;
+  readonly diagnostics: readonly Diagnostic[];
+  /** Of generators; their resources are the last good ones, where there were any. */
+  readonly errors: readonly GeneratorError[];
+  /** Shared resources that do not exist yet were left out. */
+  readonly waits: boolean;
+  /** Own resources that failed, and of which no last good one is known, were left out. */
+  readonly lacks: boolean;
+}
+
+/** A plan names a resource twice: no client would take it. */
+export class DuplicateNameError extends Error {
+  constructor(typeUrl: string, name: string) {
+    super(`the manifest lists ${typeUrl} ${JSON.stringify(name)} twice`);
+    this.name = 'DuplicateNameError';
+  }
+}
+
+/** Throws a DuplicateNameError. */
+export function buildManifest(
+  plan: ManifestPlan,
+  last: Own,
+  builder: Builder,
+  resources: Resources,
+): BuiltManifest {
+  const own = new Map<string, Content>();
+  const diagnostics: Diagnostic[] = [...(plan.diagnostics ?? [])];
+  const errors: GeneratorError[] = [];
+  let lacks = false;
+  for (const resource of plan.types.flatMap((type) => type.own)) {
+    const id = resourceId(resource.key);
+    let content: Content | undefined;
+    try {
+      const built = builder.build(resource);
+      diagnostics.push(...built.diagnostics);
+      content = built.content;
+    } catch (error) {
+      if (!(error instanceof GeneratorError)) throw error;
+      errors.push(error);
+      content = last.get(id);
+      lacks ||= content === undefined;
+    }
+    if (content !== undefined) own.set(id, content);
+  }
+  const versions = new Versions(plan, own, resources);
+  const types = plan.types.map((type) => buildType(type, own, versions, resources));
+  types.sort((a, b) => compare(a.typeUrl, b.typeUrl));
+  const listed = plan.types.reduce((sum, type) => sum + type.shared.length, 0);
+  const waits = types.reduce((sum, type) => sum + type.shared.length, 0) < listed;
+  return { content: { types }, own, diagnostics, errors, waits, lacks };
+}
+
+function buildType(
+  type: ManifestTypePlan,
+  own: Own,
+  versions: Versions,
+  resources: Resources,
+): ManifestType {
+  const { typeUrl } = type;
+  const shared: SharedRef[] = type.shared
+    .filter((key) => resources.available(key))
+    .map(({ name, variant }) => ({ name, variant }));
+  const records: SharedResource[] = [];
+  for (const { key } of type.own) {
+    const content = own.get(resourceId(key));
+    if (content !== undefined) records.push(recordOf(key, content, versions.of(key)));
+  }
+  checkNames(typeUrl, [...type.shared, ...type.own.map((plan) => plan.key)]);
+  shared.sort((a, b) => compare(a.name, b.name));
+  records.sort((a, b) => compare(a.name, b.name));
+  return { typeUrl, shared, own: records };
+}
+
+function checkNames(typeUrl: string, keys: readonly { readonly name: string }[]): void {
+  const names = new Set<string>();
+  for (const { name } of keys) {
+    if (names.has(name)) throw new DuplicateNameError(typeUrl, name);
+    names.add(name);
+  }
+}
+
+/** Versions of what a scope has of its own; it may follow its own resources and shared ones. */
+class Versions {
+  readonly #plans: ReadonlyMap<string, ResourcePlan>;
+  readonly #own: Own;
+  readonly #resources: Resources;
+  readonly #known = new Map<string, Digest>();
+
+  constructor(plan: ManifestPlan, own: Own, resources: Resources) {
+    const plans = plan.types.flatMap((type) => type.own);
+    this.#plans = new Map(plans.map((resource) => [resourceId(resource.key), resource]));
+    this.#own = own;
+    this.#resources = resources;
+  }
+
+  of(key: ResourcePlan['key']): Digest {
+    const id = resourceId(key);
+    const known = this.#known.get(id);
+    if (known !== undefined) return known;
+    const plan = this.#plans.get(id);
+    if (plan === undefined) return this.#resources.version(key) ?? '';
+    // In a circle, each counts without what it is asked from.
+    this.#known.set(id, '');
+    const follows = plan.follows.map((followed) => this.of(followed));
+    const version = versionOf(this.#own.get(id)?.fragments ?? [], follows);
+    this.#known.set(id, version);
+    return version;
+  }
+}
+
+/** What the scope had of its own, as an earlier manifest says. */
+export function ownOf(content: ManifestContent): Own {
+  const records = content.types.flatMap((type) => type.own);
+  return new Map(records.map((record) => [resourceId(record), contentOf(record)]));
+}
+
+/** By UTF-16 code units, as everywhere: not by locale. */
+function compare(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}

@@ -1,0 +1,132 @@
+/**
+ * What the log holds of this shard's outputs: read back at start, and what was appended since. A
+ * record is appended only where its content differs. Its epoch is no part of that, so a process
+ * that computes everything anew appends nothing.
+ */
+import { XdsRecord } from '@watershed/model/gen/record.ts';
+import { bytesEqual } from '../bytes.ts';
+
+/** One record of the topic `xds`. */
+export interface OutputRecord {
+  readonly partition: number;
+  readonly key: string;
+  /** `undefined`: a tombstone. */
+  readonly value: Uint8Array | undefined;
+}
+
+/** The partitions of `xds` that this shard owns. */
+export interface Outputs {
+  /** What the log holds in them when the shard becomes their owner; no tombstones. */
+  current(): Iterable<OutputRecord>;
+  /**
+   * Appends in the order given within each partition; resolves when all are durable. Rejects only
+   * for good: what may succeed later is tried again inside.
+   */
+  append(
+    records: readonly OutputRecord[],
+    headers: Readonly<Record<string, string>>,
+  ): Promise<void>;
+}
+
+export type Content = NonNullable<XdsRecord['record']>;
+
+interface Held {
+  readonly partition: number;
+  /** The record's encoding with epoch 0. */
+  readonly content: Uint8Array;
+  readonly epoch: number;
+}
+
+/** Of one append: bounds what is in flight, and what is appended again after an error. */
+const maxChunk = 1_000;
+
+/** Brokers refuse records from 1 MiB on, headers included. A route table of 50,000 hosts fits. */
+const maxRecordBytes = 960 * 1024;
+
+export class OversizeError extends Error {
+  constructor(bytes: number) {
+    super(`its record has ${bytes} bytes; the log takes ${maxRecordBytes}`);
+    this.name = 'OversizeError';
+  }
+}
+
+export class Published {
+  readonly #outputs: Outputs;
+  readonly #held = new Map<string, Held>();
+  #staged: OutputRecord[] = [];
+
+  constructor(outputs: Outputs) {
+    this.#outputs = outputs;
+    for (const { partition, key, value } of outputs.current()) {
+      if (value !== undefined) this.#held.set(key, { partition, ...split(value) });
+    }
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  keys(): Iterable<string> {
+    return this.#held.keys();
+  }
+
+  has(key: string): boolean {
+    return this.#held.has(key);
+  }
+
+  get(key: string): Content | undefined {
+    const held = this.#held.get(key);
+    return held === undefined ? undefined : XdsRecord.decode(held.content).record;
+  }
+
+  partitionOf(key: string): number | undefined {
+    return this.#held.get(key)?.partition;
+  }
+
+  /** The epoch that a record carries; 0 where there is none. */
+  epochOf(key: string): number {
+    return this.#held.get(key)?.epoch ?? 0;
+  }
+
+  /**
+   * Stages a record if its content is new; the order of the calls is that of the appends. Throws an
+   * OversizeError: then the log's record stays.
+   */
+  put(partition: number, key: string, record: Content, epoch: number): boolean {
+    const content = XdsRecord.encode({ record, epoch: 0 }).finish();
+    const held = this.#held.get(key);
+    if (held !== undefined && bytesEqual(held.content, content)) return false;
+    if (content.length > maxRecordBytes) throw new OversizeError(content.length);
+    this.#held.set(key, { partition, content, epoch });
+    const value = epoch === 0 ? content : XdsRecord.encode({ record, epoch }).finish();
+    this.#staged.push({ partition, key, value });
+    return true;
+  }
+
+  /** Stages a tombstone if the log holds the key. */
+  remove(key: string): boolean {
+    const held = this.#held.get(key);
+    if (held === undefined) return false;
+    this.#held.delete(key);
+    this.#staged.push({ partition: held.partition, key, value: undefined });
+    return true;
+  }
+
+  /**
+   * Appends what is staged; gives how many records that were. A rejection leaves the shard
+   * unusable.
+   */
+  async flush(headers: Readonly<Record<string, string>>): Promise<number> {
+    const staged = this.#staged;
+    this.#staged = [];
+    for (let at = 0; at < staged.length; at += maxChunk) {
+      await this.#outputs.append(staged.slice(at, at + maxChunk), headers);
+    }
+    return staged.length;
+  }
+}
+
+function split(value: Uint8Array): { content: Uint8Array; epoch: number } {
+  const { record, epoch } = XdsRecord.decode(value);
+  return { content: XdsRecord.encode({ record, epoch: 0 }).finish(), epoch };
+}

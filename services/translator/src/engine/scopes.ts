@@ -1,0 +1,333 @@
+/**
+ * Scopes: each is computed while some pusher asks for it, and for a grace after that; its manifest
+ * is published by the shard that owns the scope's partition. All demanded scopes are looked at,
+ * because they tell which shared resources are listed.
+ */
+import { digestOf } from '@watershed/blob/digest.ts';
+import type { Digest } from '@watershed/blob/port.ts';
+import { scopeId } from '@watershed/blob/scope-id.ts';
+import type { Change } from '@watershed/derive/graph.ts';
+import { ManifestContent } from '@watershed/model/gen/record.ts';
+import type { Manifest, ScopeClass } from '@watershed/model/gen/record.ts';
+import { partitionOf, xdsKeys } from '@watershed/model/keys.ts';
+import { digestBytes, digestText } from '../bytes.ts';
+import { deepFreeze } from '../freeze.ts';
+import type { Inputs } from '../inputs.ts';
+import type { ManifestPlan, ResourceKey } from '../plan.ts';
+import type { BlobWriter } from './blob-writer.ts';
+import { Deadlines } from './deadlines.ts';
+import type { Demanded } from './demand.ts';
+import { buildManifest, DuplicateNameError, ownOf } from './manifest.ts';
+import type { BuiltManifest, Own } from './manifest.ts';
+import type { Resources, ResourcesOptions } from './resources.ts';
+
+export interface ScopesOptions extends Omit<ResourcesOptions, 'graceMs'> {
+  readonly inputs: Inputs;
+  readonly resources: Resources;
+  readonly blobs: BlobWriter;
+  /** Reads a manifest of an earlier process back; `undefined` if the store has lost it. */
+  readonly readBlob: (digest: Digest) => Promise<Uint8Array | undefined>;
+  /** How long a scope that nobody asks for any more is still computed. */
+  readonly graceMs: number;
+}
+
+interface Entry {
+  readonly id: string;
+  readonly scopeClass: ScopeClass;
+  readonly partition: number;
+  readonly recordKey: string;
+  /** Feedback records that ask for it, and until when. */
+  readonly demands: Map<string, number>;
+  plan: ManifestPlan | undefined;
+  /** `undefined`: not known; what the log holds is of an earlier process. */
+  own: Own | undefined;
+  /** Of the manifest on the log. */
+  digest: Digest | undefined;
+  /** Listed on behalf of the manifest on the log, while the scope has failed. */
+  kept: readonly ResourceKey[] | undefined;
+}
+
+export class Scopes {
+  readonly #options: ScopesOptions;
+  readonly #entries = new Map<string, Entry>();
+  /** Scope by feedback record. */
+  readonly #demands = new Map<string, string>();
+  readonly #lapses = new Deadlines<string>();
+  readonly #dirty = new Set<string>();
+  /** Never seen before, and not yet to be shown: absence says nothing before the sources are synced. */
+  readonly #held = new Set<string>();
+  /** Their manifests leave out what does not exist yet. */
+  readonly #waiting = new Set<string>();
+  /** The manifest on the log stays, and so does what it lists. */
+  readonly #failed = new Set<string>();
+  #staged: { readonly entry: Entry; readonly record: Manifest }[] = [];
+
+  constructor(options: ScopesOptions, nowMs: number) {
+    this.#options = options;
+    for (const key of options.published.keys()) {
+      const held = options.published.get(key);
+      if (held?.$case !== 'manifest' || held.value.scopeClass === undefined) continue;
+      const entry = this.#want(scopeId(held.value.scopeClass), held.value.scopeClass);
+      entry.digest = digestText(held.value.content);
+      this.#lapses.set(entry.id, nowMs + options.graceMs);
+    }
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get held(): ReadonlySet<string> {
+    return this.#held;
+  }
+
+  /** When the next one lapses. */
+  get nextDueMs(): number | undefined {
+    return this.#lapses.next();
+  }
+
+  /** One record of the topic `feedback`; `undefined`: it was taken back. */
+  demand(record: string, demanded: Demanded | undefined, nowMs: number): void {
+    const before = this.#demands.get(record);
+    if (before !== undefined && before !== demanded?.scope) {
+      this.#demands.delete(record);
+      const entry = this.#entries.get(before);
+      entry?.demands.delete(record);
+      if (entry !== undefined) this.#schedule(entry, nowMs);
+    }
+    if (demanded === undefined || demanded.expiresMs + this.#options.graceMs <= nowMs) return;
+    const entry = this.#want(demanded.scope, demanded.scopeClass);
+    this.#demands.set(record, entry.id);
+    entry.demands.set(record, demanded.expiresMs);
+    this.#schedule(entry, nowMs);
+  }
+
+  #want(id: string, scopeClass: ScopeClass): Entry {
+    const known = this.#entries.get(id);
+    if (known !== undefined) return known;
+    const { graph, plans, inputs, partitions } = this.#options;
+    const entry: Entry = {
+      id,
+      scopeClass: deepFreeze(scopeClass),
+      partition: partitionOf(id, partitions),
+      recordKey: xdsKeys.manifest(id),
+      demands: new Map(),
+      plan: undefined,
+      own: undefined,
+      digest: undefined,
+      kept: undefined,
+    };
+    this.#entries.set(id, entry);
+    inputs.demand.set(id, entry.scopeClass);
+    graph.observe(plans.manifest, entry.scopeClass);
+    return entry;
+  }
+
+  #schedule(entry: Entry, nowMs: number): void {
+    const expiresMs = Math.max(nowMs, ...entry.demands.values());
+    this.#lapses.set(entry.id, expiresMs + this.#options.graceMs);
+  }
+
+  changed(change: Change<ScopeClass, ManifestPlan>, nowMs: number): void {
+    const entry = this.#entries.get(scopeId(change.key));
+    if (entry === undefined) return;
+    if (change.failure !== undefined) {
+      this.#fail(entry, change.failure.error);
+      return;
+    }
+    const before = entry.plan;
+    entry.plan = change.after;
+    this.#relist(entry, before, nowMs);
+    this.#dirty.add(entry.id);
+  }
+
+  /** What the new plan lists is listed before what the old one listed is given up. */
+  #relist(entry: Entry, before: ManifestPlan | undefined, nowMs: number): void {
+    const { resources } = this.#options;
+    const kept = new Set<readonly ResourceKey[]>(before?.types.map((type) => type.shared));
+    for (const { shared } of entry.plan?.types ?? []) {
+      if (kept.delete(shared)) continue;
+      for (const key of shared) resources.list(key);
+    }
+    for (const shared of kept) for (const key of shared) resources.unlist(key, nowMs);
+    resources.follow(followerId(entry), followsOf(before), followsOf(entry.plan), nowMs);
+  }
+
+  /** Builds manifests of scopes that changed, or that follow a resource that did. */
+  async build(
+    followers: ReadonlySet<string>,
+    synced: boolean,
+    nowMs: number,
+    pause: () => Promise<void>,
+  ): Promise<void> {
+    for (const id of followers) this.#dirty.add(id.slice(followerPrefix.length));
+    for (const id of this.#waiting) this.#dirty.add(id);
+    if (synced) for (const id of this.#held) this.#dirty.add(id);
+    for (const id of this.#dirty) {
+      this.#dirty.delete(id);
+      const entry = this.#entries.get(id);
+      if (entry?.plan === undefined || !this.#owns(entry)) continue;
+      if (!synced && !this.#options.published.has(entry.recordKey)) {
+        this.#held.add(id);
+        continue;
+      }
+      this.#held.delete(id);
+      await this.#build(entry, entry.plan, nowMs);
+      await pause();
+    }
+    await this.#relistFailed();
+  }
+
+  async #build(entry: Entry, plan: ManifestPlan, nowMs: number): Promise<void> {
+    const { builder, resources, diagnostics } = this.#options;
+    try {
+      let built = buildManifest(plan, entry.own ?? new Map(), builder, resources);
+      if (built.lacks && entry.own === undefined && entry.digest !== undefined) {
+        const last = await this.#last(entry.digest);
+        if (last === undefined) {
+          // The last good manifest is known by its digest alone: the whole of it stays.
+          this.#fail(entry, built.errors[0]);
+          return;
+        }
+        built = buildManifest(plan, ownOf(last), builder, resources);
+      }
+      this.#keep(entry, built, nowMs);
+      if (built.errors.length > 0) this.#blame(entry, built.errors[0]);
+      else diagnostics.set(followerId(entry), { warning: built.diagnostics });
+    } catch (error) {
+      if (error instanceof DuplicateNameError) this.#fail(entry, error);
+      else throw error;
+    }
+  }
+
+  #keep(entry: Entry, built: BuiltManifest, nowMs: number): void {
+    entry.own = built.own;
+    this.#failed.delete(entry.id);
+    for (const key of entry.kept ?? []) this.#options.resources.unlist(key, nowMs);
+    entry.kept = undefined;
+    if (built.waits) this.#waiting.add(entry.id);
+    else this.#waiting.delete(entry.id);
+    const bytes = ManifestContent.encode(built.content).finish();
+    const digest = digestOf(bytes);
+    this.#options.blobs.add({ digest, bytes });
+    entry.digest = digest;
+    const { id: scope, scopeClass } = entry;
+    this.#staged.push({ entry, record: { scope, content: digestBytes(digest), scopeClass } });
+  }
+
+  async #last(digest: Digest): Promise<ManifestContent | undefined> {
+    const bytes = await this.#options.readBlob(digest);
+    return bytes === undefined ? undefined : ManifestContent.decode(bytes);
+  }
+
+  #fail(entry: Entry, error: unknown): void {
+    this.#failed.add(entry.id);
+    this.#blame(entry, error);
+  }
+
+  #blame(entry: Entry, error: unknown): void {
+    const { graph, plans, blame } = this.#options;
+    if (!this.#owns(entry)) return;
+    blame(graph.entriesOf(plans.manifest, entry.scopeClass), followerId(entry), error);
+  }
+
+  /** Lists what the manifests of failed scopes list, so that it is not taken back. */
+  async #relistFailed(): Promise<void> {
+    for (const id of this.#failed) {
+      const entry = this.#entries.get(id);
+      if (entry?.digest === undefined || entry.kept !== undefined || !this.#owns(entry)) continue;
+      const last = await this.#last(entry.digest);
+      entry.kept = last?.types.flatMap(({ typeUrl, shared }) =>
+        shared.map((ref) => ({ typeUrl, name: ref.name, variant: ref.variant })),
+      );
+      for (const key of entry.kept ?? []) this.#options.resources.list(key);
+    }
+  }
+
+  /** Some manifest on the log stays, and what it lists is not known: nothing may be taken back. */
+  get listsUnknown(): boolean {
+    for (const id of this.#failed) {
+      const entry = this.#entries.get(id);
+      if (entry?.digest !== undefined && entry.kept === undefined && this.#owns(entry)) return true;
+    }
+    return false;
+  }
+
+  /** Stages the manifests that were built since the last call; gives how many are new. */
+  stage(epoch: number): number {
+    let count = 0;
+    for (const { entry, record } of this.#staged) {
+      const content = { $case: 'manifest', value: record } as const;
+      const { partition, recordKey } = entry;
+      if (this.#options.published.put(partition, recordKey, content, epoch)) count++;
+    }
+    this.#staged = [];
+    return count;
+  }
+
+  /** Takes back what nobody has asked for since the grace. */
+  expire(nowMs: number): void {
+    const { graph, plans, inputs, published, diagnostics } = this.#options;
+    for (const id of this.#lapses.take(nowMs)) {
+      const entry = this.#entries.get(id);
+      if (entry === undefined) continue;
+      for (const record of entry.demands.keys()) this.#demands.delete(record);
+      const before = entry.plan;
+      entry.plan = undefined;
+      this.#relist(entry, before, nowMs);
+      for (const key of entry.kept ?? []) this.#options.resources.unlist(key, nowMs);
+      graph.unobserve(plans.manifest, entry.scopeClass);
+      inputs.demand.delete(id);
+      published.remove(entry.recordKey);
+      diagnostics.clear(followerId(entry));
+      this.#entries.delete(id);
+      for (const set of [this.#dirty, this.#held, this.#waiting, this.#failed]) set.delete(id);
+    }
+  }
+
+  /** Digests of all that the manifests on the log name; `undefined` if that is not known of some. */
+  digests(): readonly Digest[] | undefined {
+    const digests: Digest[] = [];
+    for (const entry of this.#entries.values()) {
+      if (entry.digest === undefined) continue;
+      if (entry.own === undefined) return undefined;
+      digests.push(entry.digest);
+      for (const content of entry.own.values()) digests.push(...content.fragments);
+    }
+    return digests;
+  }
+
+  /** Generates again what has one of these digests; gives those that were made. */
+  *again(wanted: ReadonlySet<Digest>): IterableIterator<Digest> {
+    const { builder, resources, blobs } = this.#options;
+    for (const entry of this.#entries.values()) {
+      if (entry.plan === undefined || entry.own === undefined) continue;
+      const plans = entry.plan.types.flatMap((type) => type.own);
+      for (const plan of plans) yield* builder.again(plan, wanted);
+      if (entry.digest === undefined || !wanted.has(entry.digest)) continue;
+      const { content } = buildManifest(entry.plan, entry.own, builder, resources);
+      const bytes = ManifestContent.encode(content).finish();
+      blobs.add({ digest: digestOf(bytes), bytes });
+      yield digestOf(bytes);
+    }
+  }
+
+  #owns(entry: Entry): boolean {
+    return this.#options.owned.has(entry.partition);
+  }
+}
+
+const followerPrefix = 'scope ';
+
+/** Stands for the scope where resources keep who follows them, and where diagnostics are found. */
+function followerId(entry: Entry): string {
+  return followerPrefix + entry.id;
+}
+
+function followsOf(plan: ManifestPlan | undefined): readonly ResourceKey[] {
+  const own = plan?.types.flatMap((type) => type.own) ?? [];
+  const owned = new Set(own.map(({ key }) => `${key.typeUrl}\n${key.name}`));
+  return own
+    .flatMap((resource) => resource.follows)
+    .filter((key) => !owned.has(`${key.typeUrl}\n${key.name}`));
+}

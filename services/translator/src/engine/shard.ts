@@ -1,0 +1,261 @@
+/**
+ * A shard that knows what the log holds of its partitions, and works passes:
+ *
+ *     settle ─► build resources ─► build manifests ─► put blobs ─► append records
+ *
+ * Blobs are stored before a record names them, shared resources come before the manifests that list
+ * them, and a watermark is the last record of its partition.
+ */
+import type { BlobStore, Digest } from '@watershed/blob/port.ts';
+import { isChangeOf } from '@watershed/derive/graph.ts';
+import type { Graph } from '@watershed/derive/graph.ts';
+import { xdsKeys } from '@watershed/model/keys.ts';
+import type { Clock } from '@watershed/runtime/clock.ts';
+import { describeError } from '@watershed/runtime/errors.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
+import type { Metrics } from '@watershed/runtime/metrics.ts';
+import { injectTraceparent, noTracing } from '@watershed/runtime/tracing.ts';
+import type { Tracing } from '@watershed/runtime/tracing.ts';
+import type { Inputs } from '../inputs.ts';
+import type { Plans } from '../plan.ts';
+import type { BlobWriter } from './blob-writer.ts';
+import type { Builder } from './builder.ts';
+import type { GeneratorCache } from './cache.ts';
+import type { Causes } from './causes.ts';
+import type { Demanded } from './demand.ts';
+import type { Diagnostics } from './diagnostics.ts';
+import { Published } from './published.ts';
+import type { Outputs } from './published.ts';
+import { Resources } from './resources.ts';
+import type { Ownership } from './resources.ts';
+import { Scopes } from './scopes.ts';
+import { SelectorTable } from './selectors.ts';
+import type { Turns } from './turns.ts';
+
+export interface ShardOptions extends Ownership {
+  readonly graph: Graph;
+  readonly inputs: Inputs;
+  readonly plans: Plans;
+  readonly builder: Builder;
+  readonly cache: GeneratorCache;
+  readonly blobs: BlobWriter;
+  readonly store: BlobStore;
+  readonly readBlob: (digest: Digest) => Promise<Uint8Array | undefined>;
+  readonly diagnostics: Diagnostics;
+  readonly clock: Clock;
+  readonly turns: Turns;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly tracing: Tracing;
+  readonly graceMs: number;
+  readonly retainMs: number;
+}
+
+/** What one pass is about. */
+export interface Work {
+  readonly epoch: number;
+  /** All sources have been listed to the end: what was never seen before may be shown. */
+  readonly synced: boolean;
+  readonly causes: Causes;
+  /** Digests that the blob store has lost. */
+  readonly missing: ReadonlySet<Digest>;
+}
+
+/** Of objects that one failure is told of. */
+const maxBlamed = 8;
+/** When to look again at what could not be taken back. */
+const lookAgainMs = 10_000;
+
+export class Shard {
+  readonly #options: ShardOptions;
+  readonly #published: Published;
+  readonly #resources: Resources;
+  readonly #scopes: Scopes;
+  readonly #selectors: SelectorTable;
+  #causes: Causes | undefined;
+  #retainDueMs: number;
+  #retained: ReadonlySet<Digest> = new Set();
+
+  constructor(options: ShardOptions, outputs: Outputs) {
+    this.#options = options;
+    const nowMs = options.clock.now();
+    const published = new Published(outputs);
+    const blame = (entries: ReadonlySet<string>, at: string, error: unknown): void =>
+      this.#blame(entries, at, error);
+    const common = { ...options, published, blame };
+    this.#published = published;
+    this.#resources = new Resources(common, nowMs);
+    this.#scopes = new Scopes({ ...common, resources: this.#resources }, nowMs);
+    this.#selectors = new SelectorTable(common);
+    this.#retainDueMs = nowMs + options.retainMs;
+  }
+
+  /** The newest epoch that a watermark on the log tells of. */
+  get watermark(): number {
+    const epochs = [...this.#options.owned].map((partition) =>
+      this.#published.epochOf(xdsKeys.watermark(partition)),
+    );
+    return Math.max(0, ...epochs);
+  }
+
+  /** Scopes that are computed, and those of them that are not yet shown. */
+  get scopes(): { readonly size: number; readonly held: ReadonlySet<string> } {
+    return this.#scopes;
+  }
+
+  get resources(): number {
+    return this.#resources.size;
+  }
+
+  /** When there is something to do that no event tells of. */
+  get nextDueMs(): number | undefined {
+    const { clock, retainMs } = this.#options;
+    const resources = this.#scopes.listsUnknown
+      ? clock.now() + lookAgainMs
+      : this.#resources.nextDueMs;
+    const retain = retainMs > 0 ? this.#retainDueMs : undefined;
+    const due = [resources, this.#scopes.nextDueMs, retain].filter((ms) => ms !== undefined);
+    return due.length === 0 ? undefined : Math.min(...due);
+  }
+
+  demand(record: string, demanded: Demanded | undefined): void {
+    this.#scopes.demand(record, demanded, this.#options.clock.now());
+  }
+
+  wantSelectors(namespace: string): void {
+    this.#selectors.want(namespace);
+  }
+
+  unwantSelectors(namespace: string): void {
+    this.#selectors.unwant(namespace);
+  }
+
+  /** Rejects only if the shard cannot go on: it is not the owner any more, or a generator is impure. */
+  async pass(work: Work): Promise<void> {
+    const { tracing, metrics, clock } = this.#options;
+    const span = (work.causes.keys.size > 0 ? tracing : noTracing).start(
+      'translate',
+      work.causes.span,
+    );
+    this.#causes = work.causes;
+    try {
+      await this.#build(work);
+      const staged = this.#stage(work);
+      const appended = await this.#published.flush(injectTraceparent({}, span));
+      span.set('watershed.epoch', work.epoch);
+      span.set('watershed.records', appended);
+      const { sinceMs } = work.causes;
+      if (staged > 0 && sinceMs !== undefined) {
+        const seconds = metrics
+          .histogram(watershedMetrics.stageSeconds)
+          .with({ stage: 'translate' });
+        seconds.observe(Math.max(0, clock.now() - sinceMs) / 1_000);
+      }
+      metrics.gauge(watershedMetrics.scopes).with().set(this.#scopes.size);
+      await this.#retain();
+    } catch (error) {
+      span.fail(error);
+      throw error;
+    } finally {
+      span.end();
+    }
+  }
+
+  async #build(work: Work): Promise<void> {
+    const { blobs, turns, clock } = this.#options;
+    const nowMs = clock.now();
+    turns.begin();
+    this.#settle(nowMs);
+    const pause = async (): Promise<void> => {
+      if (blobs.full) await blobs.flush();
+      await turns.pause();
+    };
+    const followers = await this.#resources.build(pause);
+    await this.#scopes.build(followers, work.synced, nowMs, pause);
+    this.#regenerate(work.missing);
+    await blobs.flush();
+  }
+
+  /** A new manifest lists new resources, which are then computed too. */
+  #settle(nowMs: number): void {
+    const { graph, plans } = this.#options;
+    for (let changes = graph.settle(); changes.length > 0; changes = graph.settle()) {
+      for (const change of changes) {
+        if (isChangeOf(change, plans.shared)) this.#resources.changed(change, nowMs);
+        if (isChangeOf(change, plans.manifest)) this.#scopes.changed(change, nowMs);
+        if (isChangeOf(change, plans.selectors)) this.#selectors.changed(change);
+      }
+    }
+  }
+
+  #regenerate(missing: ReadonlySet<Digest>): void {
+    if (missing.size === 0) return;
+    const { metrics, logger } = this.#options;
+    const made = new Set([...this.#resources.again(missing), ...this.#scopes.again(missing)]);
+    metrics.counter(watershedMetrics.missingBlobs).with().add(missing.size);
+    const lost = [...missing].filter((digest) => !made.has(digest));
+    if (lost.length === 0) return;
+    logger.warn('blobs that nothing makes any more are missing', { count: lost.length });
+  }
+
+  /** Gives how many records tell of outputs; the watermark is none. */
+  #stage({ epoch, synced }: Work): number {
+    const { owned, clock, metrics } = this.#options;
+    const nowMs = clock.now();
+    let staged = this.#resources.stage(epoch);
+    staged += this.#scopes.stage(epoch);
+    staged += this.#selectors.stage(epoch, synced);
+    this.#scopes.expire(nowMs);
+    this.#resources.expire(nowMs, this.#scopes.listsUnknown);
+    for (const partition of epoch > 0 ? owned : []) {
+      const watermark = { $case: 'watermark', value: { partition, epoch } } as const;
+      this.#published.put(partition, xdsKeys.watermark(partition), watermark, epoch);
+      metrics
+        .gauge(watershedMetrics.epoch)
+        .with({ partition: String(partition) })
+        .set(epoch);
+    }
+    return staged;
+  }
+
+  /** Drops blobs that no record names now, or named the last time: pushers may be that far behind. */
+  async #retain(): Promise<void> {
+    const { clock, retainMs, owned, partitions, store, cache, logger } = this.#options;
+    const nowMs = clock.now();
+    if (retainMs === 0 || nowMs < this.#retainDueMs) return;
+    this.#retainDueMs = nowMs + retainMs;
+    const scopes = this.#scopes.digests();
+    if (scopes === undefined || owned.size < partitions) return;
+    const live = new Set([...this.#resources.digests(), ...scopes, ...cache.digests()]);
+    const before = this.#retained;
+    this.#retained = live;
+    // The first time, what an earlier process named is not known.
+    if (before.size === 0) return;
+    try {
+      await store.retain(new Set([...live, ...before]));
+    } catch (error) {
+      logger.warn('blobs that are not needed could not be dropped', { error });
+    }
+  }
+
+  /**
+   * Tells the objects that a failed output is made of: those that changed just now, or else all of
+   * them if they are few.
+   */
+  #blame(entries: ReadonlySet<string>, at: string, error: unknown): void {
+    const { diagnostics, logger } = this.#options;
+    const reason = describeError(error);
+    const before = diagnostics.at(at).filter((finding) => finding.severity === 'error');
+    let objects = [...entries].filter((key) => this.#causes?.keys.has(key) === true);
+    if (objects.length === 0) objects = before.map((finding) => finding.object);
+    if (objects.length === 0 && entries.size <= maxBlamed) objects = [...entries];
+    if (objects.length === 0) objects = [''];
+    const blamed = objects.slice(0, maxBlamed);
+    diagnostics.set(at, {
+      error: blamed.map((object) => ({ object, field: '', value: at, reason })),
+    });
+    if (before.length > 0) return;
+    logger.warn('an output keeps its last good value', { output: at, reason, objects: blamed });
+  }
+}

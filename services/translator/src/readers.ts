@@ -1,0 +1,86 @@
+/** Reads one partition of the log for ever and keeps its fold. */
+import { Fold } from '@watershed/log/fold.ts';
+import type { Change } from '@watershed/log/fold.ts';
+import { LogError } from '@watershed/log/port.ts';
+import type { Log, ReadBatch } from '@watershed/log/port.ts';
+import type { Time } from '@watershed/runtime/clock.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
+import type { Metrics } from '@watershed/runtime/metrics.ts';
+import { retry } from './engine/retry.ts';
+
+export interface ReaderOptions {
+  readonly log: Log;
+  readonly topic: string;
+  readonly partition: number;
+  readonly time: Time;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly signal: AbortSignal;
+  /** `end`: the position behind the changes. */
+  readonly apply: (changes: readonly Change[], end: number) => void;
+  /** All records of a batch, folded or not, after `apply`. */
+  readonly see?: (batch: ReadBatch) => void;
+}
+
+export class Reader {
+  readonly #options: ReaderOptions;
+  readonly #fold = new Fold();
+  #endAtStart = 0;
+  readonly #caughtUp = Promise.withResolvers<void>();
+
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when all is applied that was there when the reader started, or when the reader ends. */
+  get caughtUp(): Promise<void> {
+    return this.#caughtUp.promise;
+  }
+
+  /** Offsets between the reader and the end; 0 if that cannot be told now. */
+  async lag(): Promise<number> {
+    const { log, topic, partition } = this.#options;
+    const end = await log.end(topic, partition).catch(() => undefined);
+    const at = this.#fold.position?.offset ?? 0;
+    return end === undefined ? 0 : Math.max(0, end.offset - at);
+  }
+
+  /**
+   * Reads until the signal aborts, through outages of the log. Rejects on what does not pass: then
+   * the process cannot go on.
+   */
+  async run(): Promise<void> {
+    const { time, logger, signal, topic, partition } = this.#options;
+    const options = {
+      timers: time,
+      signal,
+      retriable: (error: unknown) => error instanceof LogError && error.retriable,
+      onRetry: (error: unknown, attempt: number) => {
+        logger.warn('the log cannot be read, trying again', { topic, partition, attempt, error });
+      },
+    };
+    try {
+      const { log } = this.#options;
+      this.#endAtStart = (await retry(() => log.end(topic, partition), options)).offset;
+      await retry(() => this.#read(), options);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      this.#caughtUp.resolve();
+    }
+  }
+
+  async #read(): Promise<void> {
+    const { log, topic, partition, signal, metrics, apply, see } = this.#options;
+    const read = metrics.counter(watershedMetrics.recordsRead).with({ topic });
+    for await (const batch of log.read(topic, partition, this.#fold.position, signal)) {
+      apply(this.#fold.apply(batch), batch.position.offset);
+      see?.(batch);
+      read.add(batch.records.length);
+      if (this.#fold.caughtUp && batch.position.offset >= this.#endAtStart) {
+        this.#caughtUp.resolve();
+      }
+    }
+  }
+}
