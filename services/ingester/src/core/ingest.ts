@@ -11,7 +11,7 @@ import { configKey } from '@watershed/model/keys.ts';
 import type { SourceSettings, World } from '../kind.ts';
 import type { Sink, SourceBatch } from '../source.ts';
 import type { Counters } from './counters.ts';
-import { problem, type Diagnostics } from './diagnostics.ts';
+import { problem, type Diagnostics, type Subject } from './diagnostics.ts';
 import { defaultHoldLimits, Holds, type HeldObject, type HoldLimits } from './holds.ts';
 import { ObjectTable, type ObjectEntry, type TableChange } from './objects.ts';
 import { Outbox, type Outgoing } from './outbox.ts';
@@ -50,6 +50,13 @@ export interface StoredEvent extends EncodedEvent {
   readonly unit: string;
 }
 
+/** An object as people see it. */
+export interface ObjectView extends Subject {
+  readonly origin: string;
+  /** `held`: written nowhere any more. `refused`: no version of it was ever good. */
+  readonly state: 'good' | 'last good' | 'refused' | 'held';
+}
+
 /** The name of the source marker's owner; no object has such an id. */
 const markerOwner = 'source';
 /** In diagnostics and holds, what is found on the log and in no source. */
@@ -85,6 +92,26 @@ export class Ingest implements Sink {
 
   held(): readonly HeldObject[] {
     return this.#holds.list();
+  }
+
+  /** Sorted by group, kind, namespace and name. */
+  objects(): readonly ObjectView[] {
+    const entries = [...this.#table.entries()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    return entries.map((entry) => ({
+      ...entry.subject,
+      origin: entry.origin,
+      state: this.#stateOf(entry),
+    }));
+  }
+
+  #stateOf(entry: ObjectEntry): ObjectView['state'] {
+    if (this.#holds.has(entry.id)) return 'held';
+    if (!entry.installed.has(entry.key)) return 'refused';
+    const found = this.#options.diagnostics.of(entry.subject);
+    const isBad = found.some(
+      ({ severity, step }) => severity === 'error' && (step === 'decode' || step === 'parse'),
+    );
+    return isBad ? 'last good' : 'good';
   }
 
   apply(batch: SourceBatch): void {

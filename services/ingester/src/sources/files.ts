@@ -1,10 +1,11 @@
 /**
  * Directories (and single files) of YAML or JSON, read and watched.
  *
- * A notification only says "look": each look lists the tree and compares what `stat` says of every file, so
- * that atomic renames, swapped symlinks (a mounted ConfigMap's `..data`) and lost notifications are all the
- * same. What differs is taken when it has stayed the same for a while, so that a file half written is not
- * read; all that changed together is handed over together; and only what has another digest is parsed.
+ * A notification only says "look": each look lists the tree and compares what `stat` says of every
+ * file, so that atomic renames, swapped symlinks (a mounted ConfigMap's `..data`) and lost
+ * notifications are all the same. What differs is taken when it has stayed the same for a while, so
+ * that a file half written is not read; all that changed together is handed over together; and only
+ * what has another digest is parsed.
  */
 import { hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';

@@ -1,7 +1,8 @@
 /**
- * When changed files may be read. Something that is being written keeps changing; something that was moved
- * away to be replaced is absent for a moment. So a change counts when it has stayed the same for a while,
- * and changes that are seen together wait for each other: a checkout of a hundred files is one step.
+ * When changed files may be read. Something that is being written keeps changing; something that
+ * was moved away to be replaced is absent for a moment. So a change counts when it has stayed the
+ * same for a while, and changes that are seen together wait for each other: a checkout of a hundred
+ * files is one step.
  */
 import type { SeenFile } from './tree.ts';
 

@@ -1,4 +1,7 @@
-/** One look at a directory tree (or a single file): which files there are, and what `stat` says of them. */
+/**
+ * One look at a directory tree (or a single file): which files there are, and what `stat` says of
+ * them.
+ */
 import type { BigIntStats, Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
@@ -36,7 +39,10 @@ interface Walk {
   readonly blind: Blind[];
 }
 
-/** Names that start with a dot are not looked into: editors' files, and the real folders of mounted ConfigMaps. */
+/**
+ * Names that start with a dot are not looked into: editors' files, and the real folders of mounted
+ * ConfigMaps.
+ */
 export async function listTree(root: string): Promise<TreeListing> {
   const walk: Walk = { files: new Map(), blind: [] };
   const found = await statOf(root);

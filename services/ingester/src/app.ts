@@ -1,0 +1,241 @@
+/**
+ * The ingester: what the users' sources hold, made into normalised events on the log.
+ *
+ *     sources ─► ingest (last good, holds, emit queries) ─► publisher ─► config, endpoints, history
+ */
+import { Graph } from '@watershed/derive/graph.ts';
+import type { Log } from '@watershed/log/port.ts';
+import type { Time } from '@watershed/runtime/clock.ts';
+import type { DebugPage } from '@watershed/runtime/http.ts';
+import type { Part } from '@watershed/runtime/lifecycle.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+import type { Metrics } from '@watershed/runtime/metrics.ts';
+import type { Readiness } from '@watershed/runtime/readiness.ts';
+import type { Sealing } from '@watershed/runtime/sealing.ts';
+import type { Tracing } from '@watershed/runtime/tracing.ts';
+import { describe, Diagnostics, problem, type Diagnostic } from './core/diagnostics.ts';
+import type { HeldObject, HoldLimits } from './core/holds.ts';
+import { Ingest, type PublishedEvent } from './core/ingest.ts';
+import { Publisher } from './core/publisher.ts';
+import type { Registration } from './core/registry.ts';
+import { debugPages } from './debug.ts';
+import { EventLog } from './event-log.ts';
+import type { SourceSettings } from './kind.ts';
+import { meshConfigObject, meshNames } from './kinds/core/mesh-config.ts';
+import { ingestMetrics, type IngestMetrics } from './metrics.ts';
+import type { Source } from './source.ts';
+
+export interface IngesterOptions {
+  readonly log: Log;
+  readonly sources: readonly Source[];
+  readonly kinds: readonly Registration[];
+  readonly settings: SourceSettings;
+  /** How many the topics have; `config` has one. */
+  readonly partitions: { readonly endpoints: number; readonly history: number };
+  /** Who writes, for people who read the log: the process's name. */
+  readonly writer: string;
+  readonly sealing: Pick<Sealing, 'seal'>;
+  readonly time: Time;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly tracing: Tracing;
+  readonly readiness: Readiness;
+  /** Default: 20 objects, 50 %, 5 s. */
+  readonly holdLimits?: HoldLimits;
+  /**
+   * Called at most once, when it cannot go on: another process owns the cluster's records now, or
+   * the log is gone.
+   */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export interface Ingester extends Part {
+  readonly start: () => Promise<void>;
+  readonly stop: (signal: AbortSignal) => Promise<void>;
+  /** Resolves when all that the sources held at the start is on the log, and marked as synced. */
+  readonly synced: Promise<void>;
+  readonly pages: readonly DebugPage[];
+  diagnostics(): readonly Diagnostic[];
+  held(): readonly HeldObject[];
+  /** Releases held deletions, of all sources or of one. Returns what was released. */
+  confirm(source?: string): readonly HeldObject[];
+  /** Resolves when all that was taken in so far is on the log. */
+  flushed(): Promise<void>;
+}
+
+/**
+ * It is ready (token `ingester`) when all sources have been listed and the difference to what the
+ * log held is on the log. `start` resolves when the sources are being read; `stop` lets what waits
+ * be written, and lets go of the log, which stays open.
+ */
+export function createIngester(options: IngesterOptions): Ingester {
+  return new IngesterPart(options);
+}
+
+class IngesterPart implements Ingester {
+  readonly name = 'ingester';
+  readonly synced: Promise<void>;
+  readonly pages: readonly DebugPage[];
+  readonly #options: IngesterOptions;
+  readonly #metrics: IngestMetrics;
+  readonly #diagnostics: Diagnostics;
+  readonly #ingest: Ingest;
+  readonly #markSynced: () => void;
+  #log: EventLog | undefined;
+  #publisher: Publisher | undefined;
+  #listing: Promise<void> = Promise.resolve();
+  #isStopped = false;
+  #isFailed = false;
+
+  constructor(options: IngesterOptions) {
+    this.#options = options;
+    const { time, kinds, settings, sealing, holdLimits, readiness } = options;
+    this.#metrics = ingestMetrics(options.metrics);
+    this.#diagnostics = new Diagnostics(() => time.now());
+    this.#ingest = new Ingest({
+      graph: new Graph(),
+      kinds,
+      settings,
+      seal: (material) => sealing.seal(material),
+      diagnostics: this.#diagnostics,
+      counters: this.#metrics.counters,
+      now: () => time.now(),
+      monotonicMs: () => time.monotonic(),
+      ...(holdLimits === undefined ? {} : { holdLimits }),
+      publish: (events) => this.#publish(events),
+    });
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    const ready = readiness.expect(this.name);
+    this.synced = promise;
+    this.#markSynced = () => {
+      ready();
+      resolve(undefined);
+    };
+    this.pages = debugPages(this, () => this.#ingest.objects());
+  }
+
+  async start(): Promise<void> {
+    const { log, settings, partitions, writer, time, sources } = this.#options;
+    const { cluster } = settings;
+    this.#log = await EventLog.open({ log, cluster, partitions, writer, time });
+    this.#log.lost.addEventListener('abort', () => this.#fail(this.#log?.lost.reason));
+    this.#ingest.apply({
+      source: meshNames.defaults,
+      unchanged: 0,
+      updates: [
+        {
+          unit: meshNames.defaults,
+          version: '',
+          problems: [],
+          objects: [{ raw: meshConfigObject(meshNames.defaults, {}), line: 1 }],
+        },
+      ],
+    });
+    const sink = {
+      apply: (batch: Parameters<Ingest['apply']>[0]): void => {
+        this.#ingest.apply(batch);
+        this.#show();
+      },
+      trouble: (source: string, reason: string | undefined): void => {
+        this.#ingest.trouble(source, reason);
+        this.#show();
+      },
+    };
+    const listed = sources.map((source) => source.start(sink));
+    this.#listing = this.#whenListed(Promise.all(listed)).catch((error: unknown) => {
+      this.#fail(error);
+    });
+  }
+
+  async stop(signal: AbortSignal): Promise<void> {
+    this.#isStopped = true;
+    await Promise.all(this.#options.sources.map((source) => source.stop()));
+    await this.#publisher?.stop(signal);
+    await this.#log?.close();
+    // Before the log was let go, it may have been reading what the log holds.
+    if (this.#publisher !== undefined) await this.#listing;
+  }
+
+  diagnostics(): readonly Diagnostic[] {
+    return this.#diagnostics.list();
+  }
+
+  held(): readonly HeldObject[] {
+    return this.#ingest.held();
+  }
+
+  confirm(source?: string): readonly HeldObject[] {
+    const released = this.#ingest.confirm(source);
+    this.#show();
+    return released;
+  }
+
+  async flushed(): Promise<void> {
+    await this.#publisher?.flushed();
+  }
+
+  /** All sources are listed: the difference to what the log holds, then the marker. */
+  async #whenListed(listed: Promise<unknown>): Promise<void> {
+    await listed;
+    const log = this.#log;
+    if (log === undefined || this.#isStopped) return;
+    const stored = await log.stored();
+    const { time, logger } = this.#options;
+    this.#publisher = new Publisher(
+      {
+        writer: log,
+        time,
+        counters: this.#metrics.counters,
+        refused: (event, reason) => this.#refused(event, reason),
+        failed: (error) => this.#fail(error),
+      },
+      stored,
+    );
+    this.#ingest.open(stored);
+    await this.#publisher.flushed();
+    if (this.#isStopped || this.#isFailed) return;
+    this.#publish([this.#ingest.marker()]);
+    await this.#publisher.flushed();
+    if (this.#isFailed) return;
+    const { objects, events } = this.#ingest.sizes;
+    logger.info('all sources are on the log', { objects, events, held: this.held().length });
+    for (const found of this.#diagnostics.list()) {
+      logger.warn('a problem in the configuration', { problem: describe(found) });
+    }
+    this.#show();
+    this.#markSynced();
+  }
+
+  #publish(events: readonly PublishedEvent[]): void {
+    const publisher = this.#publisher;
+    if (publisher === undefined) return;
+    const { tracing, time } = this.#options;
+    const span = tracing.start('ingest', { attributes: { events: events.length } });
+    const startMs = time.monotonic();
+    publisher.publish(events, span.traceparent);
+    void publisher.flushed().then(() => {
+      span.end();
+      this.#metrics.durableAfter((time.monotonic() - startMs) / 1_000);
+    });
+  }
+
+  /** The log takes this event never; what it holds of the object stays. */
+  #refused(event: PublishedEvent, reason: string): void {
+    const [group = '', kind = '', namespace = '', name = ''] = event.owner.split('/');
+    const subject = { group, kind, namespace, name };
+    const problems = [problem(`the log does not take its event: ${reason}`)];
+    this.#diagnostics.set({ subject, step: 'emit', origin: event.unit, problems });
+    this.#show();
+  }
+
+  #show(): void {
+    const { sizes } = this.#ingest;
+    this.#metrics.show({ sizes, held: this.held(), diagnostics: this.#diagnostics });
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isFailed || this.#isStopped) return;
+    this.#isFailed = true;
+    this.#options.onFatal(error);
+  }
+}

@@ -1,0 +1,82 @@
+import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
+import type { MetricSpec, Metrics } from '@watershed/runtime/metrics.ts';
+import type { Counters } from './core/counters.ts';
+import type { Diagnostics } from './core/diagnostics.ts';
+import type { HeldObject } from './core/holds.ts';
+
+const silencesSpec = {
+  kind: 'counter',
+  name: 'watershed_ingest_silences_total',
+  help: 'What was looked at and gave no event: unit (same content), object (same where it is read), event (same bytes), log (held already).',
+  labels: ['silence'],
+} as const satisfies MetricSpec;
+
+const objectsSpec = {
+  kind: 'gauge',
+  name: 'watershed_ingest_objects',
+  help: 'Objects of the sources.',
+  labels: [],
+} as const satisfies MetricSpec;
+
+const keysSpec = {
+  kind: 'gauge',
+  name: 'watershed_ingest_events',
+  help: 'Keys that the log should hold for this cluster.',
+  labels: [],
+} as const satisfies MetricSpec;
+
+const retriesSpec = {
+  kind: 'counter',
+  name: 'watershed_ingest_retries_total',
+  help: 'Appends that failed and were tried again.',
+  labels: [],
+} as const satisfies MetricSpec;
+
+export interface IngestMetrics {
+  readonly counters: Counters;
+  /** Sets the gauges to what holds now. */
+  readonly show: (state: IngestState) => void;
+  readonly durableAfter: (seconds: number) => void;
+}
+
+export interface IngestState {
+  readonly sizes: { readonly objects: number; readonly events: number };
+  readonly held: readonly HeldObject[];
+  readonly diagnostics: Diagnostics;
+}
+
+export function ingestMetrics(metrics: Metrics): IngestMetrics {
+  const events = metrics.counter(watershedMetrics.events);
+  const suppressed = metrics.counter(watershedMetrics.eventsSuppressed);
+  const silences = metrics.counter(silencesSpec);
+  const retries = metrics.counter(retriesSpec).with();
+  const objects = metrics.gauge(objectsSpec).with();
+  const keys = metrics.gauge(keysSpec).with();
+  const held = metrics.gauge(watershedMetrics.heldDeletions);
+  const diagnostics = metrics.gauge(watershedMetrics.diagnostics);
+  const ingestSeconds = metrics.histogram(watershedMetrics.stageSeconds).with({ stage: 'ingest' });
+  const heldSources = new Set<string>();
+  return {
+    counters: {
+      suppressed: (silence, kind, count) => {
+        if (count === 0) return;
+        silences.with({ silence }).add(count);
+        suppressed.with({ kind }).add(count);
+      },
+      published: (kind, operation) => events.with({ kind, operation }).add(),
+      retried: () => retries.add(),
+    },
+    show: (state) => {
+      objects.set(state.sizes.objects);
+      keys.set(state.sizes.events);
+      for (const { source } of state.held) heldSources.add(source);
+      for (const source of heldSources) {
+        held.with({ source }).set(state.held.filter((object) => object.source === source).length);
+      }
+      for (const [severity, count] of Object.entries(state.diagnostics.counts())) {
+        diagnostics.with({ severity }).set(count);
+      }
+    },
+    durableAfter: (seconds) => ingestSeconds.observe(seconds),
+  };
+}
