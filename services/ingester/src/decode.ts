@@ -1,6 +1,7 @@
 /**
- * Strict decoding of what users wrote: small decoders that compose, every refusal with the full path of its
- * field. A decoder goes on after a refusal, so that one look shows all that is wrong with an object.
+ * Strict decoding of what users wrote: small decoders that compose, every refusal with the full
+ * path of its field. A decoder goes on after a refusal, so that one look shows all that is wrong
+ * with an object.
  *
  *     const port = object({ number: required(int(1, 65_535)), name: optional(text({ max: 63 })) });
  *     const { spec, problems } = decode(port, raw['spec'], { path: 'spec' });
@@ -13,7 +14,10 @@ export type Invalid = typeof invalid;
 
 export type Decoder<T> = (value: unknown, at: At) => T | Invalid;
 
-/** A field of an object: how to read it, and what it is when it is absent (or null, which is the same). */
+/**
+ * A field of an object: how to read it, and what it is when it is absent (or null, which is the
+ * same).
+ */
 export interface Field<T> {
   readonly decode: Decoder<T>;
   readonly absent: (at: At) => T | Invalid;
@@ -102,8 +106,9 @@ export interface DecodeOptions {
   /** The path of the value in its object, `spec`. */
   readonly path: string;
   /**
-   * Default `error`, as kubectl's own strict validation: in a file, an unknown field is a typing error. An API
-   * server drops what it does not know, so there it is a field newer than this program: `warning`.
+   * Default `error`, as kubectl's own strict validation: in a file, an unknown field is a typing
+   * error. An API server drops what it does not know, so there it is a field newer than this
+   * program: `warning`.
    */
   readonly unknownFields?: 'error' | 'warning';
 }
@@ -261,8 +266,8 @@ export type FieldsOf<F> = {
 };
 
 /**
- * An object with known fields; `dropped` are known fields that nothing reads. `*`: whatever else there is, for
- * large objects that others check (Pods), and of which little is read.
+ * An object with known fields; `dropped` are known fields that nothing reads. `*`: whatever else
+ * there is, for large objects that others check (Pods), and of which little is read.
  */
 export function object<F extends Readonly<Record<string, Field<unknown>>>>(
   fields: F,
@@ -289,7 +294,10 @@ export function object<F extends Readonly<Record<string, Field<unknown>>>>(
   };
 }
 
-/** The type of a record is what its field decoders returned; TypeScript cannot see it through entries. */
+/**
+ * The type of a record is what its field decoders returned; TypeScript cannot see it through
+ * entries.
+ */
 function fieldsFromEntries<F>(entries: readonly (readonly [string, unknown])[]): FieldsOf<F> {
   const record: unknown = Object.fromEntries(entries);
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the codec's one cast

@@ -3,9 +3,9 @@
  *
  *     source ─► decode (one object, strict) ─► collection of the kind ─► emit (joins, recorded reads) ─► events
  *
- * `decode` sees one object and nothing else; `emit` may look at other objects through the reader, so that a
- * change of a ReferenceGrant emits again exactly the routes that asked for it. The core does the rest: last
- * good, duplicates, comparison with the log, held deletions, publishing.
+ * `decode` sees one object and nothing else; `emit` may look at other objects through the reader,
+ * so that a change of a ReferenceGrant emits again exactly the routes that asked for it. The core
+ * does the rest: last good, duplicates, comparison with the log, held deletions, publishing.
  */
 import type { Collection, Index } from '@watershed/derive/collection.ts';
 import type { Reader } from '@watershed/derive/graph.ts';
@@ -80,7 +80,10 @@ export interface Kind<T> {
   readonly namespaced: boolean;
   /** Whether `decode` looks at `status`; otherwise a change of it alone is not even decoded. */
   readonly readsStatus?: boolean;
-  /** Names of indexes and the keys of an object in each: `namespace/name` lists are the default index. */
+  /**
+   * Names of indexes and the keys of an object in each: `namespace/name` lists are the default
+   * index.
+   */
   readonly indexes?: Readonly<
     Record<string, (object: SourceObject<T>, settings: SourceSettings) => readonly string[]>
   >;

@@ -1,12 +1,16 @@
 /**
- * What the core asks of a source (files, an API server): all that one place holds, each time that it changes.
+ * What the core asks of a source (files, an API server): all that one place holds, each time that
+ * it changes.
  *
  *     Source ─► Sink.apply(batch) … ─► Sink.listed() ─► Sink.apply(batch) …
  */
 import type { FileProblem } from './parse/documents.ts';
 import type { LocatedObject } from './parse/objects.ts';
 
-/** All that one place (a file; an object of an API server) holds now; it replaces what it held before. */
+/**
+ * All that one place (a file; an object of an API server) holds now; it replaces what it held
+ * before.
+ */
 export interface UnitUpdate {
   /** A path. Of two objects with one identity, the one whose unit sorts first is used. */
   readonly unit: string;
