@@ -290,18 +290,23 @@ export class Resources {
   /** Takes back what nobody has listed for the grace, unless `keep`: then it is asked again later. */
   expire(nowMs: number, keep: boolean): void {
     if (keep) return;
-    const { graph, plans, published, diagnostics } = this.#options;
-    for (const id of this.#unlisted.take(nowMs)) {
-      const entry = this.#entries.get(id);
-      if (entry === undefined || entry.listed > 0) continue;
-      graph.unobserve(plans.shared, entry.key);
-      this.follow(id, entry.plan?.follows ?? [], [], nowMs);
-      published.remove(entry.recordKey);
-      diagnostics.clear(id);
-      this.#entries.delete(id);
-      this.#dirty.delete(id);
-      this.#staged.delete(entry);
+    for (let due = this.#unlisted.take(nowMs); due.length > 0; due = this.#unlisted.take(nowMs)) {
+      for (const id of due) this.#drop(id, nowMs);
     }
+  }
+
+  #drop(id: string, nowMs: number): void {
+    const { graph, plans, published, diagnostics, graceMs } = this.#options;
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.listed > 0) return;
+    graph.unobserve(plans.shared, entry.key);
+    // What only this one followed has been of no use for as long.
+    this.follow(id, entry.plan?.follows ?? [], [], nowMs - graceMs);
+    published.remove(entry.recordKey);
+    diagnostics.clear(id);
+    this.#entries.delete(id);
+    this.#dirty.delete(id);
+    this.#staged.delete(entry);
   }
 
   /** Digests of all that the log's records name. */
