@@ -1,6 +1,6 @@
 /**
- * The blob store: content-addressed bytes. A digest names its bytes for ever, so a blob is never changed,
- * only put again. It is a cache: what is missing is generated and put again by its owner.
+ * The blob store: content-addressed bytes. A digest names its bytes for ever, so a blob is never
+ * changed, only put again. It is a cache: what is missing is generated and put again by its owner.
  */
 
 /** Lower-case hexadecimal of the first 16 bytes of SHA-256: 32 characters. */
