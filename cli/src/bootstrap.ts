@@ -1,0 +1,145 @@
+/**
+ * The bootstrap of a stock Envoy: enough to find the control plane, all else comes by ADS.
+ *
+ * Shapes are Envoy's `envoy.config.bootstrap.v3.Bootstrap` as JSON. Node ids and metadata are istio's.
+ */
+
+export interface BootstrapOptions {
+  /** `sidecar~IP~POD.NS~DNS_DOMAIN` or `router~…` */
+  readonly node: string;
+  readonly xdsHost: string;
+  readonly xdsPort: number;
+  readonly delta: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Merged over what the node id and the labels give. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly adminPort: number;
+  /** Holds `cert-chain.pem`, `key.pem` and `root-cert.pem`, as istio's `/etc/certs` does. */
+  readonly certDir: string | undefined;
+}
+
+export interface NodeId {
+  readonly type: 'sidecar' | 'router';
+  readonly ip: string;
+  readonly pod: string;
+  readonly namespace: string;
+  readonly domain: string;
+}
+
+const nodeIdForm = 'TYPE~IP~POD.NAMESPACE~DNS_DOMAIN, TYPE being sidecar or router';
+
+/** @throws RangeError that names the value and the form. */
+export function parseNodeId(id: string): NodeId {
+  const [type, ip, podAndNamespace, domain, ...rest] = id.split('~');
+  const dot = podAndNamespace?.lastIndexOf('.') ?? -1;
+  if (
+    (type !== 'sidecar' && type !== 'router') ||
+    ip === undefined ||
+    podAndNamespace === undefined ||
+    domain === undefined ||
+    rest.length > 0 ||
+    dot <= 0 ||
+    dot === podAndNamespace.length - 1
+  ) {
+    throw new RangeError(`--node ${JSON.stringify(id)}: must be ${nodeIdForm}`);
+  }
+  return {
+    type,
+    ip,
+    pod: podAndNamespace.slice(0, dot),
+    namespace: podAndNamespace.slice(dot + 1),
+    domain,
+  };
+}
+
+/** JSON-ready, keys in a stable order. */
+export function envoyBootstrap(options: BootstrapOptions): Record<string, unknown> {
+  const node = parseNodeId(options.node);
+  return {
+    node: {
+      id: options.node,
+      cluster: options.labels['app'] ?? node.pod,
+      metadata: {
+        NAMESPACE: node.namespace,
+        NAME: node.pod,
+        INSTANCE_IPS: node.ip,
+        CLUSTER_ID: 'Kubernetes',
+        LABELS: options.labels,
+        ...(options.certDir === undefined ? {} : { WATERSHED_CERTS: 'files' }),
+        ...options.metadata,
+      },
+    },
+    admin: {
+      address: { socket_address: { address: '127.0.0.1', port_value: options.adminPort } },
+    },
+    dynamic_resources: {
+      lds_config: { ads: {}, resource_api_version: 'V3', initial_fetch_timeout: '0s' },
+      cds_config: { ads: {}, resource_api_version: 'V3', initial_fetch_timeout: '0s' },
+      ads_config: {
+        api_type: options.delta ? 'DELTA_GRPC' : 'GRPC',
+        transport_api_version: 'V3',
+        // Else every ACK carries the whole node.
+        set_node_on_first_message_only: true,
+        grpc_services: [{ envoy_grpc: { cluster_name: 'xds-grpc' } }],
+      },
+    },
+    static_resources: {
+      clusters: [xdsCluster(options.xdsHost, options.xdsPort)],
+      ...(options.certDir === undefined ? {} : { secrets: fileSecrets(options.certDir) }),
+    },
+    layered_runtime: {
+      layers: [
+        {
+          name: 'static',
+          static_layer: {
+            // An assignment that is known by name need not be fetched again when its cluster is updated.
+            'envoy.restart_features.use_eds_cache_for_ads': true,
+          },
+        },
+      ],
+    },
+  };
+}
+
+function xdsCluster(host: string, port: number): Record<string, unknown> {
+  const isIp = /^[0-9.]+$/.test(host) || host.includes(':');
+  return {
+    name: 'xds-grpc',
+    type: isIp ? 'STATIC' : 'STRICT_DNS',
+    connect_timeout: '1s',
+    ...(isIp ? {} : { respect_dns_ttl: true }),
+    load_assignment: {
+      cluster_name: 'xds-grpc',
+      endpoints: [
+        {
+          lb_endpoints: [
+            { endpoint: { address: { socket_address: { address: host, port_value: port } } } },
+          ],
+        },
+      ],
+    },
+    upstream_connection_options: {
+      tcp_keepalive: { keepalive_probes: 3, keepalive_time: 10, keepalive_interval: 10 },
+    },
+    typed_extension_protocol_options: {
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+        '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+        explicit_http_config: { http2_protocol_options: {} },
+      },
+    },
+  };
+}
+
+/** The names that generated TLS contexts refer to: istio's `default` and `ROOTCA`. */
+function fileSecrets(dir: string): readonly Record<string, unknown>[] {
+  return [
+    {
+      name: 'default',
+      tls_certificate: {
+        certificate_chain: { filename: `${dir}/cert-chain.pem` },
+        private_key: { filename: `${dir}/key.pem` },
+      },
+    },
+    { name: 'ROOTCA', validation_context: { trusted_ca: { filename: `${dir}/root-cert.pem` } } },
+  ];
+}

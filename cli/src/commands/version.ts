@@ -1,0 +1,17 @@
+import type { Command } from 'commander';
+import { version } from '@watershed/runtime/version.ts';
+import { getJson } from '../monitoring.ts';
+import { addMonitoringOptions, type MonitoringFlags, monitoringOf } from './flags.ts';
+
+export function addVersion(program: Command, print: (text: string) => void): void {
+  const command = program
+    .command('version')
+    .description("xdsctl's version, and with --remote the control plane's")
+    .option('--remote', 'ask the control plane too');
+  addMonitoringOptions(command).action(async (flags: MonitoringFlags & { remote?: true }) => {
+    print(`client version: ${version}`);
+    if (flags.remote !== true) return;
+    const answer = (await getJson(monitoringOf(flags), '/version')) as { version?: string };
+    print(`control plane version: ${answer.version ?? 'unknown'}`);
+  });
+}

@@ -1,0 +1,68 @@
+import { describe, expect, test } from 'vitest';
+import { envoyBootstrap, parseNodeId } from '../src/bootstrap.ts';
+import { table } from '../src/table.ts';
+
+const options = {
+  node: 'sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local',
+  xdsHost: '127.0.0.1',
+  xdsPort: 15010,
+  delta: false,
+  labels: { app: 'web' },
+  metadata: {},
+  adminPort: 15000,
+  certDir: undefined,
+};
+
+describe('bootstrap envoy', () => {
+  test('a node id gives namespace, name and address as istio spells them', () => {
+    expect(envoyBootstrap(options)['node']).toEqual({
+      id: options.node,
+      cluster: 'web',
+      metadata: {
+        NAMESPACE: 'shop',
+        NAME: 'web-1',
+        INSTANCE_IPS: '10.0.0.1',
+        CLUSTER_ID: 'Kubernetes',
+        LABELS: { app: 'web' },
+      },
+    });
+  });
+
+  test('--delta asks for delta xDS, and nothing else changes', () => {
+    const sotw = JSON.stringify(envoyBootstrap(options));
+    const delta = JSON.stringify(envoyBootstrap({ ...options, delta: true }));
+    expect(delta).toBe(sotw.replace('"api_type":"GRPC"', '"api_type":"DELTA_GRPC"'));
+  });
+
+  test('--cert-dir adds the static secrets and tells the control plane of them', () => {
+    const config = JSON.stringify(envoyBootstrap({ ...options, certDir: '/etc/certs' }));
+    expect(config).toContain('"WATERSHED_CERTS":"files"');
+    expect(config).toContain('/etc/certs/root-cert.pem');
+  });
+
+  test('metadata of the command line wins over what the flags give', () => {
+    const config = envoyBootstrap({ ...options, metadata: { CLUSTER_ID: 'west', NETWORK: 'n1' } });
+    expect(config['node']).toMatchObject({ metadata: { CLUSTER_ID: 'west', NETWORK: 'n1' } });
+  });
+
+  test('a host name is resolved by DNS, an address is used as it is', () => {
+    expect(JSON.stringify(envoyBootstrap({ ...options, xdsHost: 'xds.local' }))).toContain(
+      'STRICT_DNS',
+    );
+    expect(JSON.stringify(envoyBootstrap({ ...options, xdsHost: '::1' }))).toContain('"STATIC"');
+  });
+
+  test.each([
+    'web-1',
+    'sidecar~10.0.0.1~web-1~x',
+    'waypoint~10.0.0.1~web-1.shop~x',
+    'sidecar~10.0.0.1~.shop~x',
+    'sidecar~10.0.0.1~web-1.shop~x~y',
+  ])('node id %s is refused with the form that is wanted', (id) => {
+    expect(() => parseNodeId(id)).toThrow(/must be TYPE~IP~POD\.NAMESPACE~DNS_DOMAIN/);
+  });
+});
+
+test('a table pads each column to its widest cell', () => {
+  expect(table(['A', 'B'], [['long', 'x']])).toBe('A       B\nlong    x');
+});

@@ -1,0 +1,54 @@
+/** The one-process Watershed's options; only this file reads the environment. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import {
+  checkDebounce,
+  dataOptions,
+  processOptions,
+  sourceOptions,
+  xdsOptions,
+} from '@watershed/runtime/options-common.ts';
+import { type ConfigOf, defineOptions } from '@watershed/runtime/options.ts';
+import type { Program } from '@watershed/runtime/options-parse.ts';
+import { version } from '@watershed/runtime/version.ts';
+
+const table = defineOptions({
+  ...xdsOptions,
+  ...processOptions,
+  ...sourceOptions,
+  ...dataOptions,
+  kafkaBrokers: {
+    type: 'list',
+    flag: '--kafkaBrokers',
+    env: ['WATERSHED_KAFKA_BROKERS'],
+    placeholder: 'host:port,…',
+    doc: 'Kafka as the log, in place of the embedded one.',
+  },
+  assertEvery: {
+    type: 'int',
+    env: ['WATERSHED_ASSERT_EVERY'],
+    default: 1_000,
+    min: 1,
+    max: 1_000_000_000,
+    unit: 'cache hits',
+    doc: 'One in so many cache hits is generated again and compared (UNSAFE_PILOT_ENABLE_RUNTIME_ASSERTIONS of istiod, sampled).',
+  },
+});
+
+export const program: Program<typeof table> = {
+  name: 'watershed',
+  description: 'Watershed in one process: files in, xDS out.',
+  version,
+  table,
+  check: checkDebounce,
+};
+
+export type Config = ConfigOf<typeof table>;
+
+const sample = fileURLToPath(new URL('../../examples/shop', import.meta.url));
+
+/** What is read when no source was named: the sample shop, in a checkout. */
+export function sampleConfig(config: Config): string | undefined {
+  if (config.configDir !== undefined || config.meshConfig !== undefined) return undefined;
+  return existsSync(sample) ? sample : undefined;
+}
