@@ -41,7 +41,7 @@ test('what was sealed opens to the same bytes, and equal secrets are sealed to e
   );
 });
 
-test('different secrets have different nonces, and the plaintext is nowhere in the sealed bytes', () => {
+test('different secrets have different nonces, and no plaintext is in the sealed bytes', () => {
   const sealing = createSealing([keyA]);
   const one = sealing.seal(Buffer.from('PRIVATE KEY one')).sealed;
   const two = sealing.seal(Buffer.from('PRIVATE KEY two')).sealed;
@@ -68,8 +68,9 @@ test('a new key in front seals, and the old one behind it still opens', () => {
   expect(codeOf(() => createSealing([keyB]).unseal(old.sealed, old.keyId))).toBe('not-found');
 });
 
-test('keys are read from base64 or hexadecimal, and a bad one is refused without being shown', () => {
-  const text = `# the new one\n${Buffer.from(keyA).toString('base64')}\n${Buffer.from(keyB).toString('hex')}\n`;
+test('keys are read from base64 or hexadecimal; a bad one is refused and not shown', () => {
+  const [a, b] = [Buffer.from(keyA).toString('base64'), Buffer.from(keyB).toString('hex')];
+  const text = `# the new one\n${a}\n${b}\n`;
   expect(parseSealingKeys(text)).toEqual([keyA, keyB]);
   expect(() => parseSealingKeys('c2hvcnQ=')).toThrow('sealing key 1 is not 32 bytes');
   expect(() => parseSealingKeys('\n')).toThrow('no sealing key');

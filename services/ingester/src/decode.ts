@@ -6,6 +6,7 @@
  *     const port = object({ number: required(int(1, 65_535)), name: optional(text({ max: 63 })) });
  *     const { spec, problems } = decode(port, raw['spec'], { path: 'spec' });
  */
+import { nearest } from '@watershed/runtime/nearest.ts';
 import type { Decoded, Problem } from './kind.ts';
 
 /** What a decoder gives instead of a value, after it has said why. */
@@ -46,7 +47,9 @@ export class At {
     this.#segment = segment;
   }
 
-  /** `spec.http[0].match`; names with other characters than a field's are quoted: `data["tls.crt"]`. */
+  /**
+   * `spec.http[0].match`; names with other characters than a field's are quoted: `data["tls.crt"]`.
+   */
   get path(): string {
     if (this.#parent === undefined) return String(this.#segment);
     const before = this.#parent.path;
@@ -306,13 +309,12 @@ function fieldsFromEntries<F>(entries: readonly (readonly [string, unknown])[]):
 
 function unknownReason(name: string, known: ReadonlySet<string>): string {
   const folded = name.toLowerCase().replaceAll(/[-_]/gu, '');
-  for (const candidate of known) {
+  const spelled = [...known].find((candidate) => {
     const other = candidate.toLowerCase();
-    if (other === folded || other === `${folded}s` || `${other}s` === folded) {
-      return `unknown field; did you mean ${candidate}?`;
-    }
-  }
-  return 'unknown field';
+    return other === folded || other === `${folded}s` || `${other}s` === folded;
+  });
+  const meant = spelled ?? nearest(name, known);
+  return meant === undefined ? 'unknown field' : `unknown field; did you mean ${meant}?`;
 }
 
 // ---------------------------------------------------------------- composition

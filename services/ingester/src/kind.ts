@@ -1,7 +1,7 @@
 /**
  * What the ingester's core asks of a kind of object (Service, VirtualService, HTTPRoute, …).
  *
- *     source ─► decode (one object, strict) ─► collection of the kind ─► emit (joins, recorded reads) ─► events
+ *     source ─► decode (one object, strict) ─► collection ─► emit (joins, recorded reads) ─► events
  *
  * `decode` sees one object and nothing else; `emit` may look at other objects through the reader,
  * so that a change of a ReferenceGrant emits again exactly the routes that asked for it. The core
@@ -64,7 +64,9 @@ export interface Emission {
   readonly problems: readonly Problem[];
 }
 
-/** Settings of the source that decoding and emitting may read; fixed for the life of the process. */
+/**
+ * Settings of the source that decoding and emitting may read; fixed for the life of the process.
+ */
 export interface SourceSettings {
   /** `CLUSTER_ID` */
   readonly cluster: string;

@@ -7,7 +7,7 @@ import type { HeldObject } from './core/holds.ts';
 const silencesSpec = {
   kind: 'counter',
   name: 'watershed_ingest_silences_total',
-  help: 'What was looked at and gave no event: unit (same content), object (same where it is read), event (same bytes), log (held already).',
+  help: 'Looks that gave no event, by what was the same: unit, object, event or log.',
   labels: ['silence'],
 } as const satisfies MetricSpec;
 

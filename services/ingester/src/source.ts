@@ -17,7 +17,9 @@ export interface UnitUpdate {
   /** A digest of the content, or a resourceVersion. */
   readonly version: string;
   readonly objects: readonly LocatedObject[];
-  /** Parts that gave no object. Objects of the unit that are absent now may be in them: they stay. */
+  /**
+   * Parts that gave no object. Objects of the unit that are absent now may be in them: they stay.
+   */
   readonly problems: readonly FileProblem[];
 }
 

@@ -33,7 +33,7 @@ function problemsOf(value: unknown): string[] {
   return problems.map((p) => `${p.severity} ${p.field} ${p.value} ${p.reason}`);
 }
 
-test('absent fields take their defaults, null is absent, known but unread fields are dropped', () => {
+test('absent fields take defaults, null is absent, known but unread fields are dropped', () => {
   const { spec: decoded, problems } = decode(
     spec,
     { ports: [{ number: 80, name: null, nodePort: 3 }] },

@@ -1,4 +1,6 @@
-/** What is wrong with the users' objects, for /debug, metrics and `xdsctl`; never part of an event. */
+/**
+ * What is wrong with the users' objects, for /debug, metrics and `xdsctl`; never part of an event.
+ */
 import type { Problem } from '../kind.ts';
 import { show } from '../decode.ts';
 

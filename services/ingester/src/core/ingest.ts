@@ -1,7 +1,7 @@
 /**
  * The ingester's core: what sources hold → what the log should hold, one step per batch.
  *
- *     batch ─► table (places, last good) ─► holds ─► graph (emit queries) ─► outbox (claims) ─► publish
+ *     batch ─► table (places, last good) ─► holds ─► graph (emit) ─► outbox (claims) ─► publish
  *
  * Nothing is published before `open`: until all sources are listed, what is absent says nothing.
  */
@@ -309,7 +309,8 @@ export class Ingest implements Sink {
     const { subject, origin } = entry;
     const { diagnostics } = this.#options;
     if (failure !== undefined || !isEmission(value)) {
-      // What it gave before stays: an emitter that did not foresee an object must not take down the others.
+      // What it gave before stays: an emitter that did not foresee an object must not take down the
+      // others.
       const problems = [problem(`internal error while emitting: ${messageOf(failure?.error)}`)];
       diagnostics.set({ subject, step: 'emit', origin, problems });
       return;

@@ -35,9 +35,9 @@ const subdomain = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-
 const dnsLabel = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?$/u;
 
 const nameReason =
-  'must be a DNS name: lower-case letters, digits, "-" and ".", starting and ending with one of the first two';
+  'must be a DNS name: a-z, 0-9, "-" and ".", starting and ending with a letter or digit';
 const namespaceReason =
-  'must be a DNS label: lower-case letters, digits and "-", starting and ending with one of the first two';
+  'must be a DNS label: a-z, 0-9 and "-", starting and ending with a letter or digit';
 
 /**
  * Where an object belongs; its name may still be refused. Objects without a namespace are in

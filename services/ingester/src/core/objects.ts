@@ -86,7 +86,9 @@ export class ObjectTable {
     return this.#entries.values();
   }
 
-  /** Whether some part of a unit gave no object, so that there may be more objects than are known. */
+  /**
+   * Whether some part of a unit gave no object, so that there may be more objects than are known.
+   */
   isBroken(unit: string): boolean {
     return this.#units.get(unit)?.isBroken === true;
   }
@@ -212,7 +214,8 @@ export class ObjectTable {
     for (const id of before ?? []) {
       const entry = this.#entries.get(id);
       if (entry === undefined || found.has(entry)) continue;
-      const text = `its file cannot be read whole (line ${problems[0]?.line}: ${problems[0]?.reason})`;
+      const first = problems[0];
+      const text = `its file cannot be read whole (line ${first?.line}: ${first?.reason})`;
       const lost = problems.length === 0 ? [] : [problem(`${text}; the last good value stays`)];
       const { subject, origin } = entry;
       this.#diagnostics.set({ subject, step: 'parse', origin, problems: lost });

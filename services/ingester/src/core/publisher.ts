@@ -121,7 +121,9 @@ export class Publisher {
     }
   }
 
-  /** A batch with an event that is too large is written one by one, so that only that one is lost. */
+  /**
+   * A batch with an event that is too large is written one by one, so that only that one is lost.
+   */
   async #write(batch: readonly EventWrite[]): Promise<void> {
     try {
       await this.#options.writer.write(batch);

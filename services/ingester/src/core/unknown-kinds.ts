@@ -32,7 +32,8 @@ const ownGroups = new Set(['apps', 'autoscaling', 'batch', 'extensions', 'policy
 function isOrdinary(group: string, kind: string): boolean {
   if (group === '') return ordinary.has(kind);
   if (ownGroups.has(group)) return true;
-  // The Gateway API has Kubernetes' suffix too; there, a kind that is not known is one that was meant for us.
+  // The Gateway API has Kubernetes' suffix too; there, a kind that is not known is one that was
+  // meant for us.
   return group.endsWith('.k8s.io') && !group.includes('gateway.networking');
 }
 

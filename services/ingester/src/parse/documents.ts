@@ -1,15 +1,19 @@
 /**
- * Text → documents: YAML 1.2 or JSON, several in one file. Nothing that a file holds may take the process
- * down or stall it for long: size, number and depth of documents, aliases and the expanded size are bounded.
+ * Text → documents: YAML 1.2 or JSON, several in one file. Nothing that a file holds may take the
+ * process down or stall it for long: size, number and depth of documents, aliases and the expanded
+ * size are bounded.
  *
- * The text is cut at lines that start with `---` before it is parsed. YAML forbids such a line inside every
- * scalar (c-forbidden, YAML 1.2.2 §9.1.2), so an unclosed quote spoils its own document and no other.
+ * The text is cut at lines that start with `---` before it is parsed. YAML forbids such a line
+ * inside every scalar (c-forbidden, YAML 1.2.2 §9.1.2), so an unclosed quote spoils its own
+ * document and no other.
  */
 import { type CST, Composer, LineCounter, Parser, type Document } from 'yaml';
 
 export interface ParseLimits {
   readonly fileBytes: number;
-  /** Characters of one document: parsing one cannot be interrupted, and takes about 1 s per million. */
+  /**
+   * Characters of one document: parsing one cannot be interrupted, and takes about 1 s per million.
+   */
   readonly documentChars: number;
   readonly documents: number;
   /** Levels of nesting. */
@@ -64,7 +68,8 @@ export function splitDocuments(source: string): readonly Chunk[] {
   for (const match of text.matchAll(/^---(?=[ \t\r\n]|$)/gmu)) {
     pushChunk(chunks, text.slice(start, match.index), line);
     line += countLines(text, start, match.index);
-    // The marker itself is blanked, so that columns and what follows it on its line stay as they are.
+    // The marker itself is blanked, so that columns and what follows it on its line stay as they
+    // are.
     start = match.index + 3;
   }
   pushChunk(chunks, text.slice(start), line);
@@ -84,7 +89,10 @@ function countLines(text: string, from: number, to: number): number {
   return lines;
 }
 
-/** Parses one chunk. Lines are relative to the chunk, from 0, so that a chunk that only moved is not parsed. */
+/**
+ * Parses one chunk. Lines are relative to the chunk, from 0, so that a chunk that only moved is not
+ * parsed.
+ */
 export function parseChunk(text: string, limits: ParseLimits = defaultLimits): ParsedChunk {
   if (text.length > limits.documentChars) {
     const reason = `the document has ${text.length} characters, more than ${limits.documentChars}`;
@@ -149,8 +157,8 @@ function valueOf(document: Document.Parsed, limits: ParseLimits): Value {
 }
 
 /**
- * Aliases share what they stand for, so a small document may be a huge tree. The tree is walked once here,
- * so that everything after may walk it without a bound of its own.
+ * Aliases share what they stand for, so a small document may be a huge tree. The tree is walked
+ * once here, so that everything after may walk it without a bound of its own.
  */
 function measure(root: unknown, limits: ParseLimits): { readonly reason: string } | undefined {
   let values = 0;

@@ -1,6 +1,6 @@
 /**
- * Documents → objects. A `List` (any `…List` with `items`) is its items; everything else must have an
- * apiVersion, a kind and a name.
+ * Documents → objects. A `List` (any `…List` with `items`) is its items; everything else must have
+ * an apiVersion, a kind and a name.
  */
 import { hash } from 'node:crypto';
 import type { RawObject } from '../kind.ts';

@@ -167,7 +167,8 @@ export class FileSource implements Source {
     }
     this.#movingSinceMs = taken.moved > 0 ? (this.#movingSinceMs ?? nowMs) : undefined;
     if (taken.moved > 0) return this.#times.quietMs;
-    // What cannot be looked at may hold anything: until it can, the listing has not come to its end.
+    // What cannot be looked at may hold anything: until it can, the listing has not come to its
+    // end.
     if (isFirst && blind !== undefined) return this.#times.emptyQuietMs;
     this.#listed?.();
     this.#listed = undefined;

@@ -12,7 +12,8 @@ export const watchFiles: Watch = (path, onChange) =>
   new Promise((resolve) => {
     const watcher = watch(path, { ignoreInitial: true, followSymlinks: true, depth: 32 });
     watcher.on('all', onChange);
-    // What chokidar itself finds uninteresting (a symlink that points elsewhere now) is worth a look too.
+    // What chokidar itself finds uninteresting (a symlink that points elsewhere now) is worth a
+    // look too.
     watcher.on('raw', onChange);
     // A watch that is refused (too many, not permitted) leaves the rescans.
     watcher.on('error', onChange);

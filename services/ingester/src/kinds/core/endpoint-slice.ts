@@ -24,7 +24,8 @@ export const endpointSliceKind: Kind<SliceSpec> = {
 
 function emit(read: Reader, world: World, object: SourceObject<SliceSpec>): Emission {
   const { spec, ref } = object;
-  // A slice of no Service, or of DNS names (which no Kubernetes controller makes): nobody's endpoints.
+  // A slice of no Service, or of DNS names (which no Kubernetes controller makes): nobody's
+  // endpoints.
   if (spec.service === '' || spec.addressType === 'FQDN') return { events: [], problems: [] };
   const { cluster, domain } = world.settings;
   const { namespace, name } = ref;

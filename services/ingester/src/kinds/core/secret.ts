@@ -70,7 +70,9 @@ const secretDecoder = object(
   ['apiVersion', 'kind'],
 );
 
-/** Which entries hold what, in istiod's order: its own names first, then those of kubernetes.io/tls. */
+/**
+ * Which entries hold what, in istiod's order: its own names first, then those of kubernetes.io/tls.
+ */
 const pairs = [
   { certificate: 'cert', key: 'key', ca: 'cacert', crl: 'crl' },
   { certificate: 'tls.crt', key: 'tls.key', ca: 'ca.crt', crl: 'ca.crl' },
@@ -98,7 +100,8 @@ function materialOf(entries: ReadonlyMap<string, Uint8Array>, type: string): Dec
   const has = (name: string): boolean => (entries.get(name)?.length ?? 0) > 0;
   const value = (name: string): Uint8Array => entries.get(name) ?? new Uint8Array(0);
   const pair = pairs.find(({ certificate, key }) => has(certificate) && has(key));
-  // `key` alone is many an application's; only the names of kubernetes.io/tls say that a pair was meant.
+  // `key` alone is many an application's; only the names of kubernetes.io/tls say that a pair was
+  // meant.
   const half = pairs.slice(1).find(({ certificate, key }) => has(certificate) || has(key));
   const ca = pairs.find((names) => has(names.ca));
   if (pair === undefined && (half !== undefined || type === tlsType)) {
