@@ -1,0 +1,353 @@
+import { describe, expect, test } from 'vitest';
+import { Core, service, serviceKey, services } from './support.ts';
+
+const slice = (name: string, of: string, address: string): string => `---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: ${name}, namespace: shop, labels: { kubernetes.io/service-name: ${of} } }
+addressType: IPv4
+ports: [{ name: http, port: 8080 }]
+endpoints: [{ addresses: [${address}], targetRef: { kind: Pod, name: ${name} } }]
+`;
+
+const pod = (name: string, labels: string): string => `---
+apiVersion: v1
+kind: Pod
+metadata: { name: ${name}, namespace: shop, labels: ${labels} }
+`;
+
+describe('what is published', () => {
+  test('every source has the mesh, with defaults, and each object its event', async () => {
+    const core = await Core.of({ 'a.yaml': service('cart') });
+    expect(core.news()).toEqual(['+ config one|mesh||default', `+ ${serviceKey('cart')}`]);
+  });
+
+  test('a change of one object is one event, and names the file and its version', async () => {
+    const core = await Core.of({ 'a.yaml': services(0, 3) });
+    core.news();
+    await core.write({ 'a.yaml': services(0, 2) + service('s2', 81) });
+    expect(core.published).toMatchObject([
+      { key: 'one|service|shop|s2', owner: '/Service/shop/s2', unit: 'a.yaml' },
+    ]);
+    expect(core.news()).toEqual([`+ ${serviceKey('s2')}`]);
+  });
+
+  test('a change of one object emits again those that read it, and no others', async () => {
+    const files = {
+      'a.yaml': slice('one', 'cart', '10.0.0.1') + slice('two', 'cart', '10.0.0.2'),
+      'p.yaml': pod('one', '{ version: v1 }') + pod('two', '{ version: v1 }'),
+    };
+    const core = await Core.of(files);
+    core.news();
+    await core.write({ 'p.yaml': pod('one', '{ version: v2 }') + pod('two', '{ version: v1 }') });
+    expect(core.news()).toEqual(['+ endpoints cart.shop.svc.cluster.local|one|slice|shop|one']);
+  });
+
+  test('an object that moves to another file, or a file that is renamed, is no event', async () => {
+    const core = await Core.of({ 'a.yaml': service('cart'), 'b.yaml': service('shop') });
+    core.news();
+    await core.write({ 'a.yaml': undefined, 'z.yaml': service('cart') });
+    await core.write({ 'b.yaml': `# a comment\n${service('shop')}` });
+    expect(core.news()).toEqual([]);
+    expect(core.keys()).toEqual([serviceKey('cart'), serviceKey('shop')]);
+  });
+});
+
+describe('silences', () => {
+  test('the same text, and other objects of a changed file, are silent: they are not decoded', async () => {
+    const core = await Core.of({ 'a.yaml': services(0, 5) });
+    core.news();
+    await core.write({ 'a.yaml': services(0, 5) });
+    expect(core.news()).toEqual([]);
+    expect(core.silences.object).toBe(5);
+  });
+
+  test('status, resourceVersion and managedFields are silent', async () => {
+    const write = (version: number): string =>
+      service('cart', 80, `uid: "1", resourceVersion: "${version}", generation: ${version}`) +
+      `status: { loadBalancer: { ingress: [{ ip: 10.0.0.${version} }] } }\n`;
+    const core = await Core.of({ 'a.yaml': write(1) });
+    core.news();
+    await core.write({ 'a.yaml': write(2) });
+    expect(core.news()).toEqual([]);
+    expect(core.silences).toMatchObject({ object: 1, event: 0 });
+  });
+
+  test('an annotation that nothing reads is silent: the event has the same bytes', async () => {
+    const core = await Core.of({ 'a.yaml': service('cart', 80, 'annotations: { a: "1" }') });
+    core.news();
+    await core.write({ 'a.yaml': service('cart', 80, 'annotations: { a: "2" }') });
+    expect(core.news()).toEqual([]);
+    expect(core.silences).toMatchObject({ object: 0, event: 1 });
+  });
+
+  test('an equal value in other words is silent', async () => {
+    const core = await Core.of({ 'a.yaml': service('cart') });
+    core.news();
+    const json = {
+      kind: 'Service',
+      apiVersion: 'v1',
+      spec: { type: 'ClusterIP', ports: [{ protocol: 'TCP', port: 80, name: 'http' }] },
+      metadata: { namespace: 'shop', name: 'cart', labels: null },
+    };
+    await core.write({ 'a.yaml': JSON.stringify(json) });
+    expect(core.news()).toEqual([]);
+    expect(core.silences.object).toBe(1);
+  });
+
+  test('a restart over an equal log is silent', async () => {
+    const before = await Core.of({ 'a.yaml': services(0, 5) });
+    const after = await Core.of({ 'a.yaml': services(0, 5) }, { stored: before.stored() });
+    expect(after.news()).toEqual([]);
+  });
+});
+
+describe('duplicates', () => {
+  test('of two places the first by path counts, and a diagnostic names both', async () => {
+    const core = await Core.of({ 'b.yaml': service('cart', 82), 'a.yaml': service('cart', 81) });
+    expect(core.event(serviceKey('cart'))).toMatchObject({ service: { ports: [{ number: 81 }] } });
+    expect(core.problems()).toEqual([
+      'error Service shop/cart: metadata.name "cart": is written twice; a.yaml:2 is used, b.yaml:2 is not',
+    ]);
+  });
+
+  test('when the place that counts is gone, the other one does', async () => {
+    const core = await Core.of({ 'b.yaml': service('cart', 82), 'a.yaml': service('cart', 81) });
+    core.news();
+    await core.write({ 'a.yaml': undefined });
+    expect(core.news()).toEqual([`+ ${serviceKey('cart')}`]);
+    expect(core.event(serviceKey('cart'))).toMatchObject({ service: { ports: [{ number: 82 }] } });
+    expect(core.problems()).toEqual([]);
+  });
+
+  test('twice in one file, the first counts', async () => {
+    const core = await Core.of({ 'a.yaml': service('cart', 81) + service('cart', 82) });
+    expect(core.event(serviceKey('cart'))).toMatchObject({ service: { ports: [{ number: 81 }] } });
+    expect(core.problems()).toHaveLength(1);
+  });
+
+  test('objects of two API versions with one name are one object', async () => {
+    const entry = (version: string, port: number): string => `---
+apiVersion: networking.istio.io/${version}
+kind: ServiceEntry
+metadata: { name: api, namespace: shop }
+spec: { hosts: [api.example.com], ports: [{ number: ${port}, name: http, protocol: HTTP }], resolution: DNS }
+`;
+    const core = await Core.of({ 'a.yaml': entry('v1', 80) + entry('v1alpha3', 81) });
+    expect(core.keys()).toEqual(['config one|service|shop|api:api.example.com']);
+    expect(core.problems()).toHaveLength(1);
+  });
+});
+
+describe('last good', () => {
+  test('a bad object keeps its last good event and those that read it, until it is fixed', async () => {
+    const core = await Core.of({ 'a.yaml': service('cart') + service('shop') });
+    core.news();
+    await core.write({ 'a.yaml': service('cart', 99_999) + service('shop', 81) });
+    expect(core.news()).toEqual([`+ ${serviceKey('shop')}`]);
+    expect(core.problems()).toEqual([
+      'error Service shop/cart: spec.ports[0].port 99999: must be from 1 to 65535',
+    ]);
+    expect(core.ingest.objects().map(({ name, state }) => [name, state])).toEqual([
+      ['cart', 'last good'],
+      ['shop', 'good'],
+      ['defaults', 'good'],
+    ]);
+    await core.write({ 'a.yaml': service('cart', 82) + service('shop', 81) });
+    expect(core.news()).toEqual([`+ ${serviceKey('cart')}`]);
+    expect(core.problems()).toEqual([]);
+  });
+
+  test('malformed YAML loses no object: the documents beside it are read, its own keep their last good', async () => {
+    const core = await Core.of({ 'a.yaml': service('cart') + service('shop') });
+    core.news();
+    const broken = service('cart').replace('ports: [', 'ports: [[');
+    await core.write({ 'a.yaml': broken + service('shop', 81) });
+    expect(core.news()).toEqual([`+ ${serviceKey('shop')}`]);
+    expect(core.keys()).toEqual([serviceKey('cart'), serviceKey('shop')]);
+    expect(core.problems().map((line) => line.split(':')[0])).toEqual([
+      'error File a.yaml',
+      'error Service shop/cart',
+    ]);
+    await core.write({ 'a.yaml': service('shop', 81) });
+    expect(core.news()).toEqual([`- ${serviceKey('cart')}`]);
+    expect(core.problems()).toEqual([]);
+  });
+
+  test('over a restart, the log keeps the last good event of an object that is bad now', async () => {
+    const before = await Core.of({ 'a.yaml': service('cart') + service('shop') });
+    const bad = service('cart', 99_999);
+    const after = await Core.of({ 'a.yaml': bad }, { stored: before.stored() });
+    expect(after.news()).toEqual([`- ${serviceKey('shop')}`]);
+    expect(after.keys()).toEqual([serviceKey('cart')]);
+    await after.write({ 'a.yaml': service('cart') });
+    expect(after.news()).toEqual([]);
+    await after.write({ 'a.yaml': undefined });
+    expect(after.news()).toEqual([`- ${serviceKey('cart')}`]);
+  });
+
+  test('a bad object that is removed after a restart takes its last good event with it', async () => {
+    const before = await Core.of({ 'a.yaml': service('cart') });
+    const after = await Core.of({ 'a.yaml': service('cart', 99_999) }, { stored: before.stored() });
+    await after.write({ 'a.yaml': undefined });
+    expect(after.news()).toEqual([`- ${serviceKey('cart')}`]);
+    expect(after.problems()).toEqual([]);
+  });
+
+  test('over a restart, the log keeps what may be in a file that cannot be read whole', async () => {
+    const files = { 'a.yaml': service('cart') + service('shop'), 'b.yaml': service('ops') };
+    const before = await Core.of(files);
+    const broken = { 'a.yaml': `${service('shop')}---\na: [` };
+    const after = await Core.of(broken, { stored: before.stored() });
+    expect(after.news()).toEqual([`- ${serviceKey('ops')}`]);
+    expect(after.keys()).toEqual([serviceKey('cart'), serviceKey('shop')]);
+    await after.write({ 'a.yaml': service('shop') });
+    expect(after.news()).toEqual([`- ${serviceKey('cart')}`]);
+  });
+
+  test('mesh settings that are bad at a restart do not fall back to the defaults', async () => {
+    const config = (mesh: string): string => `---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: istio, namespace: istio-system }
+data: { mesh: "${mesh}" }
+`;
+    const before = await Core.of({ 'm.yaml': config('trustDomain: example.org') });
+    const after = await Core.of(
+      { 'm.yaml': config('trustDomain: [') },
+      { stored: before.stored() },
+    );
+    expect(after.news()).toEqual([]);
+    expect(after.event('config one|mesh||default')).toMatchObject({
+      mesh: { trustDomain: 'example.org' },
+    });
+    await after.write({ 'm.yaml': undefined });
+    expect(after.event('config one|mesh||default')).toMatchObject({
+      mesh: { trustDomain: 'cluster.local' },
+    });
+  });
+});
+
+describe('after a restart', () => {
+  test('only the difference is published, with tombstones for what is gone', async () => {
+    const before = await Core.of({ 'a.yaml': services(0, 5) });
+    const now = services(0, 3) + service('s3', 81) + service('new');
+    const after = await Core.of({ 'a.yaml': now }, { stored: before.stored() });
+    expect([...after.news()].sort()).toEqual([
+      `+ ${serviceKey('new')}`,
+      `+ ${serviceKey('s3')}`,
+      `- ${serviceKey('s4')}`,
+    ]);
+  });
+
+  test('records that no process of today would write are taken away', async () => {
+    const key = 'one|service|shop|old';
+    const stored = [
+      { topic: 'config' as const, key, value: new Uint8Array([1]), owner: '/unknown//x', unit: '' },
+    ];
+    const core = await Core.of({ 'a.yaml': service('cart') }, { stored });
+    expect(core.news()).toContain('- config one|service|shop|old');
+  });
+
+  test('a large part that is gone is held, until it is confirmed', async () => {
+    const before = await Core.of({ 'a.yaml': services(0, 40) });
+    const after = await Core.of({ 'a.yaml': services(0, 10) }, { stored: before.stored() });
+    expect(after.news()).toEqual([]);
+    expect(after.ingest.held()).toHaveLength(30);
+    expect(after.ingest.confirm()).toHaveLength(30);
+    expect(after.news()).toHaveLength(30);
+    expect(after.keys()).toHaveLength(10);
+  });
+
+  test('what is held returns in silence', async () => {
+    const before = await Core.of({ 'a.yaml': services(0, 40) });
+    const after = await Core.of({ 'a.yaml': services(0, 10) }, { stored: before.stored() });
+    await after.write({ 'a.yaml': services(0, 40) });
+    expect(after.news()).toEqual([]);
+    expect(after.ingest.held()).toEqual([]);
+    expect(after.problems()).toEqual([]);
+  });
+});
+
+describe('held deletions', () => {
+  test('20 objects and half of a source in one step stay, and each says why', async () => {
+    const core = await Core.of({ 'a.yaml': services(0, 40) });
+    core.news();
+    await core.write({ 'a.yaml': services(0, 20) });
+    expect(core.news()).toEqual([]);
+    expect(core.ingest.held()).toHaveLength(20);
+    expect(core.problems()[0]).toBe(
+      'warning Service shop/s20: its deletion is held until it is confirmed or the object returns: ' +
+        '20 of the 40 objects of files are gone at once',
+    );
+  });
+
+  test('fewer than 20 objects, or less than half, go at once', async () => {
+    const few = await Core.of({ 'a.yaml': services(0, 19) });
+    await few.write({ 'a.yaml': undefined });
+    expect(few.keys()).toEqual([]);
+    const little = await Core.of({ 'a.yaml': services(0, 60) });
+    await little.write({ 'a.yaml': services(0, 31) });
+    expect(little.keys()).toHaveLength(31);
+  });
+
+  test('a deletion seen in pieces within seconds is one: its rest is held', async () => {
+    const core = await Core.of({ 'a.yaml': services(0, 40) });
+    await core.write({ 'a.yaml': services(0, 30) });
+    core.nowMs += 1_000;
+    await core.write({ 'a.yaml': services(0, 20) });
+    expect(core.ingest.held()).toHaveLength(10);
+    expect(core.keys()).toHaveLength(30);
+  });
+
+  test('deletions far apart in time are not one', async () => {
+    const core = await Core.of({ 'a.yaml': services(0, 40) });
+    for (let left = 35; left >= 0; left -= 5) {
+      await core.write({ 'a.yaml': services(0, left) });
+      core.nowMs += 6_000;
+    }
+    expect(core.ingest.held()).toEqual([]);
+    expect(core.keys()).toEqual([]);
+  });
+
+  test('objects that return dissolve their hold one by one, and others can be confirmed', async () => {
+    const core = await Core.of({ 'a.yaml': services(0, 40) });
+    core.news();
+    await core.write({ 'a.yaml': undefined });
+    expect(core.ingest.held()).toHaveLength(40);
+    await core.write({ 'a.yaml': services(0, 39) + service('s39', 81) });
+    expect(core.ingest.held()).toEqual([]);
+    expect(core.news()).toEqual([`+ ${serviceKey('s39')}`]);
+  });
+
+  test('other changes go on while a deletion is held', async () => {
+    const core = await Core.of({ 'a.yaml': services(0, 40), 'b.yaml': service('cart') });
+    await core.write({ 'a.yaml': undefined });
+    core.news();
+    await core.write({ 'b.yaml': service('cart', 81) });
+    expect(core.news()).toEqual([`+ ${serviceKey('cart')}`]);
+    await core.write({ 'b.yaml': undefined });
+    expect(core.news()).toEqual([`- ${serviceKey('cart')}`]);
+  });
+
+  test('confirmed deletions of one source leave those of another', async () => {
+    const core = await Core.of({ 'a.yaml': services(0, 40) });
+    await core.write({ 'b.yaml': services(40, 80) }, { source: 'others' });
+    await core.write({ 'a.yaml': undefined });
+    await core.write({ 'b.yaml': undefined }, { source: 'others' });
+    expect(core.ingest.held()).toHaveLength(80);
+    expect(core.ingest.confirm('others')).toHaveLength(40);
+    expect(core.keys()).toHaveLength(40);
+  });
+
+  test('what a suspect batch takes away is held, however little it is', async () => {
+    const core = await Core.of({ 'a.yaml': service('cart') });
+    core.news();
+    await core.write({ 'a.yaml': undefined }, { suspect: 'the directory is gone' });
+    expect(core.news()).toEqual([]);
+    expect(core.ingest.held()).toMatchObject([{ reason: 'the directory is gone' }]);
+    expect(core.ingest.objects()[0]).toMatchObject({ name: 'cart', state: 'held' });
+    core.ingest.confirm();
+    expect(core.news()).toEqual([`- ${serviceKey('cart')}`]);
+  });
+});
