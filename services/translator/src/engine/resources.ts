@@ -72,6 +72,8 @@ export class Resources {
     entry.content = contentOf(resource);
     entry.version = digestText(resource.version);
     this.#unlisted.set(entry.id, nowMs + this.#options.graceMs);
+    // Up to date for as long as it stays, as if this process had published it.
+    this.#options.graph.observe(this.#options.plans.shared, entry.key);
   }
 
   #create(key: ResourceKey, recordKey: string, partition: number): Entry {
