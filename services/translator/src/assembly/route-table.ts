@@ -1,6 +1,7 @@
 /**
- * Which route table of a sidecar is meant: the name that listeners refer to, and what tells the tables of
- * different clients apart. All of it is in the resource's key, so tables are shared by clients alike.
+ * Which route table of a sidecar is meant: the name that listeners refer to, and what tells the
+ * tables of different clients apart. All of it is in the resource's key, so tables are shared by
+ * clients alike.
  */
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { ResourceKey } from '../plan.ts';
@@ -55,7 +56,13 @@ export function routeTableId(key: RouteTableKey): ResourceKey {
     o: key.port === 0 ? '' : String(key.port),
     h: key.host,
   });
-  return { typeUrl: resourceTypes.route, name: key.name, variant };
+  // Spread over shards by the clients' namespace: every namespace has a table of each name.
+  return { typeUrl: resourceTypes.route, name: key.name, variant, host: client.namespace };
+}
+
+/** Whether a route table is a sidecar's. */
+export function isRouteTable({ variant }: ResourceKey): boolean {
+  return variant.startsWith('n=');
 }
 
 export function parseRouteTable(key: ResourceKey): RouteTableKey {

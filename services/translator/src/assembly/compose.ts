@@ -1,0 +1,152 @@
+/** The parts of a client's set, put together. */
+import type { Query, Reader } from '@watershed/derive/graph.ts';
+import { resourceTypes } from '@watershed/proto/any.ts';
+import type { ScopeClass } from '@watershed/model/gen/record.ts';
+import { resourceId } from '../plan.ts';
+import type { ManifestPlan, ManifestTypePlan, Plans, ResourceKey, ResourcePlan } from '../plan.ts';
+import { createAssignments } from './assignments.ts';
+import { createFactsQuery } from './cluster-facts.ts';
+import {
+  assignmentsFor,
+  clusterListKey,
+  createClusterLists,
+  type ClusterListQueries,
+} from './cluster-lists.ts';
+import { createClusterQueries, isClusterKey } from './clusters.ts';
+import { clientOf, type Client, type Core } from './core.ts';
+import { sameData } from './equal.ts';
+import { createInbound, type InboundResources } from './inbound-resources.ts';
+import { createWorkloadPorts, scopeId } from './inbound.ts';
+import { sameManifest } from './jobs.ts';
+import { isOutboundListener } from './listener-key.ts';
+import { createLocalityQueries } from './localities.ts';
+import { createOutboundListeners, type OutboundListeners } from './outbound-listeners.ts';
+import { createOutboundLayout } from './outbound.ts';
+import type { RouterPlans, SharedPlans, SidecarRoutes } from './parts.ts';
+import { isRouteTable } from './route-table.ts';
+import { createSecretPlans, secretKeys } from './secrets.ts';
+import { createSpecialClusters, specialClustersOf } from './special-clusters.ts';
+
+interface Parts {
+  readonly clusters: SharedPlans;
+  readonly special: SharedPlans;
+  readonly assignments: SharedPlans;
+  readonly lists: ClusterListQueries;
+  readonly outbound: OutboundListeners;
+  readonly inbound: Query<ScopeClass, InboundResources>;
+  readonly routes: SidecarRoutes;
+  readonly routers: RouterPlans;
+  readonly secrets: SharedPlans;
+}
+
+export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterPlans): Plans {
+  const { inputs } = core;
+  const { graph } = inputs;
+  const client = graph.query<ScopeClass, Client>({
+    name: 'client',
+    id: scopeId,
+    compute: (read, scope) => clientOf(core, read, scope),
+    equal: sameData,
+  });
+  const localities = createLocalityQueries(inputs);
+  const facts = createFactsQuery(core, localities);
+  const ports = createWorkloadPorts(core, (read, scope) => read.query(client, scope));
+  const parts: Parts = {
+    clusters: createClusterQueries(core, facts, localities).shared,
+    special: createSpecialClusters(core),
+    assignments: createAssignments(inputs, facts, localities),
+    lists: createClusterLists(core, facts),
+    outbound: createOutboundListeners(core, createOutboundLayout(core)),
+    inbound: createInbound(core, ports),
+    routes,
+    routers,
+    secrets: createSecretPlans(core),
+  };
+  const shared = graph.query<ResourceKey, ResourcePlan | undefined>({
+    name: 'shared',
+    id: resourceId,
+    compute: (read, key) => read.query(partOf(parts, key), key),
+  });
+  const manifest = graph.query<ScopeClass, ManifestPlan>({
+    name: 'manifest',
+    id: scopeId,
+    compute: (read, scope) => {
+      const known = read.query(client, scope);
+      const own = known.router
+        ? read.query(routers.types, scope)
+        : sidecarTypes(parts, read, known);
+      return { types: merged([...clusterTypes(parts, read, known), ...own]) };
+    },
+    equal: sameManifest,
+  });
+  return { shared, manifest, selectors: core.selectors.selectors };
+}
+
+function partOf(parts: Parts, key: ResourceKey): SharedPlans {
+  switch (key.typeUrl) {
+    case resourceTypes.cluster:
+      return isClusterKey(key) ? parts.clusters : parts.special;
+    case resourceTypes.endpoint:
+      return parts.assignments;
+    case resourceTypes.listener:
+      return isOutboundListener(key) ? parts.outbound.shared : parts.routers.shared;
+    case resourceTypes.route:
+      return isRouteTable(key) ? parts.routes.shared : parts.routers.shared;
+    case resourceTypes.secret:
+      return parts.secrets;
+    default:
+      return parts.routers.shared;
+  }
+}
+
+/** Clusters, their assignments and their secrets: those of sidecars and routers alike. */
+function clusterTypes(parts: Parts, read: Reader, client: Client): readonly ManifestTypePlan[] {
+  const { scope } = client;
+  const entries = read.query(parts.lists.list, clusterListKey(client));
+  const names = new Set(entries.flatMap((entry) => entry.secrets));
+  const clusters = entries.map((entry) => entry.cluster);
+  return [
+    typePlan(resourceTypes.cluster, [...specialClustersOf(client), ...clusters]),
+    typePlan(resourceTypes.endpoint, assignmentsFor(entries, scope)),
+    typePlan(resourceTypes.secret, secretKeys([...names].sort(), scope)),
+  ];
+}
+
+function sidecarTypes(parts: Parts, read: Reader, client: Client): readonly ManifestTypePlan[] {
+  const { outbound } = parts;
+  const { listeners, clusters } = read.query(parts.inbound, client.scope);
+  return [
+    typePlan(resourceTypes.cluster, [], clusters),
+    typePlan(resourceTypes.listener, outbound.listenersOf(read, client), listeners),
+    typePlan(resourceTypes.route, outbound.tablesOf(read, client)),
+  ];
+}
+
+function typePlan(
+  typeUrl: string,
+  shared: readonly ResourceKey[],
+  own: readonly ResourcePlan[] = [],
+): ManifestTypePlan {
+  return { typeUrl, shared, own };
+}
+
+/** One entry per type, by type; a type without resources is not in it. */
+function merged(plans: readonly ManifestTypePlan[]): readonly ManifestTypePlan[] {
+  const byType = new Map<string, ManifestTypePlan>();
+  for (const plan of plans) {
+    const known = byType.get(plan.typeUrl);
+    byType.set(plan.typeUrl, {
+      typeUrl: plan.typeUrl,
+      shared: distinct([...(known?.shared ?? []), ...plan.shared]),
+      own: [...(known?.own ?? []), ...plan.own],
+    });
+  }
+  const all = [...byType.values()].filter((plan) => plan.shared.length + plan.own.length > 0);
+  return all.sort((a, b) => (a.typeUrl < b.typeUrl ? -1 : 1));
+}
+
+/** Two parts may name one secret. */
+function distinct(keys: readonly ResourceKey[]): readonly ResourceKey[] {
+  if (keys[0]?.typeUrl !== resourceTypes.secret) return keys;
+  return [...new Map(keys.map((key) => [key.name, key])).values()];
+}

@@ -1,0 +1,170 @@
+/** A sidecar's own listeners and clusters for what comes to its workload. */
+import type { Query } from '@watershed/derive/graph.ts';
+import { resourceTypes } from '@watershed/proto/any.ts';
+import { Protocol, type TcpKeepalive, type TlsVersion } from '@watershed/model/gen/model.ts';
+import type { ScopeClass } from '@watershed/model/gen/record.ts';
+import type { UpstreamProtocol } from '../generators/connection-pool.ts';
+import type { InboundProtocol, MtlsMode } from '../generators/inbound-chains.ts';
+import { inboundCluster, type InboundClusterArgument } from '../generators/inbound-cluster.ts';
+import {
+  inboundListener,
+  virtualInboundName,
+  type InboundListenerArgument,
+  type InboundPort,
+} from '../generators/inbound-listener.ts';
+import { clusterName } from '../generators/names.ts';
+import { job, type Generator, type ResourcePlan } from '../plan.ts';
+import { isAuto } from './cluster-facts.ts';
+import type { Core } from './core.ts';
+import { sameData } from './equal.ts';
+import { scopeId, type WorkloadPort, type WorkloadPorts } from './inbound.ts';
+import { createListenerSettings, type ListenerSettings } from './listener-settings.ts';
+import { isHttp2, listenerProtocol } from './protocols.ts';
+
+export interface InboundResources {
+  readonly listeners: readonly ResourcePlan[];
+  readonly clusters: readonly ResourcePlan[];
+}
+
+/** What of the mesh a workload's own listeners and clusters depend on. */
+interface InboundMesh {
+  readonly port: number;
+  readonly trustDomains: readonly string[];
+  readonly minVersion: TlsVersion;
+  readonly connectTimeoutMs: number;
+  readonly keepalive: TcpKeepalive | undefined;
+}
+
+export function createInbound(
+  core: Core,
+  ports: WorkloadPorts,
+): Query<ScopeClass, InboundResources> {
+  const settings = createListenerSettings(core.mesh);
+  const inboundMesh = core.mesh.facet('inbound', (mesh): InboundMesh => ({
+    port: mesh.proxyInboundListenPort,
+    trustDomains: [...new Set([mesh.trustDomain, ...mesh.trustDomainAliases])],
+    minVersion: mesh.minMeshTlsVersion,
+    connectTimeoutMs: mesh.connectTimeoutMs,
+    keepalive: mesh.tcpKeepalive,
+  }));
+  return core.inputs.graph.query<ScopeClass, InboundResources>({
+    name: 'inbound',
+    id: scopeId,
+    compute: (read, scope) => {
+      const ref = read.query(core.mesh.refOf, scope.cluster);
+      const mesh = read.query(inboundMesh, ref);
+      const all = read.query(ports, scope);
+      return {
+        listeners: listenersOf(scope, all, mesh, read.query(settings, ref)),
+        clusters: all.map((port) => clusterOf(port, mesh)),
+      };
+    },
+    equal: sameResources,
+  });
+}
+
+/** Own plans have no identity of their own: they are compared as a whole. */
+function sameResources(a: InboundResources, b: InboundResources): boolean {
+  const of = ({ listeners, clusters }: InboundResources): unknown =>
+    [...listeners, ...clusters].map(({ key, parts, refs }) => [
+      key,
+      refs,
+      parts.map((part) => part.argument),
+    ]);
+  return sameData(of(a), of(b));
+}
+
+function listenersOf(
+  scope: ScopeClass,
+  ports: readonly WorkloadPort[],
+  mesh: InboundMesh,
+  settings: ListenerSettings,
+): readonly ResourcePlan[] {
+  // Permissive until a policy says otherwise; without certificates there is nothing to permit.
+  const mtls: MtlsMode = scope.certificates ? 'permissive' : 'disable';
+  const common = {
+    tls: { trustDomains: mesh.trustDomains, minVersion: mesh.minVersion },
+    settings: settings.http,
+    logUnmatched: settings.logUnmatched,
+    detectionTimeoutMs: settings.detectionTimeoutMs,
+  };
+  const own = ports
+    .filter((port) => port.bind !== '')
+    .map((port): InboundListenerArgument => ({
+      ...common,
+      name: `${port.bind}_${port.port}`,
+      address: port.bind,
+      port: port.port,
+      interception: 'none',
+      ports: [inboundPort(port, mtls)],
+      passthrough: undefined,
+    }));
+  if (scope.interception === 'NONE') return own.map((argument) => listenerPlan(argument));
+  const virtual: InboundListenerArgument = {
+    ...common,
+    name: virtualInboundName,
+    address: '0.0.0.0',
+    port: mesh.port,
+    interception: scope.interception === 'TPROXY' ? 'tproxy' : 'redirect',
+    ports: ports.filter((port) => port.bind === '').map((port) => inboundPort(port, mtls)),
+    passthrough: mtls,
+  };
+  return [virtual, ...own].map((argument) => listenerPlan(argument));
+}
+
+function listenerPlan(argument: InboundListenerArgument): ResourcePlan {
+  return ownPlan(resourceTypes.listener, argument.name, inboundListener, argument);
+}
+
+function inboundPort(port: WorkloadPort, mtls: MtlsMode): InboundPort {
+  const { protocol, servicePort, host } = port;
+  return {
+    port: port.port,
+    protocol: inboundProtocol(protocol),
+    grpc: protocol === Protocol.PROTOCOL_GRPC || protocol === Protocol.PROTOCOL_GRPC_WEB,
+    grpcWeb: protocol === Protocol.PROTOCOL_GRPC_WEB,
+    mtls,
+    cluster: clusterName('inbound', port.port, '', ''),
+    servicePort,
+    host,
+  };
+}
+
+function inboundProtocol(protocol: Protocol): InboundProtocol {
+  const known = listenerProtocol(protocol);
+  return known === 'none' ? 'tcp' : known;
+}
+
+function clusterOf(port: WorkloadPort, mesh: InboundMesh): ResourcePlan {
+  const { to, pool, protocol } = port;
+  const argument: InboundClusterArgument = {
+    name: clusterName('inbound', port.port, '', ''),
+    endpoint: to.address === '' ? undefined : { address: to.address, port: to.port },
+    portOverride: to.address === '' && to.port !== port.port ? to.port : 0,
+    protocol: upstreamProtocol(protocol),
+    connectTimeoutMs: pool?.connectTimeoutMs ?? mesh.connectTimeoutMs,
+    pool: pool && { ...pool, connectTimeoutMs: undefined, tcpKeepalive: undefined },
+    keepalive: pool?.tcpKeepalive ?? mesh.keepalive,
+  };
+  return ownPlan(resourceTypes.cluster, argument.name, inboundCluster, argument);
+}
+
+function upstreamProtocol(protocol: Protocol): UpstreamProtocol {
+  if (isHttp2(protocol)) return 'http2';
+  return isAuto(protocol) ? 'client' : 'http1';
+}
+
+function ownPlan<A extends object>(
+  typeUrl: string,
+  name: string,
+  generator: Generator<A>,
+  argument: A,
+): ResourcePlan {
+  return {
+    key: { typeUrl, name, variant: '' },
+    parts: [job(generator, argument)],
+    refs: [],
+    follows: [],
+    bypassesEpochs: false,
+  };
+}

@@ -1,0 +1,76 @@
+/**
+ * Secrets over SDS. A resource's name is `kubernetes://name` for a secret of the proxy's own
+ * namespace, or `kubernetes://namespace/name`; with `-cacert` behind it, the roots of that secret
+ * (istiod's names).
+ */
+import type { Query, Reader } from '@watershed/derive/graph.ts';
+import { resourceTypes } from '@watershed/proto/any.ts';
+import type { Secret } from '@watershed/model/gen/model.ts';
+import type { ScopeClass } from '@watershed/model/gen/record.ts';
+import { sealedSecret } from '../generators/secret.ts';
+import { caSuffix } from '../generators/tls.ts';
+import type { Keyed } from '../inputs.ts';
+import { job, type Job, type ResourceKey, type ResourcePlan } from '../plan.ts';
+import type { Core } from './core.ts';
+import { sameJob } from './jobs.ts';
+import { decodeVariant, encodeVariant, field } from './variant.ts';
+
+const scheme = 'kubernetes://';
+
+/** Keys of the secrets that a proxy of the scope finds under these names. */
+export function secretKeys(
+  names: readonly string[],
+  scope: Pick<ScopeClass, 'namespace' | 'cluster'>,
+): readonly ResourceKey[] {
+  return names
+    .filter((name) => name.startsWith(scheme))
+    .map((name) => ({
+      typeUrl: resourceTypes.secret,
+      name,
+      variant: encodeVariant({
+        n: name.slice(scheme.length).includes('/') ? '' : scope.namespace,
+        c: scope.cluster,
+      }),
+    }));
+}
+
+/** `undefined`: there is no such secret, or it has not what the name asks for. */
+export function createSecretPlans(core: Core): Query<ResourceKey, ResourcePlan | undefined> {
+  const { graph } = core.inputs;
+  const secretJob = graph.query<ResourceKey, Job | undefined>({
+    name: 'secret',
+    id: (key) => `${key.name}\n${key.variant}`,
+    compute: (read, key) => {
+      const found = findSecret(core, read, key);
+      return found && job(sealedSecret, { record: found.bytes });
+    },
+    equal: sameJob,
+  });
+  return graph.query<ResourceKey, ResourcePlan | undefined>({
+    name: 'secretPlan',
+    id: (key) => `${key.name}\n${key.variant}`,
+    compute: (read, key) => {
+      const made = read.query(secretJob, key);
+      return made && { key, parts: [made], refs: [], follows: [], bypassesEpochs: false };
+    },
+  });
+}
+
+function findSecret(core: Core, read: Reader, key: ResourceKey): Keyed<Secret> | undefined {
+  const fields = decodeVariant(key.variant);
+  const path = key.name.slice(scheme.length);
+  const at = path.indexOf('/');
+  const namespace = at < 0 ? field(fields, 'n') : path.slice(0, at);
+  const name = path.slice(at + 1);
+  const of = (wanted: string, has: (secret: Secret) => boolean): Keyed<Secret> | undefined => {
+    const known = read
+      .lookup(core.inputs.indexes.secretsByName, `${namespace}|${wanted}`)
+      .map((entry) => entry.value)
+      .filter((secret) => has(secret.value));
+    return known.find((secret) => secret.cluster === field(fields, 'c')) ?? known[0];
+  };
+  if (!name.endsWith(caSuffix)) return of(name, (secret) => secret.hasCertificate);
+  // Roots in a secret of their own go before those beside the certificate.
+  const owner = name.slice(0, -caSuffix.length);
+  return of(name, (secret) => secret.hasCa) ?? of(owner, (secret) => secret.hasCa);
+}
