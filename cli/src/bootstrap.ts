@@ -1,7 +1,8 @@
 /**
  * The bootstrap of a stock Envoy: enough to find the control plane, all else comes by ADS.
  *
- * Shapes are Envoy's `envoy.config.bootstrap.v3.Bootstrap` as JSON. Node ids and metadata are istio's.
+ * Shapes are Envoy's `envoy.config.bootstrap.v3.Bootstrap` as JSON. Node ids and metadata are
+ * istio's.
  */
 
 export interface BootstrapOptions {

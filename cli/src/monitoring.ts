@@ -28,3 +28,13 @@ async function call(options: MonitoringOptions, method: string, path: string): P
   if (!response.ok) throw new Error(`${url} answered ${response.status}: ${body.slice(0, 500)}`);
   return body;
 }
+
+/** The fields of a JSON object; of anything else, none. */
+export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}
+
+/** A text; of anything else, the empty one. */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { version } from '@watershed/runtime/version.ts';
-import { getJson } from '../monitoring.ts';
+import { fieldsOf, getJson, textOf } from '../monitoring.ts';
 import { addMonitoringOptions, type MonitoringFlags, monitoringOf } from './flags.ts';
 
 export function addVersion(program: Command, print: (text: string) => void): void {
@@ -11,7 +11,7 @@ export function addVersion(program: Command, print: (text: string) => void): voi
   addMonitoringOptions(command).action(async (flags: MonitoringFlags & { remote?: true }) => {
     print(`client version: ${version}`);
     if (flags.remote !== true) return;
-    const answer = (await getJson(monitoringOf(flags), '/version')) as { version?: string };
-    print(`control plane version: ${answer.version ?? 'unknown'}`);
+    const answer = fieldsOf(await getJson(monitoringOf(flags), '/version'));
+    print(`control plane version: ${textOf(answer['version']) || 'unknown'}`);
   });
 }

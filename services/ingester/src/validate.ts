@@ -1,0 +1,149 @@
+/**
+ * Files, judged as the service would judge them, with no log: parsed, decoded, and emitted with all
+ * of them in view, so that a reference from one file to another is known.
+ */
+import { Graph } from '@watershed/derive/graph.ts';
+import type { Time } from '@watershed/runtime/clock.ts';
+import { Diagnostics } from './core/diagnostics.ts';
+import { Ingest } from './core/ingest.ts';
+import type { Registration } from './core/registry.ts';
+import type { Problem, SourceSettings } from './kind.ts';
+import { coreKinds } from './kinds/core/kinds.ts';
+import { meshConfigObject, meshNames } from './kinds/core/mesh-config.ts';
+import { gatewayApiKinds } from './kinds/gateway-api/kinds.ts';
+import { istioKinds } from './kinds/istio/kinds.ts';
+import type { SourceBatch, UnitUpdate } from './source.ts';
+import { FileSource } from './sources/files.ts';
+import { listTree } from './sources/tree.ts';
+
+/** Something wrong with an object, or with a part of a file (then `kind` is empty). */
+export interface Finding extends Problem {
+  /** From 1; 0 where it is about the file as a whole. */
+  readonly line: number;
+  readonly file: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface Validated {
+  readonly findings: readonly Finding[];
+  readonly files: number;
+  readonly objects: number;
+}
+
+export interface ValidateOptions {
+  /** Files or directories; of a directory, what the service would read. */
+  readonly paths: readonly string[];
+  readonly settings: SourceSettings;
+  readonly time: Time;
+}
+
+/** Every kind that the service knows. */
+export const allKinds: readonly Registration[] = [...coreKinds, ...istioKinds, ...gatewayApiKinds];
+
+export async function validate(options: ValidateOptions): Promise<Validated> {
+  const diagnostics = new Diagnostics(() => options.time.now());
+  const ingest = createIngest(options, diagnostics);
+  ingest.apply(defaultMesh());
+  const findings: Finding[] = [];
+  const files = new Set<string>();
+  for (const path of options.paths) {
+    const listing = await listTree(path);
+    if (listing.kind === 'missing') {
+      findings.push(atFile(path, 0, 'does not exist'));
+      continue;
+    }
+    await readAll(path, options.time, {
+      apply: (batch) => {
+        for (const update of batch.updates) {
+          files.add(update.unit);
+          findings.push(...unreadable(update));
+        }
+        ingest.apply(batch);
+      },
+      trouble: (_source, reason) => {
+        if (reason !== undefined) findings.push(atFile(path, 0, reason));
+      },
+    });
+  }
+  ingest.open([]);
+  for (const found of diagnostics.list()) {
+    if (found.kind === 'File' && found.group === '') continue;
+    const { origin, severity, kind, namespace, name, field, value, reason } = found;
+    const subject = { kind, namespace, name };
+    findings.push({ ...placeOf(origin), ...subject, severity, field, value, reason });
+  }
+  // The settings that every mesh has are an object of nobody's.
+  return { findings: findings.sort(byPlace), files: files.size, objects: ingest.sizes.objects - 1 };
+}
+
+function createIngest({ settings, time }: ValidateOptions, diagnostics: Diagnostics): Ingest {
+  return new Ingest({
+    graph: new Graph(),
+    kinds: allKinds,
+    settings,
+    // Nothing is published, so nothing is worth a key.
+    seal: () => ({ sealed: new Uint8Array(), keyId: '' }),
+    diagnostics,
+    counters: { suppressed: () => undefined, published: () => undefined, retried: () => undefined },
+    now: () => time.now(),
+    monotonicMs: () => time.monotonic(),
+    publish: () => undefined,
+  });
+}
+
+function defaultMesh(): SourceBatch {
+  const object = { raw: meshConfigObject(meshNames.defaults, {}), line: 1 };
+  const update = { unit: meshNames.defaults, version: '', problems: [], objects: [object] };
+  return { source: meshNames.defaults, unchanged: 0, updates: [update] };
+}
+
+/** One look of the source that the service uses. */
+async function readAll(
+  path: string,
+  time: Time,
+  sink: Parameters<FileSource['start']>[0],
+): Promise<void> {
+  const watch = (): Promise<{ close: () => Promise<void> }> =>
+    Promise.resolve({ close: () => Promise.resolve() });
+  const source = new FileSource({ name: path, path, time, watch });
+  let failed: () => void = () => undefined;
+  const trouble = new Promise<void>((resolve) => {
+    failed = resolve;
+  });
+  const listed = source.start({
+    apply: (batch) => sink.apply(batch),
+    trouble: (name, reason) => {
+      sink.trouble(name, reason);
+      // It would wait until it can be read; here that is an answer.
+      if (reason !== undefined) failed();
+    },
+  });
+  await Promise.race([listed, trouble]);
+  await source.stop();
+}
+
+function unreadable({ unit, problems }: UnitUpdate): readonly Finding[] {
+  return problems.map(({ line, reason }) => atFile(unit, line, reason));
+}
+
+function atFile(file: string, line: number, reason: string): Finding {
+  const subject = { kind: '', namespace: '', name: '' };
+  return { file, line, ...subject, severity: 'error', field: '', value: '', reason };
+}
+
+/** `shop/routes.yaml:12`; of several, the first. */
+function placeOf(origin: string): { readonly file: string; readonly line: number } {
+  const [first = ''] = origin.split(', ');
+  const colon = first.lastIndexOf(':');
+  const line = Number(first.slice(colon + 1));
+  return colon > 0 && Number.isInteger(line)
+    ? { file: first.slice(0, colon), line }
+    : { file: first, line: 0 };
+}
+
+function byPlace(a: Finding, b: Finding): number {
+  if (a.file !== b.file) return a.file < b.file ? -1 : 1;
+  return a.line - b.line;
+}
