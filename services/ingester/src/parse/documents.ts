@@ -7,7 +7,16 @@
  * inside every scalar (c-forbidden, YAML 1.2.2 §9.1.2), so an unclosed quote spoils its own
  * document and no other.
  */
-import { type CST, Composer, LineCounter, Parser, type Document } from 'yaml';
+import {
+  type CST,
+  Composer,
+  isScalar,
+  Lexer,
+  LineCounter,
+  Parser,
+  visit,
+  type Document,
+} from 'yaml';
 
 export interface ParseLimits {
   readonly fileBytes: number;
@@ -20,7 +29,7 @@ export interface ParseLimits {
   readonly depth: number;
   /** How many times the aliases of a document may repeat what they stand for, in all. */
   readonly aliases: number;
-  /** Values in one document after aliases are expanded. */
+  /** Values in one document, before and after aliases are expanded. */
   readonly values: number;
 }
 
@@ -30,7 +39,7 @@ export const defaultLimits: ParseLimits = {
   documents: 50_000,
   depth: 64,
   aliases: 1_000,
-  values: 1_000_000,
+  values: 250_000,
 };
 
 /** Why a part of a file gave no object. */
@@ -68,8 +77,7 @@ export function splitDocuments(source: string): readonly Chunk[] {
   for (const match of text.matchAll(/^---(?=[ \t\r\n]|$)/gmu)) {
     pushChunk(chunks, text.slice(start, match.index), line);
     line += countLines(text, start, match.index);
-    // The marker itself is blanked, so that columns and what follows it on its line stay as they
-    // are.
+    // What follows the marker on its line belongs to the document.
     start = match.index + 3;
   }
   pushChunk(chunks, text.slice(start), line);
@@ -99,20 +107,19 @@ export function parseChunk(text: string, limits: ParseLimits = defaultLimits): P
     return { documents: [], problems: [{ line: 0, reason }] };
   }
   const counter = new LineCounter();
-  const tokens = [...new Parser(counter.addNewLine).parse(text)];
+  const tokens = tokensOf(text, counter, limits);
   const lineAt = (offset: number): number => Math.max(0, counter.linePos(offset).line - 1);
-  if (tooDeep(tokens, limits.depth)) {
-    const reason = `the document is nested deeper than ${limits.depth} levels`;
-    return { documents: [], problems: [{ line: 0, reason }] };
+  const excess = typeof tokens === 'string' ? tokens : tooLarge(tokens, limits);
+  if (typeof tokens === 'string' || excess !== undefined) {
+    return { documents: [], problems: [{ line: 0, reason: excess ?? '' }] };
   }
-  const composer = new Composer({ uniqueKeys: true, merge: true, logLevel: 'error' });
+  const composer = new Composer({ uniqueKeys: false, merge: true, logLevel: 'error' });
   const documents: ParsedDocument[] = [];
   const problems: FileProblem[] = [];
   for (const document of composer.compose(tokens, false, text.length)) {
-    const trouble = document.errors[0] ?? document.warnings[0];
+    const trouble = troubleOf(document);
     if (trouble !== undefined) {
-      const reason = `${trouble.message.split('\n')[0] ?? 'malformed'} (${trouble.code})`;
-      problems.push({ line: lineAt(trouble.pos[0]), reason });
+      problems.push({ line: lineAt(trouble.offset), reason: trouble.reason });
       continue;
     }
     const value = valueOf(document, limits);
@@ -123,12 +130,39 @@ export function parseChunk(text: string, limits: ParseLimits = defaultLimits): P
   return { documents, problems };
 }
 
-/** Levels of the syntax tree, looked at before the (recursive) composition of the document. */
-function tooDeep(tokens: readonly CST.Token[], limit: number): boolean {
+/** Lexemes of one value in ordinary YAML, with its key, blanks and line ends. */
+const lexemesPerValue = 4;
+
+/** The syntax tree, or why there is none: a text of nothing but commas takes long, too. */
+function tokensOf(
+  text: string,
+  counter: LineCounter,
+  limits: ParseLimits,
+): readonly CST.Token[] | string {
+  const parser = new Parser(counter.addNewLine);
+  const tokens: CST.Token[] = [];
+  counter.addNewLine(0);
+  let lexemes = 0;
+  for (const lexeme of new Lexer().lex(text)) {
+    if (++lexemes > lexemesPerValue * limits.values) return tooManyValues(limits);
+    tokens.push(...parser.next(lexeme));
+  }
+  tokens.push(...parser.end());
+  return tokens;
+}
+
+function tooManyValues({ values }: ParseLimits): string {
+  return `the document has more than ${values} values`;
+}
+
+/** Looks at the syntax tree before the (recursive, and slower) composition of the document. */
+function tooLarge(tokens: readonly CST.Token[], limits: ParseLimits): string | undefined {
+  let values = 0;
   const stack: { token: CST.Token; depth: number }[] = tokens.map((token) => ({ token, depth: 0 }));
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     const { token, depth } = next;
-    if (depth > limit) return true;
+    if (depth > limits.depth) return `the document is nested deeper than ${limits.depth} levels`;
+    if (++values > limits.values) return tooManyValues(limits);
     if (token.type === 'document') {
       if (token.value !== undefined) stack.push({ token: token.value, depth });
     } else if ('items' in token) {
@@ -140,7 +174,38 @@ function tooDeep(tokens: readonly CST.Token[], limit: number): boolean {
       }
     }
   }
-  return false;
+  return undefined;
+}
+
+interface Trouble {
+  readonly offset: number;
+  readonly reason: string;
+}
+
+/** What the parser found, and keys that are written twice: its own search for these is quadratic. */
+function troubleOf(document: Document.Parsed): Trouble | undefined {
+  const found = document.errors[0] ?? document.warnings[0];
+  if (found !== undefined) {
+    const reason = `${found.message.split('\n')[0] ?? 'malformed'} (${found.code})`;
+    return { offset: found.pos[0], reason };
+  }
+  const twice: Trouble[] = [];
+  visit(document, {
+    Map: (_, node) => {
+      const keys = new Set<unknown>();
+      for (const { key } of node.items) {
+        if (!isScalar(key) || !keys.has(String(key.value))) {
+          if (isScalar(key)) keys.add(String(key.value));
+          continue;
+        }
+        const reason = `the key ${JSON.stringify(String(key.value))} is written twice`;
+        twice.push({ offset: key.range?.[0] ?? 0, reason });
+        return visit.BREAK;
+      }
+      return undefined;
+    },
+  });
+  return twice[0];
 }
 
 type Value = { readonly value: unknown } | { readonly reason: string };
