@@ -50,7 +50,7 @@ export class GeneratorError extends Error {
 /** Equal arguments gave other bytes: a mistake in the generator that nothing can make up for. */
 export class ImpureGeneratorError extends Error {
   constructor(generator: string, key: string) {
-    super(`${generator} gave other bytes for an equal argument (${key})`);
+    super(`${generator} gave other bytes (or diagnostics) for an equal argument (${key})`);
     this.name = 'ImpureGeneratorError';
   }
 }
@@ -125,7 +125,7 @@ export class GeneratorCache {
     const { assertion } = this.#options;
     if (assertion !== 'always' && assertion.random() * assertion.every >= 1) return known;
     const again = this.#generate(job);
-    if (again.digest === known.digest) return known;
+    if (again.digest === known.digest && sameDiagnostics(again, known)) return known;
     this.#counter('assertionFailures', job).add();
     if (assertion === 'always') throw new ImpureGeneratorError(job.generator.name, key);
     return again;
@@ -163,4 +163,8 @@ export class GeneratorCache {
     const family = this.#options.metrics.counter(watershedMetrics[name]);
     return family.with({ generator: job.generator.name });
   }
+}
+
+function sameDiagnostics(a: Fragment, b: Fragment): boolean {
+  return JSON.stringify(a.diagnostics) === JSON.stringify(b.diagnostics);
 }

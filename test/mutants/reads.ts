@@ -1,0 +1,120 @@
+/**
+ * Mutants of the graph: a query's reads of one source are not recorded. Each is noticed if some
+ * single change of the corpus has other consequences than without the mutant.
+ */
+import { Event } from '@watershed/model/gen/model.ts';
+import type { PlansOf } from '@watershed/translator/plan.ts';
+import { Bed } from './bed.ts';
+import type { Corpus, EventObject, Input } from './bed.ts';
+import { perturb } from './perturb.ts';
+
+/** A change and its opposite. */
+export interface Step {
+  readonly what: string;
+  readonly change: Input;
+  readonly back: Input;
+}
+
+export interface ReadVerdict {
+  readonly reader: string;
+  readonly source: string;
+  readonly noticed: boolean;
+  /** How many changes made the query read that source again. */
+  readonly tried: number;
+}
+
+/** Each object of the corpus gone, and each of its fields changed. */
+export function stepsOf(corpus: Corpus): readonly Step[] {
+  return corpus.inputs.flatMap((input) => {
+    const { object, key } = input;
+    if (object === undefined) return [];
+    const steps: Step[] = [
+      { what: `${key} gone`, change: { ...input, object: undefined }, back: input },
+    ];
+    for (const { path, value } of perturb(object.value)) {
+      const changed = { $case: object.$case, value } as EventObject;
+      if (encodes(changed)) {
+        steps.push({ what: `${key} ${path}`, change: { ...input, object: changed }, back: input });
+      }
+    }
+    return steps;
+  });
+}
+
+/** Not everything that can be changed is a message: a list may now hold what is none. */
+function encodes(object: EventObject): boolean {
+  try {
+    Event.encode({ object }).finish();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const pairOf = (reader: string, source: string): string => `${reader} → ${source}`;
+
+/** What a change and its opposite bring about without a mutant, and what is read again meanwhile. */
+interface Expected {
+  readonly step: Step;
+  readonly outcomes: readonly [string, string];
+  readonly pairs: ReadonlySet<string>;
+}
+
+/** What every single change brings about when nothing is forgotten. */
+export async function expectations(
+  plans: PlansOf,
+  corpus: Corpus,
+): Promise<{ readonly expected: readonly Expected[]; readonly pairs: ReadonlySet<string> }> {
+  const pairs = new Set<string>();
+  let recent = new Set<string>();
+  const forget = (reader: string, source: string): boolean => {
+    pairs.add(pairOf(reader, source));
+    recent.add(pairOf(reader, source));
+    return false;
+  };
+  const bed = await Bed.open(plans, corpus, { forget });
+  const expected: Expected[] = [];
+  for (const step of stepsOf(corpus)) {
+    recent = new Set();
+    const there = await bed.apply([step.change]);
+    const back = await bed.apply([step.back]);
+    await bed.forget();
+    expected.push({ step, outcomes: [there, back], pairs: recent });
+  }
+  await bed.close();
+  if (bed.fatal.length > 0) throw new Error('the engine stopped', { cause: bed.fatal[0] });
+  return { expected, pairs };
+}
+
+export async function readMutants(plans: PlansOf, corpus: Corpus): Promise<readonly ReadVerdict[]> {
+  const { expected, pairs } = await expectations(plans, corpus);
+  const verdicts: ReadVerdict[] = [];
+  for (const pair of pairs) {
+    const [reader = '', source = ''] = pair.split(' → ');
+    const candidates = expected.filter((one) => one.pairs.has(pair));
+    const noticed = await isNoticed(plans, corpus, pair, candidates);
+    verdicts.push({ reader, source, noticed, tried: candidates.length });
+  }
+  return verdicts;
+}
+
+async function isNoticed(
+  plans: PlansOf,
+  corpus: Corpus,
+  pair: string,
+  candidates: readonly Expected[],
+): Promise<boolean> {
+  if (candidates.length === 0) return false;
+  const forget = (reader: string, source: string): boolean => pairOf(reader, source) === pair;
+  const bed = await Bed.open(plans, corpus, { forget });
+  try {
+    for (const { step, outcomes } of candidates) {
+      if ((await bed.apply([step.change])) !== outcomes[0]) return true;
+      if ((await bed.apply([step.back])) !== outcomes[1]) return true;
+      await bed.forget();
+    }
+    return bed.fatal.length > 0;
+  } finally {
+    await bed.close();
+  }
+}
