@@ -181,13 +181,13 @@ export class ObjectTable {
     refused: Subject[],
   ): ObjectEntry | undefined {
     const installed = this.#kinds.get(`${subject.group}/${subject.kind}`);
-    const reason = refusedKind(raw, installed);
+    const reason = installed === undefined ? refusedKind(raw) : undefined;
     if (reason !== undefined) {
       refused.push(subject);
       const problems = [problem(reason, 'error', { field: 'apiVersion', value: raw.apiVersion })];
       this.#diagnostics.set({ subject, step: 'kind', origin: `${unit}:${line}`, problems });
     }
-    if (installed === undefined || reason !== undefined) return undefined;
+    if (installed === undefined) return undefined;
     const id = subjectId(subject);
     let entry = this.#entries.get(id);
     if (entry === undefined) {

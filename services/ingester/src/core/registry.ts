@@ -180,6 +180,11 @@ function accept<T>(
   identity: Identity,
   raw: RawObject,
 ): DecodeOutcome {
+  if (!kind.apiVersions.includes(raw.apiVersion)) {
+    const reason = `this version of ${kind.kind} is not supported; use ${kind.apiVersions[0] ?? ''}`;
+    const at = { field: 'apiVersion', value: raw.apiVersion };
+    return { problems: [problem(reason, 'error', at)] };
+  }
   const metadata = decodeMetadata(raw);
   const decoded = decodeSafely(kind, raw, settings);
   const problems = [...metadata.problems, ...decoded.problems];

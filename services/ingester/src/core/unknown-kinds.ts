@@ -37,15 +37,11 @@ function isOrdinary(group: string, kind: string): boolean {
   return group.endsWith('.k8s.io') && !group.includes('gateway.networking');
 }
 
-/** Why an object is not taken; undefined if it is, or if nobody expects it to be. */
-export function refusedKind(
-  raw: RawObject,
-  installed: { readonly apiVersions: readonly string[] } | undefined,
-): string | undefined {
-  if (installed !== undefined) {
-    if (installed.apiVersions.includes(raw.apiVersion)) return undefined;
-    return `this version of ${raw.kind} is not supported; use ${installed.apiVersions[0] ?? ''}`;
-  }
+/**
+ * Why an object of a kind that is not known should be told of; undefined if nobody expects it to
+ * be.
+ */
+export function refusedKind(raw: RawObject): string | undefined {
   if (isOrdinary(groupOf(raw.apiVersion), raw.kind)) return undefined;
   return `the kind ${raw.kind} is not supported; the object has no effect`;
 }
