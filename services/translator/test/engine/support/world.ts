@@ -7,7 +7,7 @@ import { scopeId } from '@watershed/blob/scope-id.ts';
 import { openEmbeddedLog } from '@watershed/log/embedded.ts';
 import type { EmbeddedLog } from '@watershed/log/embedded.ts';
 import { Fold } from '@watershed/log/fold.ts';
-import type { Append, Log } from '@watershed/log/port.ts';
+import type { Append, Log, LogError } from '@watershed/log/port.ts';
 import { Endpoints, Event, Policy, Route, Scope, Service } from '@watershed/model/gen/model.ts';
 import { Feedback, ManifestContent, ScopeClass, XdsRecord } from '@watershed/model/gen/record.ts';
 import type { SharedResource } from '@watershed/model/gen/record.ts';
@@ -91,6 +91,8 @@ export class World {
   readonly blobs: TestBlobs;
   readonly log: EmbeddedLog;
   readonly fatal: unknown[] = [];
+  /** What the next appends to xds fail with, and the next readings of any topic. */
+  readonly failing: { appends: LogError[]; reads: LogError[] } = { appends: [], reads: [] };
   metrics = new Metrics();
   #translator: Translator | undefined;
 
@@ -284,14 +286,22 @@ export class World {
   }
 
   #recorded(): Log {
-    const { log, steps } = this;
+    const { log, steps, failing } = this;
     return {
       ensureTopics: (specs) => log.ensureTopics(specs),
-      append: (records) => {
+      append: async (records) => {
+        const failure = failing.appends.shift();
+        if (failure !== undefined) throw failure;
         if (records[0]?.topic === topics.xds) steps.push({ did: 'append', records });
         return log.append(records);
       },
-      read: (topic, partition, from, signal) => log.read(topic, partition, from, signal),
+      async *read(topic, partition, from, signal) {
+        for await (const batch of log.read(topic, partition, from, signal)) {
+          const failure = topic === topics.xds ? undefined : failing.reads.shift();
+          if (failure !== undefined) throw failure;
+          yield batch;
+        }
+      },
       end: (topic, partition) => log.end(topic, partition),
       close: () => log.close(),
     };
