@@ -1,17 +1,18 @@
 /** ClusterLoadAssignments: a head, and a fragment per locality (and priority). */
-import type { Query, Reader } from '@watershed/derive/graph.ts';
+import type { Reader } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
 import type { LocalityArgument } from '../generators/addresses.ts';
 import { assignmentHead, localityEndpoints } from '../generators/endpoints.ts';
 import type { Inputs } from '../inputs.ts';
-import { job, type Job, type ResourceKey, type ResourcePlan } from '../plan.ts';
+import { job, type Job, type ResourceKey } from '../plan.ts';
 import type { ClusterFacts, FactsQuery, LocalityFacts } from './cluster-facts.ts';
 import { clusterResource, clusterVariant, nameOfCluster, parseCluster } from './cluster-key.ts';
 import type { ClusterKey } from './cluster-key.ts';
 import { pickLabels } from './core.ts';
-import { sameJob, samePlan } from './jobs.ts';
+import { sameJob } from './jobs.ts';
 import type { LocalityQueries, ShareKey } from './localities.ts';
+import type { PlanOf } from './parts.ts';
 import { localityPlan, type Placed } from './priorities.ts';
 import { decodeLabels, decodeVariant, encodeLabels, encodeVariant, field } from './variant.ts';
 
@@ -63,19 +64,13 @@ export function createAssignments(
   inputs: Inputs,
   facts: FactsQuery,
   localities: LocalityQueries,
-): Query<ResourceKey, ResourcePlan | undefined> {
-  const { graph } = inputs;
-  const head = graph.query<string, Job>({
-    name: 'assignmentHead',
-    id: (name) => name,
-    compute: (_read, clusterName) => job(assignmentHead, { clusterName }),
-    equal: sameJob,
-  });
-  const fragment = graph.query<Fragment, Job | undefined>({
+): PlanOf {
+  /** A locality whose endpoints are unchanged keeps its job. */
+  const fragment = inputs.graph.query<Fragment, Job | undefined>({
     name: 'assignmentFragment',
     id: (key) => JSON.stringify(key),
     compute: (read, { share, priority, weight }) => {
-      const known = read.query(localities.share, share);
+      const known = localities.shareOf(read, share);
       if (known === undefined) return undefined;
       const argument: LocalityArgument = {
         ...known,
@@ -86,25 +81,20 @@ export function createAssignments(
     },
     equal: sameJob,
   });
-  return graph.query<ResourceKey, ResourcePlan | undefined>({
-    name: 'assignmentPlan',
-    id: (key) => `${key.name}\n${key.variant}`,
-    compute: (read, key) => {
-      const cluster = parseCluster(key.name, key.variant);
-      const known = cluster && read.query(facts, cluster);
-      if (cluster === undefined || known?.kind !== 'eds') return undefined;
-      const fragments = fragmentsOf(read, localities, known, parsePlace(key.variant));
-      const jobs = fragments.flatMap((one) => read.query(fragment, one) ?? []);
-      return {
-        key,
-        parts: [read.query(head, key.name), ...jobs],
-        refs: [],
-        follows: [clusterResource(cluster)],
-        bypassesEpochs: true,
-      };
-    },
-    equal: samePlan,
-  });
+  return (read, key) => {
+    const cluster = parseCluster(key.name, key.variant);
+    const known = cluster && read.query(facts, cluster);
+    if (cluster === undefined || known?.kind !== 'eds') return undefined;
+    const fragments = fragmentsOf(read, localities, known, parsePlace(key.variant));
+    const jobs = fragments.flatMap((one) => read.query(fragment, one) ?? []);
+    return {
+      key,
+      parts: [job(assignmentHead, { clusterName: key.name }), ...jobs],
+      refs: [],
+      follows: [clusterResource(cluster)],
+      bypassesEpochs: true,
+    };
+  };
 }
 
 /** What of a locality's endpoints a cluster takes. */

@@ -1,5 +1,5 @@
 /** Clusters: which ones a service has for a client, and the job that makes each. */
-import type { Query, Reader } from '@watershed/derive/graph.ts';
+import type { Reader } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import {
   ClientTlsMode,
@@ -13,49 +13,29 @@ import type { UpstreamProtocol } from '../generators/connection-pool.ts';
 import type { LoadBalancerArgument } from '../generators/load-balancer.ts';
 import type { UpstreamTls } from '../generators/upstream-tls.ts';
 import { caSuffix } from '../generators/tls.ts';
-import { job, type Diagnostic, type Job, type ResourceKey, type ResourcePlan } from '../plan.ts';
+import { job, type Diagnostic, type ResourceKey } from '../plan.ts';
 import { isAuto, originatedTls, type ClusterFacts, type FactsQuery } from './cluster-facts.ts';
-import { clusterKeyId, nameOfCluster, parseCluster, type ClusterKey } from './cluster-key.ts';
-import type { Core } from './core.ts';
-import { sameJob, samePlan } from './jobs.ts';
+import { nameOfCluster, parseCluster, type ClusterKey } from './cluster-key.ts';
 import { shareKey } from './assignments.ts';
 import type { LocalityQueries } from './localities.ts';
+import type { PlanOf } from './parts.ts';
 import { isHttp, isHttp2 } from './protocols.ts';
 
-export interface ClusterQueries {
-  readonly shared: Query<ResourceKey, ResourcePlan | undefined>;
-}
-
-export function createClusterQueries(
-  core: Core,
-  facts: FactsQuery,
-  localities: LocalityQueries,
-): ClusterQueries {
-  const { graph } = core.inputs;
-  const clusterJob = graph.query<ClusterKey, Job | undefined>({
-    name: 'clusterJob',
-    id: clusterKeyId,
-    compute: (read, key) => {
-      const known = read.query(facts, key);
-      return known && job(cluster, argumentOf(read, localities, key, known));
-    },
-    equal: sameJob,
-  });
-  const shared = graph.query<ResourceKey, ResourcePlan | undefined>({
-    name: 'clusterPlan',
-    id: (key) => `${key.name}\n${key.variant}`,
-    compute: (read, key) => {
-      const parsed = parseCluster(key.name, key.variant);
-      const made = parsed && read.query(clusterJob, parsed);
-      if (parsed === undefined || made === undefined) return undefined;
-      const known = read.query(facts, parsed);
-      const eds = known?.kind === 'eds' ? [key.name] : [];
-      const refs = [...eds, ...(known === undefined ? [] : secretsOf(parsed, known))];
-      return { key, parts: [made], refs, follows: [], bypassesEpochs: false };
-    },
-    equal: samePlan,
-  });
-  return { shared };
+/** Plans of outbound clusters, by key. */
+export function createClusterPlans(facts: FactsQuery, localities: LocalityQueries): PlanOf {
+  return (read, key) => {
+    const parsed = parseCluster(key.name, key.variant);
+    const known = parsed && read.query(facts, parsed);
+    if (parsed === undefined || known === undefined) return undefined;
+    const eds = known.kind === 'eds' ? [key.name] : [];
+    return {
+      key,
+      parts: [job(cluster, argumentOf(read, localities, parsed, known))],
+      refs: [...eds, ...secretsOf(parsed, known)],
+      follows: [],
+      bypassesEpochs: false,
+    };
+  };
 }
 
 export function isClusterKey(key: ResourceKey): boolean {

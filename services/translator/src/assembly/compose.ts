@@ -12,31 +12,31 @@ import {
   createClusterLists,
   type ClusterListQueries,
 } from './cluster-lists.ts';
-import { createClusterQueries, isClusterKey } from './clusters.ts';
+import { createClusterPlans, isClusterKey } from './clusters.ts';
 import { clientOf, type Client, type Core } from './core.ts';
 import { sameData } from './equal.ts';
 import { createInbound, type InboundResources } from './inbound-resources.ts';
 import { createWorkloadPorts, scopeId } from './inbound.ts';
-import { sameManifest } from './jobs.ts';
+import { sameManifest, samePlan } from './jobs.ts';
 import { isOutboundListener } from './listener-key.ts';
 import { createLocalityQueries } from './localities.ts';
 import { createOutboundListeners, type OutboundListeners } from './outbound-listeners.ts';
 import { createOutboundLayout } from './outbound.ts';
-import type { RouterPlans, SharedPlans, SidecarRoutes } from './parts.ts';
+import type { PlanOf, RouterPlans, SidecarRoutes } from './parts.ts';
 import { isRouteTable } from './route-table.ts';
 import { createSecretPlans, secretKeys } from './secrets.ts';
 import { createSpecialClusters, specialClustersOf } from './special-clusters.ts';
 
 interface Parts {
-  readonly clusters: SharedPlans;
-  readonly special: SharedPlans;
-  readonly assignments: SharedPlans;
+  readonly clusters: PlanOf;
+  readonly special: PlanOf;
+  readonly assignments: PlanOf;
   readonly lists: ClusterListQueries;
   readonly outbound: OutboundListeners;
   readonly inbound: Query<ScopeClass, InboundResources>;
   readonly routes: SidecarRoutes;
   readonly routers: RouterPlans;
-  readonly secrets: SharedPlans;
+  readonly secrets: PlanOf;
 }
 
 export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterPlans): Plans {
@@ -52,7 +52,7 @@ export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterP
   const facts = createFactsQuery(core, localities);
   const ports = createWorkloadPorts(core, (read, scope) => read.query(client, scope));
   const parts: Parts = {
-    clusters: createClusterQueries(core, facts, localities).shared,
+    clusters: createClusterPlans(facts, localities),
     special: createSpecialClusters(core),
     assignments: createAssignments(inputs, facts, localities),
     lists: createClusterLists(core, facts),
@@ -65,7 +65,8 @@ export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterP
   const shared = graph.query<ResourceKey, ResourcePlan | undefined>({
     name: 'shared',
     id: resourceId,
-    compute: (read, key) => read.query(partOf(parts, key), key),
+    compute: (read, key) => planOf(parts, read, key),
+    equal: samePlan,
   });
   const manifest = graph.query<ScopeClass, ManifestPlan>({
     name: 'manifest',
@@ -82,21 +83,22 @@ export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterP
   return { shared, manifest, selectors: core.selectors.selectors };
 }
 
-function partOf(parts: Parts, key: ResourceKey): SharedPlans {
+function planOf(parts: Parts, read: Reader, key: ResourceKey): ResourcePlan | undefined {
   switch (key.typeUrl) {
     case resourceTypes.cluster:
-      return isClusterKey(key) ? parts.clusters : parts.special;
+      return isClusterKey(key) ? parts.clusters(read, key) : parts.special(read, key);
     case resourceTypes.endpoint:
-      return parts.assignments;
-    case resourceTypes.listener:
-      return isOutboundListener(key) ? parts.outbound.shared : parts.routers.shared;
-    case resourceTypes.route:
-      return isRouteTable(key) ? parts.routes.shared : parts.routers.shared;
+      return parts.assignments(read, key);
     case resourceTypes.secret:
-      return parts.secrets;
-    default:
-      return parts.routers.shared;
+      return parts.secrets(read, key);
+    case resourceTypes.listener:
+      if (isOutboundListener(key)) return parts.outbound.shared(read, key);
+      break;
+    case resourceTypes.route:
+      if (isRouteTable(key)) return read.query(parts.routes.shared, key);
+      break;
   }
+  return read.query(parts.routers.shared, key);
 }
 
 /** Clusters, their assignments and their secrets: those of sidecars and routers alike. */

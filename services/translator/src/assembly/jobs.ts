@@ -1,6 +1,6 @@
 /** Equality of plans: an unchanged job stays the same object, so that the engine asks for nothing. */
 import type { Job, ManifestPlan, ManifestTypePlan, ResourceKey, ResourcePlan } from '../plan.ts';
-import { sameData, sameElements } from './equal.ts';
+import { sameData } from './equal.ts';
 
 export function sameJob(a: Job | undefined, b: Job | undefined): boolean {
   if (a === b) return true;
@@ -8,13 +8,13 @@ export function sameJob(a: Job | undefined, b: Job | undefined): boolean {
   return a.generator === b.generator && sameData(a.argument, b.argument);
 }
 
-/** @param a, b whose parts come from queries that keep unchanged jobs */
 export function samePlan(a: ResourcePlan | undefined, b: ResourcePlan | undefined): boolean {
   if (a === b) return true;
   if (a === undefined || b === undefined) return false;
   return (
     sameKey(a.key, b.key) &&
-    sameElements(a.parts, b.parts) &&
+    a.parts.length === b.parts.length &&
+    a.parts.every((part, at) => sameJob(part, b.parts[at])) &&
     sameData(a.refs, b.refs) &&
     sameData(a.follows, b.follows) &&
     a.bypassesEpochs === b.bypassesEpochs

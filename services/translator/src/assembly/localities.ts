@@ -2,7 +2,7 @@
  * The endpoints behind a host, by locality. Each step cuts off what the next does not read: a
  * changed slice reaches the one locality whose endpoints it changes.
  */
-import type { Query } from '@watershed/derive/graph.ts';
+import type { Query, Reader } from '@watershed/derive/graph.ts';
 import { Health, type Endpoint } from '@watershed/model/gen/model.ts';
 import type { EndpointArgument, LocalityArgument } from '../generators/addresses.ts';
 import type { Inputs } from '../inputs.ts';
@@ -49,6 +49,8 @@ export interface LocalityQueries {
   readonly localities: Query<HostKey, readonly string[]>;
   /** With priority 0, and the sum of the endpoints' weights. `undefined`: no endpoint is left. */
   readonly share: Query<ShareKey, LocalityArgument | undefined>;
+  /** The same, for who keeps what is made of it: it reads all that the locality's endpoints say. */
+  shareOf(read: Reader, key: ShareKey): LocalityArgument | undefined;
   /** Ranks that a locality's endpoints have, from 0, the best; `rank` of the key is not read. */
   readonly ranks: Query<ShareKey, readonly number[]>;
   /** The identities behind a host, sorted. */
@@ -80,10 +82,12 @@ export function createLocalityQueries(inputs: Inputs): LocalityQueries {
     equal: sameData,
   });
   const shareId = (key: ShareKey): string => JSON.stringify(key);
+  const sharePart = (read: Reader, key: ShareKey): LocalityArgument | undefined =>
+    shareOf(key, usable(key, read.query(endpoints, key)));
   const share = graph.query<ShareKey, LocalityArgument | undefined>({
     name: 'localityShare',
     id: shareId,
-    compute: (read, key) => shareOf(key, usable(key, read.query(endpoints, key))),
+    compute: sharePart,
     equal: sameData,
   });
   const ranks = graph.query<ShareKey, readonly number[]>({
@@ -119,7 +123,7 @@ export function createLocalityQueries(inputs: Inputs): LocalityQueries {
       return all.length > 0 && all.every((endpoint) => endpoint.mtls);
     },
   });
-  return { localities, share, ranks, accounts, allMtls };
+  return { localities, share, shareOf: sharePart, ranks, accounts, allMtls };
 }
 
 /** By name of the locality; an address that two slices have (while it moves) counts once. */

@@ -11,9 +11,9 @@ import {
 } from '../generators/outbound-listener.ts';
 import { blackHole, passthrough } from '../generators/special-cluster.ts';
 import { virtualOutbound, virtualOutboundName } from '../generators/virtual-outbound.ts';
-import { job, type Diagnostic, type Job, type ResourceKey, type ResourcePlan } from '../plan.ts';
+import { job, type Diagnostic, type Job, type ResourceKey } from '../plan.ts';
 import { policyOf, type Client, type Core } from './core.ts';
-import { sameJob, sameKeys, samePlan } from './jobs.ts';
+import { sameKeys } from './jobs.ts';
 import {
   isPlainHttp,
   listenerResource,
@@ -25,12 +25,13 @@ import { createListenerSettings, type ListenerSettings } from './listener-settin
 import { layoutKeyOf, type LayoutKey, type OutboundQueries } from './outbound.ts';
 import { nameOf, type ChainSpec, type HttpChain, type ListenerSpec } from './outbound-layout.ts';
 import { sameData } from './equal.ts';
+import type { PlanOf } from './parts.ts';
 import { httpProxyTable, type RouteTableKey, routeClientOf, routeTableId } from './route-table.ts';
 import { namespaceOf } from './services.ts';
 import { decodeVariant, encodeVariant, field } from './variant.ts';
 
 export interface OutboundListeners {
-  readonly shared: Query<ResourceKey, ResourcePlan | undefined>;
+  readonly shared: PlanOf;
   /** Listeners of a client, by name. */
   listenersOf(read: Reader, client: Client): readonly ResourceKey[];
   /** Route tables that they refer to, by name. */
@@ -83,22 +84,11 @@ export function createOutboundListeners(core: Core, outbound: OutboundQueries): 
     equal: sameData,
   });
   const context: Context = { core, outbound, settings, catchAll, spec };
-  const listener = graph.query<ResourceKey, Made | undefined>({
-    name: 'outboundListener',
-    id: (key) => `${key.name}\n${key.variant}`,
-    compute: (read, key) => madeOf(context, read, key),
-    equal: (one, other) => sameJob(one?.job, other?.job) && sameData(one?.refs, other?.refs),
-  });
-  const shared = graph.query<ResourceKey, ResourcePlan | undefined>({
-    name: 'outboundListenerPlan',
-    id: (key) => `${key.name}\n${key.variant}`,
-    compute: (read, key) => {
-      const made = read.query(listener, key);
-      if (made === undefined) return undefined;
-      return { key, parts: [made.job], refs: made.refs, follows: [], bypassesEpochs: false };
-    },
-    equal: samePlan,
-  });
+  const shared: PlanOf = (read, key) => {
+    const made = madeOf(context, read, key);
+    if (made === undefined) return undefined;
+    return { key, parts: [made.job], refs: made.refs, follows: [], bypassesEpochs: false };
+  };
   const list = graph.query<ListKey, readonly ResourceKey[]>({
     name: 'outboundListenerList',
     id: (key) => `${layoutId(key.layout)}\n${key.policies}`,

@@ -1,25 +1,29 @@
 /**
- * What `plans.ts` composes: each part of assembly plans its own resources, and says which of them a client
- * has. `createPlans` asks the parts in turn; a part answers `undefined` for keys that are not its own.
+ * What `plans.ts` composes: each part of assembly plans its own resources, and says which of them a
+ * client has. `createPlans` asks the parts in turn; a part answers `undefined` for keys that are
+ * not its own.
  */
-import type { Query } from '@watershed/derive/graph.ts';
+import type { Query, Reader } from '@watershed/derive/graph.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
 import type { ManifestTypePlan, ResourceKey, ResourcePlan } from '../plan.ts';
+
+/** As `SharedPlans`, for parts that are asked by `compose.ts` alone: it keeps what is unchanged. */
+export type PlanOf = (read: Reader, key: ResourceKey) => ResourcePlan | undefined;
 
 /** Shared resources of a part, by key. `undefined`: its inputs are gone, or it is another part's. */
 export type SharedPlans = Query<ResourceKey, ResourcePlan | undefined>;
 
 /**
- * `assembly/routes.ts` exports `createSidecarRoutes(core): SidecarRoutes`. Its keys are `routeTableId`s
- * (`route-table.ts`); who refers to a table is the listeners' matter.
+ * `assembly/routes.ts` exports `createSidecarRoutes(core): SidecarRoutes`. Its keys are
+ * `routeTableId`s (`route-table.ts`); who refers to a table is the listeners' matter.
  */
 export interface SidecarRoutes {
   readonly shared: SharedPlans;
 }
 
 /**
- * `assembly/routers.ts` exports `createRouterPlans(core): RouterPlans`: listeners, route tables and secrets.
- * Clusters and assignments of routers are planned with those of sidecars.
+ * `assembly/routers.ts` exports `createRouterPlans(core): RouterPlans`: listeners, route tables and
+ * secrets. Clusters and assignments of routers are planned with those of sidecars.
  */
 export interface RouterPlans {
   readonly shared: SharedPlans;

@@ -3,16 +3,16 @@
  * namespace, or `kubernetes://namespace/name`; with `-cacert` behind it, the roots of that secret
  * (istiod's names).
  */
-import type { Query, Reader } from '@watershed/derive/graph.ts';
+import type { Reader } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { Secret } from '@watershed/model/gen/model.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
 import { sealedSecret } from '../generators/secret.ts';
 import { caSuffix } from '../generators/tls.ts';
 import type { Keyed } from '../inputs.ts';
-import { job, type Job, type ResourceKey, type ResourcePlan } from '../plan.ts';
+import { job, type ResourceKey } from '../plan.ts';
 import type { Core } from './core.ts';
-import { sameJob } from './jobs.ts';
+import type { PlanOf } from './parts.ts';
 import { decodeVariant, encodeVariant, field } from './variant.ts';
 
 const scheme = 'kubernetes://';
@@ -35,25 +35,13 @@ export function secretKeys(
 }
 
 /** `undefined`: there is no such secret, or it has not what the name asks for. */
-export function createSecretPlans(core: Core): Query<ResourceKey, ResourcePlan | undefined> {
-  const { graph } = core.inputs;
-  const secretJob = graph.query<ResourceKey, Job | undefined>({
-    name: 'secret',
-    id: (key) => `${key.name}\n${key.variant}`,
-    compute: (read, key) => {
-      const found = findSecret(core, read, key);
-      return found && job(sealedSecret, { record: found.bytes });
-    },
-    equal: sameJob,
-  });
-  return graph.query<ResourceKey, ResourcePlan | undefined>({
-    name: 'secretPlan',
-    id: (key) => `${key.name}\n${key.variant}`,
-    compute: (read, key) => {
-      const made = read.query(secretJob, key);
-      return made && { key, parts: [made], refs: [], follows: [], bypassesEpochs: false };
-    },
-  });
+export function createSecretPlans(core: Core): PlanOf {
+  return (read, key) => {
+    const found = findSecret(core, read, key);
+    if (found === undefined) return undefined;
+    const parts = [job(sealedSecret, { record: found.bytes })];
+    return { key, parts, refs: [], follows: [], bypassesEpochs: false };
+  };
 }
 
 function findSecret(core: Core, read: Reader, key: ResourceKey): Keyed<Secret> | undefined {

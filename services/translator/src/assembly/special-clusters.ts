@@ -1,5 +1,4 @@
 /** Clusters of unknown traffic: the same for all clients of a mesh. */
-import type { Query } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { TcpKeepalive } from '@watershed/model/gen/model.ts';
 import {
@@ -8,9 +7,9 @@ import {
   passthrough,
   specialCluster,
 } from '../generators/special-cluster.ts';
-import { job, type Job, type ResourceKey, type ResourcePlan } from '../plan.ts';
+import { job, type ResourceKey } from '../plan.ts';
 import type { Client, Core } from './core.ts';
-import { sameJob } from './jobs.ts';
+import type { PlanOf } from './parts.ts';
 import { decodeVariant, encodeVariant, field } from './variant.ts';
 
 const names = [blackHole, inboundPassthrough, passthrough] as const;
@@ -30,29 +29,16 @@ export function specialClustersOf({ router, mesh }: Client): readonly ResourceKe
   }));
 }
 
-export function createSpecialClusters(core: Core): Query<ResourceKey, ResourcePlan | undefined> {
-  const { graph } = core.inputs;
+export function createSpecialClusters(core: Core): PlanOf {
   const connecting = core.mesh.facet('connecting', (mesh): Connecting => ({
     connectTimeoutMs: mesh.connectTimeoutMs,
     keepalive: mesh.tcpKeepalive,
   }));
-  const clusterJob = graph.query<ResourceKey, Job | undefined>({
-    name: 'specialCluster',
-    id: (key) => `${key.name}\n${key.variant}`,
-    compute: (read, key) => {
-      const name = names.find((one) => one === key.name);
-      if (name === undefined) return undefined;
-      const mesh = read.query(connecting, field(decodeVariant(key.variant), 'm'));
-      return job(specialCluster, { name, ...mesh });
-    },
-    equal: sameJob,
-  });
-  return graph.query<ResourceKey, ResourcePlan | undefined>({
-    name: 'specialClusterPlan',
-    id: (key) => `${key.name}\n${key.variant}`,
-    compute: (read, key) => {
-      const made = read.query(clusterJob, key);
-      return made && { key, parts: [made], refs: [], follows: [], bypassesEpochs: false };
-    },
-  });
+  return (read, key) => {
+    const name = names.find((one) => one === key.name);
+    if (name === undefined) return undefined;
+    const mesh = read.query(connecting, field(decodeVariant(key.variant), 'm'));
+    const parts = [job(specialCluster, { name, ...mesh })];
+    return { key, parts, refs: [], follows: [], bypassesEpochs: false };
+  };
 }
