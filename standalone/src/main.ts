@@ -51,7 +51,10 @@ async function run(config: Config, warnings: readonly string[]): Promise<void> {
   });
   await lifecycle.start(app.parts);
   await app.readiness.whenReady();
-  process.stdout.write(welcome(config, app.addresses()));
+  const addresses = app.addresses();
+  // For who started it with port 0: where it listens, in a form that programs read.
+  logger.info('Watershed is ready', addresses);
+  process.stdout.write(welcome(config, addresses));
   await stopped;
   await tracing.shutdown();
 }
