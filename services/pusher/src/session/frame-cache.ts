@@ -19,7 +19,7 @@ export interface Step {
 
 export interface FrameCacheOptions {
   /** Of encoded frames that are kept for streams still to come. Default 32 MiB. */
-  readonly maxBytes?: number;
+  readonly maxBytes?: number | undefined;
   readonly controlPlane: Uint8Array;
   readonly materialise: Materialise;
   /** Told of each encoding: how often must not depend on the number of streams. */

@@ -61,7 +61,11 @@ export function encodeFrame(
   const nonce = sequence.toString(36);
   const type = Buffer.from(plan.typeUrl);
   const delta = plan.mode === 'delta';
-  const bodies = plan.entries.map((entry) => bodyOf(entry, type, delta, materialise));
+  const bodies: Body[] = [];
+  for (const entry of plan.entries) {
+    const fragments = materialise(entry);
+    if (fragments !== undefined) bodies.push(bodyOf(entry, fragments, type, delta));
+  }
   const version = Buffer.from(plan.version);
   const removed = plan.removed.map((name) => Buffer.from(name));
   let length = fieldSize(version.length) + fieldSize(type.length) + fieldSize(nonce.length);
@@ -105,8 +109,12 @@ interface Body {
 
 const nothing = Buffer.alloc(0);
 
-function bodyOf(entry: Entry, type: Buffer, delta: boolean, materialise: Materialise): Body {
-  const fragments = materialise(entry) ?? [];
+function bodyOf(
+  entry: Entry,
+  fragments: readonly Uint8Array[],
+  type: Buffer,
+  delta: boolean,
+): Body {
   let messageLength = 0;
   for (const fragment of fragments) messageLength += fragment.length;
   const anyLength = fieldSize(type.length) + fieldSize(messageLength);

@@ -40,7 +40,7 @@ export class World {
   encoded: Frame[] = [];
   nowMs = 0;
   #sequence = 0;
-  #types = new Map<string, TypeView>();
+  readonly #types = new Map<string, TypeView>();
   view: ScopeView | undefined;
 
   constructor() {

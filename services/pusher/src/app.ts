@@ -1,0 +1,240 @@
+/**
+ * The pusher: what the log says of proxies' resources, brought to the proxies.
+ *
+ *     xds topic ─► view (cuts, scopes, blobs) ─► hub (fan-out) ─► streams (sessions) ─► gRPC
+ *                                        feedback ◄─┘
+ */
+import type { BlobStore } from '@watershed/blob/port.ts';
+import type { Log } from '@watershed/log/port.ts';
+import { formatAddress, type Address } from '@watershed/runtime/address.ts';
+import type { Time } from '@watershed/runtime/clock.ts';
+import type { DebugPage } from '@watershed/runtime/http.ts';
+import type { Part } from '@watershed/runtime/lifecycle.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+import type { Metrics } from '@watershed/runtime/metrics.ts';
+import type { Readiness } from '@watershed/runtime/readiness.ts';
+import type { Sealing } from '@watershed/runtime/sealing.ts';
+import type { Tracing } from '@watershed/runtime/tracing.ts';
+import { FeedbackWriter } from './feedback.ts';
+import { PusherMetrics } from './metrics.ts';
+import { Hub } from './push/hub.ts';
+import { createMaterialise } from './secrets.ts';
+import { GrpcJsServer } from './server/grpc-js-server.ts';
+import { Http2RpcServer } from './server/http2-server.ts';
+import type { RpcServer, ServerLimits, TlsOptions } from './server/port.ts';
+import { methodsOf } from './server/services.ts';
+import { ServingState } from './serving.ts';
+import { SessionContext } from './session/context.ts';
+import { FrameCache } from './session/frame-cache.ts';
+import { encodeControlPlane } from './session/frame.ts';
+import type { SessionLimits } from './session/session-options.ts';
+import { Assignments } from './view/assignments.ts';
+import { BlobLoader } from './view/blob-loader.ts';
+import { Scopes } from './view/scopes.ts';
+import { XdsView } from './view/xds-view.ts';
+
+/** What users set; the rows of `xdsOptions`. */
+export interface PusherSettings {
+  readonly grpcAddr: Address;
+  readonly debounceAfterMs: number;
+  readonly debounceMaxMs: number;
+  readonly edsDebounce: boolean;
+  /** 0: chosen here. */
+  readonly pushThrottle: number;
+}
+
+export interface PusherOptions {
+  readonly log: Log;
+  readonly blobs: BlobStore;
+  /** Of the topic `xds`. */
+  readonly partitions: number;
+  /** Of the topic `feedback`. Default 1. */
+  readonly feedbackPartitions?: number;
+  /** Unique among pushers. */
+  readonly name: string;
+  readonly options: PusherSettings;
+  readonly time: Time;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly tracing: Tracing;
+  readonly readiness: Readiness;
+  /** Opens secrets; without it none are sent. */
+  readonly sealing?: Sealing;
+  /** Where the last views are kept for a start without log or blobs; absent: nowhere. */
+  readonly coldDir?: string;
+  /** A second listener, with TLS. */
+  readonly tls?: { readonly address: Address; readonly options: TlsOptions };
+  /** Default `http2`. */
+  readonly transport?: 'http2' | 'grpc-js';
+  readonly serverLimits?: Partial<ServerLimits>;
+  readonly sessionLimits?: Partial<SessionLimits>;
+  /** A client that takes nothing for so long is cut off; 0: never. Default 5 minutes. */
+  readonly sendTimeoutMs?: number;
+  /** Of encoded responses that are kept for streams still to come. Default 32 MiB. */
+  readonly frameCacheBytes?: number;
+  /** How long configuration waits for a partition's watermark. Default 10 s. */
+  readonly cutWaitMs?: number;
+  /** How long a scope waits for what it lists, before what is there is served. Default 5 s. */
+  readonly partialAfterMs?: number;
+  /** Within which streams are ended when the process stops. Default 5 s. */
+  readonly drainMs?: number;
+}
+
+export interface Pusher extends Part {
+  readonly start: () => Promise<void>;
+  readonly stop: (signal: AbortSignal) => Promise<void>;
+  /** `host:port` where it listens in plaintext; after the start. */
+  readonly address: string;
+  /** The same of the TLS listener; `undefined`: there is none. */
+  readonly tlsAddress: string | undefined;
+  readonly hub: Hub;
+  readonly pages: readonly DebugPage[];
+}
+
+/** Streams of one turn: cuts the time for which a large push holds the event loop. */
+const defaultChunk = 256;
+
+/**
+ * It listens as soon as it has started, and holds proxies until the log has been read to the end
+ * that it had then (token `pusher`).
+ */
+export function createPusher(options: PusherOptions): Pusher {
+  const part = new PusherPart(options);
+  return {
+    name: 'pusher',
+    start: () => part.start(),
+    stop: (signal) => part.stop(signal),
+    get address() {
+      return formatAddress(part.address);
+    },
+    get tlsAddress() {
+      return part.tlsAddress === undefined ? undefined : formatAddress(part.tlsAddress);
+    },
+    hub: part.hub,
+    pages: [],
+  };
+}
+
+class PusherPart {
+  readonly hub: Hub;
+  address: Address;
+  tlsAddress: Address | undefined;
+  readonly #options: PusherOptions;
+  readonly #view: XdsView;
+  readonly #loader: BlobLoader;
+  readonly #feedback: FeedbackWriter;
+  readonly #metrics: PusherMetrics;
+  readonly #serving = new ServingState();
+  readonly #servers: { readonly server: RpcServer; readonly tls: boolean }[] = [];
+
+  constructor(options: PusherOptions) {
+    const { options: settings } = options;
+    this.#options = options;
+    this.address = settings.grpcAddr;
+    this.tlsAddress = options.tls?.address;
+    this.#metrics = new PusherMetrics(options.metrics);
+    this.#feedback = new FeedbackWriter({ ...options, partitions: options.feedbackPartitions });
+    this.#loader = this.#createLoader();
+    const assignments = new Assignments();
+    const scopes = new Scopes({
+      loader: this.#loader,
+      assignments,
+      clock: options.time,
+      timers: options.time,
+      onView: (view, types, before) => this.hub.viewChanged(view, types, before),
+      partialAfterMs: options.partialAfterMs,
+    });
+    this.hub = new Hub({
+      context: new SessionContext(this.#createFrames(), assignments),
+      time: options.time,
+      logger: options.logger,
+      metrics: this.#metrics,
+      feedback: this.#feedback,
+      scopes,
+      chunk: settings.pushThrottle === 0 ? defaultChunk : settings.pushThrottle,
+      sendTimeoutMs: options.sendTimeoutMs ?? 300_000,
+      limits: options.sessionLimits,
+    });
+    this.#view = this.#createView(scopes);
+  }
+
+  #createLoader(): BlobLoader {
+    const { blobs, time, logger } = this.#options;
+    return new BlobLoader({
+      blobs,
+      timers: time,
+      onMissing: (digests) => {
+        this.#metrics.missingBlobs.add(digests.length);
+        logger.warn('blobs are missing: their owners are asked', { digests });
+        this.#feedback.missing(digests);
+      },
+      onError: (error) => logger.warn('the blob store cannot be read now', { error }),
+    });
+  }
+
+  #createFrames(): FrameCache {
+    const { sealing, logger, frameCacheBytes } = this.#options;
+    return new FrameCache({
+      controlPlane: encodeControlPlane('watershed'),
+      materialise: createMaterialise(sealing, logger),
+      maxBytes: frameCacheBytes,
+      onEncoded: (frame) => {
+        const series = this.#metrics.of(frame.plan.typeUrl);
+        series.encodings.add();
+        series.encodedBytes.add(frame.bytes.length);
+      },
+    });
+  }
+
+  #createView(scopes: Scopes): XdsView {
+    const metrics = this.#metrics;
+    return new XdsView({
+      ...this.#options,
+      ...this.#options.options,
+      scopes,
+      onSelectors: (changed) => this.hub.selectorsChanged(changed),
+      observer: {
+        records: (count) => metrics.recordsRead.add(count),
+        debounced: (heldMs) => metrics.debounce.observe(heldMs / 1_000),
+        epoch: (partition, epoch) => metrics.epoch(partition).set(epoch),
+      },
+    });
+  }
+
+  async start(): Promise<void> {
+    const ready = this.#options.readiness.expect('pusher');
+    this.#view.start();
+    void this.#view.whenReady().then(() => {
+      this.hub.ready();
+      this.#serving.set(true);
+      ready();
+    });
+    const { options, tls } = this.#options;
+    this.address = await this.#listen(options.grpcAddr, undefined);
+    if (tls !== undefined) this.tlsAddress = await this.#listen(tls.address, tls.options);
+  }
+
+  async stop(signal: AbortSignal): Promise<void> {
+    this.#serving.set(false);
+    const stopped = this.#servers.map(({ server }) => server.stop(signal));
+    await this.hub.drain(signal, this.#options.drainMs ?? 5_000);
+    this.hub.stop();
+    await this.#view.stop();
+    this.#loader.close();
+    await this.#feedback.stop();
+    await Promise.all(stopped);
+  }
+
+  async #listen(address: Address, tls: TlsOptions | undefined): Promise<Address> {
+    const { time, logger, serverLimits, transport } = this.#options;
+    const methods = methodsOf({ hub: this.hub, serving: this.#serving });
+    const common = { methods, limits: serverLimits, tls };
+    const server =
+      transport === 'grpc-js'
+        ? new GrpcJsServer(common)
+        : new Http2RpcServer({ ...common, timers: time, logger });
+    this.#servers.push({ server, tls: tls !== undefined });
+    const port = await server.listen(address.host, address.port);
+    return { host: address.host, port };
+  }
+}

@@ -1,0 +1,172 @@
+import type { Digest } from '@watershed/blob/port.ts';
+import type { Append, Log } from '@watershed/log/port.ts';
+import { Feedback, type ScopeClass } from '@watershed/model/gen/record.ts';
+import { partitionOf, topics } from '@watershed/model/keys.ts';
+import type { Time, Timer } from '@watershed/runtime/clock.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+
+export interface FeedbackOptions {
+  readonly log: Log;
+  readonly time: Time;
+  readonly logger: Logger;
+  /** This pusher's name; unique among pushers. */
+  readonly name: string;
+  /** Of the topic `feedback`. Default 1. */
+  readonly partitions?: number | undefined;
+  /** How long a demand holds without being repeated. Default 60 s; repeated in a third of it. */
+  readonly demandMs?: number;
+}
+
+export interface NackReport {
+  readonly scope: string;
+  readonly proxy: string;
+  readonly typeUrl: string;
+  readonly resource: string;
+  readonly message: string;
+  readonly version: string;
+}
+
+/** What waits to be told, at most; more replaces what waits longest. */
+const maxPending = 10_000;
+const retryMs = 1_000;
+
+type Report = Feedback['report'];
+
+/**
+ * Tells upstream, by the topic `feedback`, what this pusher needs and what became of what it sent.
+ * A demand is repeated while it is true, and expires; the rest is told once. Keys: `d|pusher|scope`
+ * (demands), `b|pusher|digest` (missing blobs), `n|pusher|scope|type|resource` (NACKs), names
+ * percent-encoded.
+ */
+export class FeedbackWriter {
+  readonly #options: FeedbackOptions;
+  readonly #demands = new Map<string, ScopeClass>();
+  /** By key: the newest report, `undefined`: a tombstone. */
+  readonly #pending = new Map<string, { readonly scope: string; readonly report: Report }>();
+  #repeat: Timer | undefined;
+  #flush: Timer | undefined;
+  #writing = false;
+  #stopped = false;
+
+  constructor(options: FeedbackOptions) {
+    this.#options = options;
+  }
+
+  get demands(): ReadonlyMap<string, ScopeClass> {
+    return this.#demands;
+  }
+
+  demand(scope: string, scopeClass: ScopeClass): void {
+    if (this.#demands.has(scope)) return;
+    this.#demands.set(scope, scopeClass);
+    this.#put(this.#key('d', scope), scope, this.#demandOf(scope, scopeClass));
+    this.#repeat ??= this.#options.time.after(this.#demandMs / 3, () => this.#repeatAll());
+  }
+
+  undemand(scope: string): void {
+    if (this.#demands.delete(scope)) this.#put(this.#key('d', scope), scope, undefined);
+  }
+
+  missing(digests: readonly Digest[]): void {
+    for (const digest of digests) {
+      const report = {
+        $case: 'missing',
+        value: { digests: [Buffer.from(digest, 'hex')] },
+      } as const;
+      this.#put(this.#key('b', digest), '', report);
+    }
+  }
+
+  /** The blob is there: who asks for it no more must not keep its owner busy. */
+  found(digests: readonly Digest[]): void {
+    for (const digest of digests) this.#put(this.#key('b', digest), '', undefined);
+  }
+
+  nack(report: NackReport): void {
+    const { scope, typeUrl, resource } = report;
+    const value = { ...report, version: Buffer.from(report.version) };
+    this.#put(this.#key('n', scope, typeUrl, resource), scope, { $case: 'nack', value });
+  }
+
+  /** Takes back all demands; resolves when that is written, or cannot be. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#repeat?.cancel();
+    this.#flush?.cancel();
+    for (const scope of this.#demands.keys()) {
+      this.#pending.set(this.#key('d', scope), { scope, report: undefined });
+    }
+    this.#demands.clear();
+    await this.#write().catch(() => undefined);
+  }
+
+  get #demandMs(): number {
+    return this.#options.demandMs ?? 60_000;
+  }
+
+  #demandOf(scope: string, scopeClass: ScopeClass): Report {
+    const expiresMs = this.#options.time.now() + this.#demandMs;
+    return { $case: 'demand', value: { scope, scopeClass, expiresMs } };
+  }
+
+  #repeatAll(): void {
+    this.#repeat = undefined;
+    if (this.#stopped || this.#demands.size === 0) return;
+    for (const [scope, scopeClass] of this.#demands) {
+      this.#put(this.#key('d', scope), scope, this.#demandOf(scope, scopeClass));
+    }
+    this.#repeat = this.#options.time.after(this.#demandMs / 3, () => this.#repeatAll());
+  }
+
+  #key(kind: string, ...parts: readonly string[]): string {
+    return [kind, ...[this.#options.name, ...parts].map(encodeURIComponent)].join('|');
+  }
+
+  #put(key: string, scope: string, report: Report): void {
+    this.#pending.delete(key);
+    if (this.#pending.size >= maxPending) {
+      for (const oldest of this.#pending.keys()) {
+        this.#pending.delete(oldest);
+        break;
+      }
+    }
+    this.#pending.set(key, { scope, report });
+    if (!this.#stopped) this.#flush ??= this.#options.time.soon(() => void this.#run());
+  }
+
+  async #run(): Promise<void> {
+    this.#flush = undefined;
+    if (this.#writing) return;
+    try {
+      await this.#write();
+    } catch (error) {
+      this.#options.logger.warn('feedback cannot be written now', { error });
+      if (!this.#stopped) this.#flush ??= this.#options.time.after(retryMs, () => void this.#run());
+    }
+  }
+
+  async #write(): Promise<void> {
+    const { log, partitions = 1 } = this.#options;
+    while (this.#pending.size > 0) {
+      const taken = [...this.#pending];
+      this.#pending.clear();
+      this.#writing = true;
+      try {
+        await log.append(
+          taken.map(([key, { scope, report }]): Append => ({
+            topic: topics.feedback,
+            partition: partitionOf(scope, partitions),
+            key,
+            value: report === undefined ? undefined : Feedback.encode({ report }).finish(),
+          })),
+        );
+      } catch (error) {
+        // What is newer stays.
+        for (const [key, one] of taken) if (!this.#pending.has(key)) this.#pending.set(key, one);
+        throw error;
+      } finally {
+        this.#writing = false;
+      }
+    }
+  }
+}

@@ -1,0 +1,107 @@
+import { pilotMetrics, watershedMetrics } from '@watershed/runtime/metric-names.ts';
+import type { Counter, Gauge, Histogram, Metrics } from '@watershed/runtime/metrics.ts';
+import type { Mode } from './session/request.ts';
+import { traitsOf } from './session/type-traits.ts';
+
+/** The series of one type of resource. */
+export interface TypeMetrics {
+  readonly pushes: Counter;
+  readonly bytes: Counter;
+  readonly size: Histogram;
+  readonly suppressed: Counter;
+  readonly acks: Counter;
+  readonly rejects: Counter;
+  readonly expiredNonces: Counter;
+  readonly encodings: Counter;
+  readonly encodedBytes: Counter;
+}
+
+/** The pusher's metrics, each series looked up once. */
+export class PusherMetrics {
+  readonly #metrics: Metrics;
+  readonly #types = new Map<string, TypeMetrics>();
+  readonly convergence: Histogram;
+  readonly queue: Histogram;
+  readonly debounce: Histogram;
+  readonly sendSeconds: Histogram;
+  readonly largestRequest: Gauge;
+  readonly internalErrors: Counter;
+  readonly writeTimeouts: Counter;
+  readonly missingBlobs: Counter;
+  readonly scopes: Gauge;
+  readonly scopesWaiting: Gauge;
+  readonly pushStage: Histogram;
+  readonly totalStage: Histogram;
+  readonly recordsRead: Counter;
+
+  constructor(metrics: Metrics) {
+    this.#metrics = metrics;
+    this.convergence = metrics.histogram(pilotMetrics.convergenceSeconds).with();
+    this.queue = metrics.histogram(pilotMetrics.queueSeconds).with();
+    this.debounce = metrics.histogram(pilotMetrics.debounceSeconds).with();
+    this.sendSeconds = metrics.histogram(pilotMetrics.sendSeconds).with();
+    this.largestRequest = metrics.gauge(pilotMetrics.largestRequestBytes).with();
+    this.internalErrors = metrics.counter(pilotMetrics.internalErrors).with();
+    this.writeTimeouts = metrics.counter(pilotMetrics.writeTimeouts).with();
+    this.missingBlobs = metrics.counter(watershedMetrics.missingBlobs).with();
+    this.scopes = metrics.gauge(watershedMetrics.scopes).with();
+    this.scopesWaiting = metrics.gauge(watershedMetrics.scopesWaiting).with();
+    const stages = metrics.histogram(watershedMetrics.stageSeconds);
+    this.pushStage = stages.with({ stage: 'push' });
+    this.totalStage = stages.with({ stage: 'total' });
+    this.recordsRead = metrics.counter(watershedMetrics.recordsRead).with({ topic: 'xds' });
+  }
+
+  of(typeUrl: string): TypeMetrics {
+    let series = this.#types.get(typeUrl);
+    if (series === undefined) {
+      const metrics = this.#metrics;
+      const type = traitsOf(typeUrl).short.toLowerCase();
+      series = {
+        pushes: metrics.counter(pilotMetrics.pushes).with({ type }),
+        bytes: metrics.counter(watershedMetrics.pushedBytes).with({ type }),
+        size: metrics.histogram(pilotMetrics.configSizeBytes).with({ type: typeUrl }),
+        suppressed: metrics.counter(watershedMetrics.pushesSuppressed).with({ type }),
+        acks: metrics.counter(watershedMetrics.acks).with({ type }),
+        rejects: metrics.counter(pilotMetrics.rejects).with({ type }),
+        expiredNonces: metrics.counter(pilotMetrics.expiredNonces).with({ type }),
+        encodings: metrics.counter(watershedMetrics.encodings).with({ type: `${type}-response` }),
+        encodedBytes: metrics
+          .counter(watershedMetrics.encodedBytes)
+          .with({ type: `${type}-response` }),
+      };
+      // Clients choose type URLs: only so many are told apart.
+      if (this.#types.size < maxTypes) this.#types.set(typeUrl, series);
+    }
+    return series;
+  }
+
+  streams(mode: Mode): Gauge {
+    return this.#metrics.gauge(watershedMetrics.streams).with({ protocol: mode });
+  }
+
+  /** By what the proxy says its version is. */
+  clients(version: string): Gauge {
+    return this.#metrics.gauge(pilotMetrics.clients).with({ version });
+  }
+
+  resumes(typeUrl: string, outcome: 'unchanged' | 'changed'): Counter {
+    const type = traitsOf(typeUrl).short.toLowerCase();
+    return this.#metrics.counter(watershedMetrics.resumes).with({ type, outcome });
+  }
+
+  trigger(type: 'config' | 'endpoint' | 'secret' | 'proxyrequest'): Counter {
+    return this.#metrics.counter(pilotMetrics.pushTriggers).with({ type });
+  }
+
+  epoch(partition: number): Gauge {
+    return this.#metrics.gauge(watershedMetrics.epoch).with({ partition: `xds-${partition}` });
+  }
+
+  pushSeconds(typeUrl: string): Histogram {
+    const type = traitsOf(typeUrl).short.toLowerCase();
+    return this.#metrics.histogram(pilotMetrics.pushSeconds).with({ type });
+  }
+}
+
+const maxTypes = 64;

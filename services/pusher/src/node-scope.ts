@@ -1,0 +1,240 @@
+/**
+ * What a proxy says of itself, and the scope that follows from it. Node ids and metadata are
+ * istio's: `sidecar~IP~POD.NAMESPACE~NAMESPACE.svc.cluster.local`. All of it is the client's word:
+ * it is checked and bounded here, and what secrets it may have is another question (see
+ * `identity.ts`).
+ */
+import { scopeId } from '@watershed/blob/scope-id.ts';
+import { ProxyType, type ScopeClass, type Selectors } from '@watershed/model/gen/record.ts';
+import { Node } from '@watershed/proto/envoy/config/core/v3/base.ts';
+import { OperatingError } from '@watershed/runtime/errors.ts';
+
+export interface ProxyNode {
+  readonly id: string;
+  readonly type: ProxyType;
+  readonly namespace: string;
+  readonly pod: string;
+  /** `svc.cluster.local`: without the namespace. */
+  readonly dnsDomain: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly cluster: string;
+  readonly network: string;
+  readonly interception: string;
+  /** The bootstrap has the static secrets `default` and `ROOTCA`. */
+  readonly certificates: boolean;
+  readonly serviceAccount: string;
+  readonly podPorts: Readonly<Record<string, number>>;
+  readonly region: string;
+  readonly zone: string;
+  readonly subZone: string;
+  /** For people: `1.40.0`. */
+  readonly version: string;
+  /** The version of the sidecar, as istio's agents tell it. */
+  readonly istioVersion: string;
+}
+
+const maxId = 1_024;
+const maxText = 253;
+const maxLabels = 256;
+const maxLabelValue = 1_024;
+const maxPorts = 256;
+
+const proxyTypes: Readonly<Record<string, ProxyType>> = {
+  sidecar: ProxyType.PROXY_TYPE_SIDECAR,
+  router: ProxyType.PROXY_TYPE_ROUTER,
+};
+
+/** @throws OperatingError `invalid`: what is wrong with the node, for the client to read. */
+export function parseNode(bytes: Uint8Array): ProxyNode {
+  let node: Node;
+  try {
+    node = Node.decode(bytes);
+  } catch (cause) {
+    throw new OperatingError('invalid', 'the node cannot be decoded', { cause });
+  }
+  const { id } = node;
+  if (id.length > maxId) throw wrong('node.id', `${id.slice(0, 64)}…`, `over ${maxId} characters`);
+  const [kind = '', , name = '', domain, ...rest] = id.split('~');
+  const type = Object.hasOwn(proxyTypes, kind) ? proxyTypes[kind] : undefined;
+  const dot = name.lastIndexOf('.');
+  if (type === undefined || domain === undefined || rest.length > 0 || dot <= 0) {
+    throw wrong('node.id', id, 'not TYPE~IP~POD.NAMESPACE~DOMAIN with TYPE sidecar or router');
+  }
+  const metadata = new Metadata(node.metadata);
+  const namespace = metadata.text('NAMESPACE') || name.slice(dot + 1);
+  if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/u.test(namespace)) {
+    throw wrong('namespace', namespace, 'not the name of a namespace');
+  }
+  const { region = '', zone = '', subZone = '' } = node.locality ?? {};
+  for (const part of [region, zone, subZone]) bounded('node.locality', part);
+  return {
+    id,
+    type,
+    namespace,
+    pod: name.slice(0, dot),
+    dnsDomain: withoutNamespace(bounded('node.id', domain), namespace),
+    labels: metadata.labels(),
+    cluster: metadata.text('CLUSTER_ID'),
+    network: metadata.text('NETWORK'),
+    interception: type === ProxyType.PROXY_TYPE_ROUTER ? '' : metadata.interception(),
+    certificates: metadata.text('WATERSHED_CERTS') === 'files',
+    serviceAccount: metadata.text('SERVICE_ACCOUNT'),
+    podPorts: type === ProxyType.PROXY_TYPE_ROUTER ? {} : metadata.podPorts(),
+    region,
+    zone,
+    subZone,
+    version: versionOf(node),
+    istioVersion: metadata.text('ISTIO_VERSION'),
+  };
+}
+
+/** Which labels and what else of a node tells its scope: `selectors` of its namespace. */
+export function scopeClassOf(node: ProxyNode, selectors: Selectors): ScopeClass {
+  const labels: Record<string, string> = {};
+  for (const key of selectors.labelKeys) {
+    const value = Object.hasOwn(node.labels, key) ? node.labels[key] : undefined;
+    if (value !== undefined) labels[key] = value;
+  }
+  const { locality } = selectors;
+  return {
+    type: node.type,
+    namespace: node.namespace,
+    labels,
+    cluster: node.cluster,
+    network: node.network,
+    region: locality ? node.region : '',
+    zone: locality ? node.zone : '',
+    subZone: locality ? node.subZone : '',
+    interception: node.interception,
+    certificates: node.certificates,
+    dnsDomain: node.dnsDomain,
+    // No output depends on it.
+    serviceAccount: '',
+    podPorts: { ...node.podPorts },
+    envoyMinor: 0,
+  };
+}
+
+export function scopeOf(
+  node: ProxyNode,
+  selectors: Selectors,
+): { readonly id: string; readonly scopeClass: ScopeClass } {
+  const scopeClass = scopeClassOf(node, selectors);
+  return { id: scopeId(scopeClass), scopeClass };
+}
+
+class Metadata {
+  readonly #all: Readonly<Record<string, unknown>>;
+
+  constructor(all: Readonly<Record<string, unknown>> | undefined) {
+    this.#all = all ?? {};
+  }
+
+  text(name: string): string {
+    const value = this.#value(name);
+    if (value === undefined || value === null) return '';
+    if (typeof value !== 'string') throw wrong(`metadata ${name}`, kindOf(value), 'not a string');
+    return bounded(`metadata ${name}`, value);
+  }
+
+  interception(): string {
+    const mode = this.text('INTERCEPTION_MODE');
+    if (mode === '' || mode === 'REDIRECT' || mode === 'TPROXY' || mode === 'NONE') return mode;
+    throw wrong('metadata INTERCEPTION_MODE', mode, 'not REDIRECT, TPROXY or NONE');
+  }
+
+  labels(): Readonly<Record<string, string>> {
+    const labels: [string, string][] = [];
+    for (const [key, value] of Object.entries(recordOf(this.#value('LABELS'), 'metadata LABELS'))) {
+      if (typeof value !== 'string') {
+        throw wrong(`metadata LABELS[${key.slice(0, 64)}]`, kindOf(value), 'not a string');
+      }
+      if (value.length > maxLabelValue) {
+        throw wrong(
+          `metadata LABELS[${key}]`,
+          value.slice(0, 64),
+          `over ${maxLabelValue} characters`,
+        );
+      }
+      labels.push([key, value]);
+    }
+    if (labels.length > maxLabels) {
+      throw wrong('metadata LABELS', String(labels.length), `over ${maxLabels} labels`);
+    }
+    return Object.fromEntries(labels);
+  }
+
+  /** Kubernetes' container ports: a list, or its JSON as istio's injector writes it. */
+  podPorts(): Readonly<Record<string, number>> {
+    const value = this.#value('POD_PORTS');
+    if (value === undefined || value === null || value === '') return {};
+    const list: unknown = typeof value === 'string' ? parseJson(value) : value;
+    if (!Array.isArray(list)) {
+      throw wrong('metadata POD_PORTS', kindOf(value), 'not a list of ports');
+    }
+    if (list.length > maxPorts) {
+      throw wrong('metadata POD_PORTS', String(list.length), `over ${maxPorts} ports`);
+    }
+    const ports: [string, number][] = [];
+    for (const item of list) {
+      const { name, containerPort } = recordOf(item, 'metadata POD_PORTS');
+      if (typeof name !== 'string' || name === '') continue;
+      if (typeof containerPort !== 'number' || !isPort(containerPort)) {
+        throw wrong(`metadata POD_PORTS ${name}`, kindOf(containerPort), 'not a port');
+      }
+      ports.push([bounded('metadata POD_PORTS', name), containerPort]);
+    }
+    return Object.fromEntries(ports);
+  }
+
+  #value(name: string): unknown {
+    return Object.hasOwn(this.#all, name) ? this.#all[name] : undefined;
+  }
+}
+
+function recordOf(value: unknown, field: string): Readonly<Record<string, unknown>> {
+  if (value === undefined || value === null) return {};
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    throw wrong(field, kindOf(value), 'not a map');
+  }
+  return Object.fromEntries(Object.entries(value));
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new OperatingError('invalid', 'metadata POD_PORTS is not JSON', { cause });
+  }
+}
+
+function isPort(value: number): boolean {
+  return Number.isInteger(value) && value > 0 && value < 65_536;
+}
+
+function withoutNamespace(domain: string, namespace: string): string {
+  return domain.startsWith(`${namespace}.`) ? domain.slice(namespace.length + 1) : domain;
+}
+
+function versionOf(node: Node): string {
+  const { userAgentVersionType } = node;
+  if (userAgentVersionType?.$case === 'userAgentVersion') {
+    return userAgentVersionType.value.slice(0, maxText);
+  }
+  const version = userAgentVersionType?.value.version;
+  if (version === undefined) return '';
+  return `${version.majorNumber}.${version.minorNumber}.${version.patch}`;
+}
+
+function bounded(field: string, text: string): string {
+  if (text.length <= maxText) return text;
+  throw wrong(field, `${text.slice(0, 64)}…`, `over ${maxText} characters`);
+}
+
+function kindOf(value: unknown): string {
+  return Array.isArray(value) ? 'a list' : typeof value;
+}
+
+function wrong(field: string, value: string, reason: string): OperatingError {
+  return new OperatingError('invalid', `${field} ${JSON.stringify(value)}: ${reason}`);
+}

@@ -1,0 +1,288 @@
+import type { Selectors } from '@watershed/model/gen/record.ts';
+import { resourceTypes } from '@watershed/proto/any.ts';
+import type { Time, Timer } from '@watershed/runtime/clock.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+import type { FeedbackWriter } from '../feedback.ts';
+import type { PusherMetrics } from '../metrics.ts';
+import { scopeOf, type ProxyNode } from '../node-scope.ts';
+import type { SessionContext } from '../session/context.ts';
+import { RequestDecoder } from '../session/request-codec.ts';
+import type { Mode } from '../session/request.ts';
+import type { SessionLimits } from '../session/session-options.ts';
+import type { ScopeView } from '../view/scope-view.ts';
+import type { Scopes } from '../view/scopes.ts';
+import { FanOut, type Lane } from './fan-out.ts';
+import { StreamMeter } from './stream-meter.ts';
+import {
+  XdsStream,
+  type Carrier,
+  type StreamEnd,
+  type StreamHost,
+  type StreamObserver,
+} from './stream.ts';
+
+export interface HubOptions {
+  readonly context: SessionContext;
+  readonly time: Time;
+  readonly logger: Logger;
+  readonly metrics: PusherMetrics;
+  readonly feedback: FeedbackWriter;
+  readonly scopes: Scopes;
+  readonly limits?: Partial<SessionLimits> | undefined;
+  /** Streams written to before others get a turn. */
+  readonly chunk: number;
+  /** A client that takes nothing for so long is cut off; 0: never. */
+  readonly sendTimeoutMs: number;
+  /** How long a scope that nobody uses is kept. Default 5 minutes. */
+  readonly scopeIdleMs?: number;
+  /** What a scope was when this machine last saw it, for as long as nothing newer is known. */
+  readonly stale?: (scope: string) => ScopeView | undefined;
+}
+
+interface Held {
+  readonly streams: Set<XdsStream>;
+  readonly tenant: string;
+  idle: Timer | undefined;
+}
+
+/** Knows all streams: which scope each is of, and what it is to be brought to. */
+export class Hub implements StreamHost {
+  readonly context: SessionContext;
+  readonly decoder = new RequestDecoder();
+  readonly time: Time;
+  readonly limits: Partial<SessionLimits>;
+  readonly sendTimeoutMs: number;
+  readonly observer: StreamObserver;
+  readonly #options: HubOptions;
+  readonly #streams = new Set<XdsStream>();
+  readonly #held = new Map<string, Held>();
+  /** Streams that are to move once their new scope is whole; by that scope. */
+  readonly #moving = new Map<string, Set<XdsStream>>();
+  /** Streams whose scope cannot be told yet: nothing is known of what tells it. */
+  readonly #unplaced = new Set<XdsStream>();
+  readonly #selectors = new Map<string, Selectors>();
+  readonly #fanOut: FanOut<XdsStream>;
+  #lastStream = 0;
+  #ready = false;
+  #draining = false;
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+    this.context = options.context;
+    this.time = options.time;
+    this.limits = options.limits ?? {};
+    this.sendTimeoutMs = options.sendTimeoutMs;
+    this.observer = new StreamMeter(options);
+    this.#fanOut = new FanOut({
+      clock: options.time,
+      timers: options.time,
+      chunk: options.chunk,
+      push: (stream, waitedMs) => {
+        if (stream.isClosed) return;
+        options.metrics.queue.observe(waitedMs / 1_000);
+        stream.follow(stream.scope, this.#viewOf(stream.scope));
+      },
+    });
+  }
+
+  get streams(): ReadonlySet<XdsStream> {
+    return this.#streams;
+  }
+
+  /** A new stream. */
+  open(carrier: Carrier, how: { readonly mode: Mode; readonly onlyType?: string }): XdsStream {
+    const stream = new XdsStream(this, carrier, { ...how, id: ++this.#lastStream });
+    this.#streams.add(stream);
+    this.#options.metrics.streams(stream.mode).add(1);
+    return stream;
+  }
+
+  /** What tells scopes is known: streams that waited for it are placed. */
+  ready(): void {
+    this.#ready = true;
+    this.#placeAll(this.#unplaced);
+  }
+
+  /** By namespace; "" is for all others. */
+  selectorsChanged(changed: ReadonlyMap<string, Selectors | undefined>): void {
+    for (const [namespace, selectors] of changed) {
+      if (selectors === undefined) this.#selectors.delete(namespace);
+      else this.#selectors.set(namespace, selectors);
+    }
+    const others = changed.has('');
+    const affected = [...this.#streams].filter(
+      ({ node }) => node !== undefined && (others || changed.has(node.namespace)),
+    );
+    this.#placeAll(affected);
+  }
+
+  get selectors(): ReadonlyMap<string, Selectors> {
+    return this.#selectors;
+  }
+
+  /** A scope in use has a new view. */
+  viewChanged(view: ScopeView, types: ReadonlySet<string>, before: ScopeView | undefined): void {
+    const { metrics, scopes } = this.#options;
+    const held = this.#held.get(view.scope);
+    const lane = laneOf(view, types, before);
+    if (before !== undefined) metrics.trigger(triggerOf(lane)).add();
+    if (held !== undefined) this.#fanOut.add(view.scope, held.tenant, lane, held.streams);
+    const moving = this.#moving.get(view.scope);
+    if (moving !== undefined && scopes.complete(view.scope)) {
+      this.#moving.delete(view.scope);
+      for (const stream of moving) this.#move(stream, view.scope);
+    }
+    metrics.scopesWaiting.set(scopes.waiting.length);
+  }
+
+  identified(stream: XdsStream, node: ProxyNode): void {
+    this.#options.metrics.clients(node.istioVersion || node.version).add(1);
+    this.#options.logger.debug('a proxy connected', {
+      proxy: node.id,
+      stream: stream.id,
+      protocol: stream.mode,
+      peer: stream.peer.address,
+    });
+    this.#place(stream);
+  }
+
+  closed(stream: XdsStream): void {
+    this.#streams.delete(stream);
+    this.#unplaced.delete(stream);
+    this.#options.metrics.streams(stream.mode).add(-1);
+    const { node } = stream;
+    if (node === undefined) return;
+    this.#options.metrics.clients(node.istioVersion || node.version).add(-1);
+    this.#stopMoving(stream);
+    this.#leave(stream);
+  }
+
+  /**
+   * Ends all streams, a few at a time, so that proxies do not come to the other replicas all at
+   * once.
+   */
+  async drain(signal: AbortSignal, overMs: number): Promise<void> {
+    this.#draining = true;
+    const end: StreamEnd = { code: 'unavailable', message: 'this replica is stopping' };
+    const steps = 20;
+    const share = Math.max(1, Math.ceil(this.#streams.size / steps));
+    while (this.#streams.size > 0 && !signal.aborted) {
+      for (const stream of [...this.#streams].slice(0, share)) stream.end(end);
+      if (this.#streams.size === 0) break;
+      await new Promise<void>((resolve) => {
+        this.time.after(overMs / steps, resolve);
+      });
+    }
+    for (const stream of this.#streams) stream.end(end);
+  }
+
+  stop(): void {
+    this.#fanOut.stop();
+    for (const held of this.#held.values()) held.idle?.cancel();
+  }
+
+  #viewOf(scope: string): ScopeView | undefined {
+    return this.#options.scopes.view(scope);
+  }
+
+  #placeAll(streams: Iterable<XdsStream>): void {
+    for (const stream of streams) this.#place(stream);
+  }
+
+  #place(stream: XdsStream): void {
+    const { node } = stream;
+    if (node === undefined || stream.isClosed) return;
+    const selectors = this.#selectors.get(node.namespace) ?? this.#selectors.get('');
+    if (selectors === undefined || !this.#ready) {
+      if (stream.scope === '') this.#unplaced.add(stream);
+      return;
+    }
+    this.#unplaced.delete(stream);
+    const { id, scopeClass } = scopeOf(node, selectors);
+    if (id === stream.scope) {
+      this.#stopMoving(stream);
+      return;
+    }
+    this.#hold(id, node.namespace);
+    this.#options.feedback.demand(id, scopeClass);
+    if (stream.scope === '' || this.#options.scopes.complete(id)) {
+      this.#move(stream, id);
+      return;
+    }
+    // The old manifest stays in force until the new one is whole.
+    this.#stopMoving(stream);
+    const moving = this.#moving.get(id) ?? new Set();
+    this.#moving.set(id, moving.add(stream));
+  }
+
+  #move(stream: XdsStream, scope: string): void {
+    this.#leave(stream);
+    this.#held.get(scope)?.streams.add(stream);
+    stream.follow(scope, this.#viewOf(scope));
+  }
+
+  #stopMoving(stream: XdsStream): void {
+    for (const [scope, moving] of this.#moving) {
+      if (!moving.delete(stream) || moving.size > 0) continue;
+      this.#moving.delete(scope);
+      this.#idle(scope);
+    }
+  }
+
+  #leave(stream: XdsStream): void {
+    if (this.#held.get(stream.scope)?.streams.delete(stream) === true) this.#idle(stream.scope);
+  }
+
+  /** Begins to hold a scope, or goes on. */
+  #hold(scope: string, tenant: string): void {
+    const held = this.#held.get(scope);
+    if (held !== undefined) {
+      held.idle?.cancel();
+      held.idle = undefined;
+      return;
+    }
+    this.#held.set(scope, { streams: new Set(), tenant, idle: undefined });
+    this.#options.scopes.acquire(scope, this.#options.stale?.(scope));
+    this.#measure();
+  }
+
+  /** A scope that nobody uses is kept for a while: its proxies may only be reconnecting. */
+  #idle(scope: string): void {
+    const held = this.#held.get(scope);
+    if (held === undefined || held.streams.size > 0 || this.#moving.has(scope)) return;
+    if (this.#draining) return;
+    held.idle?.cancel();
+    held.idle = this.time.after(this.#options.scopeIdleMs ?? 300_000, () => {
+      this.#held.delete(scope);
+      this.#options.feedback.undemand(scope);
+      this.#options.scopes.release(scope);
+      this.#measure();
+    });
+  }
+
+  #measure(): void {
+    this.#options.metrics.scopes.set(this.#held.size);
+    this.#options.metrics.scopesWaiting.set(this.#options.scopes.waiting.length);
+  }
+}
+
+function laneOf(view: ScopeView, types: ReadonlySet<string>, before: ScopeView | undefined): Lane {
+  if (types.has(resourceTypes.secret)) return 'secrets';
+  if (types.size === 1 && types.has(resourceTypes.endpoint)) return 'endpoints';
+  for (const typeUrl of types) {
+    const old = before?.types.get(typeUrl);
+    const now = view.types.get(typeUrl);
+    if (old === undefined || now === undefined) return 'config';
+    let other = false;
+    old.diff(now, (_name, _old, after) => {
+      other ||= after !== undefined;
+    });
+    if (other) return 'config';
+  }
+  return 'removals';
+}
+
+function triggerOf(lane: Lane): 'config' | 'endpoint' | 'secret' {
+  if (lane === 'secrets') return 'secret';
+  return lane === 'endpoints' ? 'endpoint' : 'config';
+}

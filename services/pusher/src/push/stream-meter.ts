@@ -1,0 +1,96 @@
+import type { Time } from '@watershed/runtime/clock.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+import type { FeedbackWriter } from '../feedback.ts';
+import type { PusherMetrics } from '../metrics.ts';
+import type { Frame } from '../session/frame.ts';
+import type { SessionNack } from '../session/session-options.ts';
+import { traitsOf, type Stage } from '../session/type-traits.ts';
+import type { StreamObserver, XdsStream } from './stream.ts';
+
+export interface StreamMeterOptions {
+  readonly time: Time;
+  readonly logger: Logger;
+  readonly metrics: PusherMetrics;
+  readonly feedback: FeedbackWriter;
+}
+
+/** Of one NACK, resources that are reported one by one. */
+const maxReported = 16;
+
+/** Counts, logs and reports what happens on streams. */
+export class StreamMeter implements StreamObserver {
+  readonly #options: StreamMeterOptions;
+  #largestRequest = 0;
+
+  constructor(options: StreamMeterOptions) {
+    this.#options = options;
+  }
+
+  sent(_stream: XdsStream, frame: Frame): void {
+    const series = this.#options.metrics.of(frame.plan.typeUrl);
+    series.pushes.add();
+    series.bytes.add(frame.bytes.length);
+    series.size.observe(frame.bytes.length);
+  }
+
+  suppressed(typeUrl: string): void {
+    this.#options.metrics.of(typeUrl).suppressed.add();
+  }
+
+  acked(_stream: XdsStream, typeUrl: string): void {
+    this.#options.metrics.of(typeUrl).acks.add();
+  }
+
+  nacked(stream: XdsStream, nack: SessionNack): void {
+    const { metrics, logger, feedback } = this.#options;
+    metrics.of(nack.typeUrl).rejects.add();
+    const { changed } = nack.frame.plan;
+    const blamed = nack.culprits.length > 0 ? nack.culprits : changed;
+    const proxy = stream.node?.id ?? '';
+    logger.warn('a proxy refused a response', {
+      proxy,
+      type: traitsOf(nack.typeUrl).short,
+      resources: blamed.slice(0, maxReported).map(({ name }) => name),
+      named: nack.culprits.length > 0,
+      message: printable(nack.error.message),
+    });
+    for (const { name, version } of blamed.slice(0, maxReported)) {
+      feedback.nack({
+        scope: stream.scope,
+        proxy,
+        typeUrl: nack.typeUrl,
+        resource: name,
+        message: printable(nack.error.message),
+        version,
+      });
+    }
+  }
+
+  gateForced(stream: XdsStream, stage: Stage): void {
+    this.#options.logger.warn('a proxy did not answer in time: its push goes on without', {
+      proxy: stream.node?.id,
+      waitedFor: stage,
+    });
+  }
+
+  converged(_stream: XdsStream, ms: number): void {
+    this.#options.metrics.convergence.observe(ms / 1_000);
+    this.#options.metrics.pushStage.observe(ms / 1_000);
+  }
+
+  writeTimeout(stream: XdsStream): void {
+    this.#options.metrics.writeTimeouts.add();
+    this.#options.logger.warn('a proxy read nothing for too long', { proxy: stream.node?.id });
+  }
+
+  request(bytes: number): void {
+    if (bytes <= this.#largestRequest) return;
+    this.#largestRequest = bytes;
+    this.#options.metrics.largestRequest.set(bytes);
+  }
+}
+
+/** A client's text for logs and for the log: no control characters. */
+function printable(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ');
+}

@@ -1,0 +1,265 @@
+import type { Time, Timer } from '@watershed/runtime/clock.ts';
+import { describeError, toOperatingError } from '@watershed/runtime/errors.ts';
+import { mayHaveSecrets, type PeerIdentity } from '../identity.ts';
+import { parseNode, type ProxyNode } from '../node-scope.ts';
+import type { SessionContext } from '../session/context.ts';
+import type { Frame } from '../session/frame.ts';
+import type { RequestDecoder } from '../session/request-codec.ts';
+import type { Mode, Request } from '../session/request.ts';
+import type { SessionLimits, SessionNack, SessionObserver } from '../session/session-options.ts';
+import { Session } from '../session/session.ts';
+import type { NameList } from '../session/subscription.ts';
+import type { Stage } from '../session/type-traits.ts';
+import type { ScopeView } from '../view/scope-view.ts';
+import { WireError } from '../wire.ts';
+
+/** Why a stream ends, in gRPC's words. */
+export interface StreamEnd {
+  readonly code: 'invalid-argument' | 'resource-exhausted' | 'internal' | 'unavailable' | 'ok';
+  readonly message: string;
+}
+
+/** What carries a stream's bytes. */
+export interface Carrier {
+  readonly peer: PeerIdentity;
+  /** `false`: no more until `writable` is called. */
+  write(framed: Uint8Array): boolean;
+  end(end: StreamEnd): void;
+}
+
+/** What streams share, and who wants to know of them. */
+export interface StreamHost {
+  readonly context: SessionContext;
+  readonly decoder: RequestDecoder;
+  readonly time: Time;
+  readonly limits: Partial<SessionLimits>;
+  /** A client that takes nothing for so long is cut off; 0: never. */
+  readonly sendTimeoutMs: number;
+  readonly observer: StreamObserver;
+  /** The first request named the node: the stream is to be given its scope's views. */
+  identified(stream: XdsStream, node: ProxyNode): void;
+  closed(stream: XdsStream): void;
+}
+
+export interface StreamObserver {
+  sent(stream: XdsStream, frame: Frame): void;
+  suppressed(typeUrl: string): void;
+  acked(stream: XdsStream, typeUrl: string, frame: Frame): void;
+  nacked(stream: XdsStream, nack: SessionNack): void;
+  gateForced(stream: XdsStream, stage: Stage): void;
+  /** The client has all of its view; `ms`: since the view began to be made. */
+  converged(stream: XdsStream, ms: number): void;
+  writeTimeout(stream: XdsStream): void;
+  request(bytes: number): void;
+}
+
+/**
+ * One xDS stream: bytes in, a session, bytes out. Frames are asked of the session only while they
+ * can be written, so there is no queue: a client that reads slowly is behind by one buffer of the
+ * transport.
+ */
+export class XdsStream implements SessionObserver {
+  readonly mode: Mode;
+  /** Unique in the process, for people. */
+  readonly id: number;
+  readonly openedMs: number;
+  readonly peer: PeerIdentity;
+  readonly #host: StreamHost;
+  readonly #carrier: Carrier;
+  readonly #onlyType: string | undefined;
+  #node: ProxyNode | undefined;
+  #nodeBytes: Uint8Array | undefined;
+  #session: Session | undefined;
+  /** Of requests, one per type: what an ACK most likely repeats. */
+  readonly #recent = new Map<string, NameList>();
+  #scope = '';
+  #blocked: Timer | 'blocked' | undefined;
+  #wake: Timer | undefined;
+  #wakeMs = Number.POSITIVE_INFINITY;
+  /** The view that it is being brought to, until it has all of it. */
+  #converging: ScopeView | undefined;
+  #closed = false;
+
+  constructor(
+    host: StreamHost,
+    carrier: Carrier,
+    how: { readonly mode: Mode; readonly id: number; readonly onlyType?: string },
+  ) {
+    this.#host = host;
+    this.#carrier = carrier;
+    this.mode = how.mode;
+    this.id = how.id;
+    this.#onlyType = how.onlyType;
+    this.peer = carrier.peer;
+    this.openedMs = host.time.now();
+  }
+
+  /** `undefined` before the first request. */
+  get node(): ProxyNode | undefined {
+    return this.#node;
+  }
+
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /** The id of the scope whose views it gets. */
+  get scope(): string {
+    return this.#scope;
+  }
+
+  /** Gives it a view of its scope, and sends what follows. */
+  follow(scope: string, view: ScopeView | undefined): void {
+    this.#scope = scope;
+    if (view === undefined || this.#session === undefined || this.#closed) return;
+    if (this.#session.goal !== view) this.#converging = view;
+    this.#session.setGoal(view);
+    this.pump();
+  }
+
+  /** One request. */
+  message(bytes: Uint8Array): void {
+    if (this.#closed) return;
+    this.#host.observer.request(bytes.length);
+    let request: Request;
+    try {
+      request =
+        this.mode === 'sotw'
+          ? this.#host.decoder.sotw(bytes, this.#recent.values())
+          : this.#host.decoder.delta(bytes);
+      this.#identify(request.node);
+    } catch (error) {
+      const known = error instanceof WireError ? 'invalid' : toOperatingError(error).code;
+      const code = known === 'invalid' ? 'invalid-argument' : 'internal';
+      this.end({ code, message: describeError(error) });
+      return;
+    }
+    const violation = this.#session?.request(request, this.#host.time.monotonic());
+    if (violation !== undefined) {
+      this.end(violation);
+      return;
+    }
+    if (request.mode === 'sotw' && request.names.encoded !== undefined) {
+      this.#recent.set(request.typeUrl, request.names);
+    }
+    this.pump();
+  }
+
+  /** The carrier takes bytes again. */
+  writable(): void {
+    if (this.#blocked !== undefined && this.#blocked !== 'blocked') this.#blocked.cancel();
+    this.#blocked = undefined;
+    this.pump();
+  }
+
+  /** Writes what is to be said, as far as the client takes it. */
+  pump(): void {
+    const session = this.#session;
+    if (session === undefined || this.#closed) return;
+    const { time } = this.#host;
+    while (this.#blocked === undefined) {
+      const frame = session.next(time.monotonic());
+      if (frame === undefined) break;
+      if (!this.#carrier.write(frame.bytes)) this.#block();
+      if (this.#closed) return;
+    }
+    this.#setWake(session.wakeAtMs);
+    if (this.#converging !== undefined && session.synced) {
+      const { sinceMs } = this.#converging;
+      this.#converging = undefined;
+      this.#host.observer.converged(this, time.monotonic() - sinceMs);
+    }
+  }
+
+  end(end: StreamEnd): void {
+    if (this.#closed) return;
+    this.#carrier.end(end);
+    this.closed();
+  }
+
+  /** The carrier is gone. */
+  closed(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#wake?.cancel();
+    if (this.#blocked !== undefined && this.#blocked !== 'blocked') this.#blocked.cancel();
+    this.#host.closed(this);
+  }
+
+  sent(frame: Frame): void {
+    this.#host.observer.sent(this, frame);
+  }
+
+  suppressed(typeUrl: string): void {
+    this.#host.observer.suppressed(typeUrl);
+  }
+
+  acked(typeUrl: string, frame: Frame): void {
+    this.#host.observer.acked(this, typeUrl, frame);
+  }
+
+  nacked(nack: SessionNack): void {
+    this.#host.observer.nacked(this, nack);
+  }
+
+  gateForced(stage: Stage): void {
+    this.#host.observer.gateForced(this, stage);
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  #block(): void {
+    const { sendTimeoutMs, time, observer } = this.#host;
+    this.#blocked =
+      sendTimeoutMs === 0
+        ? 'blocked'
+        : time.after(sendTimeoutMs, () => {
+            observer.writeTimeout(this);
+            this.end({ code: 'unavailable', message: 'nothing was read for too long' });
+          });
+  }
+
+  /** Only the first request need name the node (rule 2); a later one must not name another. */
+  #identify(bytes: Uint8Array | undefined): void {
+    if (this.#node === undefined) {
+      const node = parseNode(bytes ?? new Uint8Array(0));
+      this.#node = node;
+      this.#nodeBytes = bytes === undefined ? undefined : new Uint8Array(bytes);
+      const { context, limits } = this.#host;
+      this.#session = new Session(context, {
+        mode: this.mode,
+        mayHaveSecrets: mayHaveSecrets(this.peer, node),
+        limits,
+        observer: this,
+        ...(this.#onlyType === undefined ? {} : { onlyType: this.#onlyType }),
+      });
+      this.#host.identified(this, node);
+      return;
+    }
+    if (bytes === undefined || sameBytes(bytes, this.#nodeBytes)) return;
+    const { id } = parseNode(bytes);
+    if (id !== this.#node.id) {
+      throw new WireError(`the stream is of node ${this.#node.id}, not of ${id}`);
+    }
+    this.#nodeBytes = new Uint8Array(bytes);
+  }
+
+  #setWake(atMs: number): void {
+    if (atMs === this.#wakeMs) return;
+    this.#wake?.cancel();
+    this.#wake = undefined;
+    this.#wakeMs = atMs;
+    if (!Number.isFinite(atMs)) return;
+    const { time } = this.#host;
+    this.#wake = time.after(Math.max(0, Math.ceil(atMs - time.monotonic())), () => {
+      this.#wakeMs = Number.POSITIVE_INFINITY;
+      this.pump();
+    });
+  }
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {
+  return b !== undefined && a.length === b.length && Buffer.compare(a, b) === 0;
+}

@@ -1,0 +1,181 @@
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServiceDefinition,
+} from '@grpc/grpc-js';
+import { parseAddress } from '@watershed/runtime/address.ts';
+import { OperatingError } from '@watershed/runtime/errors.ts';
+import {
+  defaultServerLimits,
+  status,
+  type CallHandler,
+  type Method,
+  type Peer,
+  type RpcServer,
+  type ServerCall,
+  type ServerLimits,
+  type Status,
+  type TlsOptions,
+} from './port.ts';
+import { uriNames } from './peer-names.ts';
+
+export interface GrpcJsServerOptions {
+  readonly methods: readonly Method[];
+  readonly limits?: Partial<ServerLimits> | undefined;
+  readonly tls?: TlsOptions | undefined;
+}
+
+type Duplex = ServerDuplexStream<Uint8Array, Uint8Array>;
+
+const prefixBytes = 5;
+
+/** gRPC by the reference library for Node: slower, and what to compare with when in doubt. */
+export class GrpcJsServer implements RpcServer {
+  readonly #server: Server;
+  readonly #credentials: ServerCredentials;
+  readonly connections = 0;
+
+  constructor(options: GrpcJsServerOptions) {
+    const limits = { ...defaultServerLimits, ...options.limits };
+    this.#server = new Server({
+      'grpc.max_receive_message_length': limits.maxMessageBytes,
+      'grpc.max_send_message_length': -1,
+      'grpc.max_concurrent_streams': limits.maxStreamsPerConnection,
+      'grpc.max_metadata_size': limits.maxHeaderBytes,
+      'grpc.keepalive_time_ms': limits.idleMs,
+      'grpc.keepalive_timeout_ms': limits.probeMs,
+      'grpc.enable_channelz': 0,
+    });
+    this.#credentials = credentialsOf(options.tls);
+    for (const method of options.methods) {
+      // Unary methods too: on the wire they are streams of one message.
+      this.#server.addService(definitionOf(method.path), {
+        call: (duplex: Duplex) => serve(duplex, method),
+      });
+    }
+  }
+
+  listen(host: string, port: number): Promise<number> {
+    const target = `${host.includes(':') ? `[${host}]` : host === '' ? '[::]' : host}:${port}`;
+    return new Promise((resolve, reject) => {
+      this.#server.bindAsync(target, this.#credentials, (error, bound) => {
+        if (error === null) resolve(bound);
+        else {
+          const problem = `cannot listen on ${target}`;
+          reject(new OperatingError('unavailable', problem, { cause: error }));
+        }
+      });
+    });
+  }
+
+  stop(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const cut = (): void => this.#server.forceShutdown();
+      this.#server.tryShutdown(() => {
+        signal.removeEventListener('abort', cut);
+        resolve();
+      });
+      if (signal.aborted) cut();
+      else signal.addEventListener('abort', cut, { once: true });
+    });
+  }
+}
+
+function credentialsOf(tls: TlsOptions | undefined): ServerCredentials {
+  if (tls === undefined) return ServerCredentials.createInsecure();
+  const ca = tls.clientCa === undefined ? null : Buffer.from(tls.clientCa);
+  return ServerCredentials.createSsl(ca, [
+    { private_key: Buffer.from(tls.key), cert_chain: Buffer.from(tls.cert) },
+  ]);
+}
+
+function definitionOf(path: string): ServiceDefinition {
+  const same = (bytes: Buffer): Buffer => bytes;
+  return {
+    call: {
+      path,
+      requestStream: true,
+      responseStream: true,
+      requestSerialize: same,
+      requestDeserialize: same,
+      responseSerialize: same,
+      responseDeserialize: same,
+    },
+  };
+}
+
+function serve(duplex: Duplex, method: Method): void {
+  const call = new GrpcJsCall(duplex, method.path);
+  call.start(method.open(call));
+}
+
+function peerOf(duplex: Duplex): Peer {
+  const { transportSecurityType, sslPeerCertificate } = duplex.getAuthContext();
+  const from = parseAddress(duplex.getPeer());
+  return {
+    address: from?.host ?? '',
+    port: from?.port ?? 0,
+    secure: transportSecurityType !== undefined,
+    identities: uriNames(sslPeerCertificate?.subjectaltname ?? ''),
+  };
+}
+
+class GrpcJsCall implements ServerCall {
+  readonly path: string;
+  readonly peer: Peer;
+  readonly #duplex: Duplex;
+  #handler: CallHandler | undefined;
+  #ended = false;
+
+  constructor(duplex: Duplex, path: string) {
+    this.#duplex = duplex;
+    this.path = path;
+    this.peer = peerOf(duplex);
+  }
+
+  start(handler: CallHandler): void {
+    if (this.#ended) return handler.closed();
+    this.#handler = handler;
+    const duplex = this.#duplex;
+    duplex.on('data', (bytes: Uint8Array) => this.#handler?.message(bytes));
+    duplex.on('end', () => this.#handler?.halfClosed());
+    duplex.on('drain', () => this.#handler?.drain());
+    duplex.on('cancelled', () => this.#release());
+    duplex.on('close', () => this.#release());
+    duplex.on('error', () => this.#release());
+    duplex.sendMetadata(new Metadata());
+    return undefined;
+  }
+
+  header(name: string): string | undefined {
+    const values = this.#duplex.metadata.get(name);
+    return values.length === 0 ? undefined : values.map(String).join(', ');
+  }
+
+  write(framed: Uint8Array): boolean {
+    return this.#ended ? true : this.#duplex.write(framed.subarray(prefixBytes));
+  }
+
+  end(ended: Status): void {
+    if (this.#ended) return;
+    if (ended.code === status.ok) this.#duplex.end();
+    else {
+      this.#duplex.emit('error', {
+        name: '',
+        message: '',
+        code: ended.code,
+        details: ended.message,
+      });
+    }
+    this.#release();
+  }
+
+  #release(): void {
+    this.#ended = true;
+    const handler = this.#handler;
+    this.#handler = undefined;
+    handler?.closed();
+  }
+}

@@ -1,0 +1,192 @@
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Timer, Timers } from '@watershed/runtime/clock.ts';
+import {
+  status,
+  type CallHandler,
+  type Peer,
+  type ServerCall,
+  type ServerLimits,
+  type Status,
+} from './port.ts';
+
+const prefixBytes = 5;
+
+/** gRPC over one HTTP/2 stream (grpc/grpc `doc/PROTOCOL-HTTP2.md`). */
+export class Http2Call implements ServerCall {
+  readonly path: string;
+  readonly peer: Peer;
+  readonly #stream: ServerHttp2Stream;
+  readonly #headers: IncomingHttpHeaders;
+  readonly #limits: ServerLimits;
+  #handler: CallHandler | undefined;
+  /** Of a message that is not whole yet. */
+  #pending: Buffer[] = [];
+  #pendingBytes = 0;
+  #ended = false;
+  #deadline: Timer | undefined;
+  #status: Status | undefined;
+
+  constructor(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    context: { readonly peer: Peer; readonly limits: ServerLimits },
+  ) {
+    this.#stream = stream;
+    this.#headers = headers;
+    this.path = headers[':path'] ?? '';
+    this.peer = context.peer;
+    this.#limits = context.limits;
+  }
+
+  /** Answers with headers at once, so that the client sees the stream open. */
+  start(
+    open: (call: ServerCall) => CallHandler,
+    timeoutMs: number | undefined,
+    timers: Timers,
+  ): void {
+    const stream = this.#stream;
+    stream.on('wantTrailers', () => {
+      const { code, message } = this.#status ?? { code: status.ok, message: '' };
+      stream.sendTrailers(trailersOf(code, message));
+    });
+    stream.respond(
+      { ':status': 200, 'content-type': 'application/grpc', 'grpc-accept-encoding': 'identity' },
+      { waitForTrailers: true },
+    );
+    const handler = open(this);
+    this.#handler = handler;
+    stream.on('data', (chunk: Buffer) => this.#data(chunk));
+    stream.on('end', () => {
+      if (this.#ended) return;
+      if (this.#pendingBytes > 0) this.end({ code: status.internal, message: 'a message was cut' });
+      else handler.halfClosed();
+    });
+    stream.on('drain', () => {
+      if (!this.#ended) handler.drain();
+    });
+    stream.on('close', () => this.#closed());
+    if (timeoutMs !== undefined) {
+      this.#deadline = timers.after(timeoutMs, () => {
+        this.end({ code: status.deadlineExceeded, message: 'the deadline passed' });
+      });
+    }
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#headers[name];
+    return Array.isArray(value) ? value.join(', ') : value;
+  }
+
+  write(framed: Uint8Array): boolean {
+    if (this.#ended || this.#stream.destroyed) return true;
+    return this.#stream.write(framed);
+  }
+
+  end(ended: Status): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#status = ended;
+    if (!this.#stream.destroyed) this.#stream.end();
+    this.#release();
+  }
+
+  #closed(): void {
+    this.#ended = true;
+    this.#release();
+  }
+
+  #release(): void {
+    this.#deadline?.cancel();
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    const handler = this.#handler;
+    this.#handler = undefined;
+    handler?.closed();
+  }
+
+  #data(chunk: Buffer): void {
+    if (this.#ended) return;
+    let bytes = chunk;
+    if (this.#pendingBytes > 0) {
+      this.#pending.push(chunk);
+      this.#pendingBytes += chunk.length;
+      if (this.#pendingBytes < this.#needed()) return;
+      bytes = Buffer.concat(this.#pending);
+      this.#pending = [];
+      this.#pendingBytes = 0;
+    }
+    let at = 0;
+    while (bytes.length - at >= prefixBytes) {
+      const length = bytes.readUInt32BE(at + 1);
+      const problem = this.#refuse(bytes[at] ?? 0, length);
+      if (problem !== undefined) {
+        this.end(problem);
+        return;
+      }
+      const end = at + prefixBytes + length;
+      if (end > bytes.length) break;
+      this.#handler?.message(bytes.subarray(at + prefixBytes, end));
+      if (this.#ended) return;
+      at = end;
+    }
+    if (at < bytes.length) {
+      this.#pending = [bytes.subarray(at)];
+      this.#pendingBytes = bytes.length - at;
+    }
+  }
+
+  /** Bytes that make the pending message whole, as far as is known: so that chunks are joined once. */
+  #needed(): number {
+    const [first] = this.#pending;
+    if (first === undefined || first.length < prefixBytes) return 0;
+    return prefixBytes + first.readUInt32BE(1);
+  }
+
+  #refuse(flags: number, length: number): Status | undefined {
+    if (length > this.#limits.maxMessageBytes) {
+      const message = `a message of ${length} bytes; at most ${this.#limits.maxMessageBytes}`;
+      return { code: status.resourceExhausted, message };
+    }
+    if (flags === 0) return undefined;
+    const encoding = this.header('grpc-encoding') ?? 'identity';
+    return flags === 1 && encoding !== 'identity'
+      ? { code: status.unimplemented, message: `grpc-encoding ${encoding} is not supported` }
+      : { code: status.internal, message: 'a compressed message without a grpc-encoding' };
+  }
+}
+
+export function trailersOf(code: number, message: string): Record<string, string> {
+  const trailers: Record<string, string> = { 'grpc-status': String(code) };
+  if (message !== '') trailers['grpc-message'] = percentEncode(message);
+  return trailers;
+}
+
+const maxMessageLength = 1_024;
+
+/** gRPC's Percent-Encoded: all but printable ASCII, and `%` itself. */
+function percentEncode(text: string): string {
+  let out = '';
+  for (const byte of Buffer.from(text.slice(0, maxMessageLength))) {
+    out +=
+      byte >= 0x20 && byte <= 0x7e && byte !== 0x25
+        ? String.fromCharCode(byte)
+        : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  }
+  return out;
+}
+
+const unitMs: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1_000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+};
+
+/** `grpc-timeout` in ms; `undefined`: none. NaN: malformed. */
+export function parseTimeout(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const match = /^(\d{1,8})([HMSmun])$/u.exec(text);
+  return match === null ? Number.NaN : Number(match[1]) * (unitMs[match[2] ?? ''] ?? Number.NaN);
+}

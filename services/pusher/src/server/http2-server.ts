@@ -1,0 +1,217 @@
+import {
+  createSecureServer,
+  createServer,
+  type Http2SecureServer,
+  type Http2Session,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+  type ServerOptions,
+} from 'node:http2';
+import { TLSSocket } from 'node:tls';
+import { OperatingError, toOperatingError } from '@watershed/runtime/errors.ts';
+import type { Timer, Timers } from '@watershed/runtime/clock.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+import { uriNames } from './peer-names.ts';
+import { Http2Call, parseTimeout, trailersOf } from './http2-call.ts';
+import {
+  defaultServerLimits,
+  status,
+  type Method,
+  type Peer,
+  type RpcServer,
+  type ServerLimits,
+  type TlsOptions,
+} from './port.ts';
+
+export interface Http2ServerOptions {
+  readonly methods: readonly Method[];
+  readonly timers: Timers;
+  readonly logger: Logger;
+  readonly limits?: Partial<ServerLimits> | undefined;
+  /** Absent: plaintext, HTTP/2 by prior knowledge. */
+  readonly tls?: TlsOptions | undefined;
+}
+
+/**
+ * gRPC on node:http2. A response is one buffer that many streams share, which node hands to the
+ * kernel as it is; grpc-js copies each message of each stream.
+ */
+export class Http2RpcServer implements RpcServer {
+  readonly #options: Http2ServerOptions;
+  readonly #limits: ServerLimits;
+  readonly #methods: ReadonlyMap<string, Method>;
+  readonly #server: Http2Server | Http2SecureServer;
+  readonly #sessions = new Map<ServerHttp2Session, { probe: Timer | undefined }>();
+  #draining = false;
+
+  constructor(options: Http2ServerOptions) {
+    this.#options = options;
+    this.#limits = { ...defaultServerLimits, ...options.limits };
+    this.#methods = new Map(options.methods.map((method) => [method.path, method]));
+    const common = serverOptions(this.#limits);
+    this.#server =
+      options.tls === undefined
+        ? createServer(common)
+        : createSecureServer({ ...common, ...tlsOptions(options.tls) });
+    this.#server.maxConnections = this.#limits.maxConnections;
+    this.#server.on('session', (session) => this.#session(session));
+    this.#server.on('stream', (stream, headers) => this.#stream(stream, headers));
+    this.#server.on('sessionError', () => undefined);
+  }
+
+  get connections(): number {
+    return this.#sessions.size;
+  }
+
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error): void => {
+        const { code } = toOperatingError(error);
+        const where = `${host === '' ? '*' : host}:${port}`;
+        reject(new OperatingError(code, `cannot listen on ${where}`, { cause: error }));
+      };
+      this.#server.once('error', fail);
+      this.#server.listen(host === '' ? { port } : { port, host }, () => {
+        this.#server.off('error', fail);
+        this.#server.on('error', (error: Error) => {
+          this.#options.logger.error('the xDS listener failed', { error });
+        });
+        const bound = this.#server.address();
+        resolve(bound === null || typeof bound === 'string' ? port : bound.port);
+      });
+    });
+  }
+
+  stop(signal: AbortSignal): Promise<void> {
+    this.#draining = true;
+    return new Promise((resolve) => {
+      const cut = (): void => {
+        for (const session of this.#sessions.keys()) session.destroy();
+      };
+      this.#server.close(() => {
+        signal.removeEventListener('abort', cut);
+        resolve();
+      });
+      for (const session of this.#sessions.keys()) session.close();
+      if (signal.aborted) cut();
+      else signal.addEventListener('abort', cut, { once: true });
+    });
+  }
+
+  #session(session: ServerHttp2Session): void {
+    if (this.#draining) {
+      session.close();
+      return;
+    }
+    const state: { probe: Timer | undefined } = { probe: undefined };
+    this.#sessions.set(session, state);
+    session.on('close', () => {
+      state.probe?.cancel();
+      this.#sessions.delete(session);
+    });
+    session.on('error', () => undefined);
+    // A peer that is gone without a word would hold its stream for ever.
+    session.setTimeout(this.#limits.idleMs, () => {
+      if (state.probe !== undefined || session.destroyed) return;
+      state.probe = this.#options.timers.after(this.#limits.probeMs, () => session.destroy());
+      session.ping((error) => {
+        state.probe?.cancel();
+        state.probe = undefined;
+        if (error !== null) session.destroy();
+      });
+    });
+  }
+
+  #stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    stream.on('error', () => undefined);
+    const { session } = stream;
+    if (session === undefined || stream.destroyed) return;
+    if (headers[':method'] !== 'POST') return refuseHttp(stream, 405, { allow: 'POST' });
+    const type = headers['content-type'] ?? '';
+    if (!/^application\/grpc(?:$|[+;])/u.test(type)) return refuseHttp(stream, 415, {});
+    const method = this.#methods.get(headers[':path'] ?? '');
+    if (method === undefined) {
+      return refuseGrpc(stream, status.unimplemented, `no method ${headers[':path'] ?? ''}`);
+    }
+    const timeout = headers['grpc-timeout'];
+    const timeoutMs = parseTimeout(Array.isArray(timeout) ? timeout[0] : timeout);
+    if (Number.isNaN(timeoutMs)) {
+      return refuseGrpc(stream, status.internal, 'malformed grpc-timeout');
+    }
+    if (this.#draining) return refuseGrpc(stream, status.unavailable, 'the server is stopping');
+    const call = new Http2Call(stream, headers, { peer: peerOf(session), limits: this.#limits });
+    call.start((opened) => method.open(opened), timeoutMs, this.#options.timers);
+  }
+}
+
+function serverOptions(limits: ServerLimits): ServerOptions {
+  return {
+    settings: {
+      maxConcurrentStreams: limits.maxStreamsPerConnection,
+      maxHeaderListSize: limits.maxHeaderBytes,
+      initialWindowSize: 256 * 1024,
+      enablePush: false,
+    },
+    maxHeaderListPairs: 100,
+    maxSettings: 32,
+    maxOutstandingPings: 10,
+    maxSessionInvalidFrames: 100,
+    maxSessionRejectedStreams: 100,
+    // In MB; of what node itself buffers for one connection.
+    maxSessionMemory: 64,
+    // Rapid reset (CVE-2023-44487): a burst, then so many a second.
+    streamResetBurst: 200,
+    streamResetRate: 20,
+    unknownProtocolTimeout: 5_000,
+  };
+}
+
+function tlsOptions(tls: TlsOptions): Parameters<typeof createSecureServer>[0] {
+  const { key, cert, clientCa } = tls;
+  return {
+    key,
+    cert,
+    minVersion: 'TLSv1.2',
+    allowHTTP1: false,
+    // A client without a certificate may still have a token: whoever needs an identity asks for it.
+    ...(clientCa === undefined
+      ? {}
+      : { ca: clientCa, requestCert: true, rejectUnauthorized: false }),
+  };
+}
+
+function peerOf(session: Http2Session): Peer {
+  const { socket } = session;
+  const address = socket.remoteAddress ?? '';
+  const port = socket.remotePort ?? 0;
+  const secure = socket instanceof TLSSocket;
+  const verified = secure && socket.authorized;
+  const names = verified ? (socket.getPeerCertificate().subjectaltname ?? '') : '';
+  return { address, port, secure, identities: uriNames(names) };
+}
+
+function refuseHttp(
+  stream: ServerHttp2Stream,
+  code: number,
+  headers: Record<string, string>,
+): void {
+  stream.respond({ ':status': code, ...headers }, { endStream: true });
+  stream.close();
+}
+
+/** Trailers-Only. */
+function refuseGrpc(stream: ServerHttp2Stream, code: number, message: string): void {
+  stream.respond(
+    {
+      ':status': 200,
+      'content-type': 'application/grpc',
+      'grpc-accept-encoding': 'identity',
+      ...trailersOf(code, message),
+    },
+    { endStream: true },
+  );
+  // What the client still sends is not wanted.
+  stream.resume();
+}

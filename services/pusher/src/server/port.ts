@@ -1,0 +1,114 @@
+/**
+ * What a gRPC transport offers, and what it asks for. Two adapters stand behind it, one on
+ * node:http2 and one on @grpc/grpc-js; one suite runs over both. Messages are bytes: services
+ * decode what they need.
+ */
+
+/** Status codes of gRPC (grpc/grpc `doc/statuscodes.md`) that are used here. */
+export const status = {
+  ok: 0,
+  cancelled: 1,
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  notFound: 5,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+  unauthenticated: 16,
+} as const;
+
+export type StatusCode = (typeof status)[keyof typeof status];
+
+export interface Status {
+  readonly code: StatusCode;
+  readonly message: string;
+}
+
+/** Who is at the other end. */
+export interface Peer {
+  readonly address: string;
+  readonly port: number;
+  readonly secure: boolean;
+  /** URI SANs of a client certificate that was verified. */
+  readonly identities: readonly string[];
+}
+
+/** One RPC. */
+export interface ServerCall {
+  /** `/package.Service/Method` */
+  readonly path: string;
+  readonly peer: Peer;
+  /** A request header; `undefined`: absent. */
+  header(name: string): string | undefined;
+  /**
+   * `framed`: a message with its 5-byte prefix. `false`: no more until `drain`; what was given is
+   * sent.
+   */
+  write(framed: Uint8Array): boolean;
+  /** Sends the status behind all that was written. Nothing may follow. */
+  end(ended: Status): void;
+}
+
+/** The service's side of one RPC. Nothing is called after `closed`. */
+export interface CallHandler {
+  /** One message, without prefix; valid during the call only. */
+  message(bytes: Uint8Array): void;
+  /** The client will send no more. */
+  halfClosed(): void;
+  /** Writing may go on. */
+  drain(): void;
+  /** The RPC is over, for whatever reason. */
+  closed(): void;
+}
+
+/** One row of the table of services. */
+export interface Method {
+  readonly path: string;
+  open(call: ServerCall): CallHandler;
+}
+
+export interface ServerLimits {
+  /** Of one message, decoded or not. Default 16 MiB. */
+  readonly maxMessageBytes: number;
+  /** Of a request's headers. Default 16 KiB. */
+  readonly maxHeaderBytes: number;
+  /** Open at once on one connection. Default 100. */
+  readonly maxStreamsPerConnection: number;
+  /** Default 100,000. */
+  readonly maxConnections: number;
+  /**
+   * Without a byte for so long a connection is probed, and closed if there is no answer. Default 60
+   * s.
+   */
+  readonly idleMs: number;
+  /** For the answer to a probe. Default 20 s. */
+  readonly probeMs: number;
+}
+
+export const defaultServerLimits: ServerLimits = {
+  maxMessageBytes: 16 * 1024 * 1024,
+  maxHeaderBytes: 16 * 1024,
+  maxStreamsPerConnection: 100,
+  maxConnections: 100_000,
+  idleMs: 60_000,
+  probeMs: 20_000,
+};
+
+/** For a TLS listener. PEM. */
+export interface TlsOptions {
+  readonly key: string;
+  readonly cert: string;
+  /** Signs clients' certificates; without it clients need none. */
+  readonly clientCa?: string;
+}
+
+export interface RpcServer {
+  /** Resolves with the port once it listens. */
+  listen(host: string, port: number): Promise<number>;
+  /** Takes no new RPCs and lets those that are open end; `signal`: cuts what is left. */
+  stop(signal: AbortSignal): Promise<void>;
+  /** Open connections, where the transport can tell. */
+  readonly connections: number;
+}

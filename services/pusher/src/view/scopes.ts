@@ -1,0 +1,358 @@
+import { resourceTypes } from '@watershed/proto/any.ts';
+import type { Clock, Timer, Timers } from '@watershed/runtime/clock.ts';
+import { emptyView } from '../session/context.ts';
+import type { Assignments } from './assignments.ts';
+import type { BlobLoader } from './blob-loader.ts';
+import { readList, splitContent, type ResourceList } from './resource-list.ts';
+import type { ScopeView } from './scope-view.ts';
+import { SharedEntry } from './shared-entry.ts';
+import type { Changes, ManifestRecord } from './staging.ts';
+import type { TypeView } from './type-view.ts';
+
+export interface ScopesOptions {
+  readonly loader: BlobLoader;
+  readonly assignments: Assignments;
+  readonly clock: Pick<Clock, 'monotonic'>;
+  readonly timers: Timers;
+  /** A scope in use has a new view; `types`: the type URLs that differ from the view before. */
+  readonly onView: (
+    view: ScopeView,
+    types: ReadonlySet<string>,
+    before: ScopeView | undefined,
+  ) => void;
+  /**
+   * After that long what is there is served, without what is not; removals go on waiting. Default 5
+   * s.
+   */
+  readonly partialAfterMs?: number | undefined;
+}
+
+/** One scope in use. */
+interface ActiveScope {
+  readonly id: string;
+  users: number;
+  /** The manifest that its lists are of, and the one that is being fetched. */
+  content: string | undefined;
+  fetching: string | undefined;
+  /** What the manifest removes must wait for the cut. */
+  additive: boolean;
+  lists: ReadonlyMap<string, ResourceList>;
+  view: ScopeView | undefined;
+  /** Since when it is not complete. */
+  blocked: Timer | undefined;
+  overdue: boolean;
+  sinceMs: number;
+  trace: string | undefined;
+}
+
+/**
+ * The views of the scopes that this process serves: the records of the log, joined with the
+ * manifests' lists and the blobs. A view is shown when all of it is there. All state changes at
+ * once and in memory; what has to be fetched arrives by a call back.
+ */
+export class Scopes {
+  readonly #options: ScopesOptions;
+  readonly #resources = new Map<string, SharedEntry>();
+  readonly #manifests = new Map<string, ManifestRecord>();
+  readonly #active = new Map<string, ActiveScope>();
+  readonly #lists = new Set<ResourceList>();
+  /** Those that several scopes may have, by type and digest. */
+  readonly #shared = new Map<string, ResourceList>();
+  readonly #dirty = new Set<ActiveScope>();
+  #settling = false;
+  #sequence = 0;
+  #epoch = 0;
+
+  constructor(options: ScopesOptions) {
+    this.#options = options;
+  }
+
+  /** How many records are known: resources, manifests, scopes in use. */
+  get counts(): {
+    readonly resources: number;
+    readonly manifests: number;
+    readonly scopes: number;
+  } {
+    return {
+      resources: this.#resources.size,
+      manifests: this.#manifests.size,
+      scopes: this.#active.size,
+    };
+  }
+
+  /** Scopes in use that have no view yet. */
+  get waiting(): readonly string[] {
+    return [...this.#active.values()].filter((s) => s.view === undefined).map((s) => s.id);
+  }
+
+  view(scope: string): ScopeView | undefined {
+    return this.#active.get(scope)?.view;
+  }
+
+  /** Views in use. */
+  views(): readonly ScopeView[] {
+    return [...this.#active.values()].flatMap((s) => (s.view === undefined ? [] : [s.view]));
+  }
+
+  /** Whether the scope's manifest is on the log, and it is shown whole. */
+  complete(scope: string): boolean {
+    const active = this.#active.get(scope);
+    return active?.view !== undefined && !active.additive && this.#isComplete(active);
+  }
+
+  /**
+   * Begins to use a scope; `stale`: what it was when this machine last saw it, shown until there is
+   * more.
+   */
+  acquire(id: string, stale?: ScopeView): void {
+    const known = this.#active.get(id);
+    if (known !== undefined) {
+      known.users++;
+      return;
+    }
+    const scope: ActiveScope = {
+      id,
+      users: 1,
+      content: undefined,
+      fetching: undefined,
+      additive: false,
+      lists: new Map(),
+      view: stale,
+      blocked: undefined,
+      overdue: false,
+      sinceMs: this.#options.clock.monotonic(),
+      trace: undefined,
+    };
+    this.#active.set(id, scope);
+    this.#fetchManifest(scope);
+    this.#settle();
+  }
+
+  /** Ends one use; the caller decides when the last one is really over. */
+  release(id: string): void {
+    const scope = this.#active.get(id);
+    if (scope === undefined || --scope.users > 0) return;
+    this.#active.delete(id);
+    scope.blocked?.cancel();
+    for (const list of scope.lists.values()) this.#unlist(list, id);
+    this.#forgetBytes();
+  }
+
+  /** Applies one cut. `additive`: it is overdue, so what manifests remove goes on waiting. */
+  apply(changes: Changes, epoch: number, additive = false): void {
+    this.#epoch = Math.max(this.#epoch, epoch);
+    const changed = new Map<string, SharedEntry[]>();
+    for (const [key, entry] of changes.resources) {
+      if (entry === undefined) {
+        this.#resources.delete(key);
+        continue;
+      }
+      this.#resources.set(key, entry);
+      const same = changed.get(entry.typeUrl);
+      if (same === undefined) changed.set(entry.typeUrl, [entry]);
+      else same.push(entry);
+    }
+    for (const [id, manifest] of changes.manifests) {
+      if (manifest === undefined) this.#manifests.delete(id);
+      else this.#manifests.set(id, manifest);
+    }
+    for (const list of this.#lists) {
+      const taken = list.apply(changed.get(list.typeUrl) ?? []);
+      if (taken.length === 0) continue;
+      this.#load(list, taken);
+      for (const id of list.scopes) this.#touch(this.#active.get(id), changes);
+    }
+    for (const [id, manifest] of changes.manifests) {
+      const scope = this.#active.get(id);
+      if (scope === undefined || manifest === undefined) continue;
+      scope.additive = additive;
+      this.#touch(scope, changes);
+      this.#fetchManifest(scope);
+    }
+    this.#settle();
+  }
+
+  #touch(scope: ActiveScope | undefined, changes: Changes): void {
+    if (scope === undefined) return;
+    if (!this.#dirty.has(scope)) {
+      scope.sinceMs = changes.sinceMs;
+      scope.trace = changes.trace;
+    }
+    this.#dirty.add(scope);
+  }
+
+  #fetchManifest(scope: ActiveScope): void {
+    const manifest = this.#manifests.get(scope.id);
+    if (manifest === undefined) return;
+    if (manifest.content === scope.content) {
+      scope.fetching = undefined;
+      this.#dirty.add(scope);
+      return;
+    }
+    scope.fetching = manifest.content;
+    const take = (): void => {
+      if (scope.fetching !== manifest.content || this.#active.get(scope.id) !== scope) return;
+      const bytes = this.#options.loader.fetch(manifest.content, take);
+      if (bytes === undefined) return;
+      scope.fetching = undefined;
+      scope.content = manifest.content;
+      this.#install(scope, bytes);
+      this.#dirty.add(scope);
+      this.#settle();
+    };
+    take();
+    if (scope.fetching !== undefined) this.#dirty.add(scope);
+  }
+
+  /** Gives a scope the lists of a manifest, those that it shares with others included. */
+  #install(scope: ActiveScope, content: Uint8Array): void {
+    const lists = new Map<string, ResourceList>();
+    for (const encoded of splitContent(content)) {
+      const key = `${encoded.typeUrl}|${encoded.digest}`;
+      const before = scope.lists.get(encoded.typeUrl);
+      let list = this.#shared.get(key);
+      if (list === undefined) {
+        const previous = before?.wanted ?? emptyView(encoded.typeUrl);
+        list = readList(encoded, previous, (k) => this.#resources.get(k));
+        this.#lists.add(list);
+        // What stands in for a resource that is not on the log yet is this scope's own.
+        if (list.absent.size === 0) this.#shared.set(key, list);
+        const missing: SharedEntry[] = [];
+        previous.diff(list.wanted, (_name, _old, entry) => {
+          if (entry instanceof SharedEntry) missing.push(entry);
+        });
+        this.#load(list, [...missing, ...(before?.unloaded ?? [])]);
+      }
+      list.scopes.add(scope.id);
+      lists.set(encoded.typeUrl, list);
+    }
+    for (const [typeUrl, list] of scope.lists) {
+      if (lists.get(typeUrl) !== list) this.#unlist(list, scope.id);
+    }
+    scope.lists = lists;
+  }
+
+  #unlist(list: ResourceList, scope: string): void {
+    list.scopes.delete(scope);
+    if (list.scopes.size > 0) return;
+    this.#lists.delete(list);
+    const key = `${list.typeUrl}|${list.digest}`;
+    if (this.#shared.get(key) === list) this.#shared.delete(key);
+  }
+
+  #load(list: ResourceList, entries: readonly SharedEntry[]): void {
+    for (const entry of entries) {
+      if (list.wanted.lookup(entry) !== entry) continue;
+      const there = this.#options.loader.load(entry, () => {
+        if (!list.unloaded.delete(entry) || list.unloaded.size > 0) return;
+        for (const id of list.scopes) {
+          const scope = this.#active.get(id);
+          if (scope !== undefined) this.#dirty.add(scope);
+        }
+        this.#settle();
+      });
+      if (!there) list.unloaded.add(entry);
+    }
+  }
+
+  /** Shows what can be shown, of all scopes that something happened to. */
+  #settle(): void {
+    if (this.#settling) return;
+    this.#settling = true;
+    try {
+      for (const scope of this.#dirty) {
+        this.#dirty.delete(scope);
+        this.#show(scope);
+      }
+    } finally {
+      this.#settling = false;
+    }
+  }
+
+  #isComplete(scope: ActiveScope): boolean {
+    if (scope.content === undefined || scope.fetching !== undefined) return false;
+    for (const list of scope.lists.values()) if (!list.complete) return false;
+    return true;
+  }
+
+  #show(scope: ActiveScope): void {
+    if (this.#isComplete(scope)) {
+      scope.blocked?.cancel();
+      scope.blocked = undefined;
+      scope.overdue = false;
+    } else {
+      scope.blocked ??= this.#options.timers.after(this.#options.partialAfterMs ?? 5_000, () => {
+        scope.overdue = true;
+        this.#dirty.add(scope);
+        this.#settle();
+      });
+      // A scope whose own manifest is not known has nothing to show.
+      if (scope.content === undefined) return;
+      if (scope.view === undefined && !scope.overdue) return;
+    }
+    const types = this.#typesOf(scope);
+    const changed = differing(scope.view?.types, types);
+    if (changed.size === 0 && scope.view !== undefined) return;
+    const before = scope.view;
+    scope.view = {
+      scope: scope.id,
+      sequence: ++this.#sequence,
+      epoch: this.#epoch,
+      types,
+      sinceMs: scope.sinceMs,
+      trace: scope.trace,
+    };
+    this.#options.onView(scope.view, changed, before);
+  }
+
+  #typesOf(scope: ActiveScope): ReadonlyMap<string, TypeView> {
+    const old = scope.view?.types;
+    const complete = this.#isComplete(scope);
+    const types = new Map<string, TypeView>();
+    for (const [typeUrl, list] of scope.lists) {
+      const before = old?.get(typeUrl);
+      const keeps = scope.additive || !complete;
+      if (complete || scope.overdue) {
+        types.set(typeUrl, keeps ? list.partial(before) : list.wanted);
+      } else if (typeUrl === resourceTypes.endpoint) {
+        // Endpoints do not wait for configuration.
+        types.set(typeUrl, list.partial(before));
+      } else {
+        types.set(typeUrl, before ?? emptyView(typeUrl));
+      }
+    }
+    for (const [typeUrl, before] of old ?? []) {
+      if (!types.has(typeUrl) && (!complete || scope.additive)) types.set(typeUrl, before);
+    }
+    const assignments = types.get(resourceTypes.endpoint);
+    const clusters = types.get(resourceTypes.cluster);
+    if (assignments !== undefined && clusters !== undefined) {
+      const previous = old?.get(resourceTypes.endpoint);
+      this.#options.assignments.derive(assignments, clusters, previous);
+    }
+    return types;
+  }
+
+  /** Replaces entries that no list has by ones without bytes. Views that still have them keep them. */
+  #forgetBytes(): void {
+    const listed = new Set<string>();
+    for (const list of this.#lists) {
+      list.wanted.each((entry) => {
+        if (entry instanceof SharedEntry) listed.add(entry.key);
+      });
+    }
+    for (const [key, entry] of this.#resources) {
+      if (entry.loaded && !listed.has(key)) this.#resources.set(key, entry.withoutBytes());
+    }
+  }
+}
+
+function differing(
+  before: ReadonlyMap<string, TypeView> | undefined,
+  after: ReadonlyMap<string, TypeView>,
+): ReadonlySet<string> {
+  const changed = new Set<string>();
+  for (const [typeUrl, view] of after) if (before?.get(typeUrl) !== view) changed.add(typeUrl);
+  for (const typeUrl of before?.keys() ?? []) if (!after.has(typeUrl)) changed.add(typeUrl);
+  return changed;
+}

@@ -1,0 +1,71 @@
+import { digestOf } from '@watershed/blob/digest.ts';
+import type { Digest } from '@watershed/blob/port.ts';
+import type { SharedResource } from '@watershed/model/gen/record.ts';
+import { xdsKeys } from '@watershed/model/keys.ts';
+import { resourceTypes } from '@watershed/proto/any.ts';
+import { hexOf } from '../wire.ts';
+import { hashName } from './trie.ts';
+import type { Entry } from './type-view.ts';
+
+/**
+ * A resource as its record tells it; its bytes come from the blob store when a scope in use lists
+ * it.
+ */
+export class SharedEntry implements Entry {
+  /** The record's key; two variants of one name differ in it. */
+  readonly key: string;
+  readonly typeUrl: string;
+  readonly name: string;
+  readonly hash: number;
+  readonly version: string;
+  readonly size: number;
+  readonly refs: readonly string[];
+  readonly digests: readonly Digest[];
+  #fragments: readonly Uint8Array[] | undefined;
+
+  private constructor(of: Omit<SharedEntry, 'fragments' | 'loaded' | 'load' | 'withoutBytes'>) {
+    this.key = of.key;
+    this.typeUrl = of.typeUrl;
+    this.name = of.name;
+    this.hash = of.hash;
+    this.version = of.version;
+    this.size = of.size;
+    this.refs = of.refs;
+    this.digests = of.digests;
+  }
+
+  /** `own`: of one scope alone, and so not under a key of its own. */
+  static of(record: SharedResource, own: boolean): SharedEntry {
+    const { typeUrl, name, variant, size, refs } = record;
+    const digests = record.fragments.map(hexOf);
+    return new SharedEntry({
+      key: own ? '' : xdsKeys.resource(typeUrl, name, variant),
+      typeUrl,
+      name,
+      hash: hashName(name),
+      // What an assignment's clusters add to its version is added per view (see `Assignments`).
+      version:
+        typeUrl === resourceTypes.endpoint ? digestOf(digests.join('')) : hexOf(record.version),
+      size,
+      refs,
+      digests,
+    });
+  }
+
+  withoutBytes(): SharedEntry {
+    return new SharedEntry(this);
+  }
+
+  get fragments(): readonly Uint8Array[] | undefined {
+    return this.#fragments;
+  }
+
+  get loaded(): boolean {
+    return this.#fragments !== undefined;
+  }
+
+  /** Once; the bytes of `digests`, in order. */
+  load(fragments: readonly Uint8Array[]): void {
+    this.#fragments ??= fragments;
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * Consistent cuts. What follows from configuration waits here until every partition's watermark has
+ * passed its epoch, and is then applied as a whole: a route and the cluster that it names come from
+ * different shards. What is ordered by itself (endpoints) does not wait, and neither do tombstones:
+ * a view keeps what its manifest lists.
+ */
+import type { Change } from '@watershed/log/fold.ts';
+import { XdsRecord, type Selectors } from '@watershed/model/gen/record.ts';
+import { extractTraceparent } from '@watershed/runtime/tracing.ts';
+import { hexOf } from '../wire.ts';
+import { SharedEntry } from './shared-entry.ts';
+
+export interface ManifestRecord {
+  readonly scope: string;
+  /** Digest of a ManifestContent. */
+  readonly content: string;
+}
+
+/** Decoded changes, in order. Keys are those of the log. */
+export interface Changes {
+  readonly resources: ReadonlyMap<string, SharedEntry | undefined>;
+  readonly manifests: ReadonlyMap<string, ManifestRecord | undefined>;
+  readonly selectors: ReadonlyMap<string, Selectors | undefined>;
+  /** Of the newest change that has one. */
+  readonly trace: string | undefined;
+  /** When the first of them arrived, on the monotonic clock. */
+  readonly sinceMs: number;
+}
+
+type Item =
+  | { readonly kind: 'resource'; readonly value: SharedEntry | undefined }
+  | { readonly kind: 'manifest'; readonly value: ManifestRecord | undefined }
+  | { readonly kind: 'selectors'; readonly value: Selectors | undefined };
+
+interface Staged {
+  readonly item: Item;
+  readonly trace: string | undefined;
+  readonly atMs: number;
+  /** It was overdue, and what it adds is served; what it removes waits. */
+  readonly served?: true;
+}
+
+/** What a record was, for whoever decides when to cut. */
+export type Arrival = 'config' | 'endpoints' | 'watermark' | 'other';
+
+export class Staging {
+  readonly #watermarks: number[];
+  readonly #byEpoch = new Map<number, Map<string, Staged>>();
+  #immediate = new Map<string, Staged>();
+  #oldestMs: number | undefined;
+
+  constructor(partitions: number) {
+    this.#watermarks = Array.from({ length: partitions }, () => 0);
+  }
+
+  /** The epoch that every partition has passed. */
+  get epoch(): number {
+    return Math.min(...this.#watermarks);
+  }
+
+  get watermarks(): readonly number[] {
+    return this.#watermarks;
+  }
+
+  /** Since when something waits for a watermark; `undefined`: nothing does. */
+  get waitingSinceMs(): number | undefined {
+    return this.#oldestMs;
+  }
+
+  /** Whether anything waits for a watermark, served or not. */
+  get pending(): boolean {
+    return this.#byEpoch.size > 0;
+  }
+
+  /** Whether a cut would change something. */
+  get ready(): boolean {
+    const { epoch } = this;
+    for (const staged of this.#byEpoch.keys()) if (staged <= epoch) return true;
+    return false;
+  }
+
+  /** Throws if the record cannot be decoded; then it changes nothing. */
+  put(partition: number, change: Change, atMs: number): Arrival {
+    const { key, value } = change;
+    if (key.startsWith('w|')) {
+      const epoch = value === undefined ? 0 : watermarkOf(value);
+      if (epoch === this.#watermarks[partition]) return 'other';
+      this.#watermarks[partition] = epoch;
+      return 'watermark';
+    }
+    const decoded = decode(key, value);
+    if (decoded === undefined) return 'other';
+    const { item, epoch } = decoded;
+    const trace =
+      change.record === undefined ? undefined : extractTraceparent(change.record.headers);
+    const staged: Staged = { item, trace, atMs };
+    if (epoch === 0) {
+      // It is newer than all that waits under its key.
+      for (const waiting of this.#byEpoch.values()) waiting.delete(key);
+      this.#immediate.set(key, staged);
+      return item.kind === 'resource' ? 'endpoints' : 'config';
+    }
+    let same = this.#byEpoch.get(epoch);
+    if (same === undefined) this.#byEpoch.set(epoch, (same = new Map<string, Staged>()));
+    same.set(key, staged);
+    this.#oldestMs ??= atMs;
+    return 'config';
+  }
+
+  /** What does not wait. */
+  takeImmediate(): Changes | undefined {
+    const taken = this.#immediate;
+    this.#immediate = new Map();
+    return taken.size === 0 ? undefined : changesOf(taken);
+  }
+
+  /** What every partition's watermark has passed, and what does not wait. */
+  takeCut(): Changes | undefined {
+    const { epoch } = this;
+    const taken = new Map<string, Staged>();
+    const passed = [...this.#byEpoch.keys()].filter((staged) => staged <= epoch);
+    for (const one of passed.sort((a, b) => a - b)) {
+      for (const [key, staged] of this.#byEpoch.get(one) ?? []) taken.set(key, staged);
+      this.#byEpoch.delete(one);
+    }
+    for (const [key, staged] of this.#immediate) taken.set(key, staged);
+    this.#immediate = new Map();
+    this.#measure();
+    return taken.size === 0 ? undefined : changesOf(taken);
+  }
+
+  /**
+   * All that waits, though a watermark is missing. Resources are taken; manifests stay, because
+   * what they remove must go on waiting.
+   */
+  takeOverdue(): Changes | undefined {
+    const taken = new Map<string, Staged>();
+    for (const epoch of [...this.#byEpoch.keys()].sort((a, b) => a - b)) {
+      const byKey = this.#byEpoch.get(epoch) ?? new Map<string, Staged>();
+      for (const [key, staged] of byKey) {
+        if (staged.served === true) continue;
+        taken.set(key, staged);
+        if (staged.item.kind === 'manifest') byKey.set(key, { ...staged, served: true });
+        else byKey.delete(key);
+      }
+      if (byKey.size === 0) this.#byEpoch.delete(epoch);
+    }
+    this.#measure();
+    return taken.size === 0 ? undefined : changesOf(taken);
+  }
+
+  #measure(): void {
+    this.#oldestMs = undefined;
+    for (const staged of this.#byEpoch.values()) {
+      for (const { atMs, served } of staged.values()) {
+        if (served !== true) this.#oldestMs = Math.min(this.#oldestMs ?? atMs, atMs);
+      }
+    }
+  }
+}
+
+function watermarkOf(value: Uint8Array): number {
+  const { record } = XdsRecord.decode(value);
+  return record?.$case === 'watermark' ? record.value.epoch : 0;
+}
+
+function decode(
+  key: string,
+  value: Uint8Array | undefined,
+): { readonly item: Item; readonly epoch: number } | undefined {
+  if (value === undefined) {
+    const kinds = { r: 'resource', m: 'manifest', s: 'selectors' } as const;
+    const kind = Object.entries(kinds).find(([letter]) => key.startsWith(`${letter}|`))?.[1];
+    return kind === undefined ? undefined : { item: { kind, value }, epoch: 0 };
+  }
+  const { record, epoch } = XdsRecord.decode(value);
+  switch (record?.$case) {
+    case 'resource':
+      return { item: { kind: 'resource', value: SharedEntry.of(record.value, false) }, epoch };
+    case 'manifest': {
+      const { scope, content } = record.value;
+      return { item: { kind: 'manifest', value: { scope, content: hexOf(content) } }, epoch };
+    }
+    case 'selectors':
+      return { item: { kind: 'selectors', value: record.value }, epoch };
+    case 'watermark':
+    case undefined:
+      return undefined;
+  }
+}
+
+function changesOf(taken: ReadonlyMap<string, Staged>): Changes {
+  const resources = new Map<string, SharedEntry | undefined>();
+  const manifests = new Map<string, ManifestRecord | undefined>();
+  const selectors = new Map<string, Selectors | undefined>();
+  let trace: string | undefined;
+  let sinceMs = Number.POSITIVE_INFINITY;
+  for (const [key, staged] of taken) {
+    trace = staged.trace ?? trace;
+    sinceMs = Math.min(sinceMs, staged.atMs);
+    const { kind, value } = staged.item;
+    if (kind === 'resource') resources.set(key, value);
+    else if (kind === 'manifest') manifests.set(key.slice('m|'.length), value);
+    else selectors.set(key.slice('s|'.length), value);
+  }
+  return { resources, manifests, selectors, trace, sinceMs };
+}

@@ -1,0 +1,218 @@
+import type { Selectors } from '@watershed/model/gen/record.ts';
+import { topics } from '@watershed/model/keys.ts';
+import { Fold } from '@watershed/log/fold.ts';
+import { LogError, type Log, type ReadBatch } from '@watershed/log/port.ts';
+import { sleep, type Time, type Timer } from '@watershed/runtime/clock.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+import { Debouncer } from '../push/debounce.ts';
+import type { Scopes } from './scopes.ts';
+import { Staging, type Arrival, type Changes } from './staging.ts';
+
+export interface XdsViewOptions {
+  readonly log: Log;
+  /** Of the topic `xds`. */
+  readonly partitions: number;
+  readonly scopes: Scopes;
+  readonly time: Time;
+  readonly logger: Logger;
+  readonly debounceAfterMs: number;
+  readonly debounceMaxMs: number;
+  /** Whether endpoints are debounced as configuration is. */
+  readonly edsDebounce: boolean;
+  /** How long configuration waits for a partition's watermark. Default 10 s. */
+  readonly cutWaitMs?: number | undefined;
+  /** Between two tries to read a log that is unavailable. Default 1 s. */
+  readonly retryMs?: number;
+  readonly onSelectors: (changed: ReadonlyMap<string, Selectors | undefined>) => void;
+  readonly observer?: ViewObserver;
+}
+
+export interface ViewObserver {
+  records?(count: number): void;
+  arrived?(arrival: Arrival): void;
+  /** `heldMs`: how long the debounce held the first change. */
+  debounced?(heldMs: number): void;
+  epoch?(partition: number, epoch: number): void;
+}
+
+/** Follows the topic `xds` and decides when what arrived becomes a cut. */
+export class XdsView {
+  readonly #options: XdsViewOptions;
+  readonly #staging: Staging;
+  readonly #debouncer: Debouncer;
+  readonly #folds: readonly Fold[];
+  readonly #caughtUp: boolean[];
+  readonly #stop = new AbortController();
+  readonly #reading: Promise<void>[] = [];
+  readonly #first = Promise.withResolvers<void>();
+  /** Everything that was there at the start has been read. */
+  #started = false;
+  /** The debounce is over: the next cut is made as soon as watermarks allow. */
+  #due = false;
+  #overdue: Timer | undefined;
+  #lastReadMs: number | undefined;
+
+  constructor(options: XdsViewOptions) {
+    this.#options = options;
+    this.#staging = new Staging(options.partitions);
+    this.#folds = Array.from({ length: options.partitions }, () => new Fold());
+    this.#caughtUp = this.#folds.map(() => false);
+    this.#debouncer = new Debouncer({
+      afterMs: options.debounceAfterMs,
+      maxMs: options.debounceMaxMs,
+      clock: options.time,
+      timers: options.time,
+      fire: (heldMs) => {
+        options.observer?.debounced?.(heldMs);
+        this.#due = true;
+        this.#cut();
+      },
+    });
+  }
+
+  start(): void {
+    for (const partition of this.#folds.keys()) this.#reading.push(this.#read(partition));
+  }
+
+  /** Resolves when the log was read to the end that it had, and the first cut is made. */
+  whenReady(): Promise<void> {
+    return this.#first.promise;
+  }
+
+  get ready(): boolean {
+    return this.#started;
+  }
+
+  /** The config epoch of the last cut. */
+  get epoch(): number {
+    return this.#staging.epoch;
+  }
+
+  get watermarks(): readonly number[] {
+    return this.#staging.watermarks;
+  }
+
+  /** How long ago the log was last heard of, in ms; `undefined`: never. */
+  get ageMs(): number | undefined {
+    return this.#lastReadMs === undefined
+      ? undefined
+      : this.#options.time.monotonic() - this.#lastReadMs;
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#debouncer.cancel();
+    this.#overdue?.cancel();
+    await Promise.allSettled(this.#reading);
+  }
+
+  async #read(partition: number): Promise<void> {
+    const { log, time, logger, retryMs = 1_000 } = this.#options;
+    const { signal } = this.#stop;
+    const fold = this.#folds[partition] ?? new Fold();
+    while (!signal.aborted) {
+      try {
+        for await (const batch of log.read(topics.xds, partition, fold.position, signal)) {
+          this.#take(partition, fold, batch);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof LogError && !error.retriable) {
+          logger.error('the xds topic cannot be read any more', { partition, error });
+          return;
+        }
+        logger.warn('the xds topic cannot be read now', { partition, error });
+      }
+      await sleep(time, retryMs, signal).catch(() => undefined);
+    }
+  }
+
+  #take(partition: number, fold: Fold, batch: ReadBatch): void {
+    const { time, logger, observer } = this.#options;
+    this.#lastReadMs = time.monotonic();
+    observer?.records?.(batch.records.length);
+    const arrivals = new Set<Arrival>();
+    for (const change of fold.apply(batch)) {
+      try {
+        arrivals.add(this.#staging.put(partition, change, this.#lastReadMs));
+      } catch (error) {
+        // Whoever wrote it is wrong; the last good value stays.
+        logger.error('a record of the xds topic cannot be read', { key: change.key, error });
+      }
+    }
+    if (fold.caughtUp) this.#caughtUp[partition] = true;
+    this.#arrived(arrivals, partition);
+  }
+
+  #arrived(arrivals: ReadonlySet<Arrival>, partition: number): void {
+    const { observer } = this.#options;
+    for (const arrival of arrivals) observer?.arrived?.(arrival);
+    if (!this.#started) {
+      if (!this.#caughtUp.every(Boolean)) return;
+      this.#started = true;
+      this.#due = true;
+      this.#cut();
+      this.#first.resolve();
+      return;
+    }
+    if (arrivals.has('watermark')) {
+      observer?.epoch?.(partition, this.#staging.watermarks[partition] ?? 0);
+    }
+    if (arrivals.has('endpoints')) this.#endpoints();
+    if (arrivals.has('config')) this.#debouncer.note();
+    // A proxy that has nothing yet does not wait for others to be quiet.
+    if (this.#options.scopes.waiting.length > 0) this.#due = true;
+    this.#cut();
+  }
+
+  #endpoints(): void {
+    if (this.#options.edsDebounce) {
+      this.#debouncer.note();
+      return;
+    }
+    this.#apply(this.#staging.takeImmediate(), false);
+  }
+
+  #cut(): void {
+    if (this.#due) {
+      this.#apply(this.#staging.takeCut(), false);
+      this.#due = this.#staging.pending;
+    }
+    this.#watchOverdue();
+  }
+
+  /** A partition whose owner is gone must not hold back the others for ever. */
+  #watchOverdue(): void {
+    const since = this.#staging.waitingSinceMs;
+    if (since === undefined) {
+      this.#overdue?.cancel();
+      this.#overdue = undefined;
+      return;
+    }
+    if (this.#overdue !== undefined) return;
+    const { time, cutWaitMs = 10_000, logger } = this.#options;
+    const delayMs = Math.max(0, since + cutWaitMs - time.monotonic());
+    this.#overdue = time.after(delayMs, () => {
+      this.#overdue = undefined;
+      const waiting = this.#staging.waitingSinceMs;
+      if (waiting !== undefined && time.monotonic() - waiting >= cutWaitMs) {
+        const { watermarks } = this.#staging;
+        const changes = this.#staging.takeOverdue();
+        if (changes !== undefined) {
+          logger.warn('a watermark is overdue: additions are served, removals wait', {
+            watermarks,
+          });
+          this.#apply(changes, true);
+        }
+        return;
+      }
+      this.#watchOverdue();
+    });
+  }
+
+  #apply(changes: Changes | undefined, additive: boolean): void {
+    if (changes === undefined) return;
+    if (changes.selectors.size > 0) this.#options.onSelectors(changes.selectors);
+    this.#options.scopes.apply(changes, this.#staging.epoch, additive);
+  }
+}

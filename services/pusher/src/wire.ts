@@ -1,0 +1,93 @@
+/** Reading of protobuf's wire format where the generated codecs would decode more than is needed. */
+
+export class WireError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'WireError';
+  }
+}
+
+/** Walks the fields of one message, in the order in which they are encoded. */
+export class FieldReader {
+  readonly bytes: Uint8Array;
+  /** Where the next field begins. */
+  at: number;
+  /** Of the present field. */
+  field = 0;
+  wireType = 0;
+  /** The present field's content, if it is length-delimited. */
+  start = 0;
+  end = 0;
+  /** The present field's value, if it is a varint. */
+  value = 0;
+
+  constructor(bytes: Uint8Array, at = 0) {
+    this.bytes = bytes;
+    this.at = at;
+  }
+
+  /** Steps to the next field; `false` at the end. Throws a WireError for bytes that are no message. */
+  next(): boolean {
+    if (this.at >= this.bytes.length) return false;
+    const tag = this.#varint();
+    this.field = tag >>> 3;
+    this.wireType = tag & 7;
+    if (this.field === 0) throw new WireError('a field with number 0');
+    switch (this.wireType) {
+      case 0:
+        this.value = this.#varint();
+        break;
+      case 1:
+        this.at += 8;
+        break;
+      case 2: {
+        const length = this.#varint();
+        this.start = this.at;
+        this.end = this.at + length;
+        this.at = this.end;
+        break;
+      }
+      case 5:
+        this.at += 4;
+        break;
+      default:
+        throw new WireError(`wire type ${this.wireType}`);
+    }
+    if (this.at > this.bytes.length) throw new WireError('a field that ends behind the message');
+    return true;
+  }
+
+  content(): Uint8Array {
+    return this.bytes.subarray(this.start, this.end);
+  }
+
+  /** The content of a string field. */
+  text(): string {
+    return textOf(this.bytes, this.start, this.end);
+  }
+
+  #varint(): number {
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < 10; i++) {
+      const byte = this.bytes[this.at++];
+      if (byte === undefined) throw new WireError('a varint that ends behind the message');
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value;
+      scale *= 0x80;
+    }
+    throw new WireError('a varint of more than ten bytes');
+  }
+}
+
+/** UTF-8 between two offsets. */
+export function textOf(bytes: Uint8Array, start: number, end: number): string {
+  const buffer = Buffer.isBuffer(bytes)
+    ? bytes
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return buffer.toString('utf8', start, end);
+}
+
+export function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
+}
