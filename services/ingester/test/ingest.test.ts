@@ -205,6 +205,19 @@ describe('last good', () => {
     expect(after.news()).toEqual([`- ${serviceKey('cart')}`]);
   });
 
+  test('over a restart, the log keeps what may be in a directory that cannot be looked at', async () => {
+    const files = { '/c/sub/a.yaml': service('cart'), '/c/subs.yaml': service('shop') };
+    const before = await Core.of(files);
+    const after = new Core({ stored: before.stored() });
+    const problems = [{ line: 1, reason: 'EACCES' }];
+    const blind = { unit: '/c/sub', version: '', objects: [], problems };
+    after.ingest.apply({ source: 'files', updates: [blind], unchanged: 0 });
+    after.open();
+    expect(after.news()).toEqual([`- ${serviceKey('shop')}`]);
+    await after.write({ '/c/sub': undefined, '/c/sub/b.yaml': service('ops') });
+    expect([...after.news()].sort()).toEqual([`+ ${serviceKey('ops')}`, `- ${serviceKey('cart')}`]);
+  });
+
   test('mesh settings that are bad at a restart do not fall back to the defaults', async () => {
     const config = (mesh: string): string => `---
 apiVersion: v1

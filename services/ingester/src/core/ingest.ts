@@ -177,9 +177,10 @@ export class Ingest implements Sink {
 
   /** Whether a record's object may be in a part of its file that cannot be read. */
   #isGhost({ owner, unit }: StoredEvent): boolean {
-    if (!this.#table.isBroken(unit)) return false;
-    const owners = this.#ghosts.get(unit) ?? new Set<string>();
-    this.#ghosts.set(unit, owners.add(owner));
+    const broken = this.#table.brokenUnitOf(unit);
+    if (broken === undefined) return false;
+    const owners = this.#ghosts.get(broken) ?? new Set<string>();
+    this.#ghosts.set(broken, owners.add(owner));
     return true;
   }
 
@@ -187,7 +188,7 @@ export class Ingest implements Sink {
   #layGhosts({ source, updates }: SourceBatch): void {
     for (const { unit } of updates) {
       const ghosts = this.#ghosts.get(unit);
-      if (ghosts === undefined || this.#table.isBroken(unit)) continue;
+      if (ghosts === undefined || this.#table.brokenUnitOf(unit) !== undefined) continue;
       this.#ghosts.delete(unit);
       const gone = [...ghosts].filter((owner) => this.#table.get(owner) === undefined);
       const reason = this.#holds.judge(source, gone.length, this.#table.countOf(source));

@@ -89,8 +89,11 @@ export class ObjectTable {
   /**
    * Whether some part of a unit gave no object, so that there may be more objects than are known.
    */
-  isBroken(unit: string): boolean {
-    return this.#units.get(unit)?.isBroken === true;
+  brokenUnitOf(unit: string): string | undefined {
+    for (let path = unit; path !== ''; path = path.slice(0, Math.max(0, path.lastIndexOf('/')))) {
+      if (this.#units.get(path)?.isBroken === true) return path;
+    }
+    return undefined;
   }
 
   /** How many objects a source holds now, by the place that counted last. */

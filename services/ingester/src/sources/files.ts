@@ -74,6 +74,8 @@ export class FileSource implements Source {
   readonly #times: FileTimes;
   readonly #known = new Map<string, KnownFile>();
   readonly #settling: Settling;
+  /** What could not be looked at, at the last look. */
+  #blind: ReadonlySet<string> = new Set();
   #watching: Watching | undefined;
   #timer: Timer | undefined;
   #looking: Promise<void> | undefined;
@@ -141,7 +143,7 @@ export class FileSource implements Source {
     sink.trouble(this.name, `${reason}; what it held stays`);
     if (this.#present) {
       this.#present = false;
-      const updates = [...this.#known.keys()].map((unit) => emptyUnit(unit));
+      const updates = [...this.#known.keys()].map(emptyUnit);
       this.#known.clear();
       sink.apply({ source: this.name, updates, unchanged: 0, suspect: reason });
     }
@@ -158,18 +160,15 @@ export class FileSource implements Source {
     const changed = this.#changed(listing);
     const nowMs = this.#options.time.monotonic();
     const waitMs = isFirst || isBack ? 0 : this.#settling.waitMs(changed, nowMs);
-    const blind = listing.blind[0];
-    sink.trouble(this.name, blind === undefined ? undefined : `${blind.path}: ${blind.reason}`);
+    sink.trouble(this.name, undefined);
     if (waitMs > 0) return waitMs;
     const taken = await this.#take(changed);
+    taken.updates.push(...this.#blindUnits(listing));
     if (taken.updates.length > 0 || taken.unchanged > 0) {
       sink.apply({ source: this.name, updates: taken.updates, unchanged: taken.unchanged });
     }
     this.#movingSinceMs = taken.moved > 0 ? (this.#movingSinceMs ?? nowMs) : undefined;
     if (taken.moved > 0) return this.#times.quietMs;
-    // What cannot be looked at may hold anything: until it can, the listing has not come to its
-    // end.
-    if (isFirst && blind !== undefined) return this.#times.emptyQuietMs;
     this.#listed?.();
     this.#listed = undefined;
     return this.#times.rescanMs;
@@ -188,6 +187,17 @@ export class FileSource implements Source {
       if (!listing.files.has(path) && !isBelowBlind) changed.set(path, undefined);
     }
     return changed;
+  }
+
+  /** A path that cannot be looked at is a unit of which no part can be read. */
+  #blindUnits({ blind }: TreeListing & { kind: 'seen' }): readonly UnitUpdate[] {
+    const before = this.#blind;
+    this.#blind = new Set(blind.map(({ path }) => path));
+    const seenAgain = [...before].filter((path) => !this.#blind.has(path));
+    const updates = blind
+      .filter(({ path }) => !before.has(path))
+      .map(({ path, reason }) => ({ ...emptyUnit(path), problems: [{ line: 1, reason }] }));
+    return [...updates, ...seenAgain.map(emptyUnit)];
   }
 
   async #take(changed: ReadonlyMap<string, SeenFile | undefined>): Promise<Taken> {

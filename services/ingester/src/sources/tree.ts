@@ -30,7 +30,7 @@ export interface Blind {
 }
 
 const extensions = new Set(['.yaml', '.yml', '.json']);
-/** Deeper directories are a loop of symlinks. */
+/** Deeper directories are somebody's mistake. */
 const maxDepth = 32;
 const maxFiles = 100_000;
 
@@ -48,7 +48,7 @@ export async function listTree(root: string): Promise<TreeListing> {
   const found = await statOf(root);
   if (found === undefined) return { kind: 'missing', reason: `${root} does not exist` };
   if ('reason' in found) walk.blind.push(found);
-  else if (found.isDirectory()) await walkInto(walk, root, 0);
+  else if (found.isDirectory()) await walkInto(walk, root, [idOf(found)]);
   else walk.files.set(root, seen(root, found));
   return { kind: 'seen', ...walk };
 }
@@ -61,8 +61,9 @@ export async function lookAt(path: string): Promise<SeenFile | undefined> {
     : seen(path, found);
 }
 
-async function walkInto(walk: Walk, folder: string, depth: number): Promise<void> {
-  if (depth > maxDepth) {
+/** `above`: the directories that this one is in, itself the last; a symlink may lead back to one. */
+async function walkInto(walk: Walk, folder: string, above: readonly string[]): Promise<void> {
+  if (above.length > maxDepth) {
     walk.blind.push({ path: folder, reason: `${folder} is deeper than ${maxDepth} directories` });
     return;
   }
@@ -81,9 +82,23 @@ async function walkInto(walk: Walk, folder: string, depth: number): Promise<void
     const found = await statOf(path);
     if (found === undefined) continue;
     if ('reason' in found) walk.blind.push(found);
-    else if (found.isDirectory()) await walkInto(walk, path, depth + 1);
+    else if (found.isDirectory()) await walkBelow(walk, path, found, above);
     else if (found.isFile() && wanted) addFile(walk, path, found);
   }
+}
+
+async function walkBelow(
+  walk: Walk,
+  path: string,
+  found: BigIntStats,
+  above: readonly string[],
+): Promise<void> {
+  const id = idOf(found);
+  if (!above.includes(id)) await walkInto(walk, path, [...above, id]);
+}
+
+function idOf({ dev, ino }: BigIntStats): string {
+  return `${dev}:${ino}`;
 }
 
 function addFile(walk: Walk, path: string, found: BigIntStats): void {

@@ -1,0 +1,319 @@
+/** The file source on real files, with the operating system's notifications. */
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  rename,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemTime } from '@watershed/runtime/clock.ts';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { SourceBatch } from '../src/source.ts';
+import { configuredSources } from '../src/sources/configured.ts';
+import { FileSource, type FileTimes } from '../src/sources/files.ts';
+import { watchFiles, type Watch } from '../src/sources/watch.ts';
+import { service } from './support.ts';
+
+const times: FileTimes = { quietMs: 20, emptyQuietMs: 120, maxWaitMs: 1_000, rescanMs: 200 };
+/** Without notifications: only rescans see a change. */
+const deaf: Watch = () => Promise.resolve({ close: () => Promise.resolve() });
+
+let folder = '';
+let open: FileSource[] = [];
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'files-'));
+});
+afterEach(async () => {
+  await Promise.all(open.map((source) => source.stop()));
+  open = [];
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Collects what a source hands over. */
+class Seen {
+  readonly batches: SourceBatch[] = [];
+  readonly units = new Map<string, readonly string[]>();
+  trouble: string | undefined;
+  troubles = 0;
+  isListed = false;
+
+  readonly sink = {
+    apply: (batch: SourceBatch): void => {
+      this.batches.push(batch);
+      for (const { unit, objects, problems } of batch.updates) {
+        const names = objects.map(({ raw }) => String(raw.metadata['name']));
+        const shown = [...names, ...problems.map(({ reason }) => `! ${reason}`)];
+        const short = unit.slice(folder.length + 1);
+        if (shown.length === 0) this.units.delete(short);
+        else this.units.set(short, shown);
+      }
+    },
+    trouble: (_source: string, reason: string | undefined): void => {
+      this.trouble = reason;
+      if (reason !== undefined) this.troubles++;
+    },
+  };
+
+  get state(): Record<string, readonly string[]> {
+    return Object.fromEntries([...this.units].sort());
+  }
+}
+
+async function start(path = folder, watch = watchFiles, own = times): Promise<Seen> {
+  const source = new FileSource({ name: 'files', path, time: systemTime, watch, times: own });
+  open.push(source);
+  const seen = new Seen();
+  const listed = source.start(seen.sink).then(() => {
+    seen.isListed = true;
+  });
+  await Promise.race([listed, vi.waitFor(() => expect(seen.trouble).toBeDefined(), 5_000)]);
+  return seen;
+}
+
+const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 8_000 });
+const write = (name: string, text: string): Promise<void> => writeFile(join(folder, name), text);
+
+describe('a directory', () => {
+  test('is read whole, with its subdirectories; hidden and other files are not looked at', async () => {
+    await mkdir(join(folder, 'sub', '.git'), { recursive: true });
+    await write('a.yaml', service('a'));
+    await write('b.JSON', '{"apiVersion":"v1","kind":"X","metadata":{"name":"b"}}');
+    await write('sub/c.yml', service('c'));
+    await write('.d.yaml.swp', service('d'));
+    await write('sub/.git/e.yaml', service('e'));
+    await write('readme.md', '# text');
+    const seen = await start();
+    expect(seen.state).toEqual({ 'a.yaml': ['a'], 'b.JSON': ['b'], 'sub/c.yml': ['c'] });
+    expect(seen.batches).toHaveLength(1);
+  });
+
+  test('is watched: files written, renamed over, added and removed', async () => {
+    await write('a.yaml', service('a'));
+    const seen = await start();
+    await write('a.yaml', service('a2'));
+    await until(() => expect(seen.state).toEqual({ 'a.yaml': ['a2'] }));
+    await write('.a.tmp', service('a3'));
+    await rename(join(folder, '.a.tmp'), join(folder, 'a.yaml'));
+    await until(() => expect(seen.state).toEqual({ 'a.yaml': ['a3'] }));
+    await mkdir(join(folder, 'new'));
+    await write('new/b.yaml', service('b'));
+    await until(() => expect(seen.state).toEqual({ 'a.yaml': ['a3'], 'new/b.yaml': ['b'] }));
+    await rm(join(folder, 'a.yaml'));
+    await until(() => expect(seen.state).toEqual({ 'new/b.yaml': ['b'] }));
+  });
+
+  test('that gives no notifications is looked at now and then', async () => {
+    await write('a.yaml', service('a'));
+    const seen = await start(folder, deaf);
+    await write('a.yaml', service('a2'));
+    await until(() => expect(seen.state).toEqual({ 'a.yaml': ['a2'] }));
+  });
+
+  test('mounted from a ConfigMap is swapped in one step', async () => {
+    const mount = async (version: string, name: string): Promise<void> => {
+      await mkdir(join(folder, version));
+      await write(`${version}/a.yaml`, service(`${name}-a`));
+      await write(`${version}/b.yaml`, service(`${name}-b`));
+      await symlink(version, join(folder, '..data_tmp'));
+      await rename(join(folder, '..data_tmp'), join(folder, '..data'));
+    };
+    await mount('..2026_01', 'one');
+    await symlink(join('..data', 'a.yaml'), join(folder, 'a.yaml'));
+    await symlink(join('..data', 'b.yaml'), join(folder, 'b.yaml'));
+    const seen = await start();
+    expect(seen.state).toEqual({ 'a.yaml': ['one-a'], 'b.yaml': ['one-b'] });
+    await mount('..2026_02', 'two');
+    await rm(join(folder, '..2026_01'), { recursive: true });
+    await until(() => expect(seen.state).toEqual({ 'a.yaml': ['two-a'], 'b.yaml': ['two-b'] }));
+    expect(seen.batches).toHaveLength(2);
+  });
+
+  test('that was changed in many files at once is one step', async () => {
+    const seen = await start();
+    for (let index = 0; index < 30; index++) await write(`${index}.yaml`, service(`s${index}`));
+    await until(() => expect(seen.units.size).toBe(30));
+    expect(seen.batches).toHaveLength(1);
+  });
+});
+
+describe('what did not change', () => {
+  test('is not read again, and a touch is told of as unchanged', async () => {
+    await write('a.yaml', service('a'));
+    const seen = await start();
+    await utimes(join(folder, 'a.yaml'), new Date(), new Date());
+    await until(() => expect(seen.batches).toHaveLength(2));
+    expect(seen.batches[1]).toMatchObject({ updates: [], unchanged: 1 });
+  });
+});
+
+describe('what is half written', () => {
+  test('is not read before it stays the same', async () => {
+    const path = join(folder, 'a.yaml');
+    await writeFile(path, service('a'));
+    const seen = await start(folder, watchFiles, { ...times, quietMs: 150 });
+    const text = service('first') + service('second');
+    await writeFile(path, '');
+    for (let at = 0; at < text.length; at += 20) {
+      await appendFile(path, text.slice(at, at + 20));
+      await new Promise((resolve) => void setTimeout(resolve, 5));
+    }
+    await until(() => expect(seen.state).toEqual({ 'a.yaml': ['first', 'second'] }));
+    expect(seen.batches).toHaveLength(2);
+  });
+
+  test('by cutting the file off first never looks empty', async () => {
+    await write('a.yaml', service('a'));
+    const seen = await start();
+    await write('a.yaml', '');
+    await new Promise((resolve) => void setTimeout(resolve, 60));
+    expect(seen.batches).toHaveLength(1);
+    await write('a.yaml', service('b'));
+    await until(() => expect(seen.state).toEqual({ 'a.yaml': ['b'] }));
+    expect(seen.batches).toHaveLength(2);
+  });
+
+  test('for ever is read at last', async () => {
+    await write('a.yaml', service('a'));
+    const seen = await start(folder, watchFiles, { ...times, quietMs: 400, maxWaitMs: 600 });
+    const timer = setInterval(() => void appendFile(join(folder, 'a.yaml'), '# more\n'), 30);
+    try {
+      await until(() => expect(seen.batches.length).toBeGreaterThan(1));
+    } finally {
+      clearInterval(timer);
+    }
+  });
+
+  test('an empty file that stays empty holds nothing', async () => {
+    await write('a.yaml', service('a'));
+    const seen = await start();
+    await write('a.yaml', '');
+    await until(() => expect(seen.state).toEqual({}));
+  });
+});
+
+describe('what cannot be read', () => {
+  test('a file that is too large is refused before it is read', async () => {
+    await write('a.yaml', service('a'));
+    const seen = await start();
+    await write('a.yaml', `# ${'x'.repeat(10 * 1024 * 1024)}\n`);
+    await until(() =>
+      expect(seen.state).toEqual({
+        'a.yaml': ['! the file has 10485763 bytes, more than 10485760'],
+      }),
+    );
+    await write('a.yaml', service('a'));
+    await until(() => expect(seen.state).toEqual({ 'a.yaml': ['a'] }));
+  });
+
+  test('bytes that are no UTF-8 are refused', async () => {
+    await writeFile(join(folder, 'a.yaml'), Buffer.from([0x61, 0x3a, 0x20, 0xff, 0xfe]));
+    const seen = await start();
+    expect(seen.state['a.yaml']?.[0]).toMatch(/^! cannot be read: .*encod/);
+  });
+
+  test('a symlink that leads nowhere, or in a circle, is passed over', async () => {
+    await write('a.yaml', service('a'));
+    await symlink('nowhere.yaml', join(folder, 'b.yaml'));
+    await mkdir(join(folder, 'sub'));
+    await symlink('..', join(folder, 'sub', 'up'));
+    await symlink('self.yaml', join(folder, 'self.yaml'));
+    const seen = await start();
+    expect(seen.state).toEqual({
+      'a.yaml': ['a'],
+      'self.yaml': [expect.stringMatching(/^! ELOOP/)],
+    });
+    await rm(join(folder, 'self.yaml'));
+    await until(() => expect(seen.state).toEqual({ 'a.yaml': ['a'] }));
+  });
+
+  test('a file whose reading fails is told of, and the others are read', async () => {
+    await write('a.yaml', service('a'));
+    // A file of Linux that opens and cannot be read at its beginning, not even by root.
+    await symlink('/proc/self/mem', join(folder, 'b.yaml'));
+    const seen = await start();
+    expect(seen.state).toEqual({
+      'a.yaml': ['a'],
+      'b.yaml': [expect.stringMatching(/^! cannot be read: EIO/)],
+    });
+  });
+});
+
+describe('a directory that is gone', () => {
+  test('takes nothing with it: what it held is handed over as suspect, and its return is seen', async () => {
+    const path = join(folder, 'config');
+    await mkdir(path);
+    await write('config/a.yaml', service('a'));
+    const seen = await start(path);
+    await rename(path, join(folder, 'away'));
+    await until(() => expect(seen.trouble).toBe(`${path} does not exist; what it held stays`));
+    expect(seen.batches.at(-1)).toMatchObject({
+      suspect: `${path} does not exist`,
+      updates: [{ unit: join(path, 'a.yaml'), objects: [] }],
+    });
+    await rename(join(folder, 'away'), path);
+    await until(() => expect(seen.state).toEqual({ 'config/a.yaml': ['a'] }));
+    expect(seen.trouble).toBeUndefined();
+    await write('config/a.yaml', service('b'));
+    await until(() => expect(seen.state).toEqual({ 'config/a.yaml': ['b'] }));
+  });
+
+  test('at the start is waited for: nothing is listed until it is there', async () => {
+    const path = join(folder, 'later');
+    const seen = await start(path);
+    expect(seen.isListed).toBe(false);
+    expect(seen.trouble).toMatch(/does not exist/);
+    expect(seen.batches).toEqual([]);
+    await mkdir(path);
+    await write('later/a.yaml', service('a'));
+    await until(() => expect(seen.isListed).toBe(true));
+    await until(() => expect(seen.state).toEqual({ 'later/a.yaml': ['a'] }));
+  });
+});
+
+describe('configured sources', () => {
+  const make = (meshConfig: string | undefined, configDirs: readonly string[] = []) =>
+    configuredSources({ configDirs, meshConfig, time: systemTime, watch: deaf, times });
+
+  test('are the directories, the MeshConfig file and those that it names, each once', async () => {
+    const mesh = join(folder, 'mesh.yaml');
+    await writeFile(
+      mesh,
+      `configSources:\n- address: fs://${folder}/a%20b\n- address: fs:///etc/x\n`,
+    );
+    const sources = await make(mesh, [join(folder, 'c'), '/etc/x/', join(folder, 'c')]);
+    expect(sources.map(({ name }) => name)).toEqual([
+      `mesh:${mesh}`,
+      `files:${join(folder, 'c')}`,
+      'files:/etc/x',
+      `files:${join(folder, 'a b')}`,
+    ]);
+  });
+
+  test('a MeshConfig file is one object of its own kind, whatever it holds', async () => {
+    const mesh = join(folder, 'mesh.yaml');
+    await writeFile(mesh, '# defaults\ntrustDomain: example.org\n');
+    const [source] = await make(mesh);
+    const seen = new Seen();
+    await source?.start(seen.sink);
+    await source?.stop();
+    expect(seen.batches[0]?.updates[0]?.objects).toMatchObject([
+      { line: 2, raw: { kind: 'MeshConfig', spec: { trustDomain: 'example.org' } } },
+    ]);
+  });
+
+  test.each([
+    ['is absent', undefined, /--meshConfig: cannot read/],
+    ['names an API server', 'configSources: [{ address: "k8s://" }]', /expected a directory as fs/],
+    ['names a server', 'configSources: [{ address: "xds://mcp:15010" }]', /"xds:\/\/mcp:15010"/],
+    ['names no directory', 'configSources: [{ address: "fs://" }]', /expected a directory as fs/],
+  ])('a MeshConfig file that %s is an error that says so', async (_, text, reason) => {
+    const mesh = join(folder, 'mesh.yaml');
+    if (text !== undefined) await writeFile(mesh, text);
+    await expect(make(mesh)).rejects.toThrow(reason);
+  });
+});
