@@ -1,0 +1,320 @@
+/** The whole ingester: files on disk in, records of the embedded log out. */
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openEmbeddedLog, type EmbeddedLog } from '@watershed/log/embedded.ts';
+import { Fold } from '@watershed/log/fold.ts';
+import type { LogRecord } from '@watershed/log/port.ts';
+import { isClaimKey } from '@watershed/log/ownership.ts';
+import { Event } from '@watershed/model/gen/model.ts';
+import { systemTime } from '@watershed/runtime/clock.ts';
+import { Logging } from '@watershed/runtime/logger.ts';
+import { Metrics } from '@watershed/runtime/metrics.ts';
+import { Readiness } from '@watershed/runtime/readiness.ts';
+import type { Span, SpanOptions, Tracing } from '@watershed/runtime/tracing.ts';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { createIngester, type Ingester } from '../src/app.ts';
+import { configuredSources } from '../src/sources/configured.ts';
+import { allKinds } from './kinds/all-kinds.ts';
+import { sealing, service, serviceKey, services, settings } from './support.ts';
+
+const partitions = { endpoints: 4, history: 1 };
+const times = { quietMs: 20, emptyQuietMs: 100, maxWaitMs: 1_000, rescanMs: 200 };
+
+let folder = '';
+let config = '';
+let log: EmbeddedLog;
+let running: Ingester[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ingester-'));
+  config = join(folder, 'config');
+  await mkdir(config);
+  log = await openEmbeddedLog({ dir: join(folder, 'log'), time: systemTime });
+  const compact = { kind: 'compact', tombstoneMs: 3_600_000 } as const;
+  await log.ensureTopics([
+    { name: 'config', partitions: 1, retention: compact },
+    { name: 'endpoints', partitions: partitions.endpoints, retention: compact },
+    { name: 'history', partitions: 1, retention: { kind: 'time', ms: 3_600_000 } },
+  ]);
+});
+
+afterEach(async () => {
+  for (const ingester of running) await ingester.stop(AbortSignal.timeout(5_000));
+  running = [];
+  await log.close();
+  await rm(folder, { recursive: true });
+});
+
+/** Names each span by its number, as a collector would see it. */
+class Spans implements Tracing {
+  readonly ended: string[] = [];
+  #count = 0;
+
+  start(name: string, _options?: SpanOptions): Span {
+    const traceparent = `00-${'0'.repeat(31)}1-${String(++this.#count).padStart(16, '0')}-01`;
+    return {
+      traceparent,
+      recording: true,
+      set: () => undefined,
+      fail: () => undefined,
+      end: () => void this.ended.push(name),
+    };
+  }
+
+  shutdown(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+interface Running {
+  readonly ingester: Ingester;
+  readonly metrics: Metrics;
+  readonly readiness: Readiness;
+  readonly fatal: unknown[];
+  readonly spans: Spans;
+  stop(): Promise<void>;
+}
+
+async function start(wait = true): Promise<Running> {
+  const metrics = new Metrics();
+  const readiness = new Readiness();
+  const fatal: unknown[] = [];
+  const spans = new Spans();
+  const logging = new Logging({
+    scopes: ['ingester'],
+    levels: 'none',
+    json: true,
+    clock: systemTime,
+    write: () => undefined,
+  });
+  const ingester = createIngester({
+    log,
+    sources: await configuredSources({
+      configDirs: [config],
+      meshConfig: undefined,
+      time: systemTime,
+      times,
+    }),
+    kinds: allKinds,
+    settings,
+    partitions,
+    writer: 'test',
+    sealing,
+    time: systemTime,
+    logger: logging.scope('ingester'),
+    metrics,
+    tracing: spans,
+    readiness,
+    onFatal: (error) => fatal.push(error),
+  });
+  running.push(ingester);
+  await ingester.start();
+  if (wait) await ingester.synced;
+  const stop = async (): Promise<void> => {
+    running = running.filter((other) => other !== ingester);
+    await ingester.stop(AbortSignal.timeout(5_000));
+  };
+  return { ingester, metrics, readiness, fatal, spans, stop };
+}
+
+async function recordsOf(topic: string, partition: number): Promise<readonly LogRecord[]> {
+  const records: LogRecord[] = [];
+  const stop = new AbortController();
+  for await (const batch of log.read(topic, partition, undefined, stop.signal)) {
+    records.push(...batch.records.filter(({ key }) => !isClaimKey(key)));
+    if (batch.caughtUp) break;
+  }
+  stop.abort();
+  return records;
+}
+
+/** What a reader holds: `topic key` → the event as JSON. */
+async function folded(): Promise<Record<string, unknown>> {
+  const all: Record<string, unknown> = {};
+  const read = async (topic: string, partition: number): Promise<void> => {
+    const fold = new Fold();
+    const stop = new AbortController();
+    for await (const batch of log.read(topic, partition, undefined, stop.signal)) {
+      fold.apply(batch);
+      if (fold.caughtUp) break;
+    }
+    stop.abort();
+    for (const [key, value] of fold.entries()) {
+      all[`${topic} ${key}`] = Event.toJSON(Event.decode(value));
+    }
+  };
+  await read('config', 0);
+  for (let at = 0; at < partitions.endpoints; at++) await read('endpoints', at);
+  return all;
+}
+
+const keysOf = async (): Promise<string[]> => Object.keys(await folded()).sort();
+const write = (name: string, text: string): Promise<void> => writeFile(join(config, name), text);
+const until = (check: () => void | Promise<void>): Promise<void> =>
+  vi.waitFor(check, { timeout: 10_000, interval: 20 });
+
+const slice = `---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: cart-1, namespace: shop, labels: { kubernetes.io/service-name: cart } }
+addressType: IPv4
+ports: [{ name: http, port: 8080 }]
+endpoints: [{ addresses: [10.0.0.1] }]
+`;
+const sliceKey = 'endpoints cart.shop.svc.cluster.local|one|slice|shop|cart-1';
+const always = ['config one|mesh||default', 'config one|source||default'];
+
+test('all files are on the log, then the source is marked as synced, then it is ready', async () => {
+  await write('a.yaml', service('cart') + slice);
+  const { readiness } = await start();
+  expect(readiness.ready).toBe(true);
+  expect(await keysOf()).toEqual([...always, serviceKey('cart'), sliceKey].sort());
+  const records = await recordsOf('config', 0);
+  expect(records.at(-1)?.key).toBe('one|source||default');
+});
+
+test('a record says where it comes from, and history has the same records', async () => {
+  await write('a.yaml', service('cart') + slice);
+  await start();
+  const [record] = (await recordsOf('config', 0)).filter(({ key }) => key.includes('|cart'));
+  expect(record?.headers).toMatchObject({
+    schema: '1',
+    object: '/Service/shop/cart',
+    unit: join(config, 'a.yaml'),
+    'source-version': expect.stringMatching(/^[0-9a-f]{16}$/),
+    traceparent: expect.stringMatching(/^00-/),
+  });
+  const history = await recordsOf('history', 0);
+  expect(history.map(({ key, headers }) => `${headers['topic']} ${key}`).sort()).toEqual(
+    await keysOf(),
+  );
+});
+
+test('a change of a file is one record, within the time that the file needs to settle', async () => {
+  await write('a.yaml', services(0, 10));
+  const { spans, ingester } = await start();
+  const before = (await log.end('config', 0)).offset;
+  await write('a.yaml', services(0, 9) + service('s9', 81));
+  await until(async () => {
+    expect((await folded())[serviceKey('s9')]).toMatchObject({
+      service: { ports: [{ number: 81 }] },
+    });
+  });
+  expect((await log.end('config', 0)).offset).toBe(before + 1);
+  await ingester.flushed();
+  await until(() => expect(spans.ended.length).toBeGreaterThan(2));
+});
+
+test('silences cost no record, and each is counted', async () => {
+  const annotated = (value: string): string =>
+    service('cart', 80, `annotations: { note: "${value}" }`);
+  await write('a.yaml', annotated('1'));
+  const { metrics } = await start();
+  const before = (await log.end('config', 0)).offset;
+  const count = (silence: string): Promise<number> =>
+    metrics.value('watershed_ingest_silences_total', { silence });
+  await write('a.yaml', annotated('2'));
+  await until(async () => expect(await count('event')).toBe(1));
+  await write('a.yaml', `# a comment\n${annotated('2')}`);
+  await until(async () => expect(await count('object')).toBe(1));
+  await write('a.tmp', `# a comment\n${annotated('2')}`);
+  await rename(join(config, 'a.tmp'), join(config, 'a.yaml'));
+  await until(async () => expect(await count('unit')).toBe(1));
+  expect((await log.end('config', 0)).offset).toBe(before);
+});
+
+test('a restart appends nothing where nothing changed', async () => {
+  await write('a.yaml', services(0, 10) + slice);
+  const first = await start();
+  await first.stop();
+  const before = await recordsOf('config', 0);
+  const { metrics } = await start();
+  expect(await recordsOf('config', 0)).toEqual(before);
+  expect(await metrics.value('watershed_ingest_silences_total', { silence: 'log' })).toBe(13);
+});
+
+test('a restart appends the difference: tombstones for files that are gone', async () => {
+  await write('a.yaml', service('cart') + slice);
+  await write('b.yaml', service('shop'));
+  const first = await start();
+  await first.stop();
+  await rm(join(config, 'a.yaml'));
+  await write('c.yaml', service('ops'));
+  const before = (await recordsOf('config', 0)).length;
+  await start();
+  expect(await keysOf()).toEqual([...always, serviceKey('ops'), serviceKey('shop')].sort());
+  expect(
+    (await recordsOf('config', 0)).slice(before).map(({ key, value }) => [key, value?.length]),
+  ).toEqual([
+    ['one|service|shop|cart', undefined],
+    ['one|service|shop|ops', expect.any(Number)],
+  ]);
+});
+
+test('a mass deletion is held, shown, and released by the page that xdsctl asks', async () => {
+  await write('a.yaml', services(0, 30));
+  const { ingester, metrics } = await start();
+  await rm(join(config, 'a.yaml'));
+  await until(() => expect(ingester.held()).toHaveLength(30));
+  const gauge = (): Promise<number> => metrics.value('watershed_held_deletions');
+  expect(await gauge()).toBe(30);
+  expect(await keysOf()).toHaveLength(32);
+  const page = (path: string, query = '') => {
+    const found = ingester.pages.find((candidate) => candidate.path === path);
+    return found?.handle({ method: 'POST', query: new URLSearchParams(query), body: '' });
+  };
+  expect(page('/debug/heldz')).toHaveLength(30);
+  expect(page('/debug/diagnosticz')).toHaveLength(30);
+  expect(() => page('/debug/confirm', 'source=nobody')).toThrow('nothing of "nobody" is held');
+  expect(page('/debug/confirm')).toMatch(/^released the deletion of 30 objects:\n {2}Service shop/);
+  expect(page('/debug/confirm')).toBe('nothing is held\n');
+  await ingester.flushed();
+  expect(await keysOf()).toEqual(always);
+  expect(await gauge()).toBe(0);
+});
+
+test('a directory that vanishes takes nothing with it, and its return costs nothing', async () => {
+  await write('a.yaml', service('cart'));
+  const { ingester } = await start();
+  const before = (await log.end('config', 0)).offset;
+  await rename(config, join(folder, 'away'));
+  await until(() => expect(ingester.held()).toHaveLength(1));
+  expect(ingester.diagnostics().map(({ kind, name }) => `${kind} ${name}`)).toEqual([
+    'Service cart',
+    `Source files:${config}`,
+  ]);
+  await rename(join(folder, 'away'), config);
+  await until(() => expect(ingester.held()).toEqual([]));
+  expect(ingester.diagnostics()).toEqual([]);
+  expect((await log.end('config', 0)).offset).toBe(before);
+});
+
+test('a directory that is absent at the start is waited for: the log keeps what it has', async () => {
+  await write('a.yaml', service('cart'));
+  const first = await start();
+  await first.stop();
+  await rename(config, join(folder, 'away'));
+  const second = await start(false);
+  await until(() => expect(second.ingester.diagnostics()).toHaveLength(1));
+  expect(second.readiness.missing).toEqual(['ingester']);
+  expect(await keysOf()).toContain(serviceKey('cart'));
+  await rename(join(folder, 'away'), config);
+  await second.ingester.synced;
+  expect(await keysOf()).toEqual([...always, serviceKey('cart')].sort());
+});
+
+test('a second ingester of the same cluster takes over, and the first one says so', async () => {
+  await write('a.yaml', service('cart'));
+  const first = await start();
+  const second = await start();
+  await until(() => expect(first.fatal).toHaveLength(1));
+  expect(String(first.fatal[0])).toMatch(/claimed/);
+  await write('a.yaml', service('cart', 81));
+  await until(async () => {
+    expect((await folded())[serviceKey('cart')]).toMatchObject({
+      service: { ports: [{ number: 81 }] },
+    });
+  });
+  expect(second.fatal).toEqual([]);
+});
