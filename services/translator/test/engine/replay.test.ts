@@ -71,18 +71,23 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 /** Steps are written at once, and so are one pass or two. */
 const history = fc.array(fc.array(command, { minLength: 1, maxLength: 4 }), { maxLength: 8 });
 
-/** Runs a history with restarts before some of its steps. */
+/**
+ * Runs a history, by one translator or by one for each partition, with restarts before some of its
+ * steps.
+ */
 async function run<T>(
   steps: readonly (readonly Command[])[],
   restarts: readonly boolean[],
   end: (world: World) => Promise<T>,
+  sharded = false,
 ): Promise<T> {
   const world = await World.open();
   try {
     await world.write(source());
     await world.demand(scopeClass('shop'));
     await world.demand(scopeClass('other'));
-    await world.start();
+    await world.start(sharded ? { owned: new Set([0]) } : {});
+    if (sharded) await world.startAnother({ owned: new Set([1]) });
     for (const [at, step] of steps.entries()) {
       if (restarts[at] === true) await world.restart();
       await world.write(...step.map((one) => one.write));
@@ -144,6 +149,18 @@ describe('under any history', () => {
         const last = new Map(fine.flat().map((one) => [one.write.key, one]));
         const whole = await run([...fine.filter((s) => s.length > 0)], [], listed);
         expect(await run([[...last.values()]], [], listed)).toEqual(whole);
+      }),
+      { numRuns: 15 },
+    );
+  }, 60_000);
+
+  // A shard lists what is another's without knowing whether it was ever good: pushers wait for it.
+  it('without bad objects, two shards publish together what one does alone', async () => {
+    await fc.assert(
+      fc.asyncProperty(history, async (steps) => {
+        const fine = steps.map((step) => step.filter((one) => !one.bad));
+        const alone = await run(fine, [], published);
+        expect(await run(fine, [], published, true)).toEqual(alone);
       }),
       { numRuns: 15 },
     );

@@ -80,6 +80,7 @@ export interface WorldOptions {
   readonly cacheEntries?: number;
   readonly assertion?: TranslatorOptions['assertion'];
   readonly retainMs?: number;
+  readonly owned?: ReadonlySet<number>;
 }
 
 export class World {
@@ -95,6 +96,7 @@ export class World {
   readonly failing: { appends: LogError[]; reads: LogError[] } = { appends: [], reads: [] };
   metrics = new Metrics();
   #translator: Translator | undefined;
+  readonly #others: Translator[] = [];
 
   private constructor(
     dir: string,
@@ -138,10 +140,21 @@ export class World {
 
   /** Starts a translator (again), as a process of its own would. */
   async start(options: WorldOptions = {}): Promise<void> {
-    const all = { ...this.#options, ...options };
     this.metrics = new Metrics();
+    this.#translator = await this.#run(options, this.metrics);
+    await this.quiet();
+  }
+
+  /** Starts a second one beside the first; it is stopped when the world is closed. */
+  async startAnother(options: WorldOptions): Promise<void> {
+    this.#others.push(await this.#run(options, new Metrics()));
+    await this.quiet();
+  }
+
+  async #run(options: WorldOptions, metrics: Metrics): Promise<Translator> {
+    const all = { ...this.#options, ...options };
     const readiness = new Readiness();
-    this.#translator = createTranslator({
+    const translator = createTranslator({
       log: this.#recorded(),
       blobs: this.blobs,
       partitions,
@@ -149,7 +162,7 @@ export class World {
       plans: all.plans ?? ((inputs) => testPlans(inputs)),
       time: this.time,
       logger: noLogger,
-      metrics: this.metrics,
+      metrics,
       tracing: all.tracing ?? noTracing,
       readiness,
       cacheEntries: all.cacheEntries ?? 1_000,
@@ -158,10 +171,11 @@ export class World {
       retainMs: all.retainMs ?? 0,
       onFatal: (error) => this.fatal.push(error),
       ...(all.mutant === undefined ? {} : { mutant: all.mutant }),
+      ...(all.owned === undefined ? {} : { owned: all.owned }),
     });
-    await this.#translator.start();
+    await translator.start();
     await readiness.whenReady();
-    await this.quiet();
+    return translator;
   }
 
   async stop(): Promise<void> {
@@ -176,6 +190,7 @@ export class World {
 
   async close(): Promise<void> {
     await this.stop();
+    for (const other of this.#others) await other.stop();
     await this.log.close();
     rmSync(this.#dir, { recursive: true });
   }
