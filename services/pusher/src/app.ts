@@ -154,6 +154,7 @@ class PusherPart {
       chunk: settings.pushThrottle === 0 ? defaultChunk : settings.pushThrottle,
       sendTimeoutMs: options.sendTimeoutMs ?? 300_000,
       limits: options.sessionLimits,
+      onHeld: () => this.#view.hurry(),
     });
     this.#view = this.#createView(scopes);
   }

@@ -69,11 +69,8 @@ export class FeedbackWriter {
 
   missing(digests: readonly Digest[]): void {
     for (const digest of digests) {
-      const report = {
-        $case: 'missing',
-        value: { digests: [Buffer.from(digest, 'hex')] },
-      } as const;
-      this.#put(this.#key('b', digest), '', report);
+      const value = { digests: [Buffer.from(digest, 'hex')] };
+      this.#put(this.#key('b', digest), '', { $case: 'missing', value });
     }
   }
 

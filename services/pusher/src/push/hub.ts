@@ -35,6 +35,8 @@ export interface HubOptions {
   readonly sendTimeoutMs: number;
   /** How long a scope that nobody uses is kept. Default 5 minutes. */
   readonly scopeIdleMs?: number;
+  /** A scope is used that may have no view: it must not wait for others to be quiet. */
+  readonly onHeld: () => void;
   /** What a scope was when this machine last saw it, for as long as nothing newer is known. */
   readonly stale?: (scope: string) => ScopeView | undefined;
 }
@@ -243,6 +245,7 @@ export class Hub implements StreamHost {
     }
     this.#held.set(scope, { streams: new Set(), tenant, idle: undefined });
     this.#options.scopes.acquire(scope, this.#options.stale?.(scope));
+    this.#options.onHeld();
     this.#measure();
   }
 

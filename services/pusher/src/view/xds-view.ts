@@ -99,6 +99,13 @@ export class XdsView {
       : this.#options.time.monotonic() - this.#lastReadMs;
   }
 
+  /** A proxy that has nothing yet does not wait for others to be quiet. */
+  hurry(): void {
+    if (!this.#started || this.#options.scopes.waiting.length === 0) return;
+    this.#due = true;
+    this.#cut();
+  }
+
   async stop(): Promise<void> {
     this.#stop.abort();
     this.#debouncer.cancel();
@@ -160,8 +167,7 @@ export class XdsView {
     }
     if (arrivals.has('endpoints')) this.#endpoints();
     if (arrivals.has('config')) this.#debouncer.note();
-    // A proxy that has nothing yet does not wait for others to be quiet.
-    if (this.#options.scopes.waiting.length > 0) this.#due = true;
+    this.hurry();
     this.#cut();
   }
 

@@ -1,0 +1,320 @@
+import { scopeId } from '@watershed/blob/scope-id.ts';
+import { afterEach, describe, expect, it } from 'vitest';
+import { parseNode, scopeClassOf } from '../../src/node-scope.ts';
+import { Node } from '@watershed/proto/envoy/config/core/v3/base.ts';
+import { CDS, EDS, LDS, RDS } from '../session/support.ts';
+import { contentOf, DeltaClient, node, nodeId, SotwClient } from '../support/client.ts';
+import { run, until, type Running, type RunOptions } from '../support/world.ts';
+
+const shop = {
+  [CDS]: { a: '1', b: '1' },
+  [EDS]: { a: '1', b: '1' },
+  [LDS]: { l: '1' },
+  [RDS]: { r: '1' },
+};
+
+const selectors = { labelKeys: [], locality: false };
+
+export function scopeOfNode(
+  of = node(),
+  with_ = selectors as { labelKeys: string[]; locality: boolean },
+) {
+  const parsed = parseNode(Node.encode(Node.fromPartial(of)).finish());
+  const scopeClass = scopeClassOf(parsed, with_);
+  return { id: scopeId(scopeClass), scopeClass };
+}
+
+const scope = scopeOfNode();
+const scopes = { [scope.id]: scope.scopeClass };
+const open: { close(): void }[] = [];
+let running: Running | undefined;
+
+async function start(options: RunOptions = {}): Promise<Running> {
+  running = await run(options);
+  return running;
+}
+
+function delta(port: number, of = node()): DeltaClient {
+  const client = new DeltaClient(port, of);
+  open.push(client);
+  return client;
+}
+
+function sotw(port: number, of = node()): SotwClient {
+  const client = new SotwClient(port, of);
+  open.push(client);
+  return client;
+}
+
+afterEach(async () => {
+  for (const client of open.splice(0)) client.close();
+  await running?.stop();
+  running = undefined;
+});
+
+describe.each(['http2', 'grpc-js'] as const)('aggregated discovery over %s', (transport) => {
+  it('serves state of the world and delta clients with the same resources', async () => {
+    const { port, translator } = await start({ transport });
+    await translator.publish(shop, scopes);
+    const one = sotw(port);
+    one.request(CDS);
+    const cds = await one.next();
+    expect(contentOf(cds)).toEqual(shop[CDS]);
+    one.ack(cds);
+    one.request(EDS, ['a', 'b']);
+    expect(contentOf(await one.next())).toEqual(shop[EDS]);
+    const other = delta(port);
+    other.request(CDS);
+    const first = await other.next();
+    expect(contentOf(first)).toEqual(shop[CDS]);
+    expect(first.controlPlane?.identifier).toBe('watershed');
+    other.ack(first);
+    other.request(EDS, { resourceNamesSubscribe: ['a', 'none'] });
+    const eds = await other.next();
+    expect(contentOf(eds)).toEqual({ a: '1' });
+    expect(eds.removedResources).toEqual(['none']);
+  });
+
+  it('holds a proxy whose scope is not known, asks for the scope, and serves it when it comes', async () => {
+    const { port, translator } = await start({ transport });
+    const client = delta(port);
+    client.request(CDS);
+    await until('the demand', async () => (await translator.feedback()).size > 0);
+    const [demand] = [...(await translator.feedback())];
+    expect(demand?.[0]).toBe(`d|test|${scope.id}`);
+    expect(demand?.[1].report).toMatchObject({ $case: 'demand', value: { scope: scope.id } });
+    expect(client.responses).toEqual([]);
+    await translator.publish(shop, scopes);
+    expect(contentOf(await client.next())).toEqual(shop[CDS]);
+  });
+
+  it('pushes a change to all, and what did not change to nobody', async () => {
+    const { port, translator } = await start({ transport });
+    await translator.publish(shop, scopes);
+    const client = delta(port);
+    client.request(CDS);
+    client.ack(await client.next());
+    client.request(LDS);
+    client.ack(await client.next());
+    await translator.publish({ ...shop, [LDS]: { l: '2' } }, scopes);
+    const lds = await client.next();
+    expect([lds.typeUrl, contentOf(lds)]).toEqual([LDS, { l: '2' }]);
+    client.ack(lds);
+    await translator.publish({ ...shop, [LDS]: { l: '2' } }, scopes);
+    expect(await client.quiet()).toBe(true);
+  });
+
+  it('ends a stream that breaks the protocol with a status that says why', async () => {
+    const { port, translator } = await start({ transport });
+    await translator.publish(shop, scopes);
+    const nobody = delta(port, node('whoever'));
+    nobody.request(CDS);
+    const status = await nobody.ended();
+    expect([status.code, status.details]).toEqual([
+      3,
+      expect.stringContaining('node.id "whoever"'),
+    ]);
+    const typeless = delta(port);
+    typeless.request('');
+    expect((await typeless.ended()).code).toBe(3);
+    const twofaced = delta(port);
+    twofaced.request(CDS);
+    await twofaced.next();
+    twofaced.request(LDS, {
+      node: node('sidecar~10.0.0.2~b.shop~shop.svc.cluster.local') as never,
+    });
+    expect((await twofaced.ended()).code).toBe(3);
+  });
+
+  it('ends a stream in peace when the client has said all', async () => {
+    const { port, translator } = await start({ transport });
+    await translator.publish(shop, scopes);
+    const client = delta(port);
+    client.request(CDS);
+    await client.next();
+    client.halfClose();
+    expect((await client.ended()).code).toBe(0);
+    await until('it is gone', () => running?.pusher.hub.streams.size === 0);
+  });
+
+  it('builds one response for all streams in the same place, nonce included', async () => {
+    const { port, translator, metrics } = await start({ transport });
+    await translator.publish(shop, scopes);
+    const built = (): Promise<number> =>
+      metrics.value('watershed_encodings_total', { type: 'cds-response' });
+    const pushed = (): Promise<number> => metrics.value('pilot_xds_pushes', { type: 'cds' });
+    const clients = Array.from({ length: 20 }, () => delta(port));
+    for (const client of clients) client.request(CDS);
+    const firsts = await Promise.all(clients.map((client) => client.next()));
+    expect(new Set(firsts.map(({ nonce }) => nonce)).size).toBe(1);
+    for (const [i, client] of clients.entries()) client.ack(firsts[i]!);
+    const before = await built();
+    await translator.publish({ ...shop, [CDS]: { a: '2', b: '1' } }, scopes);
+    const seconds = await Promise.all(clients.map((client) => client.next()));
+    expect(seconds.map(contentOf)).toEqual(clients.map(() => ({ a: '2' })));
+    expect(new Set(seconds.map(({ nonce }) => nonce)).size).toBe(1);
+    expect(await built()).toBe(before + 1);
+    expect(await pushed()).toBe(40);
+  });
+
+  it('sends nothing on a reconnect with the versions that it has', async () => {
+    const { port, translator, metrics } = await start({ transport });
+    await translator.publish(shop, scopes);
+    const first = delta(port);
+    const held = new Map<string, Record<string, string>>();
+    for (const [typeUrl, names] of [
+      [CDS, []],
+      [EDS, ['a', 'b']],
+      [LDS, []],
+      [RDS, ['r']],
+    ] as const) {
+      first.request(typeUrl, { resourceNamesSubscribe: [...names] });
+      const seen = await first.next();
+      first.ack(seen);
+      held.set(typeUrl, Object.fromEntries(seen.resources.map((r) => [r.name, r.version])));
+    }
+    first.close();
+    const pushes = async (): Promise<number> =>
+      (await metrics.value('watershed_pushed_bytes_total', { type: 'cds' })) +
+      (await metrics.value('watershed_pushed_bytes_total', { type: 'eds' }));
+    const before = await pushes();
+    const back = delta(port);
+    for (const [typeUrl, versions] of held) {
+      const named = typeUrl === EDS || typeUrl === RDS ? Object.keys(versions) : [];
+      back.request(typeUrl, { resourceNamesSubscribe: named, initialResourceVersions: versions });
+    }
+    expect(await back.quiet(150)).toBe(true);
+    expect(await pushes()).toBe(before);
+  });
+});
+
+describe('what arrives in which order', () => {
+  it('serves no part of a cut before every partition has passed its epoch', async () => {
+    const { port, translator } = await start();
+    await translator.publish(shop, scopes);
+    const client = delta(port);
+    client.request(CDS);
+    client.ack(await client.next());
+    await translator.publish({ ...shop, [CDS]: { a: '2', b: '2' } }, scopes, { watermarks: false });
+    expect(await client.quiet(150)).toBe(true);
+    await translator.watermarks();
+    expect(contentOf(await client.next())).toEqual({ a: '2', b: '2' });
+  });
+
+  it('serves additions and changes when a watermark is overdue, and removals when it comes', async () => {
+    const { port, translator } = await start({ cutWaitMs: 100 });
+    await translator.publish(shop, scopes);
+    const client = delta(port);
+    client.request(CDS);
+    client.ack(await client.next());
+    await translator.publish({ ...shop, [CDS]: { a: '2', c: '1' } }, scopes, { watermarks: false });
+    const added = await client.next();
+    expect([contentOf(added), added.removedResources]).toEqual([{ a: '2', c: '1' }, []]);
+    client.ack(added);
+    expect(await client.quiet(150)).toBe(true);
+    await translator.watermarks();
+    const removed = await client.next();
+    expect([contentOf(removed), removed.removedResources]).toEqual([{}, ['b']]);
+  });
+
+  it('lets endpoints overtake configuration that waits', async () => {
+    const { port, translator } = await start({
+      options: {
+        grpcAddr: { host: '127.0.0.1', port: 0 },
+        debounceAfterMs: 60_000,
+        debounceMaxMs: 60_000,
+        edsDebounce: false,
+        pushThrottle: 0,
+      },
+    });
+    await translator.publish(shop, scopes);
+    const client = delta(port);
+    client.request(CDS);
+    client.ack(await client.next());
+    client.request(EDS, { resourceNamesSubscribe: ['a', 'b'] });
+    client.ack(await client.next());
+    await translator.publish({ ...shop, [CDS]: { a: '2', b: '1' } }, scopes);
+    await translator.resource(EDS, 'b', '2');
+    const eds = await client.next();
+    expect([eds.typeUrl, contentOf(eds)]).toEqual([EDS, { b: '2' }]);
+    expect(await client.quiet()).toBe(true);
+  });
+
+  it('holds back a change whose blob is missing, asks for it, and goes on with the rest', async () => {
+    const { port, translator } = await start();
+    await translator.publish(shop, scopes);
+    const client = delta(port);
+    client.request(CDS);
+    client.ack(await client.next());
+    client.request(EDS, { resourceNamesSubscribe: ['a', 'b'] });
+    client.ack(await client.next());
+    translator.withheld.add('a');
+    await translator.publish({ ...shop, [CDS]: { a: '2', b: '1' } }, scopes);
+    await until('the blob is asked for', async () =>
+      [...(await translator.feedback()).keys()].some((key) => key.startsWith('b|test|')),
+    );
+    await translator.resource(EDS, 'b', '2');
+    const eds = await client.next();
+    expect([eds.typeUrl, contentOf(eds)]).toEqual([EDS, { b: '2' }]);
+    client.ack(eds);
+    await translator.putWithheld(CDS, 'a', '2');
+    const cds = await client.next();
+    expect([cds.typeUrl, contentOf(cds)]).toEqual([CDS, { a: '2' }]);
+    const warmed = await client.next();
+    expect([warmed.typeUrl, contentOf(warmed)]).toEqual([EDS, { a: '1' }]);
+  });
+
+  it('moves a proxy to a new scope only when that scope is whole', async () => {
+    const labelled = node(nodeId, { LABELS: { app: 'web' } });
+    const { port, translator } = await start();
+    await translator.publish(shop, scopes);
+    const client = delta(port, labelled);
+    client.request(CDS);
+    client.ack(await client.next());
+    await translator.selectors('', { labelKeys: ['app'], locality: false });
+    await translator.watermarks();
+    const next = scopeOfNode(labelled, { labelKeys: ['app'], locality: false });
+    await until('the new scope is demanded', async () =>
+      (await translator.feedback()).has(`d|test|${next.id}`),
+    );
+    // The old one is still served.
+    await translator.publish({ ...shop, [CDS]: { a: '1', b: '2' } }, scopes);
+    const still = await client.next();
+    expect(contentOf(still)).toEqual({ b: '2' });
+    client.ack(still);
+    await translator.publish(
+      { ...shop, [CDS]: { a: '1', b: '2', c: '1' } },
+      { [next.id]: next.scopeClass },
+    );
+    expect(contentOf(await client.next())).toEqual({ c: '1' });
+  });
+});
+
+describe('what clients refuse', () => {
+  it('counts, logs and reports a NACK with the proxy, the type, the resource and the message', async () => {
+    const { port, translator, metrics, logs } = await start();
+    await translator.publish(shop, scopes);
+    const client = delta(port);
+    client.request(CDS);
+    const seen = await client.next();
+    client.nack(seen, 'cluster a: no\nsuch thing');
+    await until('the report', async () =>
+      [...(await translator.feedback()).keys()].some((key) => key.startsWith('n|test|')),
+    );
+    const report = [...(await translator.feedback()).values()].find(
+      (f) => f.report?.$case === 'nack',
+    );
+    expect(report?.report?.value).toMatchObject({
+      proxy: nodeId,
+      typeUrl: CDS,
+      resource: 'a',
+      message: 'cluster a: no such thing',
+    });
+    expect(await metrics.value('pilot_total_xds_rejects', { type: 'cds' })).toBe(1);
+    expect(
+      logs.some((line) => line.includes('a proxy refused a response') && line.includes(nodeId)),
+    ).toBe(true);
+    // The rest of the response goes on.
+    expect(contentOf(await client.next())).toEqual({ b: '1' });
+  });
+});
