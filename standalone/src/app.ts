@@ -8,12 +8,9 @@ import { join } from 'node:path';
 import { openDiskBlobs } from '@watershed/blob/disk.ts';
 import type { BlobStore } from '@watershed/blob/port.ts';
 import { createIngester } from '@watershed/ingester/app.ts';
-import { coreKinds } from '@watershed/ingester/kinds/core/kinds.ts';
-import { gatewayApiKinds } from '@watershed/ingester/kinds/gateway-api/kinds.ts';
-import { istioKinds } from '@watershed/ingester/kinds/istio/kinds.ts';
 import { configuredSources } from '@watershed/ingester/sources/configured.ts';
+import { allKinds } from '@watershed/ingester/validate.ts';
 import { openEmbeddedLog } from '@watershed/log/embedded.ts';
-import { openKafkaLog } from '@watershed/log/kafka.ts';
 import type { Log } from '@watershed/log/port.ts';
 import { topicSpecs } from '@watershed/log/topics.ts';
 import { createPusher } from '@watershed/pusher/app.ts';
@@ -67,7 +64,7 @@ export async function createApp(config: Config, around: Surroundings): Promise<A
       meshConfig: config.meshConfig,
       time,
     }),
-    kinds: [...coreKinds, ...istioKinds, ...gatewayApiKinds],
+    kinds: allKinds,
     settings: {
       cluster: config.clusterId,
       domain: config.domain,
@@ -92,7 +89,6 @@ export async function createApp(config: Config, around: Surroundings): Promise<A
     partitions: shards,
     sealing,
     name,
-    random: around.random,
     options: config,
     coldDir: join(config.dataDir, 'pusher'),
     logger: logging.scope('pusher'),
@@ -115,14 +111,17 @@ export async function createApp(config: Config, around: Surroundings): Promise<A
   };
 }
 
-function openLog(config: Config, { time, logging }: Surroundings): Promise<Log> {
+async function openLog(config: Config, { time, logging }: Surroundings): Promise<Log> {
+  if (config.kafkaBrokers.length > 0) {
+    // Not loaded by who does not use it.
+    const { openKafkaLog } = await import('@watershed/log/kafka.ts');
+    return await openKafkaLog({ brokers: config.kafkaBrokers, time });
+  }
   const logger = logging.scope('log');
   const onBackgroundError = (error: unknown): void => {
     logger.error('the log could not be tidied up; it is tried again', { error });
   };
-  return config.kafkaBrokers.length > 0
-    ? openKafkaLog({ brokers: config.kafkaBrokers, time })
-    : openEmbeddedLog({ dir: join(config.dataDir, 'log'), time, onBackgroundError });
+  return await openEmbeddedLog({ dir: join(config.dataDir, 'log'), time, onBackgroundError });
 }
 
 /** Opened before all, closed after all. */

@@ -1,12 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { startChild, type Child } from 'xdsctl/components/child.ts';
-import { until } from './wait.ts';
-
-const main = fileURLToPath(new URL('../../../standalone/src/main.ts', import.meta.url));
-const startMs = 60_000;
+import { startWatershed, type Watershed } from 'xdsctl/components/watershed.ts';
 
 export interface ControlPlaneOptions {
   readonly configDir: string;
@@ -15,17 +10,11 @@ export interface ControlPlaneOptions {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-interface Addresses {
-  readonly grpc: string;
-  readonly monitoring: string;
-}
-
 /** The real process, as a user starts it; a restart comes back to the same addresses and data. */
 export class ControlPlane {
   readonly #options: ControlPlaneOptions;
   readonly #directory: string;
-  #addresses: Addresses = { grpc: '127.0.0.1:0', monitoring: '127.0.0.1:0' };
-  #child: Child | undefined;
+  #process: Watershed | undefined;
   #starts = 0;
 
   private constructor(options: ControlPlaneOptions, directory: string) {
@@ -42,11 +31,11 @@ export class ControlPlane {
 
   /** Where proxies connect to. */
   get xds(): { readonly host: string; readonly port: number } {
-    return { host: '127.0.0.1', port: Number(this.#addresses.grpc.split(':').at(-1)) };
+    return { host: '127.0.0.1', port: Number(this.#process?.grpc.split(':').at(-1)) };
   }
 
   get monitoring(): string {
-    return this.#addresses.monitoring;
+    return this.#process?.monitoring ?? '';
   }
 
   get dataDir(): string {
@@ -57,38 +46,28 @@ export class ControlPlane {
   async start(): Promise<void> {
     this.#starts += 1;
     const { configDir, args = [], environment = {} } = this.#options;
-    const { grpc, monitoring } = this.#addresses;
-    const child = startChild({
-      command: process.execPath,
-      args: [
-        ...[main, '--configDir', configDir, '--dataDir', this.dataDir],
-        ...['--grpcAddr', grpc, '--monitoringAddr', monitoring, '--log_as_json=true', ...args],
-      ],
+    this.#process = await startWatershed({
+      configDir,
+      dataDir: this.dataDir,
       logFile: this.#logFile,
+      args,
       // Every hit of the cache is generated again and compared.
       environment: { ...process.env, WATERSHED_ASSERT_EVERY: '1', ...environment },
+      ...(this.#process === undefined
+        ? {}
+        : { grpc: this.#process.grpc, monitoring: this.#process.monitoring }),
     });
-    this.#child = child;
-    this.#addresses = await until(
-      'the control plane is ready',
-      async () => {
-        const log = await readFile(this.#logFile, 'utf8');
-        if (child.exit !== undefined) throw new Error(`it ended:\n${log.slice(-4_000)}`);
-        return readyLine(log);
-      },
-      startMs,
-    );
   }
 
   /** As a crash. */
   async kill(): Promise<void> {
-    this.#child?.signal('SIGKILL');
-    await this.#child?.exited;
+    this.#process?.child.signal('SIGKILL');
+    await this.#process?.child.exited;
   }
 
   /** As an operator stops it. */
   async stop(): Promise<void> {
-    await this.#child?.stop(15_000);
+    await this.#process?.child.stop(15_000);
   }
 
   /** Stops it and removes its data. */
@@ -120,17 +99,6 @@ export class ControlPlane {
   get #logFile(): string {
     return join(this.#directory, `watershed-${this.#starts}.log`);
   }
-}
-
-/** The line that says that it is ready, and where it listens. */
-function readyLine(log: string): Addresses | undefined {
-  for (const line of log.split('\n')) {
-    if (!line.includes('"Watershed is ready"')) continue;
-    const grpc = /"grpc":"([^"]+)"/u.exec(line)?.[1];
-    const monitoring = /"monitoring":"([^"]+)"/u.exec(line)?.[1];
-    if (grpc !== undefined && monitoring !== undefined) return { grpc, monitoring };
-  }
-  return undefined;
 }
 
 /** One scrape of /metrics. */
