@@ -77,26 +77,21 @@ function buildType(
   resources: Resources,
 ): ManifestType {
   const { typeUrl } = type;
-  const shared: SharedRef[] = type.shared
-    .filter((key) => resources.available(key))
-    .map(({ name, variant }) => ({ name, variant }));
+  const ownNames = ownNamesOf(type);
+  const shared: SharedRef[] = [];
+  let last: string | undefined;
+  for (const key of type.shared.toSorted(byName)) {
+    const { name, variant } = key;
+    if (name === last || ownNames.has(name)) throw new DuplicateNameError(typeUrl, name);
+    last = name;
+    if (resources.available(key)) shared.push({ name, variant });
+  }
   const records: SharedResource[] = [];
   for (const { key } of type.own) {
     const content = own.get(resourceId(key));
     if (content !== undefined) records.push(recordOf(key, content, versions.of(key)));
   }
-  checkNames(typeUrl, [...type.shared, ...type.own.map((plan) => plan.key)]);
-  shared.sort((a, b) => compare(a.name, b.name));
-  records.sort((a, b) => compare(a.name, b.name));
-  return { typeUrl, shared, own: records };
-}
-
-function checkNames(typeUrl: string, keys: readonly { readonly name: string }[]): void {
-  const names = new Set<string>();
-  for (const { name } of keys) {
-    if (names.has(name)) throw new DuplicateNameError(typeUrl, name);
-    names.add(name);
-  }
+  return { typeUrl, shared, own: records.sort(byName) };
 }
 
 /** Versions of what a scope has of its own; it may follow its own resources and shared ones. */
@@ -132,6 +127,19 @@ class Versions {
 export function ownOf(content: ManifestContent): Own {
   const records = content.types.flatMap((type) => type.own);
   return new Map(records.map((record) => [resourceId(record), contentOf(record)]));
+}
+
+function ownNamesOf({ typeUrl, own }: ManifestTypePlan): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const { key } of own) {
+    if (names.has(key.name)) throw new DuplicateNameError(typeUrl, key.name);
+    names.add(key.name);
+  }
+  return names;
+}
+
+function byName(a: { readonly name: string }, b: { readonly name: string }): number {
+  return compare(a.name, b.name);
 }
 
 /** By UTF-16 code units, as everywhere: not by locale. */

@@ -46,11 +46,14 @@ interface Entry {
   /** The last good one: of this process, or read back from the log. */
   content: Content | undefined;
   version: Digest | undefined;
+  dropped: boolean;
 }
 
 export class Resources {
   readonly #options: ResourcesOptions;
   readonly #entries = new Map<string, Entry>();
+  /** Spares the making of ids: keys come again and again, in each manifest that lists them. */
+  readonly #byKey = new WeakMap<ResourceKey, Entry>();
   /** By the id of a followed resource: ids of those that follow it. Scopes are followers too. */
   readonly #followers = new Map<string, Set<string>>();
   readonly #unlisted = new Deadlines<string>();
@@ -87,13 +90,23 @@ export class Resources {
       plan: undefined,
       content: undefined,
       version: undefined,
+      dropped: false,
     };
     this.#entries.set(id, created);
+    this.#byKey.set(key, created);
     return created;
   }
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  #find(key: ResourceKey): Entry | undefined {
+    const known = this.#byKey.get(key);
+    if (known !== undefined && !known.dropped) return known;
+    const entry = this.#entries.get(resourceId(key));
+    if (entry !== undefined) this.#byKey.set(key, entry);
+    return entry;
   }
 
   /** When the next one is to be taken back. */
@@ -102,23 +115,21 @@ export class Resources {
   }
 
   list(key: ResourceKey): void {
-    const id = resourceId(key);
-    const { partitions } = this.#options;
     const entry =
-      this.#entries.get(id) ??
+      this.#find(key) ??
       this.#create(
         key,
         xdsKeys.resource(key.typeUrl, key.name, key.variant),
-        partitionOf(key.host ?? key.name, partitions),
+        partitionOf(key.host ?? key.name, this.#options.partitions),
       );
     entry.listed++;
     if (entry.listed > 1) return;
-    this.#unlisted.delete(id);
+    this.#unlisted.delete(entry.id);
     this.#options.graph.observe(this.#options.plans.shared, entry.key);
   }
 
   unlist(key: ResourceKey, nowMs: number): void {
-    const entry = this.#entries.get(resourceId(key));
+    const entry = this.#find(key);
     if (entry === undefined) return;
     entry.listed--;
     if (entry.listed === 0) this.#unlisted.set(entry.id, nowMs + this.#options.graceMs);
@@ -126,13 +137,13 @@ export class Resources {
 
   /** Whether a manifest may list it: it is on the log, or will be, or is another shard's. */
   available(key: ResourceKey): boolean {
-    const entry = this.#entries.get(resourceId(key));
+    const entry = this.#find(key);
     return entry !== undefined && (!this.#owns(entry) || entry.content !== undefined);
   }
 
   /** `undefined`: not computed here. */
   version(key: ResourceKey): Digest | undefined {
-    return this.#entries.get(resourceId(key))?.version;
+    return this.#find(key)?.version;
   }
 
   /** From now on `follower` follows `after`, where it followed `before`. */
@@ -159,7 +170,7 @@ export class Resources {
   }
 
   changed(change: Change<ResourceKey, ResourcePlan | undefined>, nowMs: number): void {
-    const entry = this.#entries.get(resourceId(change.key));
+    const entry = this.#find(change.key);
     if (entry === undefined) return;
     if (change.failure !== undefined) {
       this.#fail(entry, change.failure.error);
@@ -242,7 +253,7 @@ export class Resources {
       return entry.version;
     }
     const follows = plan.follows.map((key) => {
-      const followed = this.#entries.get(resourceId(key));
+      const followed = this.#find(key);
       if (followed === undefined) return '';
       if (!affected.has(followed.id)) return followed.version ?? '';
       return this.#computeVersion(followed, affected, known) ?? '';
@@ -307,6 +318,7 @@ export class Resources {
     published.remove(entry.recordKey);
     diagnostics.clear(id);
     this.#entries.delete(id);
+    entry.dropped = true;
     this.#dirty.delete(id);
     this.#staged.delete(entry);
   }
