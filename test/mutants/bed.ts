@@ -132,8 +132,9 @@ export class Bed {
     return new Map(entries.map(([key, value]) => [key, contentOf(value)] as const));
   }
 
-  get findings(): Engine['findings'] {
-    return this.#engine.findings;
+  /** Something keeps its last good output. */
+  get failed(): boolean {
+    return this.#engine.findings.some((finding) => finding.severity === 'error');
   }
 
   async close(): Promise<void> {

@@ -12,7 +12,7 @@ import { describe, expect, it } from 'vitest';
 import type { Corpus, EventObject, Input } from './bed.ts';
 import { fieldMutants, jobsOf } from './fields.ts';
 import { pathsOf, perturb } from './perturb.ts';
-import { readMutants } from './reads.ts';
+import { readMutants, staleSteps } from './reads.ts';
 
 interface ClusterArgument {
   readonly host: string;
@@ -119,6 +119,10 @@ describe('mutants', () => {
       ['shared', 'policy.host', true],
       ['shared', 'service.host', true],
     ]);
+  });
+
+  it('are judged by an engine that keeps up: it has what a new one makes of the same objects', async () => {
+    expect(await staleSteps(plansOf(false), corpus, 1)).toEqual([]);
   });
 
   it('of a field that changes nothing, and of a read that another covers, are told as not noticed', async () => {

@@ -2,6 +2,7 @@
  * Mutants of the graph: a query's reads of one source are not recorded. Each is noticed if some
  * single change of the corpus has other consequences than without the mutant.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { Event } from '@watershed/model/gen/model.ts';
 import type { PlansOf } from '@watershed/translator/plan.ts';
 import { Bed } from './bed.ts';
@@ -24,7 +25,7 @@ export interface ReadVerdict {
 }
 
 /** Each object of the corpus gone, and each of its fields changed. */
-export function stepsOf(corpus: Corpus): readonly Step[] {
+function stepsOf(corpus: Corpus): readonly Step[] {
   return corpus.inputs.flatMap((input) => {
     const { object, key } = input;
     if (object === undefined) return [];
@@ -61,7 +62,7 @@ interface Expected {
 }
 
 /** What every single change brings about when nothing is forgotten. */
-export async function expectations(
+async function expectations(
   plans: PlansOf,
   corpus: Corpus,
 ): Promise<{ readonly expected: readonly Expected[]; readonly pairs: ReadonlySet<string> }> {
@@ -117,4 +118,33 @@ async function isNoticed(
   } finally {
     await bed.close();
   }
+}
+
+/**
+ * Changes after which what is kept up to date differs from what a new process makes of the same
+ * objects. One in `every` is tried; those that leave something in error are left out, because there
+ * the past matters.
+ */
+export async function staleSteps(
+  plans: PlansOf,
+  corpus: Corpus,
+  every: number,
+): Promise<readonly string[]> {
+  const live = await Bed.open(plans, corpus);
+  const stale: string[] = [];
+  for (const [at, { what, change, back }] of stepsOf(corpus).entries()) {
+    if (at % every !== 0) continue;
+    await live.apply([change]);
+    await live.forget();
+    if (!live.failed) {
+      const inputs = corpus.inputs.map((input) => (input.key === change.key ? change : input));
+      const fresh = await Bed.open(plans, { ...corpus, inputs });
+      if (!isDeepStrictEqual(fresh.content(), live.content())) stale.push(what);
+      await fresh.close();
+    }
+    await live.apply([back]);
+    await live.forget();
+  }
+  await live.close();
+  return stale;
 }

@@ -220,10 +220,10 @@ export function testPlans(inputs: Inputs, generators = new TestGenerators()): Pl
   return { shared, manifest, selectors };
 }
 
-export function clusterKey(host: string): ResourceKey {
+function clusterKey(host: string): ResourceKey {
   return { typeUrl: clusterType, name: host, variant: '', host };
 }
 
-export function endpointsKeyOf(host: string): ResourceKey {
+function endpointsKeyOf(host: string): ResourceKey {
   return { typeUrl: endpointsType, name: host, variant: '', host };
 }
