@@ -106,11 +106,13 @@ function clusterTypes(parts: Parts, read: Reader, client: Client): readonly Mani
   const { scope } = client;
   const entries = read.query(parts.lists.list, clusterListKey(client));
   const names = new Set(entries.flatMap((entry) => entry.secrets));
+  // A client waits for what it named; that a secret is missing is told by its absence.
+  const secrets = secretKeys([...names].sort(), scope).filter((key) => parts.secrets(read, key));
   const clusters = entries.map((entry) => entry.cluster);
   return [
     typePlan(resourceTypes.cluster, [...specialClustersOf(client), ...clusters]),
     typePlan(resourceTypes.endpoint, assignmentsFor(entries, scope)),
-    typePlan(resourceTypes.secret, secretKeys([...names].sort(), scope)),
+    typePlan(resourceTypes.secret, secrets),
   ];
 }
 

@@ -185,7 +185,9 @@ function mergeMembers(members: readonly Keyed<Service>[]): MergedService | undef
 
 /** A Kubernetes Service takes in its namesakes of other clusters; a ServiceEntry another of its kind. */
 function canMerge(first: Service, other: Service): boolean {
-  return first.origin === other.origin && first.resolution === other.resolution;
+  if (first.origin !== other.origin || first.resolution !== other.resolution) return false;
+  if (first.origin === Origin.ORIGIN_KUBERNETES) return true;
+  return sameData(first.exportTo, other.exportTo) && sameData(first.selector, other.selector);
 }
 
 function mergePorts(services: readonly Service[]): readonly ServicePort[] {

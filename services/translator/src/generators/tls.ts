@@ -50,11 +50,14 @@ export function certificateFiles(chain: string, key: string): TlsCertificate {
   });
 }
 
+/** Where Envoy's images (and Debian, Alpine) have them; Envoy itself knows of no place. */
+const systemRoots = '/etc/ssl/certs/ca-certificates.crt';
+
 /** @param file a path, or "system" */
 export function rootsOf(file: string): CertificateValidationContext {
-  if (file === 'system') return CertificateValidationContext.fromPartial({ systemRootCerts: {} });
+  const value = file === 'system' ? systemRoots : file;
   return CertificateValidationContext.fromPartial({
-    trustedCa: { specifier: { $case: 'filename', value: file } },
+    trustedCa: { specifier: { $case: 'filename', value } },
   });
 }
 
