@@ -1,16 +1,20 @@
+import type { Reader } from '@watershed/derive/graph.ts';
 import { Endpoint, Endpoints, Locality } from '@watershed/model/gen/model.ts';
 import type { EndpointsKey } from '@watershed/model/keys.ts';
 import { endpointsKey } from '@watershed/model/keys.ts';
 import type { ServicePort } from '@watershed/proto/istio/networking/v1alpha3/service_entry.ts';
 import type { WorkloadEntry } from '@watershed/proto/istio/networking/v1alpha3/workload_entry.ts';
-import type { Emitted } from '../../kind.ts';
+import type { Emitted, SourceObject, World } from '../../kind.ts';
 import { unixPath } from '../common/checks.ts';
 import { byCodeUnit, canonicalHost } from '../common/hosts.ts';
+import { localityOfNode, nodeKind } from '../core/node.ts';
+import type { PodSpec } from '../core/pod.ts';
 
 const blankEndpoint = Endpoint.create();
 const blankEndpoints = Endpoints.create();
 
 const tlsModeLabel = 'security.istio.io/tlsMode';
+const networkLabel = 'topology.istio.io/network';
 const localityLabel = 'istio-locality';
 
 /**
@@ -30,7 +34,7 @@ export function workloadEndpoint(
     labels,
     locality: localityOf(entry.locality || fromLabel(labels[localityLabel] ?? '')),
     weight: entry.weight,
-    network: entry.network,
+    network: entry.network || (labels[networkLabel] ?? ''),
     serviceAccount: entry.serviceAccount,
     mtls: speaksMtls(entry, labels),
   };
@@ -50,6 +54,31 @@ export function localityOf(text: string): Locality | undefined {
   if (text === '') return undefined;
   const [region = '', zone = '', ...rest] = text.split('/');
   return { ...Locality.create(), region, zone, subZone: rest.join('/') };
+}
+
+/** A ready Pod, as an endpoint of a ServiceEntry that selects it; undefined while it is not ready. */
+export function podEndpoint(
+  read: Reader,
+  world: World,
+  pod: SourceObject<PodSpec>,
+  ports: Readonly<Record<string, number>>,
+): Endpoint | undefined {
+  const { labels, spec } = pod;
+  const [address] = spec.addresses;
+  if (address === undefined || !spec.ready) return undefined;
+  const node =
+    spec.nodeName === '' ? undefined : read.get(world.objects(nodeKind), `/${spec.nodeName}`);
+  const label = labels[localityLabel] ?? '';
+  return {
+    ...blankEndpoint,
+    address,
+    ports,
+    labels,
+    locality: label === '' ? node && localityOfNode(node) : localityOf(fromLabel(label)),
+    network: labels[networkLabel] ?? '',
+    serviceAccount: spec.serviceAccount,
+    mtls: labels[tlsModeLabel] === 'istio',
+  };
 }
 
 /** A label cannot hold slashes, so there `.` stands for them. */

@@ -1,5 +1,6 @@
 import type { Reader } from '@watershed/derive/graph.ts';
 import { Origin, Protocol, Resolution, Service, ServicePort } from '@watershed/model/gen/model.ts';
+import type { Endpoint } from '@watershed/model/gen/model.ts';
 import { configKey } from '@watershed/model/keys.ts';
 import {
   ServiceEntry,
@@ -9,9 +10,11 @@ import {
 import type { Emission, Emitted, Kind, SourceObject, World } from '../../kind.ts';
 import { exportedTo } from '../common/export-to.ts';
 import { canonicalHost, sortedSet } from '../common/hosts.ts';
+import { selects } from '../common/labels.ts';
 import { parseProtocol } from '../common/protocol.ts';
+import { podKind } from '../core/pod.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
-import { endpointsEvent, servedPorts, workloadEndpoint } from './endpoints.ts';
+import { endpointsEvent, podEndpoint, servedPorts, workloadEndpoint } from './endpoints.ts';
 import { checkServiceEntry } from './service-entry-check.ts';
 
 const blankService = Service.create();
@@ -33,11 +36,15 @@ const resolutions: Readonly<Record<ServiceEntry_Resolution, Resolution>> = {
  */
 export const selectingIndex = 'selecting';
 
+/** By host, in full form. */
+export const hostIndex = 'host';
+
 export const serviceEntryKind: Kind<ServiceEntry> = {
   apiVersions,
   kind: 'ServiceEntry',
   namespaced: true,
   indexes: {
+    [hostIndex]: ({ spec }) => entryHosts(spec),
     [selectingIndex]: ({ spec, ref }) =>
       spec.workloadSelector !== undefined && spec.resolution !== ServiceEntry_Resolution.NONE
         ? [ref.namespace]
@@ -64,7 +71,7 @@ function emit(read: Reader, world: World, object: SourceObject<ServiceEntry>): E
     const value = { ...shared, host };
     return { topic: 'config', key, event: { object: { $case: 'service', value } } };
   });
-  return { events: [...events, ...endpoints(world, object)], problems: [] };
+  return { events: [...events, ...endpoints(read, world, object)], problems: [] };
 }
 
 function service(read: Reader, world: World, object: SourceObject<ServiceEntry>): Service {
@@ -104,16 +111,33 @@ function canonicalAddress(address: string): string {
   return bits === undefined || bits === whole ? ip : `${ip}/${bits}`;
 }
 
-/** The inline endpoints, one record per host. */
-function endpoints(world: World, object: SourceObject<ServiceEntry>): Emitted[] {
+/** The inline endpoints and the selected Pods, one record per host. */
+function endpoints(read: Reader, world: World, object: SourceObject<ServiceEntry>): Emitted[] {
   const { spec, ref } = object;
   const { namespace, name } = ref;
   const found = spec.endpoints
     .filter((entry) => entry.address !== '')
     .map((entry) => workloadEndpoint(entry, entry.labels, servedPorts(spec.ports, entry.ports)));
+  found.push(...selectedPods(read, world, object));
   if (found.length === 0) return [];
   const { cluster } = world.settings;
   return entryHosts(spec).map((host) =>
     endpointsEvent({ host, cluster, kind: 'entry', namespace, name }, namespace, found),
   );
+}
+
+/** Selected WorkloadEntries are records of their own, so that one of them changes one record. */
+function selectedPods(
+  read: Reader,
+  world: World,
+  { spec, ref }: SourceObject<ServiceEntry>,
+): Endpoint[] {
+  const selector = spec.workloadSelector?.labels;
+  if (selector === undefined || spec.resolution === ServiceEntry_Resolution.NONE) return [];
+  const ports = servedPorts(spec.ports, {});
+  const pods = read.lookup(world.index(podKind, 'namespace'), ref.namespace);
+  return pods
+    .filter(({ value }) => selects(selector, value.labels))
+    .map(({ value }) => podEndpoint(read, world, value, ports))
+    .filter((endpoint) => endpoint !== undefined);
 }

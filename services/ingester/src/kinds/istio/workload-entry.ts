@@ -14,8 +14,10 @@ import type {
   SourceSettings,
   World,
 } from '../../kind.ts';
-import { isAddress } from '../common/hosts.ts';
+import { isAddress, serviceHost } from '../common/hosts.ts';
 import { selects } from '../common/labels.ts';
+import type { ServicePortSpec } from '../core/service-spec.ts';
+import { serviceKind } from '../core/service.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
 import { endpointsEvent, servedPorts, workloadEndpoint } from './endpoints.ts';
 import { checkEndpoint, isDns } from './service-entry-check.ts';
@@ -73,7 +75,8 @@ function emit(read: Reader, world: World, object: SourceObject<Workload>): Emiss
   const { namespace, name } = object.ref;
   const { cluster } = world.settings;
   const events: Emitted[] = [];
-  for (const [host, endpoint] of ofServiceEntries(read, world, object)) {
+  const shares = [...ofServiceEntries(read, world, object), ...ofServices(read, world, object)];
+  for (const [host, endpoint] of shares) {
     const key = { host, cluster, kind: 'workload', namespace, name } as const;
     events.push(endpointsEvent(key, namespace, [endpoint]));
   }
@@ -113,4 +116,39 @@ function takes(
 ): boolean {
   if (!selects(spec.workloadSelector?.labels ?? {}, labels)) return false;
   return isAddress(entry.address) || isDns(spec.resolution);
+}
+
+/** By host: the endpoint as the Kubernetes Services of the namespace that select it see it. */
+function ofServices(
+  read: Reader,
+  world: World,
+  object: SourceObject<Workload>,
+): ReadonlyMap<string, Endpoint> {
+  const { entry } = object.spec;
+  const byHost = new Map<string, Endpoint>();
+  // Kubernetes Services have no endpoints that are names or sockets.
+  if (!isAddress(entry.address)) return byHost;
+  const labels = workloadLabels(object);
+  const { namespace } = object.ref;
+  for (const { value } of read.lookup(world.index(serviceKind, 'namespace'), namespace)) {
+    const { selector, externalName, ports } = value.spec;
+    if (Object.keys(selector).length === 0 || externalName !== '') continue;
+    if (!selects(selector, labels)) continue;
+    const host = serviceHost(value.ref.name, namespace, world.settings.domain);
+    byHost.set(host, workloadEndpoint(entry, labels, targetPorts(ports, entry.ports)));
+  }
+  return byHost;
+}
+
+/** A named target port is what the entry calls so; without it, the entry does not serve the port. */
+function targetPorts(
+  ports: readonly ServicePortSpec[],
+  entry: Readonly<Record<string, number>>,
+): Record<string, number> {
+  const served = ports.map((port): [string, number] => {
+    const { targetPort } = port;
+    if (typeof targetPort === 'string') return [port.name, entry[targetPort] ?? 0];
+    return [port.name, entry[port.name] || (targetPort ?? port.port)];
+  });
+  return Object.fromEntries(served.filter(([, number]) => number > 0));
 }
