@@ -30,6 +30,8 @@ export const headerNames = {
   /** The file (or API object), and its version. */
   unit: 'unit',
   version: 'source-version',
+  /** Of the object's content, as far as it is decoded. */
+  digest: 'digest',
   /** In `history`: where else the record is. */
   topic: 'topic',
 } as const;
@@ -84,7 +86,8 @@ export class EventLog implements EventWriter {
         if (value === undefined || clusterOf(topic, key) !== this.#options.cluster) continue;
         const found = headers.get(key) ?? {};
         const owner = found[headerNames.object] ?? `/unknown//${key}`;
-        stored.push({ topic, key, value, owner, unit: found[headerNames.unit] ?? '' });
+        const { unit = '', digest = '' } = found;
+        stored.push({ topic, key, value, owner, unit, digest });
       }
     }
     return stored;
@@ -154,12 +157,19 @@ function clusterOf(topic: Topic, key: string): string {
   return (topic === topics.config ? parseConfigKey(key) : parseEndpointsKey(key)).cluster;
 }
 
-function headersOf({ owner, unit, version, traceparent }: EventWrite): Record<string, string> {
+function headersOf({
+  owner,
+  unit,
+  version,
+  digest,
+  traceparent,
+}: EventWrite): Record<string, string> {
   return {
     [headerNames.schema]: schemaVersion,
     [headerNames.object]: owner,
     [headerNames.unit]: unit,
     [headerNames.version]: version,
+    [headerNames.digest]: digest,
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }

@@ -177,7 +177,7 @@ test('all files are on the log, then the source is marked as synced, then it is 
 test('a record says where it comes from, and history has the same records', async () => {
   await write('a.yaml', service('cart') + slice);
   await start();
-  const [record] = (await recordsOf('config', 0)).filter(({ key }) => key.includes('|cart'));
+  const record = (await recordsOf('config', 0)).find(({ key }) => key.includes('|cart'));
   expect(record?.headers).toMatchObject({
     schema: '1',
     object: '/Service/shop/cart',

@@ -256,7 +256,14 @@ describe('after a restart', () => {
   test('records that no process of today would write are taken away', async () => {
     const key = 'one|service|shop|old';
     const stored = [
-      { topic: 'config' as const, key, value: new Uint8Array([1]), owner: '/unknown//x', unit: '' },
+      {
+        topic: 'config' as const,
+        key,
+        value: new Uint8Array([1]),
+        owner: '/unknown//x',
+        unit: '',
+        digest: '',
+      },
     ];
     const core = await Core.of({ 'a.yaml': service('cart') }, { stored });
     expect(core.news()).toContain('- config one|service|shop|old');

@@ -13,6 +13,7 @@ import type { Sink, SourceBatch } from '../source.ts';
 import type { Counters } from './counters.ts';
 import { problem, type Diagnostics, type Subject } from './diagnostics.ts';
 import { defaultHoldLimits, Holds, type HeldObject, type HoldLimits } from './holds.ts';
+import { Inherited } from './inherited.ts';
 import { ObjectTable, type ObjectEntry, type TableChange } from './objects.ts';
 import { Outbox, type Outgoing } from './outbox.ts';
 import {
@@ -41,6 +42,8 @@ export interface PublishedEvent extends Outgoing {
   /** The file (or API object) that it comes from, and its version; empty if that is gone. */
   readonly unit: string;
   readonly version: string;
+  /** Of the object, as far as it is decoded. */
+  readonly digest: string;
 }
 
 /** A record that the log holds for this source. */
@@ -48,6 +51,8 @@ export interface StoredEvent extends EncodedEvent {
   /** The object and the file that it comes from, as an earlier process said. */
   readonly owner: string;
   readonly unit: string;
+  /** Of the object as it was then; empty if unknown. */
+  readonly digest: string;
 }
 
 /** An object as people see it. */
@@ -69,8 +74,7 @@ export class Ingest implements Sink {
   readonly #holds: Holds;
   readonly #outbox = new Outbox();
   readonly #queries = new Map<object, string>();
-  /** Objects that only the log knows, whose files cannot be read whole since this process began. */
-  readonly #ghosts = new Map<string, Set<string>>();
+  readonly #inherited: Inherited;
   #open = false;
 
   constructor(options: IngestOptions) {
@@ -82,6 +86,7 @@ export class Ingest implements Sink {
       this.#queries.set(emission, `${group}/${kind}`);
     }
     this.#table = new ObjectTable(installed, diagnostics, counters);
+    this.#inherited = new Inherited(this.#table, this.#outbox);
     this.#holds = new Holds(options.monotonicMs, options.holdLimits ?? defaultHoldLimits);
   }
 
@@ -138,64 +143,41 @@ export class Ingest implements Sink {
    */
   open(stored: readonly StoredEvent[]): void {
     this.#settle();
-    const orphans = new Map<string, StoredEvent[]>();
-    for (const event of stored) {
-      if (event.key === this.#markerKey()) continue;
-      const entry = this.#table.get(event.owner);
-      if (entry === undefined ? this.#isGhost(event) : !entry.installed.has(entry.key)) {
-        this.#outbox.retain(event.owner, event);
-      } else if (!this.#outbox.claims(event.topic, event.key)) {
-        orphans.set(event.owner, [...(orphans.get(event.owner) ?? []), event]);
-      }
-    }
-    const owners = new Set(stored.map(({ owner }) => owner).filter((id) => id !== markerOwner));
-    const tombstones = this.#judgeOrphans(orphans, owners.size);
+    const inherited = stored.filter(({ key }) => key !== this.#markerKey());
+    this.#inherited.keep(inherited);
+    const tombstones = this.#judgeOrphans(inherited);
+    this.#inherited.doubt(inherited, this.#holds.size);
     this.#open = true;
-    this.#publish(tombstones);
+    this.#publish(tombstones.filter(({ topic, key }) => !this.#outbox.claims(topic, key)));
     this.#step(noChange);
   }
 
   /** Records that no object gives any more: held, if the objects of too many of them are gone. */
-  #judgeOrphans(
-    orphans: ReadonlyMap<string, readonly StoredEvent[]>,
-    owners: number,
-  ): readonly Outgoing[] {
-    const isGone = (owner: string): boolean => this.#table.get(owner) === undefined;
-    const gone = [...orphans.keys()].filter(isGone).length;
-    const reason = this.#holds.judge(logSource, gone, owners - gone);
+  #judgeOrphans(stored: readonly StoredEvent[]): readonly Outgoing[] {
+    const owners = new Set(stored.map(({ owner }) => owner));
+    const orphans = stored.filter(({ topic, key }) => !this.#outbox.claims(topic, key));
+    const gone = new Set(orphans.map(({ owner }) => owner));
+    for (const owner of gone) if (this.#table.get(owner) !== undefined) gone.delete(owner);
+    const reason = this.#holds.judge(logSource, gone.size, owners.size - gone.size);
+    if (reason !== undefined) {
+      for (const owner of gone) this.#hold(owner, logSource, `since the last run, ${reason}`);
+    }
     const tombstones: Outgoing[] = [];
-    for (const [owner, events] of orphans) {
-      const isHeld = reason !== undefined && isGone(owner);
-      if (isHeld) this.#hold(owner, logSource, `since the last run, ${reason}`);
-      for (const event of events) {
-        if (isHeld) this.#outbox.retain(owner, event);
-        else tombstones.push({ topic: event.topic, key: event.key, value: undefined, owner });
-      }
+    for (const event of orphans) {
+      const { topic, key, owner } = event;
+      if (reason !== undefined && gone.has(owner)) this.#outbox.retain(owner, event);
+      else tombstones.push({ topic, key, value: undefined, owner });
     }
     return tombstones;
   }
 
-  /** Whether a record's object may be in a part of its file that cannot be read. */
-  #isGhost({ owner, unit }: StoredEvent): boolean {
-    const broken = this.#table.brokenUnitOf(unit);
-    if (broken === undefined) return false;
-    const owners = this.#ghosts.get(broken) ?? new Set<string>();
-    this.#ghosts.set(broken, owners.add(owner));
-    return true;
-  }
-
-  /** Files that can be read whole again say for sure what is in them. */
   #layGhosts({ source, updates }: SourceBatch): void {
-    for (const { unit } of updates) {
-      const ghosts = this.#ghosts.get(unit);
-      if (ghosts === undefined || this.#table.brokenUnitOf(unit) !== undefined) continue;
-      this.#ghosts.delete(unit);
-      const gone = [...ghosts].filter((owner) => this.#table.get(owner) === undefined);
-      const reason = this.#holds.judge(source, gone.length, this.#table.countOf(source));
-      for (const owner of gone) {
-        if (reason === undefined) this.#outbox.drop(owner);
-        else this.#hold(owner, source, reason);
-      }
+    const gone = this.#inherited.layGhosts(updates);
+    if (gone.length === 0) return;
+    const reason = this.#holds.judge(source, gone.length, this.#table.countOf(source));
+    for (const owner of gone) {
+      if (reason === undefined) this.#outbox.drop(owner);
+      else this.#hold(owner, source, reason);
     }
   }
 
@@ -212,6 +194,7 @@ export class Ingest implements Sink {
       owner: markerOwner,
       unit: '',
       version: '',
+      digest: '',
     };
   }
 
@@ -275,6 +258,10 @@ export class Ingest implements Sink {
 
   #step(change: TableChange): void {
     this.#settle();
+    for (const entry of this.#inherited.cleared(this.#holds.size)) {
+      const { events = [], createdMs = 0 } = entry.emitted ?? {};
+      this.#outbox.set(entry.id, events, createdMs);
+    }
     const { outgoing, collisions } = this.#outbox.take();
     for (const [owner, lost] of collisions) {
       const entry = this.#table.get(owner);
@@ -317,6 +304,7 @@ export class Ingest implements Sink {
       return;
     }
     diagnostics.set({ subject, step: 'emit', origin, problems: value.problems });
+    entry.emitted = value;
     this.#outbox.set(entry.id, value.events, value.createdMs);
   }
 
@@ -324,8 +312,12 @@ export class Ingest implements Sink {
     if (outgoing.length === 0) return;
     this.#options.publish(
       outgoing.map((event) => {
-        const { unit = '', version = '' } = this.#table.get(event.owner)?.decoded ?? {};
-        return { ...event, unit, version };
+        const {
+          unit = '',
+          version = '',
+          digest = '',
+        } = this.#table.get(event.owner)?.decoded ?? {};
+        return { ...event, unit, version, digest };
       }),
     );
   }

@@ -13,7 +13,7 @@ import type { SourceBatch, UnitUpdate } from '../source.ts';
 import type { Counters } from './counters.ts';
 import { problem, subjectId, type Diagnostics, type Subject } from './diagnostics.ts';
 import { identityOf } from './metadata.ts';
-import { groupOf, objectKey, type Installed } from './registry.ts';
+import { groupOf, objectKey, type EncodedEmission, type Installed } from './registry.ts';
 import { refusedKind } from './unknown-kinds.ts';
 
 /** One place where an object is written. */
@@ -25,6 +25,8 @@ interface Placement {
   readonly raw: RawObject;
   /** Of the parts that a decoder may look at. */
   readonly digest: string;
+  /** It may be in a part of its unit that cannot be read: any other place counts more. */
+  readonly isLost: boolean;
 }
 
 type DecodedPlace = Pick<Placement, 'digest' | 'source' | 'unit' | 'version'>;
@@ -40,6 +42,8 @@ export interface ObjectEntry {
   decoded: DecodedPlace | undefined;
   /** `unit:line` of the place that counts. */
   origin: string;
+  /** What it gave last; undefined before, and if the emitter failed. */
+  emitted: EncodedEmission | undefined;
 }
 
 export interface TableChange {
@@ -94,6 +98,12 @@ export class ObjectTable {
       if (this.#units.get(path)?.isBroken === true) return path;
     }
     return undefined;
+  }
+
+  /** Whether there may be objects that are not known, because some unit cannot be read whole. */
+  get isBroken(): boolean {
+    for (const unit of this.#units.values()) if (unit.isBroken) return true;
+    return false;
   }
 
   /** How many objects a source holds now, by the place that counted last. */
@@ -157,8 +167,17 @@ export class ObjectTable {
       const entry = this.#entries.get(id);
       if (entry === undefined || found.has(entry)) continue;
       touch(entry);
-      if (update.problems.length > 0) ids.add(id);
-      else entry.placements = entry.placements.filter((placement) => placement.unit !== unit);
+      const elsewhere = entry.placements.filter((placement) => placement.unit !== unit);
+      if (update.problems.length === 0) {
+        entry.placements = elsewhere;
+        continue;
+      }
+      ids.add(id);
+      const kept = entry.placements.filter((placement) => placement.unit === unit);
+      entry.placements = [
+        ...elsewhere,
+        ...kept.map((placement) => ({ ...placement, isLost: true })),
+      ].sort(byPlace);
     }
     for (const [entry, placements] of found) {
       touch(entry);
@@ -195,7 +214,16 @@ export class ObjectTable {
     let entry = this.#entries.get(id);
     if (entry === undefined) {
       const key = objectKey(subject);
-      entry = { subject, id, installed, key, placements: [], decoded: undefined, origin: '' };
+      entry = {
+        subject,
+        id,
+        installed,
+        key,
+        placements: [],
+        decoded: undefined,
+        origin: '',
+        emitted: undefined,
+      };
       this.#entries.set(id, entry);
     }
     return entry;
@@ -262,6 +290,7 @@ function originOf({ unit, line }: Placement): string {
 }
 
 function byPlace(a: Placement, b: Placement): number {
+  if (a.isLost !== b.isLost) return a.isLost ? 1 : -1;
   if (a.unit !== b.unit) return a.unit < b.unit ? -1 : 1;
   return a.line - b.line;
 }
@@ -272,7 +301,8 @@ function placementOf(
   { raw, line }: LocatedObject,
   installed: Installed,
 ): Placement {
-  return { source, unit, version, line, raw, digest: digestOf(raw, installed) };
+  const digest = digestOf(raw, installed);
+  return { source, unit, version, line, raw, digest, isLost: false };
 }
 
 /** Metadata that API servers change by themselves, and that no decoder looks at. */
@@ -284,5 +314,5 @@ function digestOf(raw: RawObject, { readsStatus }: Installed): string {
     if (this === raw && key === 'status' && !readsStatus) return undefined;
     return value;
   });
-  return hash('sha256', text, 'base64');
+  return hash('sha256', text, 'base64').slice(0, 22);
 }

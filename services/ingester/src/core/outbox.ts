@@ -53,6 +53,14 @@ export class Outbox {
     return this.#claims.has(eventId(topic, key));
   }
 
+  /** Whether this very value is claimed by somebody. */
+  holds({ topic, key, value }: EncodedEvent): boolean {
+    for (const { event } of this.#claims.get(eventId(topic, key))?.values() ?? []) {
+      if (sameBytes(event.value, value)) return true;
+    }
+    return false;
+  }
+
   /** All that an object gives now; replaces what it gave before. */
   set(owner: string, events: readonly EncodedEvent[], createdMs: number): void {
     this.#replace(
