@@ -226,7 +226,7 @@ test('after any history of edits and restarts, the log holds what the files say'
       });
       expect(lived).toEqual(fresh);
     }),
-    { numRuns: 100, endOnFailure: true },
+    { numRuns: 15, endOnFailure: true },
   );
 });
 
