@@ -2,13 +2,14 @@
 import type { Query, Reader } from '@watershed/derive/graph.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
 import type { ResourceKey } from '../plan.ts';
-import { assignmentResource, placeOf } from './assignments.ts';
+import { assignmentResource } from './assignments.ts';
 import { isPassthrough, type FactsQuery, type LocalityFacts } from './cluster-facts.ts';
 import { clusterResource, type ClusterClient, type ClusterKey } from './cluster-key.ts';
 import { secretsOf } from './clusters.ts';
 import { policyOf, type Client, type Core } from './core.ts';
 import { sameData, sameElements } from './equal.ts';
 import { byKey } from './jobs.ts';
+import { nowhere, placedVariant, placeOf } from './placement.ts';
 import { isUdp } from './protocols.ts';
 import { namespaceOf } from './services.ts';
 import type { VisibleService } from './visibility.ts';
@@ -22,9 +23,9 @@ export interface ClusterListKey {
 
 export interface ClusterEntry {
   readonly cluster: ResourceKey;
-  /** Its assignment, for a proxy whose place does not matter. `undefined`: it has none. */
+  /** For a proxy whose place does not matter. `undefined`: the cluster has its endpoints with it. */
   readonly assignment: ResourceKey | undefined;
-  /** Set where the place matters: the assignment is another one then. */
+  /** Set where the place matters: what has the endpoints is another one then. */
   readonly placed: { readonly key: ClusterKey; readonly locality: LocalityFacts } | undefined;
   /** Names of secrets over SDS. */
   readonly secrets: readonly string[];
@@ -79,6 +80,18 @@ function clientId({ router, certificates, direct, mesh }: ClusterClient): string
   return `${Number(router)}${Number(certificates)}${Number(direct)}${mesh}`;
 }
 
+/** The clusters of a list, for a proxy of the scope. */
+export function clustersFor(
+  entries: readonly ClusterEntry[],
+  scope: ScopeClass,
+): readonly ResourceKey[] {
+  return entries.map(({ cluster, assignment, placed }) => {
+    if (assignment !== undefined || placed === undefined) return cluster;
+    const variant = placedVariant(cluster.variant, placeOf(placed.locality, scope));
+    return { ...cluster, variant };
+  });
+}
+
 /** The assignments that go with the clusters of a list, for a proxy of the scope. */
 export function assignmentsFor(
   entries: readonly ClusterEntry[],
@@ -90,8 +103,6 @@ export function assignmentsFor(
     return [assignmentResource(placed.key, placeOf(placed.locality, scope))];
   });
 }
-
-const nowhere = { locality: '', labels: {} };
 
 function entriesOf(
   core: Core,
@@ -128,13 +139,12 @@ function entryOf(facts: FactsQuery, read: Reader, key: ClusterKey): readonly Clu
   if (known === undefined) return [];
   const cluster = clusterResource(key);
   const secrets = secretsOf(key, known);
-  if (known.kind !== 'eds') return [{ cluster, assignment: undefined, placed: undefined, secrets }];
   const { distribute, failover } = known.locality;
-  const matters = distribute.length > 0 || failover;
+  const matters = known.kind !== 'original-dst' && (distribute.length > 0 || failover);
   return [
     {
       cluster,
-      assignment: assignmentResource(key, nowhere),
+      assignment: known.kind === 'eds' ? assignmentResource(key, nowhere) : undefined,
       placed: matters ? { key, locality: known.locality } : undefined,
       secrets,
     },

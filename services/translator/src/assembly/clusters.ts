@@ -16,9 +16,9 @@ import { caSuffix } from '../generators/tls.ts';
 import { job, type Diagnostic, type ResourceKey } from '../plan.ts';
 import { isAuto, originatedTls, type ClusterFacts, type FactsQuery } from './cluster-facts.ts';
 import { nameOfCluster, parseCluster, type ClusterKey } from './cluster-key.ts';
-import { shareKey } from './assignments.ts';
 import type { LocalityQueries } from './localities.ts';
 import type { PlanOf } from './parts.ts';
+import { localitiesOf, parsePlace, type ProxyPlace } from './placement.ts';
 import { isHttp, isHttp2 } from './protocols.ts';
 
 /** Plans of outbound clusters, by key. */
@@ -30,7 +30,7 @@ export function createClusterPlans(facts: FactsQuery, localities: LocalityQuerie
     const eds = known.kind === 'eds' ? [key.name] : [];
     return {
       key,
-      parts: [job(cluster, argumentOf(read, localities, parsed, known))],
+      parts: [job(cluster, argumentOf(read, localities, parsed, known, parsePlace(key.variant)))],
       refs: [...eds, ...secretsOf(parsed, known)],
       follows: [],
       bypassesEpochs: false,
@@ -47,12 +47,13 @@ function argumentOf(
   localities: LocalityQueries,
   key: ClusterKey,
   facts: ClusterFacts,
+  place: ProxyPlace,
 ): ClusterArgument {
   const { traffic, mesh, port } = facts;
   const pool = traffic.connectionPool;
   return {
     name: nameOfCluster(key),
-    discovery: discoveryOf(read, localities, key, facts),
+    discovery: discoveryOf(read, localities, key, facts, place),
     connectTimeoutMs: pool?.connectTimeoutMs ?? mesh.connectTimeoutMs,
     protocol: protocolOf(key, facts),
     http: isHttp(port.protocol),
@@ -105,14 +106,12 @@ function discoveryOf(
   localities: LocalityQueries,
   key: ClusterKey,
   facts: ClusterFacts,
+  place: ProxyPlace,
 ): Discovery {
-  const { kind, service } = facts;
+  const { kind } = facts;
   if (kind === 'eds' || kind === 'original-dst') return { kind };
   const logical = kind === 'logical-dns';
-  const host = { host: service.host, namespace: service.namespace };
-  const known = read
-    .query(localities.localities, host)
-    .flatMap((locality) => read.query(localities.share, shareKey(facts, locality)) ?? []);
+  const known = localitiesOf(read, localities, facts, place);
   const all = known.length > 0 ? known : namedBy(key, facts);
   return { kind: 'dns', logical, localities: logical ? onlyFirst(all) : all };
 }

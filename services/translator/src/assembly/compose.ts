@@ -8,6 +8,7 @@ import { createAssignments } from './assignments.ts';
 import { createFactsQuery } from './cluster-facts.ts';
 import {
   assignmentsFor,
+  clustersFor,
   clusterListKey,
   createClusterLists,
   type ClusterListQueries,
@@ -108,7 +109,7 @@ function clusterTypes(parts: Parts, read: Reader, client: Client): readonly Mani
   const names = new Set(entries.flatMap((entry) => entry.secrets));
   // A client waits for what it named; that a secret is missing is told by its absence.
   const secrets = secretKeys([...names].sort(), scope).filter((key) => parts.secrets(read, key));
-  const clusters = entries.map((entry) => entry.cluster);
+  const clusters = clustersFor(entries, scope);
   return [
     typePlan(resourceTypes.cluster, [...specialClustersOf(client), ...clusters]),
     typePlan(resourceTypes.endpoint, assignmentsFor(entries, scope)),
