@@ -12,7 +12,7 @@ const blankService = Service.create();
 const blankPort = ServicePort.create();
 
 /** Labels that generators read; another label changes nothing downstream. */
-const readLabels = ['topology.istio.io/network'];
+const readLabels = ['istio.io/persistent-session'];
 
 export const serviceKind: Kind<ServiceSpec> = {
   apiVersions: ['v1'],
