@@ -5,21 +5,40 @@ import type {
 import {
   RedirectAction,
   RedirectAction_RedirectResponseCode as RedirectCode,
-  RetryPolicy,
   RouteAction,
   RouteAction_ClusterNotFoundResponseCode as NotFoundCode,
   RouteAction_RequestMirrorPolicy as MirrorPolicy,
   WeightedCluster_ClusterWeight as ClusterWeight,
 } from '@watershed/proto/gen/envoy/config/route/v3/route_components.ts';
-import { PreviousHostsPredicate } from '@watershed/proto/gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.ts';
-import { pack, typeUrls } from '@watershed/proto/any.ts';
-import type { HashKey, HeaderOps, Redirect, Retry, Rewrite } from '@watershed/model/gen/model.ts';
-import { durationOf, fractionOf, headerEdits, quoteRegex } from './values.ts';
+import type { RegexMatchAndSubstitute } from '@watershed/proto/gen/envoy/type/matcher/v3/regex.ts';
+import type { HashKey, HeaderOps, Redirect, Rewrite } from '@watershed/model/gen/model.ts';
+import { type RetryArgument, retryPolicy } from './retry-policy.ts';
+import { durationOf, fractionOf, headerEdits, quoteRegex, quoteSubstitution } from './values.ts';
 
-/** A cluster to send to. `cluster` absent: the reference is invalid, its share is answered with 500. */
+export interface ForwardArgument {
+  /** One or more. */
+  readonly backends: readonly BackendArgument[];
+  readonly rewrite: PathRewriteArgument | undefined;
+  /** The Host of all requests; '' unchanged. */
+  readonly authority: string;
+  /** 0: none. */
+  readonly timeoutMs: number;
+  /** `undefined`: no retries. */
+  readonly retry: RetryArgument | undefined;
+  readonly mirrors: readonly MirrorArgument[];
+  /** Of the destinations' consistent hashing. */
+  readonly hash: readonly HashKey[];
+  /** The status where a cluster does not exist: the Gateway API's 500, or Envoy's 503. */
+  readonly missing: 500 | 503;
+}
+
+/** A cluster to send to, and what only its share gets; of a lone one, the route has all of that. */
 export interface BackendArgument {
+  /** `undefined`: the reference is invalid, its share is answered with `missing`. */
   readonly cluster: string | undefined;
   readonly weight: number;
+  /** The Host of its requests; '' unchanged. */
+  readonly authority: string;
   readonly requestHeaders: HeaderOps | undefined;
   readonly responseHeaders: HeaderOps | undefined;
 }
@@ -29,62 +48,60 @@ export interface MirrorArgument {
   readonly percent: number;
 }
 
-export interface ForwardArgument {
-  readonly backends: readonly BackendArgument[];
-  readonly rewrite: Rewrite | undefined;
-  /** 0: none. */
-  readonly timeoutMs: number;
-  /** `undefined`: no retries. */
-  readonly retry: Retry | undefined;
-  readonly mirrors: readonly MirrorArgument[];
-  /** Of the destinations' consistent hashing. */
-  readonly hash: readonly HashKey[];
-  /** The request header `host` that the rule sets. */
-  readonly authority: string;
-}
+export type PathRewriteArgument = Pick<Rewrite, 'path' | 'prefix' | 'regex' | 'regexSubstitution'>;
 
-/** No cluster has this name, so Envoy answers with `clusterNotFoundResponseCode`. */
-const invalidBackend = 'InvalidBackend';
+/** No cluster has this name (istiod's). */
+const unknownService = 'UnknownService';
 
-/**
- * @param matchedPrefix the path prefix that the route matches by whole segments, for rewrites that must not
- * double a slash (Gateway API's ReplacePrefixMatch).
- */
+/** @param matchedPrefix the path prefix that the route matches by whole segments, '' for the root */
 export function forwardAction(
   forward: ForwardArgument,
   matchedPrefix: string | undefined,
 ): RouteAction {
-  const [only, ...more] = forward.backends;
-  const invalid = forward.backends.some((backend) => backend.cluster === undefined);
-  const authority = forward.authority || (forward.rewrite?.authority ?? '');
-  return RouteAction.fromPartial({
-    clusterSpecifier:
-      only !== undefined && more.length === 0
-        ? { $case: 'cluster', value: only.cluster ?? invalidBackend }
-        : {
-            $case: 'weightedClusters',
-            value: { clusters: forward.backends.map(clusterWeight) },
-          },
-    ...(invalid ? { clusterNotFoundResponseCode: NotFoundCode.INTERNAL_SERVER_ERROR } : {}),
-    ...pathRewrite(forward.rewrite, matchedPrefix),
-    ...(authority === ''
+  const action = RouteAction.fromPartial({
+    ...(forward.missing === 500
+      ? { clusterNotFoundResponseCode: NotFoundCode.INTERNAL_SERVER_ERROR }
+      : {}),
+    ...(forward.authority === ''
       ? {}
-      : { hostRewriteSpecifier: { $case: 'hostRewriteLiteral', value: authority } as const }),
+      : { hostRewriteSpecifier: { $case: 'hostRewriteLiteral', value: forward.authority } }),
     timeout: durationOf(forward.timeoutMs),
     // gRPC's own deadline, where a client sends one, is honoured up to the route's time-out.
     maxStreamDuration: { grpcTimeoutHeaderMax: durationOf(forward.timeoutMs) },
-    ...(forward.retry === undefined ? {} : { retryPolicy: retryPolicy(forward.retry) }),
-    requestMirrorPolicies: forward.mirrors.map(mirrorPolicy),
-    hashPolicy: forward.hash.map(hashPolicy),
   });
+  action.clusterSpecifier = clustersOf(forward.backends);
+  Object.assign(action, pathRewrite(forward.rewrite, matchedPrefix));
+  action.retryPolicy = forward.retry === undefined ? undefined : retryPolicy(forward.retry);
+  action.requestMirrorPolicies = forward.mirrors.map(mirrorPolicy);
+  action.hashPolicy = forward.hash.map(hashPolicy);
+  return action;
+}
+
+function clustersOf(backends: readonly BackendArgument[]): RouteAction['clusterSpecifier'] {
+  const [only, ...more] = backends;
+  if (only !== undefined && more.length === 0) {
+    return { $case: 'cluster', value: only.cluster ?? unknownService };
+  }
+  return {
+    $case: 'weightedClusters',
+    value: {
+      clusters: backends.map(clusterWeight),
+      totalWeight: undefined,
+      runtimeKeyPrefix: '',
+      randomValueSpecifier: undefined,
+    },
+  };
 }
 
 function clusterWeight(backend: BackendArgument): WeightedCluster_ClusterWeight {
   const request = headerEdits(backend.requestHeaders);
   const response = headerEdits(backend.responseHeaders);
   return ClusterWeight.fromPartial({
-    name: backend.cluster ?? invalidBackend,
+    name: backend.cluster ?? unknownService,
     weight: backend.weight,
+    ...(backend.authority === ''
+      ? {}
+      : { hostRewriteSpecifier: { $case: 'hostRewriteLiteral', value: backend.authority } }),
     requestHeadersToAdd: request.add,
     requestHeadersToRemove: request.remove,
     responseHeadersToAdd: response.add,
@@ -93,53 +110,40 @@ function clusterWeight(backend: BackendArgument): WeightedCluster_ClusterWeight 
 }
 
 function pathRewrite(
-  rewrite: Rewrite | undefined,
+  rewrite: PathRewriteArgument | undefined,
   matchedPrefix: string | undefined,
 ): Pick<Partial<RouteAction>, 'prefixRewrite' | 'regexRewrite'> {
   if (rewrite === undefined) return {};
-  if (rewrite.path !== '') return { regexRewrite: regexRewrite('^/[^?]*', rewrite.path) };
+  if (rewrite.path !== '') return { regexRewrite: regexRewrite('^/.*$', quoted(rewrite.path)) };
   if (rewrite.regex !== '') {
     return { regexRewrite: regexRewrite(rewrite.regex, rewrite.regexSubstitution) };
   }
   if (rewrite.prefix === undefined) return {};
-  const prefix = rewrite.prefix.replace(/\/+$/, '');
-  if (matchedPrefix !== undefined && prefix === '') {
-    return { regexRewrite: regexRewrite(`^${quoteRegex(matchedPrefix)}(/?)(.*)`, '/\\2') };
+  const replaced = replacePrefix(matchedPrefix, rewrite.prefix);
+  return typeof replaced === 'string' ? { prefixRewrite: replaced } : { regexRewrite: replaced };
+}
+
+/**
+ * What the matched prefix becomes: of a match by whole segments (Gateway API's ReplacePrefixMatch)
+ * without a slash doubled or lost, else literally (Istio). `undefined`: nothing changes.
+ */
+function replacePrefix(
+  matched: string | undefined,
+  wanted: string,
+): string | RegexMatchAndSubstitute | undefined {
+  if (matched === undefined) return wanted;
+  const prefix = wanted.replace(/\/+$/, '');
+  if (matched === '') {
+    return prefix === '' ? undefined : regexRewrite('^/(.*)$', `${quoted(prefix)}/\\1`);
   }
-  return { prefixRewrite: matchedPrefix === undefined ? rewrite.prefix : prefix };
+  return prefix === '' ? regexRewrite(`^${quoteRegex(matched)}/?(.*)$`, '/\\1') : prefix;
 }
 
-function regexRewrite(regex: string, substitution: string): RouteAction['regexRewrite'] {
+const quoted = quoteSubstitution;
+
+/** Both look at the path without its query, which is kept. */
+function regexRewrite(regex: string, substitution: string): RegexMatchAndSubstitute {
   return { pattern: { engineType: undefined, regex }, substitution };
-}
-
-/** istiod's: retried on another host than the one that failed, five tries to find one. */
-function retryPolicy(retry: Retry): RetryPolicy {
-  return RetryPolicy.fromPartial({
-    retryOn: retry.retryOn,
-    numRetries: retry.attempts,
-    ...(retry.perTryTimeoutMs === undefined
-      ? {}
-      : { perTryTimeout: durationOf(retry.perTryTimeoutMs) }),
-    retriableStatusCodes: retry.statusCodes,
-    ...(retry.backoffMs === undefined
-      ? {}
-      : { retryBackOff: { baseInterval: durationOf(retry.backoffMs) } }),
-    ...(retry.retryIgnorePreviousHosts
-      ? {
-          hostSelectionRetryMaxAttempts: 5,
-          retryHostPredicate: [
-            {
-              name: 'envoy.retry_host_predicates.previous_hosts',
-              configType: {
-                $case: 'typedConfig',
-                value: pack(typeUrls.previousHosts, PreviousHostsPredicate, {}),
-              },
-            },
-          ],
-        }
-      : {}),
-  });
 }
 
 function mirrorPolicy(mirror: MirrorArgument): MirrorPolicy {
@@ -173,6 +177,14 @@ function hashSpecifier(key: HashKey): RouteAction_HashPolicy['policySpecifier'] 
   }
 }
 
+export interface RedirectArgument extends Pick<
+  Redirect,
+  'scheme' | 'host' | 'path' | 'prefix' | 'code'
+> {
+  /** 0: as in the request's Host, or none where `host` is set. */
+  readonly port: number;
+}
+
 const redirectCodes: Readonly<Record<number, RedirectCode>> = {
   301: RedirectCode.MOVED_PERMANENTLY,
   302: RedirectCode.FOUND,
@@ -182,41 +194,30 @@ const redirectCodes: Readonly<Record<number, RedirectCode>> = {
 };
 
 export function redirectAction(
-  redirect: Redirect,
+  redirect: RedirectArgument,
   matchedPrefix: string | undefined,
 ): RedirectAction {
-  return RedirectAction.fromPartial({
+  const action = RedirectAction.fromPartial({
     ...(redirect.scheme === ''
       ? {}
-      : { schemeRewriteSpecifier: { $case: 'schemeRedirect', value: redirect.scheme } as const }),
+      : { schemeRewriteSpecifier: { $case: 'schemeRedirect', value: redirect.scheme } }),
     hostRedirect: redirect.host,
-    portRedirect: redirectPort(redirect),
-    pathRewriteSpecifier: redirectPath(redirect, matchedPrefix),
+    portRedirect: redirect.port,
     responseCode: redirectCodes[redirect.code] ?? RedirectCode.MOVED_PERMANENTLY,
   });
-}
-
-/** 0 keeps the request's port, or, where the scheme changes, the default port of the new one. */
-function redirectPort(redirect: Redirect): number {
-  if (redirect.port !== undefined) return redirect.port;
-  if (!redirect.portFromProtocol) return 0;
-  return redirect.scheme === 'https' ? 443 : 80;
+  action.pathRewriteSpecifier = redirectPath(redirect, matchedPrefix);
+  return action;
 }
 
 function redirectPath(
-  redirect: Redirect,
+  redirect: RedirectArgument,
   matchedPrefix: string | undefined,
 ): RedirectAction['pathRewriteSpecifier'] {
   if (redirect.path !== '') return { $case: 'pathRedirect', value: redirect.path };
   if (redirect.prefix === undefined) return undefined;
-  const prefix = redirect.prefix.replace(/\/+$/, '');
-  if (matchedPrefix === undefined) return { $case: 'prefixRewrite', value: redirect.prefix };
-  if (prefix !== '') return { $case: 'prefixRewrite', value: prefix };
-  return {
-    $case: 'regexRewrite',
-    value: {
-      pattern: { engineType: undefined, regex: `^${quoteRegex(matchedPrefix)}(/?)(.*)` },
-      substitution: '/\\2',
-    },
-  };
+  const replaced = replacePrefix(matchedPrefix, redirect.prefix);
+  if (replaced === undefined) return undefined;
+  return typeof replaced === 'string'
+    ? { $case: 'prefixRewrite', value: replaced }
+    : { $case: 'regexRewrite', value: replaced };
 }

@@ -23,21 +23,34 @@ export interface HeaderEdits {
   readonly remove: string[];
 }
 
-/** `set` replaces, `add` appends; sorted by name, so that equal maps give equal bytes. */
-export function headerEdits(
-  ops: HeaderOps | undefined,
-  skip?: (name: string) => boolean,
-): HeaderEdits {
+/**
+ * `set` replaces, `add` appends; sorted by name, so that equal maps give equal bytes. What Envoy
+ * refuses to edit (`host`, `:path`, …) is left out: the action rewrites the host.
+ */
+export function headerEdits(ops: HeaderOps | undefined): HeaderEdits {
   if (ops === undefined) return { add: [], remove: [] };
-  const add: HeaderValueOption[] = [];
-  for (const key of Object.keys(ops.set).sort()) {
-    if (skip?.(key) === true) continue;
-    add.push(option(key, ops.set[key] ?? '', AppendAction.OVERWRITE_IF_EXISTS_OR_ADD));
-  }
-  for (const key of Object.keys(ops.add).sort()) {
-    add.push(option(key, ops.add[key] ?? '', AppendAction.APPEND_IF_EXISTS_OR_ADD));
-  }
-  return { add, remove: [...ops.remove] };
+  const edits = (headers: Readonly<Record<string, string>>, action: AppendAction) =>
+    Object.keys(headers)
+      .filter((key) => !isInternal(key))
+      .sort()
+      .map((key) => option(key, headers[key] ?? '', action));
+  return {
+    add: [
+      ...edits(ops.set, AppendAction.OVERWRITE_IF_EXISTS_OR_ADD),
+      ...edits(ops.add, AppendAction.APPEND_IF_EXISTS_OR_ADD),
+    ],
+    remove: ops.remove.filter((key) => !isInternal(key)),
+  };
+}
+
+function isInternal(name: string): boolean {
+  return name.startsWith(':') || name.toLowerCase() === 'host';
+}
+
+/** A header that says which host a request is for. */
+export function isAuthority(name: string): boolean {
+  const lower = name.toLowerCase();
+  return lower === 'host' || lower === ':authority';
 }
 
 function option(key: string, value: string, appendAction: AppendAction): HeaderValueOption {
@@ -52,4 +65,9 @@ function option(key: string, value: string, appendAction: AppendAction): HeaderV
 /** A text as an RE2 expression that matches just it. */
 export function quoteRegex(text: string): string {
   return text.replace(/[\\.+*?()|[\]{}^$]/g, '\\$&');
+}
+
+/** A text as an RE2 substitution, in which `\\1` would be a group. */
+export function quoteSubstitution(text: string): string {
+  return text.replaceAll('\\', '\\\\');
 }

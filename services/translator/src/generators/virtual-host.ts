@@ -11,15 +11,14 @@ import { CorsPolicy } from '@watershed/proto/gen/envoy/extensions/filters/http/c
 import { HTTPFault } from '@watershed/proto/gen/envoy/extensions/filters/http/fault/v3/fault.ts';
 import type { Any } from '@watershed/proto/gen/google/protobuf/any.ts';
 import { pack, typeUrls } from '@watershed/proto/any.ts';
-import type {
-  Cors,
-  DirectResponse,
-  Fault,
-  HeaderOps,
-  Redirect,
-} from '@watershed/model/gen/model.ts';
+import type { Cors, DirectResponse, Fault, HeaderOps } from '@watershed/model/gen/model.ts';
 import type { Generator } from '../plan.ts';
-import { type ForwardArgument, forwardAction, redirectAction } from './route-action.ts';
+import {
+  type ForwardArgument,
+  forwardAction,
+  type RedirectArgument,
+  redirectAction,
+} from './route-action.ts';
 import { type MatchArgument, routeMatch, stringMatcher } from './route-match.ts';
 import { durationOf, fractionOf, headerEdits } from './values.ts';
 
@@ -44,7 +43,7 @@ export interface RuleArgument {
 
 export type ActionArgument =
   | { readonly kind: 'forward'; readonly forward: ForwardArgument }
-  | { readonly kind: 'redirect'; readonly redirect: Redirect }
+  | { readonly kind: 'redirect'; readonly redirect: RedirectArgument }
   | { readonly kind: 'respond'; readonly respond: DirectResponse };
 
 export const virtualHost: Generator<VirtualHostArgument> = {
@@ -71,7 +70,7 @@ function routesOf(rule: RuleArgument): Route[] {
 }
 
 function routeOf(rule: RuleArgument, match: MatchArgument | undefined): Route {
-  const request = headerEdits(rule.requestHeaders, isAuthority);
+  const request = headerEdits(rule.requestHeaders);
   const response = headerEdits(rule.responseHeaders);
   const route = RouteMessage.fromPartial({
     name: rule.name,
@@ -84,12 +83,6 @@ function routeOf(rule: RuleArgument, match: MatchArgument | undefined): Route {
   route.match = routeMatch(match);
   route.action = actionOf(rule.action, wholePrefix(match));
   return route;
-}
-
-/** Envoy refuses to set `host` as a header; the action rewrites it. */
-export function isAuthority(name: string): boolean {
-  const lower = name.toLowerCase();
-  return lower === 'host' || lower === ':authority';
 }
 
 function wholePrefix(match: MatchArgument | undefined): string | undefined {

@@ -1,0 +1,141 @@
+/**
+ * What routes show of themselves to who chooses among them: for which hosts they are, and where
+ * they can hold. A change of what they do with a request is not seen here.
+ */
+import type { Query, Reader } from '@watershed/derive/graph.ts';
+import type { Match, Route, Rule } from '@watershed/model/gen/model.ts';
+import type { Inputs, Keyed } from '../inputs.ts';
+import { sameData } from './equal.ts';
+import { selects } from './policies.ts';
+
+export interface RouteShape {
+  readonly key: string;
+  readonly namespace: string;
+  readonly createdMs: number;
+  /** Exported to everybody; what is meant for a few goes before it. */
+  readonly exported: boolean;
+  readonly hosts: readonly string[];
+  /** Where its rules hold; `undefined`: some rule holds everywhere in the mesh. */
+  readonly guards: readonly Guard[] | undefined;
+  /** Keys of labels that some match reads, sorted. */
+  readonly labels: readonly string[];
+  /** Some match reads the client's namespace. */
+  readonly readsNamespace: boolean;
+  /** Hosts that it sends requests to, sorted. */
+  readonly destinations: readonly string[];
+}
+
+/** A match that holds for some sites only. */
+export interface Guard {
+  readonly port: number;
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface MeshSite {
+  readonly port: number;
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** By a route's config key. */
+export type RouteShapes = Query<string, RouteShape | undefined>;
+
+export function createRouteShapes(inputs: Inputs): RouteShapes {
+  return inputs.graph.query<string, RouteShape | undefined>({
+    name: 'routeShape',
+    id: (key) => key,
+    compute: (read, key) => {
+      const route = read.get(inputs.routes, key);
+      return route && shapeOf(route);
+    },
+    equal: sameData,
+  });
+}
+
+/** Whether any rule of it can hold there: a route of which none does is passed over (istiod). */
+export function holdsSomewhere(shape: RouteShape, site: MeshSite): boolean {
+  if (shape.guards === undefined) return true;
+  return shape.guards.some(
+    (guard) =>
+      (guard.port === 0 || guard.port === site.port) &&
+      (guard.namespace === '' || guard.namespace === site.namespace) &&
+      selects(guard.labels, site.labels),
+  );
+}
+
+/** What is exported to a few first, then the oldest, then by key (istiod). */
+export function byPreference(a: RouteShape, b: RouteShape): number {
+  if (a.exported !== b.exported) return a.exported ? 1 : -1;
+  return byAge(a, b);
+}
+
+/** The oldest first, then by namespace and name. */
+export function byAge(
+  a: { readonly key: string; readonly createdMs: number },
+  b: { readonly key: string; readonly createdMs: number },
+): number {
+  if (a.createdMs !== b.createdMs) return a.createdMs - b.createdMs;
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
+}
+
+/** Shapes of routes by key, those that are gone left out. */
+export function shapesOf(
+  read: Reader,
+  shapes: RouteShapes,
+  keys: readonly string[],
+): readonly RouteShape[] {
+  return keys.flatMap((key) => read.query(shapes, key) ?? []);
+}
+
+function shapeOf({ key, namespace, value }: Keyed<Route>): RouteShape {
+  const matches = value.rules.flatMap((rule) => rule.matches);
+  return {
+    key,
+    namespace,
+    createdMs: value.createdMs,
+    exported: value.exportTo.includes('*'),
+    hosts: value.hosts,
+    guards: guardsOf(value.rules),
+    labels: sorted(matches.flatMap((match) => Object.keys(match.sourceLabels))),
+    readsNamespace: matches.some((match) => match.sourceNamespace !== ''),
+    destinations: sorted(value.rules.flatMap(destinationsOf)),
+  };
+}
+
+function destinationsOf({ action, mirrors }: Rule): readonly string[] {
+  const backends = action?.$case === 'forward' ? action.value.backends : [];
+  const mirrored = mirrors.flatMap((mirror) => mirror.backend ?? []);
+  return [...backends, ...mirrored].map((backend) => backend.host);
+}
+
+function sorted(texts: readonly string[]): readonly string[] {
+  return [...new Set(texts)].sort();
+}
+
+function guardsOf(rules: readonly Rule[]): readonly Guard[] | undefined {
+  const guards: Guard[] = [];
+  for (const { matches } of rules) {
+    if (matches.length === 0) return undefined;
+    for (const match of matches) {
+      if (!reachesMesh(match)) continue;
+      const guard = guardOf(match);
+      if (guard === undefined) return undefined;
+      guards.push(guard);
+    }
+  }
+  return guards;
+}
+
+/** Gateways that a match names are all that it holds at. */
+function reachesMesh({ gateways }: Match): boolean {
+  return gateways.length === 0 || gateways.some((parent) => parent.to?.$case !== 'gateway');
+}
+
+/** `undefined`: it holds everywhere. The client is asked only where no gateway is named (Istio). */
+function guardOf({ port, gateways, sourceNamespace, sourceLabels }: Match): Guard | undefined {
+  const namespace = gateways.length === 0 ? sourceNamespace : '';
+  const labels = gateways.length === 0 ? sourceLabels : {};
+  if (port === 0 && namespace === '' && Object.keys(labels).length === 0) return undefined;
+  return { port, namespace, labels };
+}
