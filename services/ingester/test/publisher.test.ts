@@ -1,0 +1,136 @@
+import { LogError } from '@watershed/log/port.ts';
+import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
+import { expect, test } from 'vitest';
+import type { PublishedEvent } from '../src/core/ingest.ts';
+import { Publisher, type EventWriter } from '../src/core/publisher.ts';
+
+const event = (key: string, value: number | undefined): PublishedEvent => ({
+  topic: 'config',
+  key,
+  value: value === undefined ? undefined : new Uint8Array([value]),
+  owner: '/Thing//x',
+  unit: 'a.yaml',
+  version: '1',
+  digest: 'd',
+});
+
+/** A log that answers as it is told to. */
+class Scripted implements EventWriter {
+  readonly batches: string[][] = [];
+  readonly failures: LogError[] = [];
+  tooLarge: string | undefined;
+  gate: Promise<void> = Promise.resolve();
+
+  async write(batch: Parameters<EventWriter['write']>[0]): Promise<void> {
+    await this.gate;
+    const failure = this.failures.shift();
+    if (failure !== undefined) throw failure;
+    if (batch.some(({ key }) => key === this.tooLarge)) {
+      throw new LogError('record-too-large', 'too large', { retriable: false });
+    }
+    this.batches.push(batch.map(({ key, value }) => `${key}=${value?.[0] ?? 'gone'}`));
+  }
+}
+
+function setUp() {
+  const writer = new Scripted();
+  const time = new VirtualTime();
+  const said: string[] = [];
+  const publisher = new Publisher(
+    {
+      writer,
+      time,
+      counters: {
+        suppressed: (silence, kind, count) => said.push(`${silence} ${kind} ${count}`),
+        published: (kind, operation) => said.push(`${operation} ${kind}`),
+        retried: () => said.push('retried'),
+      },
+      refused: ({ key }, reason) => said.push(`refused ${key}: ${reason}`),
+      failed: (error) => said.push(`failed: ${String(error)}`),
+    },
+    [{ ...event('known', 1), value: new Uint8Array([1]) }],
+  );
+  return { writer, time, said, publisher };
+}
+
+const unavailable = () => new LogError('unavailable', 'gone', { retriable: true });
+
+test('what the log holds already is not written', async () => {
+  const { writer, said, publisher } = setUp();
+  publisher.publish([event('known', 1), event('new', 1), event('absent', undefined)], undefined);
+  await publisher.flushed();
+  expect(writer.batches).toEqual([['new=1']]);
+  expect(said).toEqual(['log Thing 1', 'log Thing 1', 'upsert Thing']);
+});
+
+test('while the log is away it is tried again, and what waits is the newest value of each key', async () => {
+  const { writer, time, said, publisher } = setUp();
+  writer.failures.push(unavailable(), unavailable());
+  publisher.publish([event('a', 1), event('b', 1)], undefined);
+  await time.advance(0);
+  publisher.publish([event('a', 2)], undefined);
+  expect(publisher.waiting).toBe(2);
+  await time.advance(100);
+  await time.advance(200);
+  await publisher.flushed();
+  expect(writer.batches).toEqual([['a=2', 'b=1']]);
+  expect(said.filter((line) => line === 'retried')).toHaveLength(2);
+});
+
+test('a value that comes back before it was written costs nothing', async () => {
+  const { writer, publisher } = setUp();
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  writer.gate = promise.then(() => undefined);
+  publisher.publish([event('first', 1)], undefined);
+  publisher.publish([event('known', 2)], undefined);
+  publisher.publish([event('known', 1)], undefined);
+  resolve(undefined);
+  await publisher.flushed();
+  expect(writer.batches).toEqual([['first=1']]);
+});
+
+test('one event that the log never takes is told of, and the others are written', async () => {
+  const { writer, said, publisher } = setUp();
+  writer.tooLarge = 'huge';
+  publisher.publish([event('a', 1), event('huge', 1), event('b', undefined)], undefined);
+  publisher.publish([event('b', 1)], undefined);
+  await publisher.flushed();
+  expect(writer.batches.flat()).toEqual(['a=1', 'b=1']);
+  expect(said).toContain('refused huge: too large');
+});
+
+test('a log that is lost for good is told of once, and nothing is written any more', async () => {
+  const { writer, said, publisher } = setUp();
+  writer.failures.push(new LogError('fenced', 'another owner', { retriable: false }));
+  publisher.publish([event('a', 1)], undefined);
+  await publisher.flushed();
+  publisher.publish([event('b', 1)], undefined);
+  await publisher.flushed();
+  expect(writer.batches).toEqual([]);
+  expect(said).toEqual(['failed: LogError: another owner']);
+});
+
+test('a stop waits for what is under way, until its deadline', async () => {
+  const { writer, time, publisher } = setUp();
+  writer.failures.push(unavailable());
+  publisher.publish([event('a', 1)], undefined);
+  await time.advance(0);
+  const patient = publisher.stop(new AbortController().signal);
+  await time.advance(100);
+  await patient;
+  expect(writer.batches).toEqual([['a=1']]);
+});
+
+test('a stop whose deadline passes leaves what waits', async () => {
+  const { writer, time, publisher } = setUp();
+  writer.failures.push(...Array.from({ length: 99 }, unavailable));
+  publisher.publish([event('a', 1)], undefined);
+  await time.advance(0);
+  const deadline = new AbortController();
+  const stopping = publisher.stop(deadline.signal);
+  deadline.abort();
+  await time.advance(0);
+  await stopping;
+  expect(writer.batches).toEqual([]);
+  expect(publisher.waiting).toBe(1);
+});
