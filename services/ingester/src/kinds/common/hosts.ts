@@ -38,7 +38,8 @@ function lengthProblem(name: string): string | undefined {
 function labelsProblem(labels: readonly string[]): string | undefined {
   if (/^[0-9]+$/u.test(labels.at(-1) ?? '')) return 'is no host: its last label is a number';
   for (const [index, part] of labels.entries()) {
-    if (part === '' && index > 0 && index === labels.length - 1) return undefined;
+    // A dot at the end.
+    if (part === '' && index === labels.length - 1) return undefined;
     if (!isDnsLabel(part)) {
       return `is no host: its label ${JSON.stringify(part)} is not a DNS label`;
     }

@@ -93,7 +93,11 @@ function ciphersOf({ options }: ListenerTls, problems: Problem[]): string[] {
   return suites.filter(isCipherSuite);
 }
 
-/** Keys of the certificates that may be used, in the user's order. */
+/**
+ * Keys of the certificates that may be used, in the user's order. One that is absent would keep the
+ * others from being shown, so it is left out beside them; alone, it is waited for: a Secret that is
+ * deleted by mistake must not close a listener.
+ */
 function certificates(
   read: Reader,
   world: World,
@@ -101,48 +105,53 @@ function certificates(
   tls: ListenerTls,
   problems: Problem[],
 ): string[] {
-  const keys: string[] = [];
-  for (const [index, reference] of tls.certificateRefs.entries()) {
-    const found = secretOf(read, world, gateway, reference);
+  const found = tls.certificateRefs.map((reference) => secretOf(read, world, gateway, reference));
+  for (const [index, { reason }] of found.entries()) {
     const field = `tls.certificateRefs[${index}]`;
-    if (found.reason !== '') problems.push(warning(field, reference.name, found.reason));
-    if (found.key !== '') keys.push(found.key);
+    const { name } = tls.certificateRefs[index] ?? {};
+    if (reason !== '') problems.push(warning(field, name, reason));
   }
-  if (keys.length === 0) {
+  const allowed = found.filter(({ key }) => key !== '');
+  const present = allowed.filter(({ isPresent }) => isPresent);
+  if (allowed.length === 0) {
     const reason = 'has no certificate that can be used: the listener is left out';
     problems.push(warning('tls.certificateRefs', tls.certificateRefs, reason));
   }
-  return keys;
+  return (present.length > 0 ? present : allowed).map(({ key }) => key);
 }
 
-/**
- * The key of a Secret; empty if it must not be used. What is absent is waited for and not left out:
- * a Secret that is deleted by mistake must not close a listener.
- */
+interface FoundSecret {
+  /** Empty if it must not be used. */
+  readonly key: string;
+  readonly isPresent: boolean;
+  /** What is wrong with it; empty if nothing is. */
+  readonly reason: string;
+}
+
 function secretOf(
   read: Reader,
   world: World,
   gateway: SourceObject<GatewaySpec>,
   reference: ObjectReference,
-): { readonly key: string; readonly reason: string } {
+): FoundSecret {
   const { kind, name } = reference;
   const { namespace: own } = gateway.ref;
+  const refused = (reason: string): FoundSecret => ({ key: '', isPresent: false, reason });
   if (reference.group !== '' || kind !== 'Secret') {
-    return { key: '', reason: `must be a Secret: ${kind}s are not supported` };
+    return refused(`must be a Secret: ${kind}s are not supported`);
   }
   const namespace = reference.namespace ?? own;
   const from = { group, kind: 'Gateway', namespace: own };
   if (!isGranted(read, world, from, { group: '', kind, namespace, name })) {
-    return {
-      key: '',
-      reason: `is in namespace ${namespace}, of which no ReferenceGrant allows it`,
-    };
+    return refused(`is in namespace ${namespace}, of which no ReferenceGrant allows it`);
   }
+  const key = secretKey(namespace, name);
   const secret = read.get(world.objects(secretKind), `${namespace}/${name}`);
-  let reason = '';
-  if (secret === undefined) reason = `is not found: Secret ${namespace}/${name} is waited for`;
-  else if (secret.spec.material === undefined) reason = 'holds no certificate';
-  return { key: secretKey(namespace, name), reason };
+  if (secret === undefined) {
+    return { key, isPresent: false, reason: `is not found: Secret ${namespace}/${name}` };
+  }
+  const isPresent = secret.spec.material !== undefined;
+  return { key, isPresent, reason: isPresent ? '' : 'holds no certificate' };
 }
 
 /** Undefined if the clients' certificates could not be verified as asked for. */
