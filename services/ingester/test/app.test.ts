@@ -165,7 +165,7 @@ endpoints: [{ addresses: [10.0.0.1] }]
 const sliceKey = 'endpoints cart.shop.svc.cluster.local|one|slice|shop|cart-1';
 const always = ['config one|mesh||default', 'config one|source||default'];
 
-test('all files are on the log, then the source is marked as synced, then it is ready', async () => {
+test('all files are on the log, then the source is marked, then it is ready', async () => {
   await write('a.yaml', service('cart') + slice);
   const { readiness } = await start();
   expect(readiness.ready).toBe(true);
@@ -191,7 +191,7 @@ test('a record says where it comes from, and history has the same records', asyn
   );
 });
 
-test('a change of a file is one record, within the time that the file needs to settle', async () => {
+test('a change of a file is one record', async () => {
   await write('a.yaml', services(0, 10));
   const { spans, ingester } = await start();
   const before = (await log.end('config', 0)).offset;
@@ -290,7 +290,7 @@ test('a directory that vanishes takes nothing with it, and its return costs noth
   expect((await log.end('config', 0)).offset).toBe(before);
 });
 
-test('a directory that is absent at the start is waited for: the log keeps what it has', async () => {
+test('a directory that is absent at the start is waited for, the log keeps all', async () => {
   await write('a.yaml', service('cart'));
   const first = await start();
   await first.stop();

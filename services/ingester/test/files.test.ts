@@ -79,7 +79,7 @@ const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout:
 const write = (name: string, text: string): Promise<void> => writeFile(join(folder, name), text);
 
 describe('a directory', () => {
-  test('is read whole, with its subdirectories; hidden and other files are not looked at', async () => {
+  test('is read whole, with its subdirectories, without hidden and other files', async () => {
     await mkdir(join(folder, 'sub', '.git'), { recursive: true });
     await write('a.yaml', service('a'));
     await write('b.JSON', '{"apiVersion":"v1","kind":"X","metadata":{"name":"b"}}');
@@ -244,7 +244,7 @@ describe('what cannot be read', () => {
 });
 
 describe('a directory that is gone', () => {
-  test('takes nothing with it: what it held is handed over as suspect, and its return is seen', async () => {
+  test('takes nothing with it: all is handed over as suspect, its return is seen', async () => {
     const path = join(folder, 'config');
     await mkdir(path);
     await write('config/a.yaml', service('a'));

@@ -230,7 +230,7 @@ test('after any history of edits and restarts, the log holds what the files say'
   );
 });
 
-test('a process that replayed the log and one that saw it live hold the same at every step', async () => {
+test('one that replayed the log and one that saw it live hold the same', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), async (steps) => {
       await withWorld(async (world) => {

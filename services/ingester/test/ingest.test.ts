@@ -54,7 +54,7 @@ describe('what is published', () => {
 });
 
 describe('silences', () => {
-  test('the same text, and other objects of a changed file, are silent: they are not decoded', async () => {
+  test('the same text, and other objects of a changed file, are silent', async () => {
     const core = await Core.of({ 'a.yaml': services(0, 5) });
     core.news();
     await core.write({ 'a.yaml': services(0, 5) });
@@ -107,7 +107,8 @@ describe('duplicates', () => {
     const core = await Core.of({ 'b.yaml': service('cart', 82), 'a.yaml': service('cart', 81) });
     expect(core.event(serviceKey('cart'))).toMatchObject({ service: { ports: [{ number: 81 }] } });
     expect(core.problems()).toEqual([
-      'error Service shop/cart: metadata.name "cart": is written twice; a.yaml:2 is used, b.yaml:2 is not',
+      'error Service shop/cart: metadata.name "cart": ' +
+        'is written twice; a.yaml:2 is used, b.yaml:2 is not',
     ]);
   });
 
@@ -131,7 +132,10 @@ describe('duplicates', () => {
 apiVersion: networking.istio.io/${version}
 kind: ServiceEntry
 metadata: { name: api, namespace: shop }
-spec: { hosts: [api.example.com], ports: [{ number: ${port}, name: http, protocol: HTTP }], resolution: DNS }
+spec:
+  hosts: [api.example.com]
+  ports: [{ number: ${port}, name: http, protocol: HTTP }]
+  resolution: DNS
 `;
     const core = await Core.of({ 'a.yaml': entry('v1', 80) + entry('v1alpha3', 81) });
     expect(core.keys()).toEqual(['config one|service|shop|api:api.example.com']);
@@ -140,7 +144,7 @@ spec: { hosts: [api.example.com], ports: [{ number: ${port}, name: http, protoco
 });
 
 describe('last good', () => {
-  test('a bad object keeps its last good event and those that read it, until it is fixed', async () => {
+  test('a bad object keeps its last good event until it is fixed', async () => {
     const core = await Core.of({ 'a.yaml': service('cart') + service('shop') });
     core.news();
     await core.write({ 'a.yaml': service('cart', 99_999) + service('shop', 81) });
@@ -158,7 +162,7 @@ describe('last good', () => {
     expect(core.problems()).toEqual([]);
   });
 
-  test('malformed YAML loses no object: the documents beside it are read, its own keep their last good', async () => {
+  test('malformed YAML loses no object, and the documents beside it are read', async () => {
     const core = await Core.of({ 'a.yaml': service('cart') + service('shop') });
     core.news();
     const broken = service('cart').replace('ports: [', 'ports: [[');
@@ -174,7 +178,7 @@ describe('last good', () => {
     expect(core.problems()).toEqual([]);
   });
 
-  test('over a restart, the log keeps the last good event of an object that is bad now', async () => {
+  test('over a restart, the log keeps the last good of an object that is bad now', async () => {
     const before = await Core.of({ 'a.yaml': service('cart') + service('shop') });
     const bad = service('cart', 99_999);
     const after = await Core.of({ 'a.yaml': bad }, { stored: before.stored() });
@@ -186,7 +190,7 @@ describe('last good', () => {
     expect(after.news()).toEqual([`- ${serviceKey('cart')}`]);
   });
 
-  test('a bad object that is removed after a restart takes its last good event with it', async () => {
+  test('a bad object that is removed after a restart takes its event with it', async () => {
     const before = await Core.of({ 'a.yaml': service('cart') });
     const after = await Core.of({ 'a.yaml': service('cart', 99_999) }, { stored: before.stored() });
     await after.write({ 'a.yaml': undefined });
@@ -194,7 +198,7 @@ describe('last good', () => {
     expect(after.problems()).toEqual([]);
   });
 
-  test('over a restart, the log keeps what may be in a file that cannot be read whole', async () => {
+  test('over a restart, the log keeps what a file may hold that cannot be read whole', async () => {
     const files = { 'a.yaml': service('cart') + service('shop'), 'b.yaml': service('ops') };
     const before = await Core.of(files);
     const broken = { 'a.yaml': `${service('shop')}---\na: [` };
@@ -205,7 +209,7 @@ describe('last good', () => {
     expect(after.news()).toEqual([`- ${serviceKey('cart')}`]);
   });
 
-  test('over a restart, the log keeps what may be in a directory that cannot be looked at', async () => {
+  test('over a restart, the log keeps what a directory may hold that cannot be read', async () => {
     const files = { '/c/sub/a.yaml': service('cart'), '/c/subs.yaml': service('shop') };
     const before = await Core.of(files);
     const after = new Core({ stored: before.stored() });
@@ -297,7 +301,8 @@ describe('held deletions', () => {
     expect(core.news()).toEqual([]);
     expect(core.ingest.held()).toHaveLength(20);
     expect(core.problems()[0]).toBe(
-      'warning Service shop/s20: its deletion is held until it is confirmed or the object returns: ' +
+      'warning Service shop/s20: ' +
+        'its deletion is held until it is confirmed or the object returns: ' +
         '20 of the 40 objects of files are gone at once',
     );
   });
@@ -330,7 +335,7 @@ describe('held deletions', () => {
     expect(core.keys()).toEqual([]);
   });
 
-  test('objects that return dissolve their hold one by one, and others can be confirmed', async () => {
+  test('objects that return dissolve their hold, changed or not', async () => {
     const core = await Core.of({ 'a.yaml': services(0, 40) });
     core.news();
     await core.write({ 'a.yaml': undefined });

@@ -98,7 +98,8 @@ describe('what is malformed', () => {
   });
 
   test('items of a List that are no objects are told of, the others are read', async () => {
-    const list = `apiVersion: v1\nkind: List\nitems:\n- 5\n- ${object('a').replaceAll('\n', '\n  ')}`;
+    const item = object('a').replaceAll('\n', '\n  ');
+    const list = `apiVersion: v1\nkind: List\nitems:\n- 5\n- ${item}`;
     const { objects, problems } = await parse(list);
     expect(objects).toEqual(['a:5']);
     expect(problems).toEqual(['4: expected an object, found 5']);
@@ -118,7 +119,8 @@ describe('bounds', () => {
   });
 
   test('one long text that is aliased often is refused', async () => {
-    const text = `a: &a ${'x'.repeat(100_000)}\nb: [${Array.from({ length: 500 }, () => '*a').join()}]`;
+    const aliases = Array.from({ length: 500 }, () => '*a').join();
+    const text = `a: &a ${'x'.repeat(100_000)}\nb: [${aliases}]`;
     expect((await parse(text)).problems[0]).toMatch(/aliases/);
   });
 

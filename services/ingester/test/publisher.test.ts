@@ -63,7 +63,7 @@ test('what the log holds already is not written', async () => {
   expect(said).toEqual(['log Thing 1', 'log Thing 1', 'upsert Thing']);
 });
 
-test('while the log is away it is tried again, and what waits is the newest value of each key', async () => {
+test('while the log is away it is tried again, with the newest value of each key', async () => {
   const { writer, time, said, publisher } = setUp();
   writer.failures.push(unavailable(), unavailable());
   publisher.publish([event('a', 1), event('b', 1)], undefined);

@@ -135,7 +135,7 @@ test('data that is no base64 is refused without being shown', async () => {
   ]);
 });
 
-test('Secrets of other types, and opaque ones of other applications, are nobody’s here', async () => {
+test('Secrets of other types and of other applications give no event', async () => {
   const other = secret({ key: 'an-api-key', password: 'x' }, { type: 'Opaque' });
   const core = await Core.of({ 's.yaml': other });
   expect(core.keys()).toEqual([]);

@@ -1,4 +1,4 @@
-/** The core in memory: texts of files in, what should be on the log and what is said about it out. */
+/** The core in memory: texts of files in, what should be on the log and what is said of it out. */
 import { Graph } from '@watershed/derive/graph.ts';
 import { Event } from '@watershed/model/gen/model.ts';
 import { createSealing } from '@watershed/runtime/sealing.ts';
