@@ -52,6 +52,7 @@ export class Bed {
   readonly #held = new Map<string, Uint8Array>();
   readonly fatal: unknown[] = [];
   #offset = 0;
+  #told = '';
 
   private constructor(plans: PlansOf, mutant: EngineOptions['mutant']) {
     const virtual = this.#virtual;
@@ -103,17 +104,25 @@ export class Bed {
         }
       },
     });
-    bed.#appended.length = 0;
+    await bed.apply([]);
     return bed;
   }
 
-  /** Applies records; gives a digest of all that followed: records, and diagnostics. */
+  /** What `apply` gives when nothing followed. */
+  static readonly nothing = '';
+
+  /** Applies records; gives a digest of all that followed: records, and changes of diagnostics. */
   async apply(inputs: readonly Input[]): Promise<string> {
     this.#apply(inputs);
     await this.#engine.idle();
     const records = this.#appended.splice(0).map(({ key, value }) => [key, contentOf(value)]);
-    const told = this.#engine.findings.map(({ object, reason }) => [object, reason]);
-    return digestOf(JSON.stringify([records.sort(), told]));
+    const outputs = records.filter(([, content]) => content !== 'watermark');
+    const before = this.#told;
+    this.#told = JSON.stringify(
+      this.#engine.findings.map(({ object, reason }) => [object, reason]),
+    );
+    if (outputs.length === 0 && this.#told === before) return Bed.nothing;
+    return digestOf(JSON.stringify([outputs.sort(), this.#told]));
   }
 
   /**

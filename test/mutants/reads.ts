@@ -32,7 +32,11 @@ function stepsOf(corpus: Corpus): readonly Step[] {
     const steps: Step[] = [
       { what: `${key} gone`, change: { ...input, object: undefined }, back: input },
     ];
+    const paths = new Set<string>();
     for (const { path, value } of perturb(object.value)) {
+      // The first way to change a field is enough to have it read again.
+      if (paths.has(path)) continue;
+      paths.add(path);
       const changed = { $case: object.$case, value } as EventObject;
       if (encodes(changed)) {
         steps.push({ what: `${key} ${path}`, change: { ...input, object: changed }, back: input });
@@ -92,11 +96,22 @@ export async function readMutants(plans: PlansOf, corpus: Corpus): Promise<reado
   const verdicts: ReadVerdict[] = [];
   for (const pair of pairs) {
     const [reader = '', source = ''] = pair.split(' → ');
-    const candidates = expected.filter((one) => one.pairs.has(pair));
+    const candidates = candidatesOf(expected, pair);
     const noticed = await isNoticed(plans, corpus, pair, candidates);
     verdicts.push({ reader, source, noticed, tried: candidates.length });
   }
   return verdicts;
+}
+
+/** Of changes that make a query read a source again, so many are tried. */
+const maxCandidates = 60;
+
+/** Those that have consequences; first those that make little else be read again, and so hide least. */
+function candidatesOf(expected: readonly Expected[], pair: string): readonly Expected[] {
+  const telling = expected.filter(
+    ({ pairs, outcomes }) => pairs.has(pair) && outcomes.some((outcome) => outcome !== Bed.nothing),
+  );
+  return telling.sort((a, b) => a.pairs.size - b.pairs.size).slice(0, maxCandidates);
 }
 
 async function isNoticed(
