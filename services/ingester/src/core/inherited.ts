@@ -59,7 +59,9 @@ export class Inherited {
     }
   }
 
-  /** Files that can be read whole again say for sure what is in them. Returns ghosts that are gone. */
+  /**
+   * Files that can be read whole again say for sure what is in them. Returns ghosts that are gone.
+   */
   layGhosts(updates: readonly UnitUpdate[]): readonly string[] {
     return updates.flatMap(({ unit }) => {
       const ghosts = this.#ghosts.get(unit);

@@ -181,7 +181,8 @@ function accept<T>(
   raw: RawObject,
 ): DecodeOutcome {
   if (!kind.apiVersions.includes(raw.apiVersion)) {
-    const reason = `this version of ${kind.kind} is not supported; use ${kind.apiVersions[0] ?? ''}`;
+    const [preferred = ''] = kind.apiVersions;
+    const reason = `this version of ${kind.kind} is not supported; use ${preferred}`;
     const at = { field: 'apiVersion', value: raw.apiVersion };
     return { problems: [problem(reason, 'error', at)] };
   }

@@ -182,7 +182,9 @@ interface Trouble {
   readonly reason: string;
 }
 
-/** What the parser found, and keys that are written twice: its own search for these is quadratic. */
+/**
+ * What the parser found, and keys that are written twice: its own search for these is quadratic.
+ */
 function troubleOf(document: Document.Parsed): Trouble | undefined {
   const found = document.errors[0] ?? document.warnings[0];
   if (found !== undefined) {

@@ -61,7 +61,9 @@ export async function lookAt(path: string): Promise<SeenFile | undefined> {
     : seen(path, found);
 }
 
-/** `above`: the directories that this one is in, itself the last; a symlink may lead back to one. */
+/**
+ * `above`: the directories that this one is in, itself the last; a symlink may lead back to one.
+ */
 async function walkInto(walk: Walk, folder: string, above: readonly string[]): Promise<void> {
   if (above.length > maxDepth) {
     walk.blind.push({ path: folder, reason: `${folder} is deeper than ${maxDepth} directories` });
