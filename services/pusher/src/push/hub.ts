@@ -124,7 +124,8 @@ export class Hub implements StreamHost {
 
   /** A scope in use has a new view. */
   viewChanged(view: ScopeView, types: ReadonlySet<string>, before: ScopeView | undefined): void {
-    const { metrics, scopes } = this.#options;
+    const { metrics, scopes, context } = this.#options;
+    context.observe(view);
     const held = this.#held.get(view.scope);
     const lane = laneOf(view, types, before);
     if (before !== undefined) metrics.trigger(triggerOf(lane)).add();

@@ -1,4 +1,5 @@
 import { Assignments } from '../view/assignments.ts';
+import type { ScopeView } from '../view/scope-view.ts';
 import { hashName } from '../view/trie.ts';
 import { TypeView } from '../view/type-view.ts';
 import type { FrameCache } from './frame-cache.ts';
@@ -24,6 +25,8 @@ export class SessionContext {
    * mean.
    */
   readonly #sent = new Map<string, TypeView>();
+  /** The last views of each scope, the newest last; in order of use. */
+  readonly #past = new Map<string, readonly ScopeView[]>();
 
   /** `assignments`: shared with what builds the views, so that their derivations are found again. */
   constructor(frames: FrameCache, assignments: Assignments = new Assignments()) {
@@ -71,9 +74,38 @@ export class SessionContext {
     }
   }
 
-  /** The view that a `version_info` stands for, if it was sent not long ago. */
-  recall(typeUrl: string, versionInfo: string): TypeView | undefined {
-    return this.#sent.get(`${typeUrl}|${versionInfo}`);
+  /**
+   * Tells of a view, so that a client which was given it, here or by another replica, is
+   * understood.
+   */
+  observe(view: ScopeView): void {
+    const past = this.#past.get(view.scope) ?? [];
+    this.#past.delete(view.scope);
+    this.#past.set(view.scope, [...past.filter((old) => old !== view), view].slice(-maxPastViews));
+    if (this.#past.size <= maxPastScopes) return;
+    for (const oldest of this.#past.keys()) {
+      this.#past.delete(oldest);
+      return;
+    }
+  }
+
+  /**
+   * The view that a `version_info` stands for, if it is not too old: one that was sent, or a past
+   * view of the scope, or the first half of the way from one to a later one.
+   */
+  recall(scope: string, typeUrl: string, versionInfo: string): TypeView | undefined {
+    const sent = this.#sent.get(`${typeUrl}|${versionInfo}`);
+    if (sent !== undefined) return sent;
+    const past = (this.#past.get(scope) ?? []).flatMap(({ types }) => types.get(typeUrl) ?? []);
+    const found = past.find((view) => view.digest === versionInfo);
+    if (found !== undefined) return found;
+    for (const [at, later] of past.entries()) {
+      for (const earlier of past.slice(0, at)) {
+        const half = later.union(earlier);
+        if (half.digest === versionInfo) return half;
+      }
+    }
+    return undefined;
   }
 
   /** Whether all of `needs` that `assignments` has are subscribed. */
@@ -105,6 +137,8 @@ export class SessionContext {
 
 const maxEmptyViews = 256;
 const maxSentViews = 256;
+const maxPastViews = 8;
+const maxPastScopes = 1_024;
 
 export function emptyView(typeUrl: string): TypeView {
   return TypeView.empty(typeUrl, traitsOf(typeUrl).stage === 'clusters');

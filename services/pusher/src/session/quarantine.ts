@@ -81,25 +81,28 @@ export function culprits(message: string, sent: readonly Entry[]): readonly Entr
   const found: Entry[] = [];
   let rest = message;
   for (const entry of sent.toSorted((a, b) => b.name.length - a.name.length)) {
-    if (entry.name === '' || !standsAlone(rest, entry.name)) continue;
+    // A shorter name inside a longer one is not meant, so what was found is struck out.
+    const without = entry.name === '' ? rest : strike(rest, entry.name);
+    if (without === rest) continue;
     found.push(entry);
-    // A shorter name inside this one is not meant.
-    rest = rest.replaceAll(entry.name, ' ');
+    rest = without;
   }
   return found;
 }
 
 const nameCharacter = /[\p{L}\p{N}_|/-]/u;
 
-function standsAlone(message: string, name: string): boolean {
-  for (let at = message.indexOf(name); at >= 0; at = message.indexOf(name, at + 1)) {
-    const before = message[at - 1] ?? ' ';
+/** Blanks a name where it stands alone. */
+function strike(message: string, name: string): string {
+  let out = message;
+  for (let at = out.indexOf(name); at >= 0; at = out.indexOf(name, at + name.length)) {
+    const before = out[at - 1] ?? ' ';
     const end = at + name.length;
-    const after = message[end] ?? ' ';
-    const dotted = after === '.' && nameCharacter.test(message[end + 1] ?? ' ');
-    if (!nameCharacter.test(before) && before !== '.' && !nameCharacter.test(after) && !dotted) {
-      return true;
-    }
+    const after = out[end] ?? ' ';
+    const goesOn =
+      nameCharacter.test(after) || (after === '.' && nameCharacter.test(out[end + 1] ?? ' '));
+    if (before === '.' || nameCharacter.test(before) || goesOn) continue;
+    out = out.slice(0, at) + ' '.repeat(name.length) + out.slice(end);
   }
-  return false;
+  return out;
 }

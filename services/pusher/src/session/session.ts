@@ -37,6 +37,8 @@ export class Session {
   #startedMs: number | undefined;
   #gateSinceMs: number | undefined;
   #gateReported = false;
+  /** The client has answered some response, on this stream or an earlier one. */
+  #answers = false;
   #breakSinceMs: number | undefined;
   #wakeAtMs = Number.POSITIVE_INFINITY;
   /** Nothing to say until something happens. */
@@ -81,6 +83,7 @@ export class Session {
     const answered = first ? undefined : this.#answer(state, request);
     if (request.mode === 'sotw') applySotw(this.#context, state, request, { first, answered });
     else applyDelta(this.#context, state, request, first);
+    this.#answers ||= state.resumed;
     if (state.subscription.size > this.#limits.maxNames) {
       return exhausted(`more than ${this.#limits.maxNames} names subscribed of ${typeUrl}`);
     }
@@ -143,6 +146,7 @@ export class Session {
     const newest = request.nonce === state.nonceSent;
     const settled = state.settle(request.nonce);
     if (settled === undefined) return newest;
+    this.#answers = true;
     if (request.error === undefined) {
       state.nonceAcked = request.nonce;
       state.versionAcked = settled.frame.plan.version;
@@ -175,8 +179,8 @@ export class Session {
       for (const state of this.#types.values()) {
         if (state.traits.stage !== stage) continue;
         const target = this.#targets.make(state);
-        // A client that has nothing yet cannot route to what it has not.
-        const may = open || (state.held === undefined && !state.resumed);
+        // A client that answers nothing is not made to wait for its own answers.
+        const may = open || (!this.#answers && state.held === undefined);
         const frame = may ? this.#advance(state, target, nowMs) : this.#reply(state, target, nowMs);
         if (frame !== undefined) return frame;
       }
@@ -185,7 +189,7 @@ export class Session {
   }
 
   /**
-   * Removals, once all else was accepted: clusters, then what clients stop naming by themselves
+   * Removals, once all else was accepted: routes, then the clusters that they named, then the rest
    * (rule 30).
    */
   #break(nowMs: number): Frame | undefined {
@@ -202,12 +206,11 @@ export class Session {
     }
     this.#breakSinceMs ??= nowMs;
     if (!this.#mayBreak(nowMs, this.#breakSinceMs)) return undefined;
-    for (const stage of ['clusters', 'assignments', 'routes', 'secrets'] as const) {
+    for (const stage of ['routes', 'clusters', 'assignments', 'secrets'] as const) {
       for (const state of this.#types.values()) {
         if (state.traits.stage !== stage) continue;
         const frame = this.#advance(state, this.#targets.of(state), nowMs);
         if (frame !== undefined) return frame;
-        if (stage === 'clusters' && this.#blocks(state, nowMs)) return undefined;
       }
     }
     return undefined;

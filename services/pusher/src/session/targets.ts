@@ -71,7 +71,8 @@ export class Targets {
     const version = state.resume ?? '';
     state.resume = undefined;
     const { typeUrl } = state.traits;
-    const held = version === target.digest ? target : this.#context.recall(typeUrl, version);
+    const scope = this.goal?.scope ?? '';
+    const held = version === target.digest ? target : this.#context.recall(scope, typeUrl, version);
     if (held === undefined) return;
     state.held = held;
     state.mustAnswer = false;

@@ -38,6 +38,22 @@ describe('responses and streams', () => {
     expect(new Set(nonces).size).toBe(nonces.length);
   });
 
+  it('rule 1: a frame that many streams share is not used twice on one', () => {
+    const world = worldOf({ [CDS]: { a: '1' } });
+    const one = world.view!;
+    const other = world.cut({ [CDS]: { a: '2' } });
+    const stream = world.delta();
+    const nonces: string[] = [];
+    let [seen] = stream.send(CDS);
+    for (const view of [one, other, one, other]) {
+      nonces.push(seen?.nonce ?? '');
+      stream.ack(seen);
+      stream.session.setGoal(view);
+      [seen] = stream.take();
+    }
+    expect(new Set(nonces).size).toBe(nonces.length);
+  });
+
   it('rule 3: an aggregated stream without a type_url is refused; state is per type', () => {
     const world = worldOf();
     expect(() => world.sotw().send('', [])).toThrow('type_url is required');
@@ -485,8 +501,10 @@ describe('order', () => {
     world.cut({ ...shop, [CDS]: { a: '3', b: '1' }, [EDS]: { a: '2', b: '1' } });
     // Neither was acknowledged: nothing overtakes.
     expect(stream.follow().take()).toEqual([]);
-    expect(brief(stream.ack(eds))).toEqual([[EDS, ['a'], []]]);
+    const [early] = stream.ack(eds);
+    expect(brief([early!])).toEqual([[EDS, ['a'], []]]);
     expect(brief(stream.ack(cds))).toEqual([[CDS, ['a'], []]]);
+    expect(brief(stream.ack(early))).toEqual([[EDS, ['a'], []]]);
   });
 });
 

@@ -76,6 +76,7 @@ export class World {
       sinceMs: 0,
       trace: undefined,
     };
+    this.context.observe(this.view);
     return this.view;
   }
 

@@ -1,0 +1,271 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ModelClient, clusterOf } from './model-client.ts';
+import { CDS, EDS, LDS, RDS, World, type Content } from './support.ts';
+
+const clusterNames = ['a', 'b', 'c', 'd'];
+const routeNames = ['r', 's'];
+
+/** What a translator could publish: routes and listeners name clusters that are there. */
+const contents: fc.Arbitrary<Content> = fc
+  .record({
+    clusters: fc.dictionary(fc.constantFrom(...clusterNames), fc.constantFrom('1', '2', '3'), {
+      minKeys: 1,
+      noNullPrototype: true,
+    }),
+    endpoints: fc.array(fc.constantFrom('1', '2', '3'), { minLength: 4, maxLength: 4 }),
+    routes: fc.array(fc.tuple(fc.nat(3), fc.constantFrom('1', '2')), {
+      minLength: 2,
+      maxLength: 2,
+    }),
+    routed: fc.nat(2),
+    listener: fc.tuple(fc.nat(3), fc.constantFrom('1', '2')),
+  })
+  .map(({ clusters, endpoints, routes, routed, listener }) => {
+    const present = Object.keys(clusters).sort();
+    const to = ([index, version]: readonly [number, string]): string =>
+      `${present[index % present.length] ?? ''}@${version}`;
+    return {
+      [CDS]: clusters,
+      [EDS]: Object.fromEntries(present.map((name, i) => [name, endpoints[i % 4] ?? '1'])),
+      [LDS]: { l: to(listener) },
+      [RDS]: Object.fromEntries(
+        routeNames.slice(0, routed).map((name, i) => [name, to(routes[i] ?? [0, '1'])]),
+      ),
+    };
+  });
+
+type Step =
+  | { readonly kind: 'request' | 'write' | 'response' | 'start' | 'reconnect' | 'follow' | 'rest' }
+  | { readonly kind: 'routes'; readonly names: readonly string[] }
+  | { readonly kind: 'cut'; readonly content: Content };
+
+const steps: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 6, arbitrary: fc.constant<Step>({ kind: 'request' }) },
+  { weight: 6, arbitrary: fc.constant<Step>({ kind: 'write' }) },
+  { weight: 6, arbitrary: fc.constant<Step>({ kind: 'response' }) },
+  { weight: 3, arbitrary: fc.constant<Step>({ kind: 'start' }) },
+  { weight: 2, arbitrary: fc.constant<Step>({ kind: 'follow' }) },
+  { weight: 2, arbitrary: fc.constant<Step>({ kind: 'rest' }) },
+  { weight: 1, arbitrary: fc.constant<Step>({ kind: 'reconnect' }) },
+  {
+    weight: 1,
+    arbitrary: fc.subarray(routeNames).map((names): Step => ({ kind: 'routes', names })),
+  },
+  { weight: 3, arbitrary: contents.map((content): Step => ({ kind: 'cut', content })) },
+);
+
+/** Two replicas of a pusher: the same content, nothing else in common. */
+class Replicas {
+  readonly worlds = [new World(), new World()];
+  #at = 0;
+
+  cut(content: Content): void {
+    for (const world of this.worlds) world.cut(content);
+  }
+
+  get now(): World {
+    return this.worlds[this.#at] ?? new World();
+  }
+
+  next(): World {
+    this.#at = 1 - this.#at;
+    return this.now;
+  }
+}
+
+function play(client: ModelClient, replicas: Replicas, step: Step): void {
+  switch (step.kind) {
+    case 'request':
+      client.deliverRequest();
+      break;
+    case 'write':
+      client.serverStep();
+      break;
+    case 'response':
+      client.deliverResponse();
+      break;
+    case 'start':
+      start(client);
+      break;
+    case 'follow':
+      client.follow();
+      break;
+    case 'rest':
+      settle(client, replicas);
+      break;
+    case 'reconnect':
+      client.reconnect(replicas.next());
+      break;
+    case 'routes':
+      if (client.held.get(LDS)?.size !== 0) client.wantRoutes(step.names);
+      break;
+    case 'cut':
+      replicas.cut(step.content);
+  }
+}
+
+/** As Envoy: clusters and endpoints first, listeners once all clusters are warm. */
+function start(client: ModelClient): void {
+  client.start(CDS);
+  client.start(EDS);
+  const clusters = client.held.get(CDS);
+  if (clusters !== undefined && clusters.size > 0 && client.warming.size === 0) client.start(LDS);
+}
+
+/** Delivers all until nothing moves. Time passes only by as much as a resumed stream's grace. */
+function settle(client: ModelClient, replicas: Replicas): void {
+  client.follow();
+  let waited = false;
+  for (let round = 0; round < 400; round++) {
+    start(client);
+    let moved = client.deliverRequest();
+    moved = client.serverStep() || moved;
+    moved = client.deliverResponse() || moved;
+    if (moved) continue;
+    if (waited) return;
+    waited = true;
+    for (const world of replicas.worlds) world.nowMs += 500;
+  }
+  throw new Error('it never comes to rest');
+}
+
+const runs = { numRuns: 400 } as const;
+
+describe.each(['delta', 'sotw'] as const)('a %s client, whatever happens', (mode) => {
+  it('ends with exactly what the view has, warm, and never saw a route to an absent cluster', () => {
+    fc.assert(
+      fc.property(contents, fc.array(steps, { maxLength: 60 }), (first, script) => {
+        const replicas = new Replicas();
+        replicas.cut(first);
+        const client = new ModelClient(replicas.now, { mode });
+        for (const step of script) play(client, replicas, step);
+        settle(client, replicas);
+        expect(client.problems).toEqual([]);
+        expect([...client.warming]).toEqual([]);
+        const fresh = new ModelClient(replicas.now, { mode });
+        settle(fresh, replicas);
+        const routes = client.held.get(RDS) ?? new Map<string, string>();
+        expect({ ...client.state, [RDS]: {} }).toEqual({ ...fresh.state, [RDS]: {} });
+        const view = replicas.now.view?.types.get(RDS);
+        for (const [name, version] of routes) {
+          expect(view?.get(name)?.version ?? version).toBe(version);
+        }
+        expect([...(client.held.get(CDS) ?? [])].sort()).toEqual(versionsIn(replicas, CDS));
+        expect([...(client.held.get(LDS) ?? [])].sort()).toEqual(versionsIn(replicas, LDS));
+      }),
+      runs,
+    );
+  });
+
+  it('is told nothing more once it is at rest', () => {
+    fc.assert(
+      fc.property(contents, fc.array(steps, { maxLength: 30 }), (first, script) => {
+        const replicas = new Replicas();
+        replicas.cut(first);
+        const client = new ModelClient(replicas.now, { mode });
+        for (const step of script) play(client, replicas, step);
+        settle(client, replicas);
+        const { received } = client;
+        // The same content again is a new view with nothing new in it.
+        replicas.cut(contentOf(replicas));
+        settle(client, replicas);
+        expect(client.received).toBe(received);
+        client.reconnect(replicas.next());
+        settle(client, replicas);
+        expect(client.problems).toEqual([]);
+        // State of the world: only types that are asked for by name are answered (rule 14).
+        if (mode === 'delta') expect(client.received).toBe(received);
+      }),
+      runs,
+    );
+  });
+
+  it('keeps the last good version of what it refuses, and gets all else', () => {
+    fc.assert(
+      fc.property(
+        contents,
+        contents,
+        fc.subarray(clusterNames, { minLength: 1 }),
+        fc.array(
+          steps.filter((s) => s.kind !== 'reconnect' && s.kind !== 'cut'),
+          { maxLength: 30 },
+        ),
+        (first, second, poisoned, script) => {
+          const replicas = new Replicas();
+          replicas.cut(first);
+          const client = new ModelClient(replicas.now, { mode });
+          settle(client, replicas);
+          const before = new Map(client.held.get(CDS));
+          const clusters = Object.fromEntries(
+            Object.entries(second[CDS] ?? {}).map(([name, version]) => [
+              name,
+              poisoned.includes(name) ? `bad${version}` : version,
+            ]),
+          );
+          const isNew = Object.entries(clusters).some(
+            ([name, version]) => version.startsWith('bad') && !before.has(name),
+          );
+          replicas.cut({ ...second, [CDS]: clusters });
+          for (const step of script) play(client, replicas, step);
+          settle(client, replicas);
+          const expected = new Map<string, string>();
+          for (const [name, version] of Object.entries(clusters)) {
+            const held = version.startsWith('bad') ? before.get(name) : version;
+            if (held !== undefined) expected.set(name, held);
+          }
+          expect(new Map([...(client.held.get(CDS) ?? [])].sort())).toEqual(
+            new Map([...expected].sort()),
+          );
+          // A route to a cluster that was refused as a new one has nowhere to go.
+          if (!isNew) expect(client.problems).toEqual([]);
+          replicas.cut(second);
+          settle(client, replicas);
+          expect([...(client.held.get(CDS) ?? [])].sort()).toEqual(versionsIn(replicas, CDS));
+        },
+      ),
+      runs,
+    );
+  });
+});
+
+it('state of the world and delta clients come to hold the same', () => {
+  fc.assert(
+    fc.property(contents, fc.array(steps, { maxLength: 40 }), (first, script) => {
+      const states = (['delta', 'sotw'] as const).map((mode) => {
+        const replicas = new Replicas();
+        replicas.cut(first);
+        const client = new ModelClient(replicas.now, { mode });
+        for (const step of script) play(client, replicas, step);
+        settle(client, replicas);
+        client.wantRoutes(routeNames);
+        settle(client, replicas);
+        // State of the world has no way to say that a route is gone (rule 21).
+        const routes = new Map(versionsIn(replicas, RDS));
+        const held = [...(client.held.get(RDS) ?? [])].filter(([name]) => routes.has(name)).sort();
+        return { ...client.state, [RDS]: Object.fromEntries(held) };
+      });
+      expect(states[0]).toEqual(states[1]);
+    }),
+    runs,
+  );
+});
+
+function versionsIn(replicas: Replicas, typeUrl: string): [string, string][] {
+  const found: [string, string][] = [];
+  replicas.now.view?.types.get(typeUrl)?.each((e) => found.push([e.name, e.version]));
+  return found.sort();
+}
+
+function contentOf(replicas: Replicas): Content {
+  return Object.fromEntries(
+    [CDS, EDS, LDS, RDS].map((typeUrl) => [
+      typeUrl,
+      Object.fromEntries(versionsIn(replicas, typeUrl)),
+    ]),
+  );
+}
+
+it('the model itself tells the cluster of a route', () => {
+  expect(clusterOf('a@1')).toBe('a');
+});
