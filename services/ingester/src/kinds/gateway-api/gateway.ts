@@ -15,7 +15,7 @@ const blankGateway = Gateway.create();
 const blankListener = GatewayListener.create();
 
 /** What a deployment of the gateway's proxies carries, as istiod's does. */
-export const gatewayNameLabel = 'gateway.networking.k8s.io/gateway-name';
+const gatewayNameLabel = 'gateway.networking.k8s.io/gateway-name';
 
 /** Where `kind` is the API's own Gateway. */
 export const k8sGatewayKind: Kind<GatewaySpec> = {

@@ -47,7 +47,7 @@ function checkBackendPort<T extends BackendReference>(value: T, at: At): T | Inv
   return at.field('port').error(undefined, 'is required for a Service');
 }
 
-export const backendReference: Decoder<BackendReference> = refine(
+const backendReference: Decoder<BackendReference> = refine(
   object(backendFields),
   checkBackendPort,
 );

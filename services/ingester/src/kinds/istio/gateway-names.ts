@@ -35,7 +35,7 @@ export function checkGatewayNames(at: At, names: readonly string[]): void {
  * `namespace/name` of a gateway as an object of the namespace names it (istiod's
  * resolveGatewayName).
  */
-export function gatewayOf(name: string, namespace: string): { namespace: string; name: string } {
+function gatewayOf(name: string, namespace: string): { namespace: string; name: string } {
   const slash = name.indexOf('/');
   if (slash >= 0) {
     const given = name.slice(0, slash);

@@ -1,5 +1,4 @@
 import { Match, NamedMatch, StringMatch } from '@watershed/model/gen/model.ts';
-import type { Parent } from '@watershed/model/gen/model.ts';
 import type {
   HTTPMatchRequest,
   StringMatch as IstioMatch,
@@ -13,17 +12,15 @@ const blankNamed = NamedMatch.create();
 const blankText = StringMatch.create();
 const present: StringMatch = { ...blankText, match: { $case: 'present', value: true } };
 
-export function normaliseMatches(
-  matches: readonly HTTPMatchRequest[],
-  namespace: string,
-): readonly Match[] {
-  const normalised = matches.map((match) => normaliseMatch(match, namespace));
+/** @param matches with gateways in full form */
+export function normaliseMatches(matches: readonly HTTPMatchRequest[]): readonly Match[] {
+  const normalised = matches.map(normaliseMatch);
   // A lone match that asks for nothing is the same as none.
   const [only] = normalised;
   return normalised.length === 1 && only !== undefined && isCatchAll(only) ? [] : normalised;
 }
 
-function normaliseMatch(match: HTTPMatchRequest, namespace: string): Match {
+function normaliseMatch(match: HTTPMatchRequest): Match {
   const { scheme, method, authority } = match;
   const path = pathMatch(match.uri);
   return {
@@ -42,12 +39,8 @@ function normaliseMatch(match: HTTPMatchRequest, namespace: string): Match {
     port: match.port,
     sourceLabels: match.sourceLabels,
     sourceNamespace: match.sourceNamespace,
-    gateways: narrowed(match.gateways, namespace),
+    gateways: sortedParents(match.gateways.map((gateway) => parentOf(gateway, ''))),
   };
-}
-
-function narrowed(gateways: readonly string[], namespace: string): Parent[] {
-  return sortedParents(gateways.map((gateway) => parentOf(gateway, namespace)));
 }
 
 /** An empty match, or an empty prefix, is any path. */

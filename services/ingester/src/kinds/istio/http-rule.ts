@@ -30,14 +30,9 @@ import type {
 } from '@watershed/proto/istio/networking/v1alpha3/virtual_service.ts';
 import { durationMs } from '../common/checks.ts';
 import { isAuthorityHeader } from '../common/headers.ts';
-import { fullHost, sortedSet } from '../common/hosts.ts';
+import { sortedSet } from '../common/hosts.ts';
 import { isStatusCode, splitRetryOn } from './http-forward-check.ts';
 import { normaliseMatches } from './http-match.ts';
-
-export interface RuleContext {
-  readonly namespace: string;
-  readonly domain: string;
-}
 
 const blankBackend = Backend.create();
 const blankCors = Cors.create();
@@ -58,43 +53,44 @@ const defaultRedirectCode = 301;
 /** The share of a route's only destination, whatever weight it has. */
 const wholeWeight = 100;
 
-export function normaliseRule(rule: HTTPRoute, context: RuleContext): Rule {
+/** @param rule with hosts and gateways in full form */
+export function normaliseRule(rule: HTTPRoute): Rule {
   const request = rule.headers?.request;
   return {
     ...blankRule,
     name: rule.name,
-    matches: [...normaliseMatches(rule.match, context.namespace)],
-    action: action(rule, context),
+    matches: [...normaliseMatches(rule.match)],
+    action: action(rule),
     rewrite: rewrite(rule.rewrite, authorityOf(request)),
     ...(rule.timeout === undefined ? {} : { timeoutMs: durationMs(rule.timeout) }),
     retry: retry(rule.retries),
     fault: fault(rule.fault),
-    mirrors: mirrors(rule, context),
+    mirrors: mirrors(rule),
     requestHeaders: headerOps(request),
     responseHeaders: headerOps(rule.headers?.response),
     cors: cors(rule.corsPolicy),
   };
 }
 
-function action(rule: HTTPRoute, context: RuleContext): Rule['action'] {
+function action(rule: HTTPRoute): Rule['action'] {
   if (rule.redirect !== undefined) return { $case: 'redirect', value: redirect(rule.redirect) };
   if (rule.directResponse !== undefined) {
     return { $case: 'directResponse', value: directResponse(rule.directResponse) };
   }
-  return { $case: 'forward', value: { backends: backends(rule.route, context) } };
+  return { $case: 'forward', value: { backends: backends(rule.route) } };
 }
 
-function backends(route: readonly HTTPRouteDestination[], context: RuleContext): Backend[] {
+function backends(route: readonly HTTPRouteDestination[]): Backend[] {
   const [only] = route;
   if (only === undefined) return [];
-  if (route.length === 1) return [backend({ ...only, weight: wholeWeight }, context)];
+  if (route.length === 1) return [backend({ ...only, weight: wholeWeight })];
   // What has no share gets no requests.
-  return route.filter((entry) => entry.weight > 0).map((entry) => backend(entry, context));
+  return route.filter((entry) => entry.weight > 0).map(backend);
 }
 
-function backend(entry: HTTPRouteDestination, context: RuleContext): Backend {
+function backend(entry: HTTPRouteDestination): Backend {
   return {
-    ...destination(entry.destination, context),
+    ...destination(entry.destination),
     weight: entry.weight,
     requestHeaders: headerOps(entry.headers?.request),
     responseHeaders: headerOps(entry.headers?.response),
@@ -102,16 +98,16 @@ function backend(entry: HTTPRouteDestination, context: RuleContext): Backend {
   };
 }
 
-function destination(to: Destination | undefined, context: RuleContext): Backend {
+function destination(to: Destination | undefined): Backend {
   return {
     ...blankBackend,
-    host: fullHost(to?.host ?? '', context.namespace, context.domain),
+    host: to?.host ?? '',
     port: to?.port?.number ?? 0,
     subset: to?.subset ?? '',
   };
 }
 
-function mirrors(rule: HTTPRoute, context: RuleContext): Mirror[] {
+function mirrors(rule: HTTPRoute): Mirror[] {
   const listed = rule.mirrors.map((mirror) => ({
     to: mirror.destination,
     percent: mirror.percentage?.value ?? 100,
@@ -122,7 +118,7 @@ function mirrors(rule: HTTPRoute, context: RuleContext): Mirror[] {
   }
   return listed
     .filter(({ percent }) => percent > 0)
-    .map(({ to, percent }) => ({ ...blankMirror, backend: destination(to, context), percent }));
+    .map(({ to, percent }) => ({ ...blankMirror, backend: destination(to), percent }));
 }
 
 function redirect(from: HTTPRedirect): Redirect {

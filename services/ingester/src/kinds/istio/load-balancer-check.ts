@@ -115,7 +115,7 @@ function checkWarmup(warmup: WarmupConfiguration | undefined, at: At): void {
 }
 
 /** istiod's ValidateLocalityLbSetting. */
-export function checkLocality(
+function checkLocality(
   locality: LocalityLoadBalancerSetting | undefined,
   outlier: OutlierDetection | undefined,
   at: At,

@@ -44,7 +44,7 @@ function emitRoute(read: Reader, world: World, object: SourceObject<VirtualServi
     ...blankRoute,
     hosts: sortedSet(spec.hosts.map((host) => fullHost(host, namespace, domain))),
     parents: sortedParents(gateways.map((gateway) => parentOf(gateway, namespace))),
-    rules: rules.map((rule) => normaliseRule(rule, { namespace, domain })),
+    rules: rules.map(normaliseRule),
     exportTo: exportedTo(read, world, { given: spec.exportTo, of: 'route', namespace }),
     createdMs: object.createdMs,
   };

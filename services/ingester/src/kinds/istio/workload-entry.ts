@@ -84,7 +84,7 @@ function emit(read: Reader, world: World, object: SourceObject<Workload>): Emiss
 }
 
 /** Labels of the object and of its spec; the object's decide. */
-export function workloadLabels(object: SourceObject<Workload>): Readonly<Record<string, string>> {
+function workloadLabels(object: SourceObject<Workload>): Readonly<Record<string, string>> {
   return { ...object.spec.entry.labels, ...object.labels };
 }
 
