@@ -88,13 +88,15 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
       clusters: [xdsCluster(options.xdsHost, options.xdsPort)],
       ...(options.certDir === undefined ? {} : { secrets: fileSecrets(options.certDir) }),
     },
-    layered_runtime: {
-      layers: [
+    // No limit of our own; without any, Envoy warns.
+    overload_manager: {
+      resource_monitors: [
         {
-          name: 'static',
-          static_layer: {
-            // An assignment that is known by name need not be fetched again when its cluster is updated.
-            'envoy.restart_features.use_eds_cache_for_ads': true,
+          name: 'envoy.resource_monitors.global_downstream_max_connections',
+          typed_config: {
+            '@type':
+              'type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig',
+            max_active_downstream_connections: 2_147_483_647,
           },
         },
       ],

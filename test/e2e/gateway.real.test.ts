@@ -117,7 +117,7 @@ const virtualServices = [
 ].map(({ host, http }) =>
   istio('VirtualService', ns, host.replace('.test', ''), {
     hosts: [host],
-    gateways: protocols.map((protocol) => `edge-${protocol}`),
+    gateways: protocols.flatMap((protocol) => [`edge-${protocol}`, `edge-tls-${protocol}`]),
     http,
   }),
 );

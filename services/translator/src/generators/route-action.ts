@@ -66,8 +66,10 @@ export function forwardAction(
       ? {}
       : { hostRewriteSpecifier: { $case: 'hostRewriteLiteral', value: forward.authority } }),
     timeout: durationOf(forward.timeoutMs),
-    // gRPC's own deadline, where a client sends one, is honoured up to the route's time-out.
-    maxStreamDuration: { grpcTimeoutHeaderMax: durationOf(forward.timeoutMs) },
+    // Only without a time-out: Envoy ignores `timeout` where this is set. Then a gRPC client's own
+    // deadline holds, whatever it is.
+    maxStreamDuration:
+      forward.timeoutMs === 0 ? { grpcTimeoutHeaderMax: durationOf(0) } : undefined,
   });
   action.clusterSpecifier = clustersOf(forward.backends);
   Object.assign(action, pathRewrite(forward.rewrite, matchedPrefix));
