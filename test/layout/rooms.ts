@@ -128,7 +128,11 @@ export const packages: Readonly<Record<string, readonly RegExp[]>> = {
   'fast-check': [/(?:^|\/)test\//u],
   hashring: [/^services\/pusher\/src\//u],
   ioredis: [/^libs\/blob\/src\/redis[^/]*\.ts$/u],
-  kafkajs: [/^libs\/log\/src\/kafka[^/]*(?:\.ts$|\/)/u, /^libs\/log\/test\//u, /^test\//u],
+  '@platformatic/kafka': [
+    /^libs\/log\/src\/kafka[^/]*(?:\.ts$|\/)/u,
+    /^libs\/log\/test\//u,
+    /^test\//u,
+  ],
   'node:sqlite': [/^libs\/log\/src\/embedded/u, /^libs\/log\/test\//u],
   'oxc-parser': [/^test\/layout\//u],
   pino: [/^libs\/runtime\/src\/logger\.ts$/u],

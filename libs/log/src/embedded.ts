@@ -11,10 +11,11 @@ import { randomUUID } from 'node:crypto';
 import { Compactor } from './embedded/compaction.ts';
 import { failure } from './embedded/failure.ts';
 import { Wakeups, readPartition } from './embedded/reader.ts';
-import { Store, recordBytes } from './embedded/store.ts';
+import { Store } from './embedded/store.ts';
 import type { StoredPartition, StoredTopic } from './embedded/store.ts';
 import { LogError } from './port.ts';
 import type { Append, Log, Position, ReadBatch, Retention, TopicSpec } from './port.ts';
+import { checkedBytes } from './size.ts';
 import { turn } from './time.ts';
 import type { LogTime } from './time.ts';
 
@@ -133,10 +134,7 @@ class SqliteLog implements EmbeddedLog {
       let bytes = 0;
       const partitions = records.map((record) => {
         const partition = this.#partition(record.topic, record.partition)[1];
-        const size = recordBytes(record);
-        const most = this.#options.maxRecordBytes ?? 1024 * 1024;
-        if (size > most) throw tooLarge(record, size, most);
-        bytes += size;
+        bytes += checkedBytes(record, this.#options.maxRecordBytes ?? 1024 * 1024);
         return partition;
       });
       if (records.length === 0) {
@@ -328,12 +326,4 @@ function sameRetention(a: Retention, b: Retention): boolean {
 
 function mismatch(message: string): LogError {
   return new LogError('partition-mismatch', message, { retriable: false });
-}
-
-function tooLarge({ topic, key }: Append, size: number, most: number): LogError {
-  return new LogError(
-    'record-too-large',
-    `the record ${JSON.stringify(key.slice(0, 200))} for topic ${topic} has ${size} bytes; ${most} are allowed`,
-    { retriable: false },
-  );
 }

@@ -110,7 +110,7 @@ export class Fold {
       case 'claim':
         return undefined;
       case 'void':
-        // The valid record before it may be compacted away: what is held stays until the owner repairs it.
+        // The valid record before it may be compacted away: what is held stays until the repair.
         if (held !== undefined) held.round = this.#round;
         return undefined;
       case 'valid':

@@ -242,7 +242,7 @@ export class OwnedPartition {
     const reclaim = async (): Promise<void> => {
       while (!this.#lost.signal.aborted) {
         try {
-          // First see whether somebody else has claimed: to claim behind them would be to take it back.
+          // First see whether somebody else has claimed: to claim now would be to take it back.
           const end = await this.#o.log.end(this.#o.topic, this.#o.partition);
           await this.#until(() => (this.#position?.offset ?? 0) >= end.offset);
           await this.#claim();

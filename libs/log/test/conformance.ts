@@ -20,8 +20,6 @@ import {
 export interface LogHarness {
   /** Another connection to (or, where one process holds the log, another life of) the same data. */
   open(): Promise<Log>;
-  /** Two logs of `open` may be open at a time. */
-  readonly shared: boolean;
   /** Makes compaction treat all of the partition that is there now. */
   compact(log: Log, topic: string, partition: number): Promise<void>;
   /** Makes all tombstones of the partition, which `compact` has treated, go. */
@@ -567,8 +565,8 @@ export function describeLogConformance(name: string, make: () => Promise<LogHarn
         await c.close();
         await harness.compact(log, topic, 0);
         expect(await folded(log, topic)).toEqual({ kept: '1' });
-        for (const batch of (await readAll(log, topic, 0, live.position)).batches)
-          live.apply(batch);
+        const { batches } = await readAll(log, topic, 0, live.position);
+        for (const batch of batches) live.apply(batch);
         expect(data(live)).toEqual({ kept: '1' });
         await a.close();
       });

@@ -17,7 +17,6 @@ describeLogConformance('embedded', async () => {
   const logs = new Map<Log, EmbeddedLog>();
   const compact = async (log: Log): Promise<void> => logs.get(log)?.compact();
   return {
-    shared: false,
     tombstoneMs,
     keptMs,
     maxRecordBytes: 256 * 1024,

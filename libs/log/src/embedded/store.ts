@@ -60,16 +60,6 @@ export interface StoredTopic {
   readonly partitions: readonly StoredPartition[];
 }
 
-/** A record's size for every limit: its bytes as stored. */
-export function recordBytes(append: Append): number {
-  let bytes = append.key.length + (append.value?.byteLength ?? 0);
-  const headers = append.headers;
-  if (headers !== undefined) {
-    for (const name in headers) bytes += name.length + (headers[name]?.length ?? 0);
-  }
-  return bytes;
-}
-
 /** One partition's state in memory and its statements. All offsets below `next` are durable. */
 export class StoredPartition {
   readonly pid: number;
@@ -256,7 +246,7 @@ function retentionOf(kind: string, ms: number): Retention {
 }
 
 function prepare(db: DatabaseSync, file: string, maxBytes: number | undefined): void {
-  // In this order: the page size and vacuum mode before the first page, exclusive before the first lock.
+  // In this order: page size and vacuum mode before the first page, exclusive before the first lock.
   db.exec(`PRAGMA page_size = ${pageBytes}`);
   db.exec('PRAGMA auto_vacuum = INCREMENTAL');
   db.exec('PRAGMA locking_mode = EXCLUSIVE');

@@ -1,0 +1,72 @@
+import {
+  AuthenticationError,
+  MultipleErrors,
+  UserError,
+  protocolErrorsCodesById,
+} from '@platformatic/kafka';
+import { LogError } from '../port.ts';
+
+/** Kafka's error codes that are told apart (https://kafka.apache.org/protocol#protocol_error_codes). */
+export const code = {
+  none: 0,
+  offsetOutOfRange: 1,
+  corruptMessage: 2,
+  unknownTopicOrPartition: 3,
+  messageTooLarge: 10,
+  recordListTooLarge: 18,
+  topicAuthorizationFailed: 29,
+  clusterAuthorizationFailed: 31,
+  topicAlreadyExists: 36,
+  outOfOrderSequenceNumber: 45,
+  duplicateSequenceNumber: 46,
+  invalidProducerEpoch: 47,
+  unknownProducerId: 59,
+  offsetNotAvailable: 78,
+  unknownTopicId: 100,
+  inconsistentTopicId: 103,
+} as const;
+
+export function nameOf(errorCode: number): string {
+  return protocolErrorsCodesById[errorCode] ?? `error ${errorCode}`;
+}
+
+/** A broker's refusal of something; what is not known to be final may go away. */
+export function refusal(errorCode: number, what: string, detail?: string | null): LogError {
+  const because = `${nameOf(errorCode)}${detail === null || detail === undefined ? '' : `, ${detail}`}`;
+  const message = `kafka: cannot ${what} (${because})`;
+  switch (errorCode) {
+    case code.messageTooLarge:
+    case code.recordListTooLarge:
+      return new LogError('record-too-large', message, { retriable: false });
+    case code.corruptMessage:
+      return new LogError('corrupt', message, { retriable: false });
+    case code.topicAuthorizationFailed:
+    case code.clusterAuthorizationFailed:
+      return new LogError('unavailable', message, { retriable: false });
+    default:
+      return new LogError('unavailable', message, { retriable: true });
+  }
+}
+
+/** What a failed call means for the log's caller: mostly that the broker cannot be reached now. */
+export function failure(what: string, cause: unknown): LogError {
+  if (cause instanceof LogError) return cause;
+  const forever =
+    cause instanceof AuthenticationError || cause instanceof UserError || isRefused(cause);
+  return new LogError('unavailable', `kafka: cannot ${what} (${reasonOf(cause)})`, {
+    retriable: !forever,
+    cause,
+  });
+}
+
+function isRefused(cause: unknown): boolean {
+  return cause instanceof Error && cause.cause instanceof AuthenticationError;
+}
+
+function reasonOf(cause: unknown): string {
+  if (cause instanceof MultipleErrors) {
+    return cause.errors.map((error) => (error instanceof Error ? error.message : '?')).join('; ');
+  }
+  if (!(cause instanceof Error)) return String(cause);
+  return cause.cause instanceof Error ? `${cause.message} ${cause.cause.message}` : cause.message;
+}
