@@ -58,7 +58,7 @@ describe('normalising', () => {
     'gives %s the same bytes in whatever order keys, lists without order and objects come',
     (_, input) => {
       const objects = objectsOf(input);
-      // Of equal header names in a list, the first counts; so that golden has a duplicate on purpose.
+      // Of equal header names the first counts: there the order says something.
       const clean = objects.map((object) => JSON.parse(withoutDuplicates(JSON.stringify(object))));
       const reversed = clean.map((object) => turned(object)).reverse() as RawObject[];
       expect(emitted(reversed)).toBe(emitted(clean));

@@ -12,8 +12,14 @@ metadata: { name: edge, namespace: infra }
 spec:
   gatewayClassName: ours
   listeners:
-    - { name: http, port: 80, protocol: HTTP, allowedRoutes: { namespaces: { from: Selector, selector: { matchLabels: { team: shop } } } } }
-    - { name: tls, port: 443, protocol: HTTPS, tls: { certificateRefs: [{ name: cert, namespace: certs }] } }
+    - name: http
+      port: 80
+      protocol: HTTP
+      allowedRoutes: { namespaces: { from: Selector, selector: { matchLabels: { team: shop } } } }
+    - name: tls
+      port: 443
+      protocol: HTTPS
+      tls: { certificateRefs: [{ name: cert, namespace: certs }] }
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -56,17 +62,24 @@ kind: Service
 metadata: { name: web, namespace: shop }
 spec: { selector: { app: vm }, ports: [{ port: 80 }] }`);
 const data = object(`
-{ apiVersion: v1, kind: Service, metadata: { name: db, namespace: data }, spec: { ports: [{ port: 80 }] } }`);
+apiVersion: v1
+kind: Service
+metadata: { name: db, namespace: data }
+spec: { ports: [{ port: 80 }] }`);
 const grant = object(`
 apiVersion: gateway.networking.k8s.io/v1
 kind: ReferenceGrant
 metadata: { name: grant, namespace: data }
-spec: { from: [{ group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: shop }], to: [{ group: "", kind: Service }] }`);
+spec:
+  from: [{ group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: shop }]
+  to: [{ group: "", kind: Service }]`);
 const secretGrant = object(`
 apiVersion: gateway.networking.k8s.io/v1
 kind: ReferenceGrant
 metadata: { name: grant, namespace: certs }
-spec: { from: [{ group: gateway.networking.k8s.io, kind: Gateway, namespace: infra }], to: [{ group: "", kind: Secret }] }`);
+spec:
+  from: [{ group: gateway.networking.k8s.io, kind: Gateway, namespace: infra }]
+  to: [{ group: "", kind: Secret }]`);
 const leaf = object(`
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -76,7 +89,11 @@ const entry = object(`
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: { name: vms, namespace: shop }
-spec: { hosts: [vm.shop], ports: [{ number: 80, name: http, protocol: HTTP }], resolution: STATIC, workloadSelector: { labels: { app: vm } } }`);
+spec:
+  hosts: [vm.shop]
+  ports: [{ number: 80, name: http, protocol: HTTP }]
+  resolution: STATIC
+  workloadSelector: { labels: { app: vm } }`);
 const pod = object(`
 apiVersion: v1
 kind: Pod

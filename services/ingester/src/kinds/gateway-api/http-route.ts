@@ -33,7 +33,7 @@ function emit(read: Reader, world: World, object: SourceObject<RouteSpec>): Emis
   if (gateways.length + services.length === 0) return { events: [], problems: attachment.problems };
   const { rules, problems } = wholeRules(read, world, object);
   const events: Emitted[] = [];
-  // What speaks for a service is for all who call it; what a caller's namespace says is for that alone.
+  // What speaks for a service is for all who call it; a caller's namespace speaks for itself alone.
   const producers = services.filter(({ isProducer }) => isProducer);
   const consumers = services.filter(({ isProducer }) => !isProducer);
   const { name, namespace } = object.ref;

@@ -47,10 +47,7 @@ function checkBackendPort<T extends BackendReference>(value: T, at: At): T | Inv
   return at.field('port').error(undefined, 'is required for a Service');
 }
 
-const backendReference: Decoder<BackendReference> = refine(
-  object(backendFields),
-  checkBackendPort,
-);
+const backendReference: Decoder<BackendReference> = refine(object(backendFields), checkBackendPort);
 
 export interface Header {
   readonly name: string;
