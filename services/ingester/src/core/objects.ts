@@ -71,6 +71,8 @@ export class ObjectTable {
   readonly #units = new Map<string, Unit>();
   readonly #diagnostics: Diagnostics;
   readonly #counters: Counters;
+  /** Objects of documents that did not change are the same, so their digests are known. */
+  readonly #digests = new WeakMap<RawObject, string>();
 
   constructor(kinds: readonly Installed[], diagnostics: Diagnostics, counters: Counters) {
     for (const kind of kinds) this.#kinds.set(`${kind.group}/${kind.kind}`, kind);
@@ -159,8 +161,11 @@ export class ObjectTable {
       const subject = this.#subjectOf(located);
       const entry = this.#entryOf(located, subject, unit, refused);
       if (entry === undefined) continue;
-      const placement = placementOf(source, update, located, entry.installed);
-      found.set(entry, [...(found.get(entry) ?? []), placement]);
+      const { raw, line } = located;
+      const digest = this.#digests.get(raw) ?? digestOf(raw, entry.installed);
+      this.#digests.set(raw, digest);
+      const place = { source, unit, version: update.version, line, raw, digest, isLost: false };
+      found.set(entry, [...(found.get(entry) ?? []), place]);
     }
     const ids = new Set([...found.keys()].map(({ id }) => id));
     for (const id of before?.ids ?? []) {
@@ -293,16 +298,6 @@ function byPlace(a: Placement, b: Placement): number {
   if (a.isLost !== b.isLost) return a.isLost ? 1 : -1;
   if (a.unit !== b.unit) return a.unit < b.unit ? -1 : 1;
   return a.line - b.line;
-}
-
-function placementOf(
-  source: string,
-  { unit, version }: UnitUpdate,
-  { raw, line }: LocatedObject,
-  installed: Installed,
-): Placement {
-  const digest = digestOf(raw, installed);
-  return { source, unit, version, line, raw, digest, isLost: false };
 }
 
 /** Metadata that API servers change by themselves, and that no decoder looks at. */

@@ -145,7 +145,7 @@ function tokensOf(
   let lexemes = 0;
   for (const lexeme of new Lexer().lex(text)) {
     if (++lexemes > lexemesPerValue * limits.values) return tooManyValues(limits);
-    tokens.push(...parser.next(lexeme));
+    for (const token of parser.next(lexeme)) tokens.push(token);
   }
   tokens.push(...parser.end());
   return tokens;

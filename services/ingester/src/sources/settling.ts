@@ -29,6 +29,11 @@ export class Settling {
     this.#times = times;
   }
 
+  /** Paths that wait. */
+  get waiting(): Iterable<string> {
+    return this.#waiting.keys();
+  }
+
   /** How long all of the changes should still be left alone; 0: take them now. */
   waitMs(changed: ReadonlyMap<string, SeenFile | undefined>, nowMs: number): number {
     const waiting = new Map<string, Waiting>();

@@ -53,6 +53,14 @@ export async function listTree(root: string): Promise<TreeListing> {
   return { kind: 'seen', ...walk };
 }
 
+/** Whether a path below the root is one that a listing may have. */
+export function isWanted(root: string, path: string): boolean {
+  if (path === root) return true;
+  if (!path.startsWith(`${root}/`) || !extensions.has(extname(path).toLowerCase())) return false;
+  const below = path.slice(root.length + 1).split('/');
+  return below.length <= maxDepth && below.every((name) => !name.startsWith('.'));
+}
+
 /** What `stat` says of one file now; undefined if it is no file any more. */
 export async function lookAt(path: string): Promise<SeenFile | undefined> {
   const found = await statOf(path);
