@@ -5,7 +5,7 @@ import type { ResourceKey } from '../plan.ts';
 import { assignmentResource } from './assignments.ts';
 import { isPassthrough, type FactsQuery, type LocalityFacts } from './cluster-facts.ts';
 import { clusterResource, type ClusterClient, type ClusterKey } from './cluster-key.ts';
-import { secretsOf } from './clusters.ts';
+import { secretsOf } from './cluster-tls.ts';
 import { policyOf, type Client, type Core } from './core.ts';
 import { sameData, sameElements } from './equal.ts';
 import { byKey } from './jobs.ts';

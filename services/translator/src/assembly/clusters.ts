@@ -1,25 +1,21 @@
-/** Clusters: which ones a service has for a client, and the job that makes each. */
+/** Clusters of services: what makes each. */
 import type { Reader } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
-import {
-  ClientTlsMode,
-  H2Upgrade,
-  LbAlgorithm,
-  type LoadBalancer,
-} from '@watershed/model/gen/model.ts';
+import { H2Upgrade, LbAlgorithm, type LoadBalancer } from '@watershed/model/gen/model.ts';
 import type { LocalityArgument } from '../generators/addresses.ts';
 import { cluster, type ClusterArgument, type Discovery } from '../generators/cluster.ts';
 import type { UpstreamProtocol } from '../generators/connection-pool.ts';
-import type { LoadBalancerArgument } from '../generators/load-balancer.ts';
-import type { UpstreamTls } from '../generators/upstream-tls.ts';
-import { caSuffix } from '../generators/tls.ts';
-import { job, type Diagnostic, type ResourceKey } from '../plan.ts';
-import { isAuto, originatedTls, type ClusterFacts, type FactsQuery } from './cluster-facts.ts';
+import type { BalanceArgument, Warmup } from '../generators/load-balancer.ts';
+import { job, type ResourceKey } from '../plan.ts';
+import { isAuto, type ClusterFacts, type FactsQuery } from './cluster-facts.ts';
 import { nameOfCluster, parseCluster, type ClusterKey } from './cluster-key.ts';
+import { problemsOf, secretsOf, tlsOf } from './cluster-tls.ts';
 import type { LocalityQueries } from './localities.ts';
 import type { PlanOf } from './parts.ts';
 import { localitiesOf, parsePlace, type ProxyPlace } from './placement.ts';
+import { lifeOf, limitsOf } from './pools.ts';
 import { isHttp, isHttp2 } from './protocols.ts';
+import type { Traffic } from './traffic.ts';
 
 /** Plans of outbound clusters, by key. */
 export function createClusterPlans(facts: FactsQuery, localities: LocalityQueries): PlanOf {
@@ -49,22 +45,29 @@ function argumentOf(
   facts: ClusterFacts,
   place: ProxyPlace,
 ): ClusterArgument {
-  const { traffic, mesh, port } = facts;
+  const { traffic, mesh, port, locality } = facts;
   const pool = traffic.connectionPool;
+  const protocol = protocolOf(key, facts);
+  const discovery = discoveryOf(read, localities, key, facts, place);
+  const problems = problemsOf(key, facts);
   return {
     name: nameOfCluster(key),
-    discovery: discoveryOf(read, localities, key, facts, place),
+    discovery,
     connectTimeoutMs: pool?.connectTimeoutMs ?? mesh.connectTimeoutMs,
-    protocol: protocolOf(key, facts),
+    protocol,
     http: isHttp(port.protocol),
-    loadBalancer: loadBalancerOf(facts),
-    pool: pool && { ...pool, connectTimeoutMs: undefined, tcpKeepalive: undefined },
+    balance: discovery.kind === 'original-dst' ? originalDestination : balanceFrom(traffic),
+    localityWeights:
+      locality.distribute.length > 0 ||
+      (locality.failover && locality.failoverTo.length + locality.failoverPriority.length > 0),
+    limits: limitsOf(pool),
+    life: lifeOf(pool, protocol),
     keepalive: pool?.tcpKeepalive ?? mesh.tcpKeepalive,
     outlier: traffic.outlierDetection,
     tls: tlsOf(read, localities, key, facts),
     proxyProtocol: traffic.proxyProtocol,
     drains: facts.service.drains,
-    problems: problemsOf(key, facts),
+    ...(problems.length === 0 ? {} : { problems }),
   };
 }
 
@@ -83,19 +86,41 @@ function protocolOf(key: ClusterKey, { traffic, port, mesh }: ClusterFacts): Ups
   return byDefault && isHttp(port.protocol) ? 'http2' : 'http1';
 }
 
-function loadBalancerOf({ traffic, locality }: ClusterFacts): LoadBalancerArgument {
-  const settings: Partial<LoadBalancer> = traffic.loadBalancer ?? {};
+const originalDestination: BalanceArgument = { by: 'original-destination' };
+
+/** Envoy's default, and the size that istiod writes where none is asked for. */
+const defaultRingSize = 1024;
+
+function balanceFrom({ loadBalancer: settings }: Traffic): BalanceArgument {
+  if (settings === undefined) return { by: 'least-request' };
+  const { algorithm, hash, minimumRingSize, maglevTableSize: size } = settings;
+  if (algorithm === LbAlgorithm.LB_ALGORITHM_MAGLEV) {
+    return { by: 'maglev', ...(size === 0 ? {} : { size }) };
+  }
+  if (hash !== undefined || algorithm === LbAlgorithm.LB_ALGORITHM_RING_HASH) {
+    return { by: 'ring-hash', minimumSize: minimumRingSize || defaultRingSize };
+  }
+  const warmup = warmupOf(settings);
+  const slowly = warmup === undefined ? {} : { warmup };
+  switch (algorithm) {
+    case LbAlgorithm.LB_ALGORITHM_RANDOM:
+      return { by: 'random' };
+    case LbAlgorithm.LB_ALGORITHM_PASSTHROUGH:
+      return originalDestination;
+    case LbAlgorithm.LB_ALGORITHM_ROUND_ROBIN:
+      return { by: 'round-robin', ...slowly };
+    default:
+      return { by: 'least-request', ...slowly };
+  }
+}
+
+/** Aggression 1 is a linear ramp; 10 % is Envoy's own start. */
+function warmupOf(settings: LoadBalancer): Warmup | undefined {
+  if (settings.warmupMs === 0) return undefined;
   return {
-    algorithm: settings.algorithm ?? LbAlgorithm.LB_ALGORITHM_UNSPECIFIED,
-    hash: settings.hash,
-    minimumRingSize: settings.minimumRingSize ?? 0,
-    maglevTableSize: settings.maglevTableSize ?? 0,
-    warmupMs: settings.warmupMs ?? 0,
-    warmupAggression: settings.warmupAggression ?? 0,
-    warmupMinimumPercent: settings.warmupMinimumPercent ?? 0,
-    localityWeights:
-      locality.distribute.length > 0 ||
-      (locality.failover && locality.failoverTo.length + locality.failoverPriority.length > 0),
+    windowMs: settings.warmupMs,
+    aggression: settings.warmupAggression || 1,
+    minimumPercent: settings.warmupMinimumPercent || 10,
   };
 }
 
@@ -128,91 +153,4 @@ function namedBy(key: ClusterKey, { service, port }: ClusterFacts): readonly Loc
 /** Envoy takes one name for a logical DNS cluster. */
 function onlyFirst(all: readonly LocalityArgument[]): readonly LocalityArgument[] {
   return all.slice(0, 1).map((one) => ({ ...one, endpoints: one.endpoints.slice(0, 1) }));
-}
-
-// ---------------------------------------------------------------- TLS
-
-function tlsOf(
-  read: Reader,
-  localities: LocalityQueries,
-  key: ClusterKey,
-  facts: ClusterFacts,
-): UpstreamTls | undefined {
-  const { service, traffic, meshTls } = facts;
-  if (meshTls !== 'none') {
-    const own = traffic.tls?.subjectAltNames ?? [];
-    const host = { host: service.host, namespace: service.namespace };
-    const sni = traffic.tls?.sni ?? '';
-    return {
-      kind: 'mesh',
-      byEndpoint: meshTls === 'by-endpoint',
-      sni: sni === '' ? meshSni(key) : sni,
-      subjectAltNames:
-        own.length > 0 ? own : identities(facts, read.query(localities.accounts, host)),
-    };
-  }
-  const tls = originatedTls(traffic);
-  if (tls === undefined || isWithheld(key, facts)) return undefined;
-  return {
-    kind: 'originated',
-    mutual: tls.mode === ClientTlsMode.CLIENT_TLS_MODE_MUTUAL,
-    sni: tls.sni,
-    subjectAltNames: tls.subjectAltNames.length > 0 ? tls.subjectAltNames : service.subjectAltNames,
-    credential: tls.credential,
-    certificateFile: tls.clientCertificate,
-    keyFile: tls.privateKey,
-    rootsFile: tls.caCertificates === '' ? 'system' : tls.caCertificates,
-    insecure: tls.insecureSkipVerify,
-  };
-}
-
-/** `outbound_.80_.v1_.host`: gateways between networks route by it. */
-function meshSni({ port, subset, host }: ClusterKey): string {
-  return `outbound_.${port}_.${subset}_.${host}`;
-}
-
-function identities(
-  { service, mesh }: ClusterFacts,
-  accounts: readonly string[],
-): readonly string[] {
-  const named = accounts.map((account) =>
-    account.startsWith('spiffe://')
-      ? account
-      : `spiffe://${mesh.trustDomain}/ns/${service.namespace}/sa/${account}`,
-  );
-  return [...new Set([...named, ...service.subjectAltNames])].sort();
-}
-
-/**
- * Credentials go to sidecars only by a policy that selects them (istiod): others could not read
- * them.
- */
-function isWithheld(key: ClusterKey, { traffic, selective }: ClusterFacts): boolean {
-  const tls = originatedTls(traffic);
-  if (tls === undefined) return false;
-  if (tls.credential !== '') return !key.client.router && !selective;
-  const mutual = tls.mode === ClientTlsMode.CLIENT_TLS_MODE_MUTUAL;
-  return mutual && (tls.clientCertificate === '' || tls.privateKey === '');
-}
-
-function problemsOf(key: ClusterKey, facts: ClusterFacts): readonly Diagnostic[] {
-  const tls = originatedTls(facts.traffic);
-  if (tls === undefined || !isWithheld(key, facts)) return [];
-  const object = key.policies.split(' ')[0] ?? '';
-  const name = nameOfCluster(key);
-  if (tls.credential !== '') {
-    const reason = `a sidecar gets a credential only by a rule with a workloadSelector (${name})`;
-    return [{ object, field: 'trafficPolicy.tls.credentialName', value: tls.credential, reason }];
-  }
-  const reason = `MUTUAL needs a client certificate and its key (${name})`;
-  return [{ object, field: 'trafficPolicy.tls.clientCertificate', value: '', reason }];
-}
-
-/** Names of secrets over SDS that a cluster needs. */
-export function secretsOf(key: ClusterKey, facts: ClusterFacts): readonly string[] {
-  const tls = originatedTls(facts.traffic);
-  if (tls === undefined || tls.credential === '' || isWithheld(key, facts)) return [];
-  const mutual = tls.mode === ClientTlsMode.CLIENT_TLS_MODE_MUTUAL;
-  const roots = tls.insecureSkipVerify ? [] : [`${tls.credential}${caSuffix}`];
-  return mutual ? [tls.credential, ...roots] : roots;
 }

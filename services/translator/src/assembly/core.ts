@@ -27,7 +27,10 @@ export function createCore(inputs: Inputs): Core {
   return { inputs, mesh, services, policies, visibility, selectors };
 }
 
-/** A scope with what it shares with others looked up: clients with equal parts share what is made of them. */
+/**
+ * A scope with what it shares with others looked up: clients with equal parts share what is made of
+ * them.
+ */
 export interface Client {
   readonly scope: ScopeClass;
   readonly router: boolean;

@@ -1,6 +1,7 @@
 /**
- * Equality of plain data (objects, arrays, maps, sets, bytes, scalars), for the early cut-off of queries.
- * Frozen inputs keep their identity while they are unchanged, so most comparisons end at the first line.
+ * Equality of plain data (objects, arrays, maps, sets, bytes, scalars), for the early cut-off of
+ * queries. Frozen inputs keep their identity while they are unchanged, so most comparisons end at
+ * the first line.
  */
 export function sameData(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;

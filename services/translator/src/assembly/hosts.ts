@@ -1,6 +1,6 @@
 /**
- * Host names as services, policies, routes and Sidecars write them: `a.b`, `*.b` or `*`, lower case, no
- * trailing dot. The rules are Istio's (pkg/config/host).
+ * Host names as services, policies, routes and Sidecars write them: `a.b`, `*.b` or `*`, lower
+ * case, no trailing dot. The rules are Istio's (pkg/config/host).
  */
 
 export function isWildcard(host: string): boolean {

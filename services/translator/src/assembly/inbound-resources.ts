@@ -1,10 +1,9 @@
 /** A sidecar's own listeners and clusters for what comes to its workload. */
 import type { Query } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
-import { Protocol, type TcpKeepalive, type TlsVersion } from '@watershed/model/gen/model.ts';
+import { Protocol, type TcpKeepalive, TlsVersion } from '@watershed/model/gen/model.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
 import type { UpstreamProtocol } from '../generators/connection-pool.ts';
-import type { InboundProtocol, MtlsMode } from '../generators/inbound-chains.ts';
 import { inboundCluster, type InboundClusterArgument } from '../generators/inbound-cluster.ts';
 import {
   inboundListener,
@@ -18,7 +17,9 @@ import { isAuto } from './cluster-facts.ts';
 import type { Core } from './core.ts';
 import { sameData } from './equal.ts';
 import { scopeId, type WorkloadPort, type WorkloadPorts } from './inbound.ts';
+import { waysIn, type InboundProtocol, type MtlsMode } from './inbound-chains.ts';
 import { createListenerSettings, type ListenerSettings } from './listener-settings.ts';
+import { lifeOf, limitsOf } from './pools.ts';
 import { isHttp2, listenerProtocol } from './protocols.ts';
 
 export interface InboundResources {
@@ -30,7 +31,7 @@ export interface InboundResources {
 interface InboundMesh {
   readonly port: number;
   readonly trustDomains: readonly string[];
-  readonly minVersion: TlsVersion;
+  readonly only13: boolean;
   readonly connectTimeoutMs: number;
   readonly keepalive: TcpKeepalive | undefined;
 }
@@ -43,7 +44,7 @@ export function createInbound(
   const inboundMesh = core.mesh.facet('inbound', (mesh): InboundMesh => ({
     port: mesh.proxyInboundListenPort,
     trustDomains: [...new Set([mesh.trustDomain, ...mesh.trustDomainAliases])],
-    minVersion: mesh.minMeshTlsVersion,
+    only13: mesh.minMeshTlsVersion === TlsVersion.TLS_VERSION_1_3,
     connectTimeoutMs: mesh.connectTimeoutMs,
     keepalive: mesh.tcpKeepalive,
   }));
@@ -83,7 +84,9 @@ function listenersOf(
   // Permissive until a policy says otherwise; without certificates there is nothing to permit.
   const mtls: MtlsMode = scope.certificates ? 'permissive' : 'disable';
   const common = {
-    tls: { trustDomains: mesh.trustDomains, minVersion: mesh.minVersion },
+    ...(scope.certificates
+      ? { tls: { trustDomains: mesh.trustDomains, only13: mesh.only13 } }
+      : {}),
     settings: settings.http,
     logUnmatched: settings.logUnmatched,
     detectionTimeoutMs: settings.detectionTimeoutMs,
@@ -95,9 +98,9 @@ function listenersOf(
       name: `${port.bind}_${port.port}`,
       address: port.bind,
       port: port.port,
-      interception: 'none',
+      intercepts: false,
+      transparent: false,
       ports: [inboundPort(port, mtls)],
-      passthrough: undefined,
     }));
   if (scope.interception === 'NONE') return own.map((argument) => listenerPlan(argument));
   const virtual: InboundListenerArgument = {
@@ -105,9 +108,10 @@ function listenersOf(
     name: virtualInboundName,
     address: '0.0.0.0',
     port: mesh.port,
-    interception: scope.interception === 'TPROXY' ? 'tproxy' : 'redirect',
+    intercepts: true,
+    transparent: scope.interception === 'TPROXY',
     ports: ports.filter((port) => port.bind === '').map((port) => inboundPort(port, mtls)),
-    passthrough: mtls,
+    otherPorts: waysIn(mtls, 'auto'),
   };
   return [virtual, ...own].map((argument) => listenerPlan(argument));
 }
@@ -118,15 +122,14 @@ function listenerPlan(argument: InboundListenerArgument): ResourcePlan {
 
 function inboundPort(port: WorkloadPort, mtls: MtlsMode): InboundPort {
   const { protocol, servicePort, host } = port;
+  const ways = waysIn(mtls, inboundProtocol(protocol));
+  const grpcWeb = protocol === Protocol.PROTOCOL_GRPC_WEB;
+  const retries = protocol !== Protocol.PROTOCOL_GRPC && !grpcWeb;
   return {
     port: port.port,
-    protocol: inboundProtocol(protocol),
-    grpc: protocol === Protocol.PROTOCOL_GRPC || protocol === Protocol.PROTOCOL_GRPC_WEB,
-    grpcWeb: protocol === Protocol.PROTOCOL_GRPC_WEB,
-    mtls,
+    ways,
     cluster: clusterName('inbound', port.port, '', ''),
-    servicePort,
-    host,
+    ...(ways.some((way) => way.http) ? { http: { servicePort, host, retries, grpcWeb } } : {}),
   };
 }
 
@@ -137,13 +140,17 @@ function inboundProtocol(protocol: Protocol): InboundProtocol {
 
 function clusterOf(port: WorkloadPort, mesh: InboundMesh): ResourcePlan {
   const { to, pool, protocol } = port;
+  const upstream = upstreamProtocol(protocol);
   const argument: InboundClusterArgument = {
     name: clusterName('inbound', port.port, '', ''),
-    endpoint: to.address === '' ? undefined : { address: to.address, port: to.port },
-    portOverride: to.address === '' && to.port !== port.port ? to.port : 0,
-    protocol: upstreamProtocol(protocol),
+    ...(to.address === '' ? {} : { endpoint: { address: to.address, port: to.port } }),
+    ...(to.address === '' && to.port !== 0 && to.port !== port.port
+      ? { portOverride: to.port }
+      : {}),
+    protocol: upstream,
     connectTimeoutMs: pool?.connectTimeoutMs ?? mesh.connectTimeoutMs,
-    pool: pool && { ...pool, connectTimeoutMs: undefined, tcpKeepalive: undefined },
+    limits: limitsOf(pool),
+    life: lifeOf(pool, upstream),
     keepalive: pool?.tcpKeepalive ?? mesh.keepalive,
   };
   return ownPlan(resourceTypes.cluster, argument.name, inboundCluster, argument);

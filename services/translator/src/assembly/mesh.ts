@@ -1,4 +1,7 @@
-/** The mesh's settings, and narrow parts of them: who reads a part is not recomputed for another one. */
+/**
+ * The mesh's settings, and narrow parts of them: who reads a part is not recomputed for another
+ * one.
+ */
 import type { Query, Reader } from '@watershed/derive/graph.ts';
 import { Mesh, type OutboundMode } from '@watershed/model/gen/model.ts';
 import { everything, type Inputs } from '../inputs.ts';
@@ -20,8 +23,8 @@ export const defaultMesh: Mesh = Mesh.create({
 
 export interface MeshQueries {
   /**
-   * Which mesh settings hold for proxies of a cluster: '' for the first cluster's, and for those equal to
-   * them; else the cluster's name.
+   * Which mesh settings hold for proxies of a cluster: '' for the first cluster's, and for those
+   * equal to them; else the cluster's name.
    */
   readonly refOf: Query<string, string>;
   /** By reference. */

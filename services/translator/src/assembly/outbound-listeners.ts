@@ -243,7 +243,6 @@ function proxyJob(context: Context, read: Reader, name: string, mesh: string): J
     fallthrough: '',
     detectionTimeoutMs: 0,
     settings,
-    problems: [],
   });
 }
 
@@ -266,7 +265,7 @@ function argumentOf(
     // Nobody else's settings: a listener that does not look has no time-out.
     detectionTimeoutMs,
     settings: http,
-    problems: made.problems,
+    ...(made.problems.length === 0 ? {} : { problems: made.problems }),
   };
 }
 
@@ -312,14 +311,14 @@ function chainsOf(
   }
 }
 
-const everything = { sni: [], cidrs: [], plainHttp: false } as const;
+const everything = { plainHttp: false } as const;
 
 function httpArgument({
   routes,
   plainHttp,
   grpcWeb,
 }: Pick<HttpChain, 'routes' | 'plainHttp' | 'grpcWeb'>): ChainArgument {
-  return { match: { ...everything, plainHttp }, action: { kind: 'http', routes, grpcWeb } };
+  return { match: { plainHttp }, action: { kind: 'http', routes, grpcWeb } };
 }
 
 function chainArgument(
@@ -333,7 +332,12 @@ function chainArgument(
   const named = { ...service, namespace: namespaceOf(service.ref) };
   const policies = policyOf(context.core, read, named, client);
   const to = tcpArgument(context, read, { host: service.host, port, policies });
-  return { match: { sni, cidrs, plainHttp: false }, action: { kind: 'tcp', to } };
+  const match = {
+    ...(sni.length === 0 ? {} : { sni }),
+    ...(cidrs.length === 0 ? {} : { cidrs }),
+    plainHttp: false,
+  };
+  return { match, action: { kind: 'tcp', to } };
 }
 
 /** Of a policy the top level alone counts: a listener is not of one port's settings (istiod). */

@@ -1,13 +1,14 @@
 /**
- * Which DestinationRules hold for a host, as a client of a namespace sees them (Istio's push context):
+ * Which DestinationRules hold for a host, as a client of a namespace sees them (Istio's push
+ * context):
  *
  * 1. rules of the client's namespace (for clients in the root namespace: only its private rules),
  * 2. else rules of the service's namespace that are exported to the client,
  * 3. else rules of the root namespace that are exported to the client.
  *
- * At each step the most specific host wins. Rules of one host that are exported alike are one rule: subsets
- * are appended, the oldest top-level traffic policy wins. A rule with a workload selector holds only in its
- * own namespace, for the workloads that it selects, and goes before one without.
+ * At each step the most specific host wins. Rules of one host that are exported alike are one rule:
+ * subsets are appended, the oldest top-level traffic policy wins. A rule with a workload selector
+ * holds only in its own namespace, for the workloads that it selects, and goes before one without.
  */
 import type { Query, Reader } from '@watershed/derive/graph.ts';
 import type { Policy, Subset, TrafficPolicy } from '@watershed/model/gen/model.ts';
@@ -64,8 +65,8 @@ export interface PolicyQueries {
   /** By namespace. */
   readonly rules: Query<string, RuleTable>;
   /**
-   * What tells two clients' policies apart: '' for most; else the namespace, and the keys of the policies
-   * with a workload selector that select the client.
+   * What tells two clients' policies apart: '' for most; else the namespace, and the keys of the
+   * policies with a workload selector that select the client.
    */
   readonly clientClass: Query<PolicyClientKey, string>;
   /** Keys of the policies of a host for a client; a list as in variants. '' for none. */
@@ -190,8 +191,8 @@ function hostTable(scoped: readonly ScopedPolicy[]): HostTable {
 }
 
 /**
- * Merges into each rule of the same selector whose exports are the same or fewer; stands alone as well
- * unless some rule is exported just alike.
+ * Merges into each rule of the same selector whose exports are the same or fewer; stands alone as
+ * well unless some rule is exported just alike.
  */
 function addRule(rules: readonly Rule[], { policy, exportTo }: ScopedPolicy): Rule[] {
   const { key, namespace, value } = policy;

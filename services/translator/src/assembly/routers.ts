@@ -1,6 +1,7 @@
 /** What gateways add to a router's set: listeners, route tables, and the secrets of their servers. */
 import type { Query, Reader } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
+import { TlsVersion } from '@watershed/model/gen/model.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
 import type { MeshServerTls } from '../generators/downstream-tls.ts';
 import {
@@ -48,7 +49,7 @@ export function createRouterPlans(core: Core): RouterPlans {
     settings: createListenerSettings(core.mesh),
     meshTls: core.mesh.facet('gatewayTls', (mesh): MeshServerTls => ({
       trustDomains: [...new Set([mesh.trustDomain, ...mesh.trustDomainAliases])],
-      minVersion: mesh.minMeshTlsVersion,
+      only13: mesh.minMeshTlsVersion === TlsVersion.TLS_VERSION_1_3,
     })),
     secretExists: (read, key) => secretPlan(read, key) !== undefined,
   };

@@ -1,9 +1,11 @@
 /**
- * One host, as a client finds it: which objects define it, and the one service that they make together.
+ * One host, as a client finds it: which objects define it, and the one service that they make
+ * together.
  *
- * A host may be defined by several objects: the same Service in several clusters, a ServiceEntry of the same
- * host, hosts of the same name in several namespaces. A client sees those exported to it; its own namespace
- * comes first, then Kubernetes before ServiceEntry, then the older one (Istio's sidecar scope).
+ * A host may be defined by several objects: the same Service in several clusters, a ServiceEntry of
+ * the same host, hosts of the same name in several namespaces. A client sees those exported to it;
+ * its own namespace comes first, then Kubernetes before ServiceEntry, then the older one (Istio's
+ * sidecar scope).
  */
 import type { Query, Reader } from '@watershed/derive/graph.ts';
 import { Origin } from '@watershed/model/gen/model.ts';
@@ -15,7 +17,10 @@ import { decodeList, encodeList } from './variant.ts';
 /** Which objects define a host for a client. */
 export interface ServiceChoice {
   readonly host: string;
-  /** `namespace` for all of the namespace's objects of the host; with some left out, `namespace=key key`. */
+  /**
+   * `namespace` for all of the namespace's objects of the host; with some left out, `namespace=key
+   * key`.
+   */
   readonly ref: string;
 }
 
@@ -183,7 +188,10 @@ function mergeMembers(members: readonly Keyed<Service>[]): MergedService | undef
   };
 }
 
-/** A Kubernetes Service takes in its namesakes of other clusters; a ServiceEntry another of its kind. */
+/**
+ * A Kubernetes Service takes in its namesakes of other clusters; a ServiceEntry another of its
+ * kind.
+ */
 function canMerge(first: Service, other: Service): boolean {
   if (first.origin !== other.origin || first.resolution !== other.resolution) return false;
   if (first.origin === Origin.ORIGIN_KUBERNETES) return true;

@@ -7,8 +7,8 @@ import { selects } from './policies.ts';
 type Labels = Readonly<Record<string, string>>;
 
 /**
- * Its config key: one that selects the workload, else the namespace's, else the root namespace's; the oldest
- * of each. '' for none.
+ * Its config key: one that selects the workload, else the namespace's, else the root namespace's;
+ * the oldest of each. '' for none.
  */
 export function chooseSidecar(
   inputs: Inputs,

@@ -1,7 +1,7 @@
 /**
- * A variant names which inputs a shared resource was made of, never their values: `key=value` pairs in the
- * order in which the keys were given, those with an empty value left out. So a variant is the same in every
- * process, and what it names can be read back from it.
+ * A variant names which inputs a shared resource was made of, never their values: `key=value` pairs
+ * in the order in which the keys were given, those with an empty value left out. So a variant is
+ * the same in every process, and what it names can be read back from it.
  */
 
 export type Fields = Readonly<Record<string, string>>;
@@ -50,7 +50,10 @@ export function decodeList(value: string): readonly string[] {
   return value === '' ? [] : value.split(' ');
 }
 
-/** Labels as one value: `a:b c:d`, by key. Keys and values of labels contain neither ":" nor a space. */
+/**
+ * Labels as one value: `a:b c:d`, by key. Keys and values of labels contain neither ":" nor a
+ * space.
+ */
 export function encodeLabels(labels: Readonly<Record<string, string>>): string {
   const pairs = Object.entries(labels).map(([key, value]) => `${key}:${value}`);
   return pairs.sort().join(' ');

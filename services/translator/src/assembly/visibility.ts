@@ -1,10 +1,10 @@
 /**
- * Which services and routes a client sees: what is exported to its namespace, narrowed by the egress
- * listeners of the Sidecar that holds for it.
+ * Which services and routes a client sees: what is exported to its namespace, narrowed by the
+ * egress listeners of the Sidecar that holds for it.
  *
- * Clients that see the same share one view. A view's id names what was chosen: '' for clients for which only
- * what is exported to all counts, `n:NAMESPACE` where something is exported to (or contested in) the
- * namespace, `s:KEY NAMESPACE` under a Sidecar.
+ * Clients that see the same share one view. A view's id names what was chosen: '' for clients for
+ * which only what is exported to all counts, `n:NAMESPACE` where something is exported to (or
+ * contested in) the namespace, `s:KEY NAMESPACE` under a Sidecar.
  */
 import type { Entry } from '@watershed/derive/collection.ts';
 import type { Query, Reader } from '@watershed/derive/graph.ts';
@@ -66,7 +66,10 @@ export interface View {
   readonly namespace: string;
   readonly outboundMode: OutboundMode | undefined;
   readonly listeners: readonly EgressView[];
-  /** Over all listeners, and what their routes send to besides: the clusters that clients have. By host. */
+  /**
+   * Over all listeners, and what their routes send to besides: the clusters that clients have. By
+   * host.
+   */
   readonly services: readonly VisibleService[];
 }
 

@@ -4,27 +4,23 @@ import {
   Cluster_CommonLbConfig as CommonLbConfig,
   Cluster_DiscoveryType as DiscoveryType,
   Cluster_EdsClusterConfig as EdsClusterConfig,
-  Cluster_LbPolicy as LbPolicy,
 } from '@watershed/proto/gen/envoy/config/cluster/v3/cluster.ts';
 import { ClusterLoadAssignment } from '@watershed/proto/gen/envoy/config/endpoint/v3/endpoint.ts';
 import { DnsLookupFamily } from '@watershed/proto/gen/envoy/extensions/clusters/common/dns/v3/dns.ts';
 import { DnsCluster } from '@watershed/proto/gen/envoy/extensions/clusters/dns/v3/dns_cluster.ts';
 import { pack, typeUrls } from '@watershed/proto/any.ts';
-import type {
-  ConnectionPool,
-  OutlierDetection,
-  ProxyProtocol,
-  TcpKeepalive,
-} from '@watershed/model/gen/model.ts';
+import type { OutlierDetection, ProxyProtocol, TcpKeepalive } from '@watershed/model/gen/model.ts';
 import type { Diagnostic, Generator } from '../plan.ts';
 import { localityOf, type LocalityArgument } from './addresses.ts';
 import {
   circuitBreakers,
   connectionOptions,
   httpOptions,
+  type ConnectionLife,
+  type PoolLimits,
   type UpstreamProtocol,
 } from './connection-pool.ts';
-import { loadBalancer, type LoadBalancerArgument } from './load-balancer.ts';
+import { balanceOf, type BalanceArgument } from './load-balancer.ts';
 import { outlierDetection } from './outlier.ts';
 import { adsSource } from './tls.ts';
 import { autoSni, sockets, type UpstreamTls } from './upstream-tls.ts';
@@ -48,15 +44,19 @@ export interface ClusterArgument {
   readonly protocol: UpstreamProtocol;
   /** The port is known to speak HTTP. */
   readonly http: boolean;
-  readonly loadBalancer: LoadBalancerArgument;
-  readonly pool: ConnectionPool | undefined;
+  readonly balance: BalanceArgument;
+  /** Localities get shares of their own, whatever they have of endpoints. */
+  readonly localityWeights: boolean;
+  readonly limits: PoolLimits;
+  readonly life: ConnectionLife;
   readonly keepalive: TcpKeepalive | undefined;
   readonly outlier: OutlierDetection | undefined;
   readonly tls: UpstreamTls | undefined;
   readonly proxyProtocol: ProxyProtocol;
   /** Endpoints that drain are kept for the sessions that name them. */
   readonly drains: boolean;
-  readonly problems: readonly Diagnostic[];
+  /** Absent: none. */
+  readonly problems?: readonly Diagnostic[];
 }
 
 export const cluster: Generator<ClusterArgument> = {
@@ -69,11 +69,11 @@ export const cluster: Generator<ClusterArgument> = {
       altStatName: `${argument.name};`,
     });
     message.connectTimeout = durationOf(argument.connectTimeoutMs);
-    message.circuitBreakers = circuitBreakers(argument.pool);
+    message.circuitBreakers = circuitBreakers(argument.limits);
     message.upstreamConnectionOptions = connectionOptions(argument.keepalive);
     message.typedExtensionProtocolOptions = httpOptions(
       argument.protocol,
-      argument.pool,
+      argument.life,
       autoSni(argument.tls),
     );
     Object.assign(
@@ -83,14 +83,12 @@ export const cluster: Generator<ClusterArgument> = {
     balance(message, argument);
     discover(message, argument);
     const bytes = Cluster.encode(message).finish();
-    return argument.problems.length === 0 ? { bytes } : { bytes, diagnostics: argument.problems };
+    return argument.problems === undefined ? { bytes } : { bytes, diagnostics: argument.problems };
   },
 };
 
 function balance(message: Cluster, argument: ClusterArgument): void {
-  const { lbPolicy, lbConfig } = loadBalancer(argument.loadBalancer);
-  message.lbPolicy = lbPolicy;
-  message.lbConfig = lbConfig;
+  Object.assign(message, balanceOf(argument.balance));
   const common = CommonLbConfig.fromPartial({});
   let used = false;
   if (argument.outlier !== undefined) {
@@ -99,7 +97,7 @@ function balance(message: Cluster, argument: ClusterArgument): void {
     common.healthyPanicThreshold = { value: argument.outlier.minHealthPercent };
     used = true;
   }
-  if (argument.loadBalancer.localityWeights) {
+  if (argument.localityWeights) {
     common.localityConfigSpecifier = { $case: 'localityWeightedLbConfig', value: {} };
     used = true;
   }
@@ -122,8 +120,6 @@ function discover(message: Cluster, { name, discovery }: ClusterArgument): void 
     }
     case 'original-dst':
       message.clusterDiscoveryType = { $case: 'type', value: DiscoveryType.ORIGINAL_DST };
-      message.lbPolicy = LbPolicy.CLUSTER_PROVIDED;
-      message.lbConfig = undefined;
       return;
     case 'dns':
       message.clusterDiscoveryType = {

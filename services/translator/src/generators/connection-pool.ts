@@ -13,26 +13,41 @@ import {
 import { HttpProtocolOptions } from '@watershed/proto/gen/envoy/extensions/upstreams/http/v3/http_protocol_options.ts';
 import type { Any } from '@watershed/proto/gen/google/protobuf/any.ts';
 import { pack, typeUrls } from '@watershed/proto/any.ts';
-import type { ConnectionPool, TcpKeepalive } from '@watershed/model/gen/model.ts';
+import type { TcpKeepalive } from '@watershed/model/gen/model.ts';
 import { durationOf } from './values.ts';
 
 /** What is spoken upstream: as configured, or what the client speaks. */
 export type UpstreamProtocol = 'http1' | 'http2' | 'client';
 
+/** Absent: no limit. */
+export interface PoolLimits {
+  readonly maxConnections?: number;
+  readonly maxPendingRequests?: number;
+  readonly maxRequests?: number;
+  readonly maxRetries?: number;
+}
+
+/** How long connections live, and how much each carries. Absent: Envoy's defaults. */
+export interface ConnectionLife {
+  readonly idleTimeoutMs?: number;
+  readonly maxDurationMs?: number;
+  readonly maxRequests?: number;
+  /** Of HTTP/2. */
+  readonly maxConcurrentStreams?: number;
+}
+
 const unlimited = 0xffffffff;
 
 /** istiod's defaults are no limits: Envoy's own (1,024, 3 retries) fail in the churn of a roll-out. */
-export function circuitBreakers(pool: ConnectionPool | undefined): CircuitBreakers {
-  const limit = (value: number | undefined): number =>
-    value === undefined || value === 0 ? unlimited : value;
+export function circuitBreakers(limits: PoolLimits): CircuitBreakers {
   return {
     thresholds: [
       {
         priority: 0,
-        maxConnections: limit(pool?.maxConnections),
-        maxPendingRequests: limit(pool?.http1MaxPendingRequests),
-        maxRequests: limit(pool?.http2MaxRequests),
-        maxRetries: limit(pool?.maxRetries),
+        maxConnections: limits.maxConnections ?? unlimited,
+        maxPendingRequests: limits.maxPendingRequests ?? unlimited,
+        maxRequests: limits.maxRequests ?? unlimited,
+        maxRetries: limits.maxRetries ?? unlimited,
         retryBudget: undefined,
         trackRemaining: true,
         maxConnectionPools: undefined,
@@ -61,19 +76,21 @@ export interface AutoSni {
   readonly sanValidation: boolean;
 }
 
+export const noAutoSni: AutoSni = { sni: false, sanValidation: false };
+
 const optionsKey = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 /** Of `Cluster.typedExtensionProtocolOptions`; empty where Envoy's defaults are meant. */
 export function httpOptions(
   protocol: UpstreamProtocol,
-  pool: ConnectionPool | undefined,
+  life: ConnectionLife,
   auto: AutoSni,
 ): Record<string, Any> {
-  const common = commonOptions(pool);
+  const common = commonOptions(life);
   if (protocol === 'http1' && common === undefined && !auto.sni && !auto.sanValidation) return {};
   const options = HttpProtocolOptions.fromPartial({});
   options.commonHttpProtocolOptions = common;
-  options.upstreamProtocolOptions = upstreamOptions(protocol, pool);
+  options.upstreamProtocolOptions = upstreamOptions(protocol, life);
   if (auto.sni || auto.sanValidation) {
     options.upstreamHttpProtocolOptions = UpstreamHttpProtocolOptions.fromPartial({
       autoSni: auto.sni,
@@ -83,30 +100,29 @@ export function httpOptions(
   return { [optionsKey]: pack(typeUrls.httpProtocolOptions, HttpProtocolOptions, options) };
 }
 
-function commonOptions(pool: ConnectionPool | undefined): CommonOptions | undefined {
-  if (pool === undefined) return undefined;
-  const idleMs = pool.idleTimeoutMs ?? pool.tcpIdleTimeoutMs;
-  const { maxRequestsPerConnection: requests, maxConnectionDurationMs: durationMs } = pool;
-  const limited = requests !== undefined && requests > 0;
-  if (idleMs === undefined && durationMs === undefined && !limited) {
-    return (pool.maxConcurrentStreams ?? 0) > 0 ? CommonOptions.fromPartial({}) : undefined;
+function commonOptions({
+  idleTimeoutMs,
+  maxDurationMs,
+  maxRequests,
+}: ConnectionLife): CommonOptions | undefined {
+  if (idleTimeoutMs === undefined && maxDurationMs === undefined && maxRequests === undefined) {
+    return undefined;
   }
   return CommonOptions.fromPartial({
-    ...(idleMs === undefined ? {} : { idleTimeout: durationOf(idleMs) }),
-    ...(durationMs === undefined ? {} : { maxConnectionDuration: durationOf(durationMs) }),
-    ...(limited ? { maxRequestsPerConnection: requests } : {}),
+    ...(idleTimeoutMs === undefined ? {} : { idleTimeout: durationOf(idleTimeoutMs) }),
+    ...(maxDurationMs === undefined ? {} : { maxConnectionDuration: durationOf(maxDurationMs) }),
+    ...(maxRequests === undefined ? {} : { maxRequestsPerConnection: maxRequests }),
   });
 }
 
 function upstreamOptions(
   protocol: UpstreamProtocol,
-  pool: ConnectionPool | undefined,
+  { maxConcurrentStreams }: ConnectionLife,
 ): HttpProtocolOptions['upstreamProtocolOptions'] {
   switch (protocol) {
     case 'http2': {
-      const streams = pool?.maxConcurrentStreams ?? 0;
       const http2 = Http2ProtocolOptions.fromPartial(
-        streams === 0 ? {} : { maxConcurrentStreams: streams },
+        maxConcurrentStreams === undefined ? {} : { maxConcurrentStreams },
       );
       const protocolConfig = { $case: 'http2ProtocolOptions', value: http2 } as const;
       return { $case: 'explicitHttpConfig', value: { protocolConfig } };

@@ -10,11 +10,9 @@ import {
   DownstreamTlsContext,
 } from '@watershed/proto/gen/envoy/extensions/transport_sockets/tls/v3/tls.ts';
 import { pack, typeUrls } from '@watershed/proto/any.ts';
-import { TlsVersion } from '@watershed/model/gen/model.ts';
 import {
   meshRoots,
   staticSecret,
-  tlsProtocol,
   tlsSocketName,
   transportSocket,
   trustDomainNames,
@@ -26,7 +24,8 @@ import {
 export interface MeshServerTls {
   /** Clients of other trust domains are refused. */
   readonly trustDomains: readonly string[];
-  readonly minVersion: TlsVersion;
+  /** TLS 1.3 alone; else 1.2 as well. Older ones are never spoken between workloads. */
+  readonly only13: boolean;
 }
 
 const ciphers = [
@@ -39,15 +38,11 @@ const ciphers = [
 ];
 
 /** With the certificates of the bootstrap; the client's is required. */
-export function meshServerSocket({ trustDomains, minVersion }: MeshServerTls): TransportSocket {
+export function meshServerSocket({ trustDomains, only13 }: MeshServerTls): TransportSocket {
   const common = CommonTlsContext.fromPartial({ alpnProtocols: ['h2', 'http/1.1'] });
   common.tlsParams = TlsParameters.fromPartial({
     cipherSuites: ciphers,
-    // Older versions than 1.2 are never spoken between workloads.
-    tlsMinimumProtocolVersion:
-      minVersion === TlsVersion.TLS_VERSION_1_3
-        ? tlsProtocol(minVersion, TlsProtocol.TLSv1_3)
-        : TlsProtocol.TLSv1_2,
+    tlsMinimumProtocolVersion: only13 ? TlsProtocol.TLSv1_3 : TlsProtocol.TLSv1_2,
     tlsMaximumProtocolVersion: TlsProtocol.TLSv1_3,
   });
   common.tlsCertificateSdsSecretConfigs = [staticSecret(workloadCertificate)];

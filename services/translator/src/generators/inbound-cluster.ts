@@ -5,13 +5,16 @@ import {
   Cluster_LbPolicy as LbPolicy,
 } from '@watershed/proto/gen/envoy/config/cluster/v3/cluster.ts';
 import { ClusterLoadAssignment } from '@watershed/proto/gen/envoy/config/endpoint/v3/endpoint.ts';
-import type { ConnectionPool, TcpKeepalive } from '@watershed/model/gen/model.ts';
+import type { TcpKeepalive } from '@watershed/model/gen/model.ts';
 import type { Generator } from '../plan.ts';
 import { localityOf } from './addresses.ts';
 import {
   circuitBreakers,
   connectionOptions,
   httpOptions,
+  noAutoSni,
+  type ConnectionLife,
+  type PoolLimits,
   type UpstreamProtocol,
 } from './connection-pool.ts';
 import { bindTo, inboundSource } from './special-cluster.ts';
@@ -19,13 +22,14 @@ import { durationOf } from './values.ts';
 
 export interface InboundClusterArgument {
   readonly name: string;
-  /** Where the workload listens; `undefined`: where the connection was going to. */
-  readonly endpoint: { readonly address: string; readonly port: number } | undefined;
-  /** With no address: another port than the connection's; 0: the same. */
-  readonly portOverride: number;
+  /** Where the workload listens. Absent: where the connection was going to. */
+  readonly endpoint?: { readonly address: string; readonly port: number };
+  /** Another port than the connection was going to. */
+  readonly portOverride?: number;
   readonly protocol: UpstreamProtocol;
   readonly connectTimeoutMs: number;
-  readonly pool: ConnectionPool | undefined;
+  readonly limits: PoolLimits;
+  readonly life: ConnectionLife;
   readonly keepalive: TcpKeepalive | undefined;
 }
 
@@ -36,18 +40,17 @@ export const inboundCluster: Generator<InboundClusterArgument> = {
   name: 'inbound-cluster',
   version: 1,
   generate(argument) {
-    const { name, endpoint, portOverride, pool } = argument;
+    const { name, endpoint, portOverride, limits, life } = argument;
     const message = Cluster.fromPartial({ name, altStatName: `${name};` });
     message.connectTimeout = durationOf(argument.connectTimeoutMs);
-    message.circuitBreakers = circuitBreakers(pool);
+    message.circuitBreakers = circuitBreakers(limits);
     message.upstreamConnectionOptions = connectionOptions(argument.keepalive);
-    const noAutoSni = { sni: false, sanValidation: false };
-    message.typedExtensionProtocolOptions = httpOptions(argument.protocol, pool, noAutoSni);
+    message.typedExtensionProtocolOptions = httpOptions(argument.protocol, life, noAutoSni);
     if (endpoint === undefined) {
       message.clusterDiscoveryType = { $case: 'type', value: DiscoveryType.ORIGINAL_DST };
       message.lbPolicy = LbPolicy.CLUSTER_PROVIDED;
       message.cleanupInterval = { seconds: neverSeconds, nanos: 0 };
-      if (portOverride !== 0) {
+      if (portOverride !== undefined) {
         message.lbConfig = {
           $case: 'originalDstLbConfig',
           value: {

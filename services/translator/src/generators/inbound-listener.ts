@@ -12,28 +12,26 @@ import { accessLogs } from './access-log.ts';
 import { addressOf } from './addresses.ts';
 import { meshServerSocket, type MeshServerTls } from './downstream-tls.ts';
 import { httpConnectionManager, type HttpSettings } from './http-connection-manager.ts';
-import {
-  chainOptions,
-  type ChainOption,
-  type InboundProtocol,
-  type MtlsMode,
-} from './inbound-chains.ts';
 import { inspectors } from './inspectors.ts';
 import { originalDestination, originalSource, plainProxy } from './network-filters.ts';
 import { blackHole, inboundPassthrough } from './special-cluster.ts';
 import { durationOf } from './values.ts';
+import type { WayIn } from './way-in.ts';
 
 export interface InboundListenerArgument {
   readonly name: string;
   readonly address: string;
   readonly port: number;
-  /** How connections come: redirected, transparently, or to the port itself. */
-  readonly interception: 'redirect' | 'tproxy' | 'none';
+  /** Connections were going elsewhere: to the port that each names. */
+  readonly intercepts: boolean;
+  /** They keep their source's address, too (TPROXY). */
+  readonly transparent: boolean;
   /** By port. */
   readonly ports: readonly InboundPort[];
-  /** For ports that no service has; `undefined`: there are none. */
-  readonly passthrough: MtlsMode | undefined;
-  readonly tls: MeshServerTls;
+  /** For connections to ports that are not among them. Absent: none is let in. */
+  readonly otherPorts?: readonly WayIn[];
+  /** Absent: no way in ends TLS. */
+  readonly tls?: MeshServerTls;
   readonly settings: HttpSettings;
   readonly logUnmatched: boolean;
   readonly detectionTimeoutMs: number;
@@ -42,78 +40,64 @@ export interface InboundListenerArgument {
 export interface InboundPort {
   /** Of the workload. */
   readonly port: number;
-  readonly protocol: InboundProtocol;
-  /** Retries of a stream would break it. */
-  readonly grpc: boolean;
-  readonly grpcWeb: boolean;
-  readonly mtls: MtlsMode;
+  readonly ways: readonly WayIn[];
   readonly cluster: string;
-  /** Of the service; names the virtual host and the trace. */
+  /** Absent: no way in is HTTP. */
+  readonly http?: InboundHttp;
+}
+
+export interface InboundHttp {
+  /** Of the service; both name the virtual host and the trace. */
   readonly servicePort: number;
   readonly host: string;
+  /** Retries of a stream would break it. */
+  readonly retries: boolean;
+  readonly grpcWeb: boolean;
 }
 
 export const virtualInboundName = 'virtualInbound';
+
+/** Stands for all ports that are not named. */
+const anyPort = 0;
 
 export const inboundListener: Generator<InboundListenerArgument> = {
   name: 'inbound-listener',
   version: 1,
   generate(argument) {
-    const { name, address, port, interception } = argument;
+    const { name, address, port, intercepts, transparent } = argument;
     const listener = Listener.fromPartial({
       name,
       trafficDirection: TrafficDirection.INBOUND,
       continueOnListenerFiltersTimeout: true,
       maxConnectionsToAcceptPerSocketEvent: 1,
       listenerFiltersTimeout: durationOf(argument.detectionTimeoutMs),
-      ...(interception === 'tproxy' ? { transparent: true } : {}),
+      ...(transparent ? { transparent: true } : {}),
     });
     listener.address = addressOf(address, port);
     if (argument.logUnmatched) {
       listener.accessLog = accessLogs(argument.settings.accessLog, ['NR']);
     }
-    if (interception !== 'none') listener.listenerFilters.push(originalDestination());
-    if (interception === 'tproxy') listener.listenerFilters.push(originalSource());
-    if (argument.passthrough !== undefined) listener.filterChains.push(loopChain(argument));
-    const all = waysIn(argument);
-    for (const way of all) listener.filterChains.push(chainOf(way, argument));
-    const needs = all.map(({ target, option }) => ({ port: target.port, option }));
+    if (intercepts) listener.listenerFilters.push(originalDestination());
+    if (transparent) listener.listenerFilters.push(originalSource());
+    if (argument.otherPorts !== undefined) listener.filterChains.push(loopChain(argument));
+    const all = entriesOf(argument);
+    for (const entry of all) listener.filterChains.push(chainOf(entry, argument));
+    const needs = all.map(({ target, way }) => ({ port: target.port, way }));
     listener.listenerFilters.push(...inspectors(needs));
     return { bytes: Listener.encode(listener).finish() };
   },
 };
 
-interface WayIn {
+interface Entry {
   readonly target: InboundPort;
-  readonly option: ChainOption;
-  readonly unknown: boolean;
+  readonly way: WayIn;
 }
 
-function waysIn({ ports, passthrough }: InboundListenerArgument): readonly WayIn[] {
-  const ofPorts = ports.flatMap((target) =>
-    chainOptions(target.mtls, target.protocol).map((option) => ({
-      target,
-      option,
-      unknown: false,
-    })),
-  );
-  if (passthrough === undefined) return ofPorts;
-  const target: InboundPort = {
-    port: 0,
-    protocol: 'auto',
-    grpc: false,
-    grpcWeb: false,
-    mtls: passthrough,
-    cluster: inboundPassthrough,
-    servicePort: 0,
-    host: '',
-  };
-  const rest = chainOptions(passthrough, 'auto').map((option) => ({
-    target,
-    option,
-    unknown: true,
-  }));
-  return [...rest, ...ofPorts];
+function entriesOf({ ports, otherPorts }: InboundListenerArgument): readonly Entry[] {
+  const http = { servicePort: 0, host: '', retries: true, grpcWeb: false };
+  const ways = otherPorts ?? [];
+  const rest: InboundPort = { port: anyPort, ways, cluster: inboundPassthrough, http };
+  return [rest, ...ports].flatMap((target) => target.ways.map((way) => ({ target, way })));
 }
 
 /** Who connects to the listener's own port would be sent round and round. */
@@ -126,44 +110,41 @@ function loopChain({ port }: InboundListenerArgument): FilterChain {
   return chain;
 }
 
-function chainOf(
-  { target, option, unknown }: WayIn,
-  argument: InboundListenerArgument,
-): FilterChain {
-  const bind = argument.interception === 'none' ? argument.address : '0.0.0.0';
-  const own = `${bind}_${target.port}`;
-  const catchAll = option.as === 'http' ? 'virtualInbound-catchall-http' : virtualInboundName;
-  const chain = FilterChain.fromPartial({ name: unknown ? catchAll : own });
-  const match = FilterChainMatch.fromPartial({ transportProtocol: option.transport });
-  match.applicationProtocols = [...option.protocols];
-  if (target.port !== 0) match.destinationPort = target.port;
+function chainOf({ target, way }: Entry, argument: InboundListenerArgument): FilterChain {
+  const { intercepts, address, tls, settings } = argument;
+  const own = `${intercepts ? '0.0.0.0' : address}_${target.port}`;
+  const catchAll = way.http ? 'virtualInbound-catchall-http' : virtualInboundName;
+  const chain = FilterChain.fromPartial({ name: target.port === anyPort ? catchAll : own });
+  const match = FilterChainMatch.fromPartial({ transportProtocol: way.transport });
+  match.applicationProtocols = [...(way.protocols ?? [])];
+  if (target.port !== anyPort) match.destinationPort = target.port;
   chain.filterChainMatch = match;
-  if (option.endsTls) chain.transportSocket = meshServerSocket(argument.tls);
-  const statPrefix = unknown ? `${target.cluster};` : `inbound_${own};`;
-  chain.filters = [filterOf(target, option, statPrefix, argument.settings)];
+  if (way.endsTls && tls !== undefined) chain.transportSocket = meshServerSocket(tls);
+  const statPrefix = target.port === anyPort ? `${target.cluster};` : `inbound_${own};`;
+  chain.filters = [filterOf(target, way, statPrefix, settings)];
   return chain;
 }
 
 function filterOf(
-  target: InboundPort,
-  { as }: ChainOption,
+  { cluster, http }: InboundPort,
+  way: WayIn,
   statPrefix: string,
   settings: HttpSettings,
 ): Filter {
-  if (as === 'tcp') return plainProxy(target.cluster, settings.accessLog);
-  return httpConnectionManager({
-    traffic: 'inbound',
-    statPrefix,
-    routes: routesOf(target),
-    settings,
-    grpcWeb: target.grpcWeb,
-  });
+  if (!way.http || http === undefined) return plainProxy(cluster, settings.accessLog);
+  const { grpcWeb } = http;
+  const routes = routesOf(cluster, http);
+  return httpConnectionManager({ traffic: 'inbound', statPrefix, routes, settings, grpcWeb });
 }
 
 const never = { seconds: 0, nanos: 0 };
+const resetRetry = { retryOn: 'reset-before-request', numRetries: 2 };
 
 /** Everything goes to the workload; what was reset before it got there is tried again (istiod). */
-function routesOf({ cluster, servicePort, host, grpc }: InboundPort): RouteConfiguration {
+function routesOf(
+  cluster: string,
+  { servicePort, host, retries }: InboundHttp,
+): RouteConfiguration {
   return RouteConfiguration.fromPartial({
     name: cluster,
     validateClusters: false,
@@ -182,9 +163,7 @@ function routesOf({ cluster, servicePort, host, grpc }: InboundPort): RouteConfi
                 clusterSpecifier: { $case: 'cluster', value: cluster },
                 timeout: never,
                 maxStreamDuration: { maxStreamDuration: never, grpcTimeoutHeaderMax: never },
-                ...(grpc
-                  ? {}
-                  : { retryPolicy: { retryOn: 'reset-before-request', numRetries: 2 } }),
+                ...(retries ? { retryPolicy: resetRetry } : {}),
               },
             },
           },

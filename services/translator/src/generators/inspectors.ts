@@ -1,19 +1,19 @@
 /** The listener filters that find out what a connection speaks, only on ports where a chain asks. */
 import type { ListenerFilter } from '@watershed/proto/gen/envoy/config/listener/v3/listener_components.ts';
-import type { ChainOption } from './inbound-chains.ts';
+import type { WayIn } from './way-in.ts';
 import { httpInspector, not, tlsInspector, toPorts } from './network-filters.ts';
 
 export interface Need {
   /** 0: of all ports that no other chain names. */
   readonly port: number;
-  readonly option: ChainOption;
+  readonly way: WayIn;
 }
 
 export function inspectors(needs: readonly Need[]): readonly ListenerFilter[] {
   const filters: ListenerFilter[] = [];
-  const tls = portsOf(needs, ({ option }) => option.transport === 'tls');
+  const tls = portsOf(needs, ({ way }) => way.transport === 'tls');
   if (tls.wanted.size > 0) filters.push(tlsInspector(exceptions(tls)));
-  const http = portsOf(needs, ({ option }) => option.protocols.includes('http/1.1'));
+  const http = portsOf(needs, ({ way }) => way.protocols?.includes('http/1.1') === true);
   // Behind the other one: what is TLS need not be looked at again.
   if (http.wanted.size > 0) filters.push(httpInspector(exceptions(http)));
   return filters;

@@ -5,6 +5,7 @@ import { Listener } from '@watershed/proto/gen/envoy/config/listener/v3/listener
 import {
   FilterChain,
   FilterChainMatch,
+  type Filter,
 } from '@watershed/proto/gen/envoy/config/listener/v3/listener_components.ts';
 import type { Diagnostic, Generator } from '../plan.ts';
 import { addressOf } from './addresses.ts';
@@ -31,7 +32,8 @@ export interface OutboundListenerArgument {
   /** How long a client may be silent before its protocol counts as unknown; 0: for ever. */
   readonly detectionTimeoutMs: number;
   readonly settings: HttpSettings;
-  readonly problems: readonly Diagnostic[];
+  /** Absent: none. */
+  readonly problems?: readonly Diagnostic[];
 }
 
 export interface ChainArgument {
@@ -40,10 +42,10 @@ export interface ChainArgument {
 }
 
 export interface ChainMatch {
-  /** Server names; empty: any. */
-  readonly sni: readonly string[];
-  /** Destinations, `10.0.0.0/8`; empty: any. */
-  readonly cidrs: readonly string[];
+  /** Server names. Absent: any. */
+  readonly sni?: readonly string[];
+  /** Destinations, `10.0.0.0/8`. Absent: any. */
+  readonly cidrs?: readonly string[];
   /** Only what looks like HTTP in plain text. */
   readonly plainHttp: boolean;
 }
@@ -72,14 +74,14 @@ export const outboundListener: Generator<OutboundListenerArgument> = {
       ...(bindToPort ? { maxConnectionsToAcceptPerSocketEvent: 1 } : { bindToPort: false }),
     });
     listener.address = addressOf(address, port);
-    const byName = chains.some(({ match }) => match.sni.length > 0);
+    const byName = chains.some(({ match }) => match.sni !== undefined);
     const byProtocol = chains.some(({ match }) => match.plainHttp);
     if (byName) listener.listenerFilters.push(tlsInspector());
     if (byProtocol) listener.listenerFilters.push(httpInspector());
     listener.listenerFiltersTimeout = durationOf(byProtocol ? detectionTimeoutMs : 0);
     addChains(listener, argument);
     const bytes = Listener.encode(listener).finish();
-    return argument.problems.length === 0 ? { bytes } : { bytes, diagnostics: argument.problems };
+    return argument.problems === undefined ? { bytes } : { bytes, diagnostics: argument.problems };
   },
 };
 
@@ -114,23 +116,29 @@ function chainOf(
 ): FilterChain {
   const chain = FilterChain.fromPartial({});
   if (!matchesAll(match)) chain.filterChainMatch = matchOf(match);
-  if (action.kind === 'tcp') {
-    chain.filters = [tcpProxy(action.to, settings.accessLog)];
-    return chain;
-  }
-  const { routes, grpcWeb } = action;
-  const statPrefix = `outbound_${name};`;
-  chain.filters = [
-    httpConnectionManager({ traffic: 'outbound', statPrefix, routes, settings, grpcWeb }),
-  ];
+  chain.filters = filtersOf(action, name, settings);
   return chain;
 }
 
-function matchesAll({ sni, cidrs, plainHttp }: ChainMatch): boolean {
-  return sni.length === 0 && cidrs.length === 0 && !plainHttp;
+function filtersOf(action: ChainAction, name: string, settings: HttpSettings): Filter[] {
+  switch (action.kind) {
+    case 'tcp':
+      return [tcpProxy(action.to, settings.accessLog)];
+    case 'http': {
+      const { routes, grpcWeb } = action;
+      const statPrefix = `outbound_${name};`;
+      const traffic = 'outbound';
+      return [httpConnectionManager({ traffic, statPrefix, routes, settings, grpcWeb })];
+    }
+  }
+  return [];
 }
 
-function matchOf({ sni, cidrs, plainHttp }: ChainMatch): FilterChainMatch {
+function matchesAll({ sni, cidrs, plainHttp }: ChainMatch): boolean {
+  return sni === undefined && cidrs === undefined && !plainHttp;
+}
+
+function matchOf({ sni = [], cidrs = [], plainHttp }: ChainMatch): FilterChainMatch {
   const match = FilterChainMatch.fromPartial({ serverNames: [...sni].sort() });
   match.prefixRanges = [...cidrs].sort().map(cidrOf);
   if (plainHttp) {

@@ -7,7 +7,7 @@ import {
 import { BindConfig } from '@watershed/proto/gen/envoy/config/core/v3/address.ts';
 import type { TcpKeepalive } from '@watershed/model/gen/model.ts';
 import type { Generator } from '../plan.ts';
-import { circuitBreakers, connectionOptions, httpOptions } from './connection-pool.ts';
+import { circuitBreakers, connectionOptions, httpOptions, noAutoSni } from './connection-pool.ts';
 import { durationOf } from './values.ts';
 
 export const blackHole = 'BlackHoleCluster';
@@ -23,7 +23,8 @@ export interface SpecialClusterArgument {
   readonly keepalive: TcpKeepalive | undefined;
 }
 
-const fiveMinutesMs = 300_000;
+/** Five minutes: connections are per destination, idle ones would pile up. */
+const idleTimeoutMs = 300_000;
 
 export const specialCluster: Generator<SpecialClusterArgument> = {
   name: 'special-cluster',
@@ -38,23 +39,13 @@ export const specialCluster: Generator<SpecialClusterArgument> = {
     }
     message.clusterDiscoveryType = { $case: 'type', value: DiscoveryType.ORIGINAL_DST };
     message.lbPolicy = LbPolicy.CLUSTER_PROVIDED;
-    message.circuitBreakers = circuitBreakers(undefined);
+    message.circuitBreakers = circuitBreakers({});
     message.upstreamConnectionOptions = connectionOptions(keepalive);
-    message.typedExtensionProtocolOptions = httpOptions('client', idle, noAutoSni);
+    message.typedExtensionProtocolOptions = httpOptions('client', { idleTimeoutMs }, noAutoSni);
     if (name === inboundPassthrough) message.upstreamBindConfig = bindTo(inboundSource);
     return { bytes: Cluster.encode(message).finish() };
   },
 };
-
-const noAutoSni = { sni: false, sanValidation: false };
-
-/** Connections are per destination; idle ones would pile up. */
-const idle = {
-  tcpKeepalive: undefined,
-  idleTimeoutMs: fiveMinutesMs,
-  h2Upgrade: 0,
-  useClientProtocol: false,
-} as const;
 
 export function bindTo(address: string): BindConfig {
   return BindConfig.fromPartial({

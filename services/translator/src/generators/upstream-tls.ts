@@ -15,9 +15,8 @@ import {
 import { pack, typeUrls } from '@watershed/proto/any.ts';
 import { ProxyProtocol } from '@watershed/model/gen/model.ts';
 import { mtlsEndpoint } from './addresses.ts';
-import type { AutoSni, UpstreamProtocol } from './connection-pool.ts';
+import { noAutoSni, type AutoSni, type UpstreamProtocol } from './connection-pool.ts';
 import {
-  caSuffix,
   certificateFiles,
   meshRoots,
   namesOf,
@@ -45,17 +44,22 @@ export interface MeshTls {
 /** TLS as the user says it (SIMPLE, MUTUAL). */
 export interface OriginatedTls {
   readonly kind: 'originated';
-  readonly mutual: boolean;
-  readonly sni: string;
+  /** Absent: as each request's Host says. */
+  readonly sni?: string;
   readonly subjectAltNames: readonly string[];
-  /** A secret's name over SDS; '' for files. */
-  readonly credential: string;
-  readonly certificateFile: string;
-  readonly keyFile: string;
-  /** A path, or "system". */
-  readonly rootsFile: string;
-  readonly insecure: boolean;
+  /** Who the client is, for MUTUAL. */
+  readonly client?: ClientCertificate;
+  /** Whom it believes. Absent: anybody. */
+  readonly roots?: Roots;
 }
+
+/** A secret's name over SDS, or files of the proxy's disk. */
+export type ClientCertificate =
+  | { readonly secret: string }
+  | { readonly chainFile: string; readonly keyFile: string };
+
+/** A secret's name over SDS, or a file; "system" for the system's. */
+export type Roots = { readonly secret: string } | { readonly file: string };
 
 export interface Sockets {
   readonly transportSocket: TransportSocket | undefined;
@@ -64,9 +68,8 @@ export interface Sockets {
 
 /** Without an SNI of the user's, the Host names the server, and what its certificate must say. */
 export function autoSni(tls: UpstreamTls | undefined): AutoSni {
-  if (tls?.kind !== 'originated') return { sni: false, sanValidation: false };
-  const sni = tls.sni === '';
-  return { sni, sanValidation: sni && tls.subjectAltNames.length === 0 && !tls.insecure };
+  if (tls?.kind !== 'originated' || tls.sni !== undefined) return noAutoSni;
+  return { sni: true, sanValidation: tls.roots !== undefined && tls.subjectAltNames.length === 0 };
 }
 
 export function sockets(
@@ -85,7 +88,7 @@ export function sockets(
     };
   }
   if (tls.kind === 'originated') {
-    const socket = tlsSocket(tls.sni, originatedContext(tls, protocol));
+    const socket = tlsSocket(tls.sni ?? '', originatedContext(tls, protocol));
     return { transportSocket: wrap(socket), transportSocketMatches: [] };
   }
   const socket = wrap(tlsSocket(tls.sni, meshContext(tls, protocol, http)));
@@ -139,25 +142,25 @@ function meshContext(tls: MeshTls, protocol: UpstreamProtocol, http: boolean): C
 }
 
 function originatedContext(tls: OriginatedTls, protocol: UpstreamProtocol): CommonTlsContext {
+  const { client, roots } = tls;
   const context = commonContext();
   if (protocol === 'http2') context.alpnProtocols = ['h2'];
-  if (tls.mutual) {
-    if (tls.credential === '') {
-      context.tlsCertificates = [certificateFiles(tls.certificateFile, tls.keyFile)];
-    } else context.tlsCertificateSdsSecretConfigs = [secretOverAds(tls.credential)];
+  if (client !== undefined && 'secret' in client) {
+    context.tlsCertificateSdsSecretConfigs = [secretOverAds(client.secret)];
+  } else if (client !== undefined) {
+    context.tlsCertificates = [certificateFiles(client.chainFile, client.keyFile)];
   }
-  if (tls.insecure) return context;
+  if (roots === undefined) return context;
   const names = namesOf(tls.subjectAltNames);
-  if (tls.credential === '') {
-    const validation = rootsOf(tls.rootsFile);
+  if ('secret' in roots) {
+    const validation = CertificateValidationContext.fromPartial({});
     validation.matchTypedSubjectAltNames = names;
-    context.validationContextType = { $case: 'validationContext', value: validation };
+    context.validationContextType = validateWith(validation, secretOverAds(roots.secret));
     return context;
   }
-  const validation = CertificateValidationContext.fromPartial({});
+  const validation = rootsOf(roots.file);
   validation.matchTypedSubjectAltNames = names;
-  const roots = secretOverAds(`${tls.credential}${caSuffix}`);
-  context.validationContextType = validateWith(validation, roots);
+  context.validationContextType = { $case: 'validationContext', value: validation };
   return context;
 }
 

@@ -2,20 +2,12 @@
  * Which connections to a workload's port are let in, and as what: by the mode of mutual TLS and the
  * port's protocol (istiod's pilot/pkg/networking/core/filterchain_options.go).
  */
+import type { WayIn } from '../generators/way-in.ts';
 
 export type MtlsMode = 'disable' | 'permissive' | 'strict';
 
 /** What a port speaks; `auto`: to be found out. */
 export type InboundProtocol = 'http' | 'tcp' | 'auto';
-
-/** One way in. */
-export interface ChainOption {
-  readonly protocols: readonly string[];
-  readonly transport: 'tls' | 'raw_buffer';
-  readonly as: 'http' | 'tcp';
-  /** Mutual TLS is ended here; else TLS passes through as it is. */
-  readonly endsTls: boolean;
-}
 
 /** What the client's sidecar says in its TLS hello of what follows. */
 const meshHttp = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
@@ -28,13 +20,16 @@ function option(
   transport: 'tls' | 'raw_buffer',
   as: 'http' | 'tcp',
   endsTls: boolean,
-): ChainOption {
-  return { protocols, transport, as, endsTls };
+): WayIn {
+  return {
+    ...(protocols.length === 0 ? {} : { protocols }),
+    transport,
+    http: as === 'http',
+    endsTls,
+  };
 }
 
-const options: Readonly<
-  Record<MtlsMode, Readonly<Record<InboundProtocol, readonly ChainOption[]>>>
-> = {
+const options: Readonly<Record<MtlsMode, Readonly<Record<InboundProtocol, readonly WayIn[]>>>> = {
   permissive: {
     http: [option(mesh, 'tls', 'http', true), option([], 'raw_buffer', 'http', false)],
     tcp: [
@@ -62,6 +57,7 @@ const options: Readonly<
   },
 };
 
-export function chainOptions(mode: MtlsMode, protocol: InboundProtocol): readonly ChainOption[] {
+/** By precedence of Envoy's own: the order does not matter. */
+export function waysIn(mode: MtlsMode, protocol: InboundProtocol): readonly WayIn[] {
   return options[mode][protocol];
 }
