@@ -38,8 +38,10 @@ const size = {
 const proxies = Number(values.proxies);
 const scopes = Number(values.scopes);
 const rounds = Number(values.rounds);
-/** Nothing came for so long: the event is over. More than the debounce's quiet time. */
-const quietMs = 1_500;
+/** Nothing came for so long: the event is over. */
+const quietMs = 2_000;
+/** How long to wait for the first message, where one is expected at all. */
+const patienceMs = 20_000;
 const limitMs = 180_000;
 
 interface Row {
@@ -80,6 +82,7 @@ async function measure(
   server: Server,
   pool: Pool,
   change: () => Promise<unknown>,
+  expected: number,
 ): Promise<Row> {
   await pool.send({ do: 'mark' });
   const [cpuBefore, encodedBefore] = [server.cpuSeconds(), await encodings(server)];
@@ -89,7 +92,10 @@ async function measure(
   while (Date.now() - startedAt < limitMs) {
     await sleep(250);
     report = await pool.send({ do: 'report' });
-    if (Date.now() - Math.max(startedAt, report.newestAt) > quietMs) break;
+    const waited = Date.now() - startedAt;
+    if (report.touched < expected ? waited > patienceMs : waited > quietMs) {
+      if (Date.now() - Math.max(startedAt, report.newestAt) > quietMs) break;
+    }
   }
   const latencies = report.lastAt.map((at) => (at - startedAt) / 1000).sort((a, b) => a - b);
   const at = (share: number): number => latencies[Math.floor(latencies.length * share)] ?? 0;
@@ -128,12 +134,16 @@ function clients(mesh: MeshFiles): (Command & { do: 'connect' })['clients'] {
 
 async function run(dir: string): Promise<readonly Row[]> {
   const mesh = new MeshFiles(join(dir, 'config'), size);
-  await mesh.writeAll();
+  await mesh.writeAll([7]);
   const server = await Server.start(join(dir, 'config'), join(dir, 'data'));
   const pool = new Pool();
   const rows: Row[] = [];
-  const event = async (name: string, change: () => Promise<unknown>): Promise<void> => {
-    const row = await measure(name, server, pool, change);
+  const event = async (
+    name: string,
+    change: () => Promise<unknown>,
+    expected = proxies,
+  ): Promise<void> => {
+    const row = await measure(name, server, pool, change, expected);
     rows.push(row);
     print(row);
   };
@@ -159,7 +169,7 @@ async function run(dir: string): Promise<readonly Row[]> {
       await event('mesh-wide setting', () => mesh.writeMesh(`/dev/stdout${round % 2 ? '' : '2'}`));
       await pool.send({ do: 'cut' });
       await sleep(1_000);
-      await event('reconnect, nothing changed', () => pool.send({ do: 'reconnect' }));
+      await event('reconnect, nothing changed', () => pool.send({ do: 'reconnect' }), 0);
     }
   } finally {
     pool.stop();

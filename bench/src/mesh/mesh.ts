@@ -1,4 +1,7 @@
-/** The mesh of the benchmark as files: one object a file, so that a change parses one object again. */
+/**
+ * The mesh of the benchmark as files: what changes is in files of its own, so that a change parses
+ * one object.
+ */
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -23,25 +26,38 @@ export class MeshFiles {
     return `ns-${service % this.#size.namespaces}`;
   }
 
-  async writeAll(): Promise<void> {
+  /**
+   * All services and slices, each in one file of many; slices that will change in files of their
+   * own.
+   */
+  async writeAll(changing: readonly number[]): Promise<void> {
     await mkdir(this.#dir, { recursive: true });
-    for (let i = 0; i < this.#size.services; i++) {
-      await this.#write(`service-${i}`, {
-        apiVersion: 'v1',
-        kind: 'Service',
-        metadata: { name: `svc-${i}`, namespace: this.namespaceOf(i) },
-        spec: {
-          clusterIP: `10.${100 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`,
-          selector: { app: `svc-${i}` },
-          ports: [{ name: 'http', port: 80, targetPort: 8080 }],
-        },
-      });
-      await this.writeEndpoints(i, 0);
-    }
+    const all = Array.from({ length: this.#size.services }, (_, i) => i);
+    await this.#write('services', list(all.map((i) => this.#service(i))));
+    const still = all.filter((i) => !changing.includes(i));
+    await this.#write('slices', list(still.map((i) => this.#slice(i, 0))));
+    for (const i of changing) await this.writeEndpoints(i, 0);
   }
 
   /** @param generation shifts the address of the first endpoint */
   async writeEndpoints(service: number, generation: number): Promise<void> {
+    await this.#write(`slice-${service}`, this.#slice(service, generation));
+  }
+
+  #service(i: number): Json {
+    return {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: `svc-${i}`, namespace: this.namespaceOf(i) },
+      spec: {
+        clusterIP: `10.${100 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`,
+        selector: { app: `svc-${i}` },
+        ports: [{ name: 'http', port: 80, targetPort: 8080 }],
+      },
+    };
+  }
+
+  #slice(service: number, generation: number): Json {
     const endpoints = Array.from({ length: this.#size.endpoints }, (_, e) => {
       const n = service * this.#size.endpoints + e + (e === 0 ? generation * 7_000_000 : 0);
       return {
@@ -49,7 +65,7 @@ export class MeshFiles {
         conditions: { ready: true },
       };
     });
-    await this.#write(`slice-${service}`, {
+    return {
       apiVersion: 'discovery.k8s.io/v1',
       kind: 'EndpointSlice',
       metadata: {
@@ -60,7 +76,7 @@ export class MeshFiles {
       addressType: 'IPv4',
       ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
       endpoints,
-    });
+    };
   }
 
   async writeRoute(service: number, value: string): Promise<void> {
@@ -114,4 +130,8 @@ export class MeshFiles {
     await writeFile(`${path}.tmp`, JSON.stringify(object));
     await rename(`${path}.tmp`, path);
   }
+}
+
+function list(items: readonly Json[]): Json {
+  return { apiVersion: 'v1', kind: 'List', items };
 }
