@@ -1,6 +1,7 @@
 /** What istiod's validation webhook asks of a VirtualService, plus what the model cannot say. */
 import type {
   Delegate,
+  HTTPMatchRequest,
   HTTPRoute,
   Percent,
   VirtualService,
@@ -34,6 +35,7 @@ export function checkVirtualService(spec: VirtualService, at: At, context: Check
   for (const [index, rule] of spec.http.entries()) {
     checkRule(rule, at.field('http').item(index), isDelegate);
   }
+  checkReach(spec.http, at.field('http'));
   checkExportTo(at.field('exportTo'), spec.exportTo, {
     namespace: context.namespace,
     nobody: false,
@@ -79,6 +81,34 @@ function checkStreamRoutes(spec: VirtualService, at: At): void {
   if (spec.http.length + spec.tcp.length + spec.tls.length === 0) {
     at.error(undefined, 'must have http routes (or tcp, or tls)');
   }
+}
+
+/** Rules are tried in the user's order, so nothing behind one that takes every request is tried. */
+function checkReach(rules: readonly HTTPRoute[], at: At): void {
+  const last = rules.findIndex(
+    ({ match, delegate }) =>
+      delegate === undefined && (match.length === 0 || match.some((one) => isEverything(one))),
+  );
+  if (last < 0 || last === rules.length - 1) return;
+  const item = at.item(last + 1);
+  item.warn(rules[last + 1]?.name, `is never reached: rule ${last} takes every request`);
+}
+
+function isEverything(match: HTTPMatchRequest): boolean {
+  const { uri } = match;
+  const path = uri?.matchType;
+  const anyPath =
+    path === undefined || (path.$case === 'prefix' && (path.value === '' || path.value === '/'));
+  const { scheme, method, authority, sourceNamespace, port, gateways } = match;
+  const maps = [match.headers, match.withoutHeaders, match.queryParams, match.sourceLabels];
+  return (
+    anyPath &&
+    [scheme, method, authority].every((text) => text?.matchType === undefined) &&
+    maps.every((map) => Object.keys(map).length === 0) &&
+    sourceNamespace === '' &&
+    port === 0 &&
+    gateways.length === 0
+  );
 }
 
 function checkRule(rule: HTTPRoute, at: At, isDelegate: boolean): void {

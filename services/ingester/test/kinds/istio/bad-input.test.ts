@@ -88,6 +88,10 @@ const virtualServices: readonly Case[] = [
     'error: spec.http[0].match[0].sourceLabels["a b"]: must be',
   ],
   [match('sourceNamespace: a.b'), 'error: spec.http[0].match[0].sourceNamespace: must be a DNS'],
+  [
+    `{ hosts: [a], http: [{ match: [{ uri: { prefix: / } }], ${route} }, { ${route} }] }`,
+    'warning: spec.http[1]: is never reached: rule 0 takes every request',
+  ],
   [match('statPrefix: x'), 'warning: spec.http[0].match[0].statPrefix: is not supported'],
   [http('route: [{ weight: 1 }]'), 'error: spec.http[0].route[0].destination: is required'],
   [
