@@ -15,6 +15,7 @@ import type { Metrics } from '@watershed/runtime/metrics.ts';
 import type { Readiness } from '@watershed/runtime/readiness.ts';
 import type { Sealing } from '@watershed/runtime/sealing.ts';
 import type { Tracing } from '@watershed/runtime/tracing.ts';
+import { pagesOf } from './debug/pages.ts';
 import { FeedbackWriter } from './feedback.ts';
 import { PusherMetrics } from './metrics.ts';
 import { Hub } from './push/hub.ts';
@@ -111,12 +112,13 @@ export function createPusher(options: PusherOptions): Pusher {
       return part.tlsAddress === undefined ? undefined : formatAddress(part.tlsAddress);
     },
     hub: part.hub,
-    pages: [],
+    pages: part.pages,
   };
 }
 
 class PusherPart {
   readonly hub: Hub;
+  readonly pages: readonly DebugPage[];
   address: Address;
   tlsAddress: Address | undefined;
   readonly #options: PusherOptions;
@@ -157,6 +159,7 @@ class PusherPart {
       onHeld: () => this.#view.hurry(),
     });
     this.#view = this.#createView(scopes);
+    this.pages = pagesOf({ hub: this.hub, scopes, view: this.#view });
   }
 
   #createLoader(): BlobLoader {

@@ -74,7 +74,7 @@ function begin(context: SessionContext, state: TypeState, request: DeltaRequest)
   const { subscribe, initial } = request;
   const { wildcard } = state.subscription;
   const holds = initial !== undefined && initial.entries.length > 0;
-  // Nothing at all is answered too: with `*` and not `*` in one request a client asks for nothing (rule 53).
+  // Nothing is answered too: `*` and not `*` in one request ask for nothing (rule 53).
   state.mustAnswer = (wildcard && !holds) || state.subscription.isEmpty;
   const names = hasWildcard(subscribe) ? withoutStar(subscribe) : subscribe;
   if (!holds) {
@@ -84,7 +84,7 @@ function begin(context: SessionContext, state: TypeState, request: DeltaRequest)
   state.resumed = true;
   const held = context.heldBy(state.traits.typeUrl, initial);
   state.held = held;
-  // An equal version need not be sent again (rule 41); what the client has not is owed like any new name.
+  // An equal version need not be sent again (rule 41); other names are owed like any new one.
   const missing = names.leaves.filter((leaf) => held.lookup(leaf) === undefined);
   if (missing.length === names.length) state.owe(names);
   else if (missing.length > 0) state.owe(new NameList(missing.map((leaf) => leaf.name)));

@@ -151,7 +151,7 @@ export class Session {
       state.nonceAcked = request.nonce;
       state.versionAcked = settled.frame.plan.version;
       state.lastError = '';
-      // What was refused before may be tried now: the client takes this, so it is not all that is wrong.
+      // The client takes this, so what it refused before may be tried again.
       const doubtful = state.quarantine?.doubtful.length ?? 0;
       state.probeSize = settled.probed > 0 ? 2 * settled.probed : (doubtful + 1) >> 1;
       this.#options.observer?.acked?.(state.traits.typeUrl, settled.frame);

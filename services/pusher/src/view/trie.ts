@@ -215,7 +215,7 @@ function deleteIn<L extends Leaf>(
   const next = deleteIn(child, name, nameHash, shift + bits);
   if (next === child) return node;
   if (next !== undefined) {
-    // A branch with one child that is no branch would not be there, had the deleted leaf never been.
+    // Such a branch would not be there, had the deleted leaf never been.
     if (node.children.length === 1 && !(next instanceof Branch)) return next;
     return new Branch(node.bitmap, node.children.with(index, next), node.size - 1);
   }

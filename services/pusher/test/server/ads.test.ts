@@ -1,9 +1,7 @@
-import { scopeId } from '@watershed/blob/scope-id.ts';
 import { afterEach, describe, expect, it } from 'vitest';
-import { parseNode, scopeClassOf } from '../../src/node-scope.ts';
-import { Node } from '@watershed/proto/envoy/config/core/v3/base.ts';
 import { CDS, EDS, LDS, RDS } from '../session/support.ts';
 import { contentOf, DeltaClient, node, nodeId, SotwClient } from '../support/client.ts';
+import { scopeOfNode } from '../support/scope.ts';
 import { run, until, type Running, type RunOptions } from '../support/world.ts';
 
 const shop = {
@@ -12,17 +10,6 @@ const shop = {
   [LDS]: { l: '1' },
   [RDS]: { r: '1' },
 };
-
-const selectors = { labelKeys: [], locality: false };
-
-export function scopeOfNode(
-  of = node(),
-  with_ = selectors as { labelKeys: string[]; locality: boolean },
-) {
-  const parsed = parseNode(Node.encode(Node.fromPartial(of)).finish());
-  const scopeClass = scopeClassOf(parsed, with_);
-  return { id: scopeId(scopeClass), scopeClass };
-}
 
 const scope = scopeOfNode();
 const scopes = { [scope.id]: scope.scopeClass };

@@ -57,9 +57,9 @@ export class Stream<Request, Response> {
     this.#call.write(request);
   }
 
-  /** The next response; an error when the stream ends first, or after 5 s. */
+  /** The next response; an error when the stream ends first, or after 10 s. */
   async next(): Promise<Response> {
-    const endMs = Date.now() + 5_000;
+    const endMs = Date.now() + 10_000;
     for (;;) {
       const response = this.responses[this.#taken];
       if (response !== undefined) {

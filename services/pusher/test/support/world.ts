@@ -226,9 +226,9 @@ export function loggerInto(lines: string[]): Logger {
   }).scope('pusher');
 }
 
-/** Waits until something is true, at most 5 s. */
+/** Waits until something is true, at most 10 s. */
 export async function until(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = Date.now() + 5_000;
+  const endMs = Date.now() + 10_000;
   while (!(await isTrue())) {
     if (Date.now() > endMs) throw new Error(`not in time: ${what}`);
     await new Promise((resolve) => {

@@ -1,0 +1,67 @@
+import type { DebugPage } from '@watershed/runtime/http.ts';
+import type { Hub } from '../push/hub.ts';
+import { traitsOf } from '../session/type-traits.ts';
+import type { Scopes } from '../view/scopes.ts';
+import type { XdsView } from '../view/xds-view.ts';
+import { connections, findProxy, syncStatus } from './proxies.ts';
+
+export interface PagesOptions {
+  readonly hub: Hub;
+  readonly scopes: Scopes;
+  readonly view: XdsView;
+}
+
+export function pagesOf({ hub, scopes, view }: PagesOptions): readonly DebugPage[] {
+  return [
+    {
+      path: '/debug/syncz',
+      doc: 'per stream: what was sent and what was ACKed (istiod)',
+      handle: () => syncStatus(hub.streams),
+    },
+    {
+      path: '/debug/connections',
+      doc: 'who is connected and what each watches (istiod)',
+      handle: () => connections(hub.streams),
+    },
+    {
+      path: '/debug/config_dump',
+      doc: "?proxyID=POD.NAMESPACE: what a proxy was given, as Envoy's admin interface shows it (istiod)",
+      handle: async ({ query }) => {
+        const stream = findProxy(hub.streams, query.get('proxyID'));
+        // Every codec there is: loaded when somebody looks, and not before.
+        const { configDump } = await import('./config-dump.ts');
+        return configDump(stream);
+      },
+    },
+    {
+      path: '/debug/scopes',
+      doc: 'the scopes that are served, at which epoch, and how old the log is',
+      handle: () => scopePage({ hub, scopes, view }),
+    },
+  ];
+}
+
+function scopePage({ hub, scopes, view }: PagesOptions): object {
+  const streams = new Map<string, number>();
+  for (const { scope } of hub.streams) streams.set(scope, (streams.get(scope) ?? 0) + 1);
+  return {
+    log: {
+      read: view.ready,
+      epoch: view.epoch,
+      watermarks: view.watermarks,
+      lastHeardMsAgo: view.ageMs,
+    },
+    records: scopes.counts,
+    waiting: scopes.waiting,
+    scopes: scopes.views().map(({ scope, epoch, sequence, types }) => ({
+      scope,
+      epoch,
+      view: sequence,
+      complete: scopes.complete(scope),
+      streams: streams.get(scope) ?? 0,
+      resources: Object.fromEntries(
+        [...types].map(([typeUrl, type]) => [traitsOf(typeUrl).short, type.size]),
+      ),
+    })),
+  };
+}
