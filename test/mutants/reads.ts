@@ -58,11 +58,14 @@ function encodes(object: EventObject): boolean {
 
 const pairOf = (reader: string, source: string): string => `${reader} → ${source}`;
 
-/** What a change and its opposite bring about without a mutant, and what is read again meanwhile. */
+/** What a change and its opposite bring about without a mutant. */
 interface Expected {
   readonly step: Step;
   readonly outcomes: readonly [string, string];
+  /** What was read again. */
   readonly pairs: ReadonlySet<string>;
+  /** Queries that had another outcome. */
+  readonly changed: ReadonlySet<string>;
 }
 
 /** What every single change brings about when nothing is forgotten. */
@@ -72,19 +75,24 @@ async function expectations(
 ): Promise<{ readonly expected: readonly Expected[]; readonly pairs: ReadonlySet<string> }> {
   const pairs = new Set<string>();
   let recent = new Set<string>();
+  let changed = new Set<string>();
   const forget = (reader: string, source: string): boolean => {
     pairs.add(pairOf(reader, source));
     recent.add(pairOf(reader, source));
     return false;
   };
-  const bed = await Bed.open(plans, corpus, { forget });
+  const onCompute = (query: string, _key: string, hasChanged: boolean): void => {
+    if (hasChanged) changed.add(query);
+  };
+  const bed = await Bed.open(plans, corpus, { forget, onCompute });
   const expected: Expected[] = [];
   for (const step of stepsOf(corpus)) {
     recent = new Set();
+    changed = new Set();
     const there = await bed.apply([step.change]);
     const back = await bed.apply([step.back]);
     await bed.forget();
-    expected.push({ step, outcomes: [there, back], pairs: recent });
+    expected.push({ step, outcomes: [there, back], pairs: recent, changed });
   }
   await bed.close();
   if (bed.fatal.length > 0) throw new Error('the engine stopped', { cause: bed.fatal[0] });
@@ -96,7 +104,7 @@ export async function readMutants(plans: PlansOf, corpus: Corpus): Promise<reado
   const verdicts: ReadVerdict[] = [];
   for (const pair of pairs) {
     const [reader = '', source = ''] = pair.split(' → ');
-    const candidates = candidatesOf(expected, pair);
+    const candidates = candidatesOf(expected, reader, pair);
     const noticed = await isNoticed(plans, corpus, pair, candidates);
     verdicts.push({ reader, source, noticed, tried: candidates.length });
   }
@@ -107,9 +115,14 @@ export async function readMutants(plans: PlansOf, corpus: Corpus): Promise<reado
 const maxCandidates = 60;
 
 /** Those that have consequences; first those that make little else be read again, and so hide least. */
-function candidatesOf(expected: readonly Expected[], pair: string): readonly Expected[] {
+function candidatesOf(
+  expected: readonly Expected[],
+  reader: string,
+  pair: string,
+): readonly Expected[] {
   const telling = expected.filter(
-    ({ pairs, outcomes }) => pairs.has(pair) && outcomes.some((outcome) => outcome !== Bed.nothing),
+    ({ pairs, changed, outcomes }) =>
+      pairs.has(pair) && changed.has(reader) && outcomes.some((outcome) => outcome !== Bed.nothing),
   );
   return telling.sort((a, b) => a.pairs.size - b.pairs.size).slice(0, maxCandidates);
 }

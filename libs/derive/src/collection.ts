@@ -8,8 +8,8 @@ export interface Entry<V> {
 }
 
 /**
- * Declared input: keyed values that are set from outside. Readers that looked at a key, or at an index key
- * that the change moves, become dirty; nobody else does.
+ * Declared input: keyed values that are set from outside. Readers that looked at a key, or at an
+ * index key that the change moves, become dirty; nobody else does.
  */
 export class Collection<V> {
   readonly name: string;
@@ -58,7 +58,10 @@ export class Collection<V> {
     return true;
   }
 
-  /** An index: each entry is found under every key that `keysOf` gives. Declare before the first `set`. */
+  /**
+   * An index: each entry is found under every key that `keysOf` gives. Declare before the first
+   * `set`.
+   */
   index(name: string, keysOf: (key: string, value: V) => readonly string[]): Index<V> {
     if (this.#values.size > 0) throw new Error(`index ${name}: ${this.name} is not empty`);
     const index = new Index<V>(`${this.name}.${name}`, keysOf);

@@ -1,13 +1,14 @@
 /**
  * Incremental computation with recorded reads.
  *
- * Inputs are collections; a query is a pure function of a reader and a key. Every read is recorded, so a
- * change dirties exactly the nodes that read what changed; a recomputed value equal to the last one stops
- * there (early cut-off). There are no lists of "what depends on what" to keep by hand.
+ * Inputs are collections; a query is a pure function of a reader and a key. Every read is recorded,
+ * so a change dirties exactly the nodes that read what changed; a recomputed value equal to the
+ * last one stops there (early cut-off). There are no lists of "what depends on what" to keep by
+ * hand.
  *
- * The algorithm is salsa's red-green marking with eager dirtying: `settle` costs what changed, not what is.
- * An error is an outcome like a value: it is remembered, thrown to whoever reads it, and computed again when
- * something that was read before the throw changes.
+ * The algorithm is salsa's red-green marking with eager dirtying: `settle` costs what changed, not
+ * what is. An error is an outcome like a value: it is remembered, thrown to whoever reads it, and
+ * computed again when something that was read before the throw changes.
  */
 import { Collection } from './collection.ts';
 import type { Entry, Index } from './collection.ts';
@@ -18,7 +19,10 @@ export interface Reader {
   get<V>(collection: Collection<V>, key: string): V | undefined;
   /** Sorted by entry key. */
   lookup<V>(index: Index<V>, indexKey: string): readonly Entry<V>[];
-  /** Throws what the query threw. Do not catch it: in a circle of queries, who sees it first is not defined. */
+  /**
+   * Throws what the query threw. Do not catch it: in a circle of queries, who sees it first is not
+   * defined.
+   */
   query<K, V>(query: Query<K, V>, key: K): V;
 }
 
@@ -58,10 +62,12 @@ export function isChangeOf<K, V>(
 
 export interface GraphOptions {
   /**
-   * For tests that must notice a forgotten read: return true and the read is not recorded. `reader` and
-   * `source` are names of queries, collections or indexes.
+   * For tests that must notice a forgotten read: return true and the read is not recorded. `reader`
+   * and `source` are names of queries, collections or indexes.
    */
   readonly forget?: (reader: string, source: string, key: string) => boolean;
+  /** Told of every computation, and whether it had another outcome than the one before. */
+  readonly onCompute?: (query: string, key: string, changed: boolean) => void;
 }
 
 export class CycleError extends Error {
@@ -78,17 +84,20 @@ interface Origin {
 
 export class Graph {
   #revision = 1;
-  readonly #forget: GraphOptions['forget'];
+  readonly #options: GraphOptions;
   readonly #pending = new Set<Node<unknown>>();
   readonly #orphans = new Set<Source>();
   readonly #origins = new Map<Node<unknown>, Origin>();
   readonly #stack: Node<unknown>[] = [];
   readonly #computed = new Map<string, number>();
-  /** Readers are counted, and a circle counts itself: after one was seen, all is marked and swept once. */
+  /**
+   * Readers are counted, and a circle counts itself: after one was seen, all is marked and swept
+   * once.
+   */
   #circular = false;
 
   constructor(options: GraphOptions = {}) {
-    this.#forget = options.forget;
+    this.#options = options;
   }
 
   /** How often each query has been computed, for counters and for tests of silence. */
@@ -110,8 +119,8 @@ export class Graph {
   }
 
   /**
-   * Computes (or returns) a value from outside. What nobody observes is dropped at the next `settle`.
-   * Throws what the query threw.
+   * Computes (or returns) a value from outside. What nobody observes is dropped at the next
+   * `settle`. Throws what the query threw.
    */
   read<K, V>(query: Query<K, V>, key: K): V {
     if (this.#stack.length > 0) throw new Error(`${query.name} is read past the reader of a query`);
@@ -161,8 +170,8 @@ export class Graph {
   }
 
   /**
-   * Keys of all entries of collections that a key of a query was last computed from, through other queries too:
-   * where an output comes from. Empty for what was not computed.
+   * Keys of all entries of collections that a key of a query was last computed from, through other
+   * queries too: where an output comes from. Empty for what was not computed.
    */
   entriesOf<K, V>(query: Query<K, V>, key: K): ReadonlySet<string> {
     const entries = new Set<string>();
@@ -243,7 +252,7 @@ export class Graph {
           `${node.name}(${node.key}) reads ${source.name} outside of its computation`,
         );
       }
-      if (this.#forget?.(node.name, source.name, source.key)) {
+      if (this.#options.forget?.(node.name, source.name, source.key)) {
         if (source.readers.size === 0) this.#orphans.add(source);
         return;
       }
@@ -291,7 +300,10 @@ export class Graph {
     node.verifiedAt = this.#revision;
   }
 
-  /** Asks in the order of the reads: a pure query whose first reads are the same reads the next one too. */
+  /**
+   * Asks in the order of the reads: a pure query whose first reads are the same reads the next one
+   * too.
+   */
   #readChanged(node: Node<unknown>): boolean {
     for (const source of node.reads) {
       if (source.kind === 'node') {
@@ -327,6 +339,7 @@ export class Graph {
         source.readers.delete(node);
         if (source.readers.size === 0) this.#orphans.add(source);
       }
+      this.#options.onCompute?.(node.name, node.key, node.changedAt === this.#revision);
     }
   }
 
@@ -355,7 +368,10 @@ export class Graph {
     }
   }
 
-  /** Takes the readers from every node that no observed node reaches, so that circles are dropped as well. */
+  /**
+   * Takes the readers from every node that no observed node reaches, so that circles are dropped as
+   * well.
+   */
   #sweep(): void {
     const reached = new Set<Source>();
     const queue: Source[] = [...this.#origins.keys()].filter((node) => node.observed);

@@ -15,8 +15,8 @@ export interface Cell {
 }
 
 /**
- * `dirty`: an input that it read changed. `check`: a node that it read may change. `checking`: these nodes are
- * being brought up to date.
+ * `dirty`: an input that it read changed. `check`: a node that it read may change. `checking`:
+ * these nodes are being brought up to date.
  */
 export type NodeState = 'clean' | 'check' | 'checking' | 'dirty' | 'computing';
 

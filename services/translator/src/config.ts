@@ -1,0 +1,51 @@
+/** The translator's options, as a process of its own; only this file and `main.ts` know of them. */
+import { dataOptions, processOptions, xdsOptions } from '@watershed/runtime/options-common.ts';
+import { defineOptions } from '@watershed/runtime/options.ts';
+import type { ConfigOf } from '@watershed/runtime/options.ts';
+import type { Program } from '@watershed/runtime/options-parse.ts';
+import { version } from '@watershed/runtime/version.ts';
+
+const table = defineOptions({
+  ...processOptions,
+  ...dataOptions,
+  cacheEntries: xdsOptions.cacheEntries,
+  kafkaBrokers: {
+    type: 'list',
+    flag: '--kafkaBrokers',
+    env: ['WATERSHED_KAFKA_BROKERS'],
+    placeholder: 'host:port,…',
+    doc: 'Brokers of the log that all processes share. Needed: only one process can hold an embedded log.',
+  },
+  partitions: {
+    type: 'int',
+    flag: '--partitions',
+    env: ['WATERSHED_PARTITIONS'],
+    default: 8,
+    min: 1,
+    max: 1_024,
+    unit: 'partitions',
+    doc: 'Of the topics endpoints and xds. Every process must be told the same; it cannot be changed later.',
+  },
+  assertEvery: {
+    type: 'int',
+    env: ['WATERSHED_ASSERT_EVERY'],
+    default: 1_000,
+    min: 1,
+    max: 1_000_000_000,
+    unit: 'cache hits',
+    doc: 'One in so many cache hits is generated again and compared (UNSAFE_PILOT_ENABLE_RUNTIME_ASSERTIONS of istiod, sampled).',
+  },
+});
+
+export type Config = ConfigOf<typeof table>;
+
+export const program: Program<typeof table> = {
+  name: 'watershed-translator',
+  description: 'Translates the configuration on the log into the resources that proxies get.',
+  version,
+  table,
+  check: (config) =>
+    config.kafkaBrokers.length === 0
+      ? ['--kafkaBrokers: missing; in one process with the other tiers, run watershed instead']
+      : [],
+};
