@@ -61,14 +61,15 @@ export class EventLog implements EventWriter {
   static async open(options: EventLogOptions): Promise<EventLog> {
     const { log, cluster, partitions, writer, time } = options;
     const owned: Owned[] = [];
-    const open = async (topic: Topic, partition: number, prefix: string): Promise<void> => {
-      const spec = { log, topic, partition, prefix, writer, time };
+    const open = async (topic: Topic, partition: number, part: number): Promise<void> => {
+      const domain = { part, value: cluster };
+      const spec = { log, topic, partition, domain, writer, time };
       owned.push({ topic, partition: await OwnedPartition.open(spec) });
     };
     try {
-      await open(topics.config, 0, `${cluster}|`);
-      // Keys of endpoints begin with the host, so a cluster's have no prefix of their own.
-      for (let at = 0; at < partitions.endpoints; at++) await open(topics.endpoints, at, '');
+      // Where the cluster stands in the keys of each: other clusters' ingesters write there as well.
+      await open(topics.config, 0, 0);
+      for (let at = 0; at < partitions.endpoints; at++) await open(topics.endpoints, at, 1);
     } catch (error) {
       await Promise.all(owned.map(({ partition }) => partition.close()));
       throw error;

@@ -232,9 +232,8 @@ export class Ingest implements Sink {
       const heldOfSource = this.#holds.list().filter((held) => held.source === name).length;
       const left = this.#table.countOf(name) - entries.length - heldOfSource;
       // What the log holds is not known yet: `open` judges what an earlier process knew.
-      const reason = this.#open
-        ? (suspect ?? this.#holds.judge(name, entries.length, left))
-        : undefined;
+      const reason =
+        suspect ?? (this.#open ? this.#holds.judge(name, entries.length, left) : undefined);
       for (const entry of entries) {
         if (reason === undefined) this.#drop(entry);
         else this.#hold(entry.id, name, reason);

@@ -1,4 +1,6 @@
-/** The files that were read: how they were then, which are different now, and what is new in those. */
+/**
+ * The files that were read: how they were then, which are different now, and what is new in those.
+ */
 import { hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Time } from '@watershed/runtime/clock.ts';

@@ -1,0 +1,81 @@
+/** An ingester as users start it: options, one process, signals. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseOptions } from '@watershed/runtime/options-parse.ts';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { program } from '../src/config.ts';
+import { service } from './support.ts';
+
+const main = join(import.meta.dirname, '..', 'src', 'main.ts');
+
+let folder = '';
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'process-'));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+const parse = (argv: readonly string[], environment: Record<string, string> = {}) =>
+  parseOptions(program, { argv, environment });
+
+test('nothing to read, and two kinds of keys, are errors that name the options', () => {
+  expect(() => parse([])).toThrow('--configDir: nothing to read');
+  expect(() =>
+    parse(['--configDir', 'x', '--sealingKeyFile', 'y'], { WATERSHED_SEALING_KEY: 'z' }),
+  ).toThrow('WATERSHED_SEALING_KEY: not together with --sealingKeyFile');
+});
+
+test('the environment and flags are read as istiod spells them', () => {
+  const parsed = parse(['--meshConfig', 'mesh.yaml'], { CLUSTER_ID: 'east' });
+  expect(parsed).toMatchObject({
+    kind: 'run',
+    config: { meshConfig: 'mesh.yaml', clusterId: 'east', shards: 64, kafkaBrokers: [] },
+  });
+});
+
+interface Ended {
+  readonly code: number | null;
+  readonly output: string;
+}
+
+/** Runs it until a line of its log matches, then stops it in order. */
+async function runUntil(argv: readonly string[], pattern: RegExp): Promise<Ended> {
+  const child = spawn(process.execPath, [main, ...argv], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'] ?? '' },
+  });
+  let output = '';
+  const hear = (chunk: Buffer): void => {
+    output += chunk.toString();
+    if (pattern.test(output)) child.kill('SIGTERM');
+  };
+  child.stdout.on('data', hear);
+  child.stderr.on('data', hear);
+  const timer = setTimeout(() => child.kill('SIGKILL'), 15_000);
+  const [code] = await once(child, 'close');
+  clearTimeout(timer);
+  return { code: typeof code === 'number' ? code : null, output };
+}
+
+test('it starts on a directory, says that it is ready, and stops on a signal', async () => {
+  const config = join(folder, 'config');
+  const data = join(folder, 'data');
+  await mkdir(config);
+  await writeFile(join(config, 'a.yaml'), service('cart') + service('shop', 99_999));
+  const argv = ['--configDir', config, '--dataDir', data, '--monitoringAddr', '127.0.0.1:0'];
+  const { code, output } = await runUntil(argv, /the ingester is ready/);
+  expect(output).toMatch(/Service shop\/shop: spec\.ports\[0\]\.port 99999/);
+  expect(code).toBe(0);
+  expect((await stat(join(data, 'sealing.key'))).mode & 0o777).toBe(0o600);
+}, 20_000);
+
+test('a MeshConfig file that is absent ends it at once, with a reason', async () => {
+  const argv = ['--meshConfig', join(folder, 'none.yaml'), '--dataDir', join(folder, 'data')];
+  const { code, output } = await runUntil(argv, /never/);
+  expect(output).toMatch(/--meshConfig: cannot read .*none\.yaml/);
+  expect(code).toBe(1);
+}, 20_000);
