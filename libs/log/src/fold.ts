@@ -16,7 +16,7 @@ export interface Change {
 /** All that a fold knows: kept, it spares a process that restarts the reading of everything. */
 export interface FoldState {
   readonly position: Position | undefined;
-  readonly epochs: readonly (readonly [prefix: string, epoch: number])[];
+  readonly epochs: readonly (readonly [domain: string, epoch: number])[];
   readonly entries: Iterable<readonly [key: string, value: Uint8Array]>;
 }
 

@@ -3,11 +3,15 @@ import {
   Epochs,
   decodeClaim,
   decodeEpoch,
+  domainId,
   encodeClaim,
   encodeEpoch,
   epochHeader,
   isClaimKey,
+  isInDomain,
+  overlap,
   sameBytes,
+  type Domain,
 } from './ownership.ts';
 import { LogError } from './port.ts';
 import type { Append, Log, LogRecord, Position } from './port.ts';
@@ -18,8 +22,8 @@ export interface OwnedPartitionOptions {
   readonly log: Log;
   readonly topic: string;
   readonly partition: number;
-  /** The domain: all keys that begin with it. Default: the whole partition. */
-  readonly prefix?: string;
+  /** The keys to own. Default: all of the partition. */
+  readonly domain?: Domain;
   /** Who claims, for people who read the log. */
   readonly writer: string;
   readonly time: LogTime;
@@ -52,7 +56,8 @@ export interface OwnedWrite {
  */
 export class OwnedPartition {
   readonly #o: OwnedPartitionOptions;
-  readonly #prefix: string;
+  readonly #domain: Domain | undefined;
+  readonly #id: string;
   /** What the log should say. */
   readonly #held = new Map<string, Uint8Array>();
   /** The last append of these keys may be another than what is held: the next write must append. */
@@ -82,7 +87,8 @@ export class OwnedPartition {
 
   private constructor(options: OwnedPartitionOptions) {
     this.#o = options;
-    this.#prefix = options.prefix ?? '';
+    this.#domain = options.domain;
+    this.#id = domainId(options.domain);
   }
 
   /**
@@ -142,7 +148,7 @@ export class OwnedPartition {
    */
   async write(changes: readonly OwnedWrite[]): Promise<number> {
     for (const { key } of changes) {
-      if (!key.startsWith(this.#prefix) || isClaimKey(key)) {
+      if (isClaimKey(key) || !isInDomain(key, this.#domain)) {
         throw new RangeError(`${JSON.stringify(key)} is not a key of ${this.#label}`);
       }
     }
@@ -192,7 +198,8 @@ export class OwnedPartition {
   }
 
   get #label(): string {
-    return `${this.#o.topic}/${this.#o.partition} ${JSON.stringify(`${this.#prefix}*`)}`;
+    const { topic, partition, domain } = this.#o;
+    return `${topic}/${partition}${domain === undefined ? '' : ` (${domain.value})`}`;
   }
 
   #hold(key: string, value: Uint8Array | undefined): void {
@@ -202,7 +209,7 @@ export class OwnedPartition {
 
   #stamped(key: string, value: Uint8Array | undefined, headers?: Headers): Append {
     const { topic, partition } = this.#o;
-    const stamp = { ...headers, [epochHeader]: encodeEpoch(this.#epoch, this.#prefix) };
+    const stamp = { ...headers, [epochHeader]: encodeEpoch(this.#epoch, this.#domain) };
     return { topic, partition, key, value, headers: stamp };
   }
 
@@ -227,7 +234,7 @@ export class OwnedPartition {
 
   async #claim(): Promise<void> {
     const { topic, partition, writer } = this.#o;
-    const claim = encodeClaim((this.#o.newClaimId ?? randomUUID)(), this.#prefix, writer);
+    const claim = encodeClaim((this.#o.newClaimId ?? randomUUID)(), this.#domain, writer);
     this.#claims.add(claim.key);
     const [epoch] = await this.#o.log.append([{ topic, partition, ...claim }]);
     await this.#until(() => (this.#position?.offset ?? 0) > (epoch ?? 0));
@@ -340,7 +347,7 @@ export class OwnedPartition {
       this.#seeClaim(record);
       return;
     }
-    if (!key.startsWith(this.#prefix)) return;
+    if (!isInDomain(key, this.#domain)) return;
     if (this.#epochs.length === 0) {
       // Another owner's, before the claim: what is taken over.
       const verdict = this.#before.judge(record);
@@ -348,8 +355,7 @@ export class OwnedPartition {
         this.#hold(key, value);
         this.#doubtful.delete(key);
         this.#contested.delete(key);
-      } else if (this.#held.has(key)) this.#doubtful.add(key);
-      else this.#contested.add(key);
+      } else (this.#held.has(key) ? this.#doubtful : this.#contested).add(key);
       return;
     }
     const epoch = this.#epochs.findLast((own) => own < offset);
@@ -370,14 +376,14 @@ export class OwnedPartition {
       this.#epoch = offset;
       if (previous !== undefined) for (const key of this.#claims) this.#staleClaims.add(key);
       this.#staleClaims.delete(claim.key);
-    } else if (claim.prefix.startsWith(this.#prefix) || this.#prefix.startsWith(claim.prefix)) {
+    } else if (overlap(claim.domain, this.#id)) {
       const own = this.#epochs[0];
-      if (claim.prefix === this.#prefix && (own === undefined || offset < own)) {
+      if (claim.domain === this.#id && (own === undefined || offset < own)) {
         this.#before.judge(record);
         this.#staleClaims.add(claim.key);
         return;
       }
-      const by = `${claim.writer} claimed ${JSON.stringify(`${claim.prefix}*`)} at offset ${offset}`;
+      const by = `${claim.writer} claimed ${JSON.stringify(claim.domain)} at offset ${offset}`;
       this.#lose(new LogError('fenced', `${this.#label} is lost: ${by}`, { retriable: false }));
     }
   }

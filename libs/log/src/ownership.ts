@@ -24,19 +24,26 @@
  */
 import type { LogRecord } from './port.ts';
 
+/**
+ * Which keys one owner has: those whose `part`-th part (from 0) is `value`. Absent: all of the
+ * partition.
+ */
+export interface Domain {
+  readonly part: number;
+  readonly value: string;
+}
+
 const claimKeyPrefix = '!owner|';
-const prefixHeader = 'prefix';
+const domainHeader = 'domain';
 const writerHeader = 'writer';
 
-/**
- * On every record of an owner: its epoch and, if its domain is not the partition, `/` and the
- * prefix's length.
- */
+/** On every record of an owner: its epoch and, if its domain is not the partition, `/` and the part. */
 export const epochHeader = 'epoch';
 
 export interface Claim {
   readonly key: string;
-  readonly prefix: string;
+  /** See `domainId`. */
+  readonly domain: string;
   readonly writer: string;
 }
 
@@ -45,49 +52,77 @@ export function isClaimKey(key: string): boolean {
   return key.startsWith(claimKeyPrefix);
 }
 
+/** One text per domain: `` for the partition, else `part|value`. */
+export function domainId(domain: Domain | undefined): string {
+  return domain === undefined ? '' : `${domain.part}|${domain.value}`;
+}
+
+export function isInDomain(key: string, domain: Domain | undefined): boolean {
+  return domain === undefined || partOf(key, domain.part) === domain.value;
+}
+
+/** Domains told by different parts may share keys; told by the same part they are equal or disjoint. */
+export function overlap(a: string, b: string): boolean {
+  return a === b || a.slice(0, a.indexOf('|')) !== b.slice(0, b.indexOf('|'));
+}
+
+function idByPart(key: string, part: number): string {
+  return `${part}|${partOf(key, part)}`;
+}
+
+/** Empty if the key has fewer parts. */
+function partOf(key: string, part: number): string {
+  let from = 0;
+  for (let skipped = 0; skipped < part; skipped++) {
+    const next = key.indexOf('|', from);
+    if (next === -1) return '';
+    from = next + 1;
+  }
+  const to = key.indexOf('|', from);
+  return to === -1 ? key.slice(from) : key.slice(from, to);
+}
+
 export function encodeClaim(
   id: string,
-  prefix: string,
+  domain: Domain | undefined,
   writer: string,
 ): { key: string; value: Uint8Array; headers: Record<string, string> } {
   return {
     key: claimKeyPrefix + id,
     value: new Uint8Array(0),
-    headers: { [prefixHeader]: prefix, [writerHeader]: writer },
+    headers: { [domainHeader]: domainId(domain), [writerHeader]: writer },
   };
 }
 
 /** `undefined`: not a claim, or one that was released. */
 export function decodeClaim({ key, value, headers }: LogRecord): Claim | undefined {
   if (value === undefined || !isClaimKey(key)) return undefined;
-  return { key, prefix: headers[prefixHeader] ?? '', writer: headers[writerHeader] ?? '' };
+  return { key, domain: headers[domainHeader] ?? '', writer: headers[writerHeader] ?? '' };
 }
 
-export function encodeEpoch(epoch: number, prefix: string): string {
-  return prefix === '' ? String(epoch) : `${epoch}/${prefix.length}`;
+export function encodeEpoch(epoch: number, domain: Domain | undefined): string {
+  return domain === undefined ? String(epoch) : `${epoch}/${domain.part}`;
 }
 
-export interface Stamp {
+interface Stamp {
   readonly epoch: number;
-  /** In UTF-16 code units. */
-  readonly prefixLength: number;
+  readonly part: number | undefined;
 }
 
 export function decodeEpoch(header: string | undefined): Stamp | undefined {
-  const match = header === undefined ? null : /^(\d{1,16})(?:\/(\d{1,5}))?$/.exec(header);
-  return match === null
-    ? undefined
-    : { epoch: Number(match[1]), prefixLength: Number(match[2] ?? '0') };
+  const match = header === undefined ? null : /^(\d{1,16})(?:\/(\d{1,3}))?$/.exec(header);
+  if (match === null) return undefined;
+  return { epoch: Number(match[1]), part: match[2] === undefined ? undefined : Number(match[2]) };
 }
 
 /** The epochs of one partition, as a reader in offset order knows them. */
 export class Epochs {
-  /** Prefix → the newest epoch seen, in a claim or on a record. */
+  /** Domain → the newest epoch seen, in a claim or on a record. */
   readonly #newest: Map<string, number>;
   #lastHeader = '';
   #lastStamp: Stamp | undefined;
 
-  constructor(known: Iterable<readonly [prefix: string, epoch: number]> = []) {
+  constructor(known: Iterable<readonly [domain: string, epoch: number]> = []) {
     this.#newest = new Map(known);
   }
 
@@ -95,27 +130,29 @@ export class Epochs {
   judge(record: LogRecord): 'claim' | 'valid' | 'void' {
     if (isClaimKey(record.key)) {
       const claim = decodeClaim(record);
-      if (claim !== undefined) this.#note(claim.prefix, record.offset);
+      if (claim !== undefined) this.#note(claim.domain, record.offset);
       return 'claim';
     }
     const stamp = this.#stamp(record.headers[epochHeader]);
     if (stamp === undefined) return this.#isOwned(record.key) ? 'void' : 'valid';
-    const prefix = record.key.slice(0, stamp.prefixLength);
-    if (stamp.epoch < (this.#newest.get(prefix) ?? -1)) return 'void';
-    this.#note(prefix, stamp.epoch);
+    const domain = stamp.part === undefined ? '' : idByPart(record.key, stamp.part);
+    if (stamp.epoch < (this.#newest.get(domain) ?? -1)) return 'void';
+    this.#note(domain, stamp.epoch);
     return 'valid';
   }
 
-  entries(): readonly (readonly [prefix: string, epoch: number])[] {
+  entries(): readonly (readonly [domain: string, epoch: number])[] {
     return [...this.#newest];
   }
 
-  #note(prefix: string, epoch: number): void {
-    if (epoch > (this.#newest.get(prefix) ?? -1)) this.#newest.set(prefix, epoch);
+  #note(domain: string, epoch: number): void {
+    if (epoch > (this.#newest.get(domain) ?? -1)) this.#newest.set(domain, epoch);
   }
 
   #isOwned(key: string): boolean {
-    for (const prefix of this.#newest.keys()) if (key.startsWith(prefix)) return true;
+    for (const id of this.#newest.keys()) {
+      if (id === '' || id === idByPart(key, Number.parseInt(id, 10))) return true;
+    }
     return false;
   }
 

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Fold } from '../src/fold.ts';
 import { OwnedPartition } from '../src/owned.ts';
 import { encodeEpoch, epochHeader } from '../src/ownership.ts';
+import type { Domain } from '../src/ownership.ts';
 import type { Append, Log, TopicSpec } from '../src/port.ts';
 import {
   brief,
@@ -432,21 +433,21 @@ export function describeLogConformance(name: string, make: () => Promise<LogHarn
         log: Log,
         topic: string,
         writer: string,
-        prefix = '',
+        domain?: Domain,
       ): Promise<OwnedPartition> {
         return OwnedPartition.open({
           log,
           topic,
           partition: 0,
-          prefix,
+          ...(domain === undefined ? {} : { domain }),
           writer,
           time: realTime,
           retryMs: 20,
         });
       }
 
-      function stamped(topic: string, text: string, epoch: number, prefix = ''): Append {
-        return { ...record(topic, text), headers: { [epochHeader]: encodeEpoch(epoch, prefix) } };
+      function stamped(topic: string, text: string, epoch: number, domain?: Domain): Append {
+        return { ...record(topic, text), headers: { [epochHeader]: encodeEpoch(epoch, domain) } };
       }
 
       async function folded(log: Log, topic: string): Promise<Record<string, string>> {
@@ -571,34 +572,46 @@ export function describeLogConformance(name: string, make: () => Promise<LogHarn
         await a.close();
       });
 
-      it('has owners of different prefixes in one partition leave each other alone', async () => {
+      it('has owners of different parts of one partition leave each other alone', async () => {
         const { log, topic } = await start();
-        const east = await owner(log, topic, 'east-1', 'east|');
-        const west = await owner(log, topic, 'west-1', 'west|');
-        await east.set('east|a', bytes('1'));
-        await west.set('west|a', bytes('1'));
-        await expect(east.set('west|a', bytes('2'))).rejects.toThrow(RangeError);
-        const east2 = await owner(log, topic, 'east-2', 'east|');
+        const [inEast, inWest] = ['east', 'west'].map((value) => ({ part: 1, value }));
+        const east = await owner(log, topic, 'east-1', inEast);
+        const west = await owner(log, topic, 'west-1', inWest);
+        await east.set('a|east|x', bytes('1'));
+        await west.set('a|west|x', bytes('1'));
+        await expect(east.set('a|west|x', bytes('2'))).rejects.toThrow(RangeError);
+        const east2 = await owner(log, topic, 'east-2', inEast);
         await until('the old owner of east is lost', () => east.lost.aborted);
-        expect([...east2.keys()]).toEqual(['east|a']);
-        await west.set('west|b', bytes('1'));
+        expect([...east2.keys()]).toEqual(['a|east|x']);
+        await west.set('b|west|x', bytes('1'));
         await log.append([
-          stamped(topic, 'east|a=zombie', east.epoch, 'east|'),
-          stamped(topic, 'west|c=foreign', east.epoch, 'east|'),
+          stamped(topic, 'a|east|x=zombie', east.epoch, inEast),
+          stamped(topic, 'c|west|x=foreign', east.epoch, inEast),
+          record(topic, 'd|west|x=unstamped'),
         ]);
-        expect(west.lost.aborted).toBe(false);
         await until('east is repaired', async () => {
           const { records } = await readAll(log, topic);
-          return (
-            records.findLast(({ key }) => key === 'east|a')?.headers['epoch'] === `${east2.epoch}/5`
-          );
+          const last = records.findLast(({ key }) => key === 'a|east|x');
+          return last?.headers['epoch'] === `${east2.epoch}/1`;
         });
         await until('west has undone what is not its own', async () => {
           const { records } = await readAll(log, topic);
-          return records.findLast(({ key }) => key === 'west|c')?.value === undefined;
+          const last = (wanted: string) => records.findLast(({ key }) => key === wanted);
+          return [last('c|west|x'), last('d|west|x')].every((r) => r?.value === undefined);
         });
-        expect(await folded(log, topic)).toEqual({ 'east|a': '1', 'west|a': '1', 'west|b': '1' });
+        expect(west.lost.aborted).toBe(false);
+        const expected = { 'a|east|x': '1', 'a|west|x': '1', 'b|west|x': '1' };
+        expect(await folded(log, topic)).toEqual(expected);
         await Promise.all([east.close(), east2.close(), west.close()]);
+      });
+
+      it('has owners fence each other whose keys may overlap', async () => {
+        const { log, topic } = await start();
+        const all = await owner(log, topic, 'all');
+        await expect(owner(log, topic, 'east', { part: 0, value: 'east' })).rejects.toMatchObject({
+          code: 'fenced',
+        });
+        await all.close();
       });
 
       it('gives a reader that replays, one that resumes and one that lived through it the same', async () => {

@@ -246,7 +246,7 @@ function retentionOf(kind: string, ms: number): Retention {
 }
 
 function prepare(db: DatabaseSync, file: string, maxBytes: number | undefined): void {
-  // In this order: page size and vacuum mode before the first page, exclusive before the first lock.
+  // In this order: size and vacuum mode before the first page, exclusive before the first lock.
   db.exec(`PRAGMA page_size = ${pageBytes}`);
   db.exec('PRAGMA auto_vacuum = INCREMENTAL');
   db.exec('PRAGMA locking_mode = EXCLUSIVE');
