@@ -1,0 +1,144 @@
+import { Node } from '@watershed/proto/envoy/config/core/v3/base.ts';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { mayHaveSecrets } from '../src/identity.ts';
+import { parseNode, scopeOf, type ProxyNode } from '../src/node-scope.ts';
+
+const id = 'sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local';
+
+function parse(metadata: Record<string, unknown> = {}, more: object = {}): ProxyNode {
+  const node = Node.fromPartial({ id, metadata, ...more } as never);
+  return parseNode(Node.encode(node).finish());
+}
+
+const none = { labelKeys: [], locality: false };
+
+describe('a node', () => {
+  it("is read as istio's agents write it", () => {
+    const node = parse(
+      {
+        LABELS: { app: 'web', version: 'v1' },
+        NAMESPACE: 'shop',
+        CLUSTER_ID: 'east',
+        NETWORK: 'net1',
+        INTERCEPTION_MODE: 'TPROXY',
+        POD_PORTS: '[{"name":"http","containerPort":8080,"protocol":"TCP"},{"containerPort":9}]',
+        SERVICE_ACCOUNT: 'web',
+        WATERSHED_CERTS: 'files',
+        ISTIO_VERSION: '1.29.1',
+      },
+      {
+        locality: { region: 'r', zone: 'z', subZone: 's' },
+        userAgentVersionType: {
+          $case: 'userAgentBuildVersion',
+          value: { version: { majorNumber: 1, minorNumber: 40, patch: 0 } },
+        },
+      },
+    );
+    expect(node).toEqual({
+      id,
+      type: 0,
+      namespace: 'shop',
+      pod: 'web-1',
+      dnsDomain: 'svc.cluster.local',
+      labels: { app: 'web', version: 'v1' },
+      cluster: 'east',
+      network: 'net1',
+      interception: 'TPROXY',
+      certificates: true,
+      serviceAccount: 'web',
+      podPorts: { http: 8080 },
+      region: 'r',
+      zone: 'z',
+      subZone: 's',
+      version: '1.40.0',
+      istioVersion: '1.29.1',
+    });
+  });
+
+  it.each([
+    ['', 'node.id ""'],
+    ['ztunnel~1~a.b~b.svc.cluster.local', 'TYPE sidecar or router'],
+    ['__proto__~1~a.b~b.svc.cluster.local', 'TYPE sidecar or router'],
+    ['sidecar~1~nodot~b.svc.cluster.local', 'POD.NAMESPACE'],
+    ['sidecar~1~a.b', 'POD.NAMESPACE'],
+    ['sidecar~1~a.B|B~d', 'not the name of a namespace'],
+  ])('with the id %j is refused with a reason', (wrong, reason) => {
+    const bytes = Node.encode(Node.fromPartial({ id: wrong })).finish();
+    expect(() => parseNode(bytes)).toThrow(reason);
+  });
+
+  it.each([
+    [{ LABELS: { app: 1 } }, 'LABELS[app]'],
+    [{ LABELS: ['a'] }, 'metadata LABELS "a list": not a map'],
+    [
+      { LABELS: Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`l${i}`, ''])) },
+      'over 256',
+    ],
+    [{ NETWORK: { a: 1 } }, 'metadata NETWORK "object": not a string'],
+    [{ CLUSTER_ID: 'c'.repeat(300) }, 'over 253 characters'],
+    [{ INTERCEPTION_MODE: 'SOME' }, 'not REDIRECT, TPROXY or NONE'],
+    [{ POD_PORTS: '{' }, 'not JSON'],
+    [{ POD_PORTS: [{ name: 'x', containerPort: 99_999 }] }, 'not a port'],
+  ])('with metadata %j is refused with a reason', (metadata, reason) => {
+    expect(() => parse(metadata)).toThrow(reason);
+  });
+
+  it('of any bytes is read or refused, and never anything else', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
+        try {
+          parseNode(bytes);
+        } catch (error) {
+          expect(error).toMatchObject({ name: 'OperatingError', code: 'invalid' });
+        }
+      }),
+    );
+  });
+});
+
+describe('a scope', () => {
+  it('is told by the labels that selectors name, and no others', () => {
+    const one = parse({ LABELS: { app: 'web', hash: '1' } });
+    const other = parse({ LABELS: { app: 'web', hash: '2' } });
+    const api = parse({ LABELS: { app: 'api' } });
+    const byApp = { labelKeys: ['app'], locality: false };
+    expect(scopeOf(one, byApp).id).toBe(scopeOf(other, byApp).id);
+    expect(scopeOf(one, byApp).id).not.toBe(scopeOf(api, byApp).id);
+    expect(scopeOf(one, none).id).toBe(scopeOf(api, none).id);
+    expect(
+      scopeOf(one, { labelKeys: ['absent', '__proto__'], locality: false }).scopeClass.labels,
+    ).toEqual({});
+  });
+
+  it('is told by the locality only where something depends on it', () => {
+    const one = parse({}, { locality: { region: 'a' } });
+    const other = parse({}, { locality: { region: 'b' } });
+    expect(scopeOf(one, none).id).toBe(scopeOf(other, none).id);
+    const byLocality = { labelKeys: [], locality: true };
+    expect(scopeOf(one, byLocality).id).not.toBe(scopeOf(other, byLocality).id);
+  });
+});
+
+describe('secrets', () => {
+  const peer = { address: '127.0.0.1', secure: false, identities: [] };
+
+  it('go in plaintext to this machine only', () => {
+    expect(mayHaveSecrets(peer, parse())).toBe(true);
+    expect(mayHaveSecrets({ ...peer, address: '::ffff:127.0.0.1' }, parse())).toBe(true);
+    expect(mayHaveSecrets({ ...peer, address: '10.0.0.9' }, parse())).toBe(false);
+  });
+
+  it('go over TLS to a verified identity of the namespace only, wherever it is', () => {
+    const tls = { address: '127.0.0.1', secure: true };
+    const identities = ['spiffe://cluster.local/ns/shop/sa/web'];
+    expect(mayHaveSecrets({ ...tls, identities }, parse())).toBe(true);
+    expect(mayHaveSecrets({ ...tls, identities: [] }, parse())).toBe(false);
+    const others = [
+      'spiffe://cluster.local/ns/other/sa/web',
+      'https://shop',
+      'spiffe://ns/shop/sa/x',
+    ];
+    expect(mayHaveSecrets({ ...tls, identities: others }, parse())).toBe(false);
+  });
+});
