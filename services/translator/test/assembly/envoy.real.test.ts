@@ -6,7 +6,6 @@ import { makeAuthority } from '../../../../test/components/certificates.ts';
 import { validateWithEnvoy } from '../../../../test/components/envoy.ts';
 import { staticBootstrap } from './support/bootstrap.ts';
 import { goldens } from './support/golden.ts';
-import { parts } from './support/parts.ts';
 import { scopeOf, World } from './support/world.ts';
 
 /** What goldens name as files of the proxy. */
@@ -29,7 +28,7 @@ describe('a real Envoy accepts, with no word on deprecated fields,', () => {
   for (const golden of goldens()) {
     for (const [name, fields] of Object.entries(golden.scopes)) {
       test(`${golden.what} (${name})`, async () => {
-        const world = new World(parts);
+        const world = new World();
         world.give(...golden.given);
         const text = JSON.stringify(staticBootstrap(world.look(scopeOf(fields)), certificates));
         const { valid, output } = await validateWithEnvoy(

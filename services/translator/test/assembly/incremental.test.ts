@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { goldens, outcome, type Golden } from './support/golden.ts';
-import { parts } from './support/parts.ts';
 import { scopeOf, World, type Given } from './support/world.ts';
 
 describe('what a scope gets', () => {
@@ -12,7 +11,7 @@ describe('what a scope gets', () => {
       const gone = fc.subarray([...given.keys()]);
       fc.assert(
         fc.property(order, gone, fc.infiniteStream(fc.boolean()), (order, gone, looks) => {
-          const world = new World(parts);
+          const world = new World();
           const step = (events: readonly Given[]): void => {
             for (const event of events) {
               world.give(event);
@@ -76,7 +75,7 @@ function policy(namespace: string, name: string, host: string, traffic: object):
 }
 
 function shop(): World {
-  const world = new World(parts);
+  const world = new World();
   world.give(
     service('shop', 'web'),
     service('shop', 'cart'),
@@ -132,11 +131,13 @@ describe('a change costs what it changes:', () => {
     expect(world.during(() => world.give(relabelled))).toEqual(silence);
   });
 
-  test('a new service touches the sets that see it, and nothing that they had', () => {
+  test('a new service touches the sets and tables that see it, and nothing else that they had', () => {
     const world = shop();
     const { changed, generated } = world.during(() => world.give(service('bank', 'new')));
-    expect(changed).toEqual(['manifest ', 'manifest ']);
-    expect(generated).toEqual({});
+    const table = 'shared RouteConfiguration 80';
+    expect(changed).toEqual(['manifest ', 'manifest ', table, table]);
+    // Clients of its own namespace know it by a shorter name.
+    expect(generated).toEqual({ 'virtual-host': 2 });
   });
 
   test('a service that is exported to one namespace is seen by its clients alone', () => {

@@ -3,9 +3,7 @@ import { Graph, type GraphOptions } from '@watershed/derive/graph.ts';
 import { Event } from '@watershed/model/gen/model.ts';
 import { ScopeClass, type Selectors } from '@watershed/model/gen/record.ts';
 import { configKey, endpointsKey, type ConfigKind } from '@watershed/model/keys.ts';
-import { composePlans } from '../../../src/assembly/compose.ts';
-import { createCore, type Core } from '../../../src/assembly/core.ts';
-import type { RouterPlans, SidecarRoutes } from '../../../src/assembly/parts.ts';
+import { createPlans } from '../../../src/assembly/plans.ts';
 import { deepFreeze } from '../../../src/freeze.ts';
 import { applyRecord, createInputs, type Inputs } from '../../../src/inputs.ts';
 import { resourceId } from '../../../src/plan.ts';
@@ -39,11 +37,6 @@ export interface Snapshot {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-export type PartsOf = (core: Core) => {
-  readonly routes: SidecarRoutes;
-  readonly routers: RouterPlans;
-};
-
 export class World {
   readonly graph: Graph;
   readonly inputs: Inputs;
@@ -53,12 +46,10 @@ export class World {
   readonly #made = new Map<string, Generated>();
   readonly #observed = new Map<string, ResourceKey>();
 
-  constructor(partsOf: PartsOf, options: GraphOptions = {}) {
+  constructor(options: GraphOptions = {}) {
     this.graph = new Graph(options);
     this.inputs = createInputs(this.graph);
-    const core = createCore(this.inputs);
-    const { routes, routers } = partsOf(core);
-    this.plans = composePlans(core, routes, routers);
+    this.plans = createPlans(this.inputs);
   }
 
   give(...all: readonly Given[]): void {
@@ -77,13 +68,13 @@ export class World {
   look(scope: ScopeClass): Snapshot {
     this.graph.observe(this.plans.manifest, scope);
     this.graph.settle();
-    const { types } = this.graph.read(this.plans.manifest, scope);
+    const { types, diagnostics: own = [] } = this.graph.read(this.plans.manifest, scope);
     const resources: Resource[] = [];
-    const diagnostics: Diagnostic[] = [];
-    for (const { shared, own } of types) {
+    const diagnostics: Diagnostic[] = [...own];
+    for (const { shared, own: alone } of types) {
       for (const key of shared) this.#observe(key);
       this.graph.settle();
-      const plans = [...shared.map((key) => this.#planOf(key)), ...own];
+      const plans = [...shared.map((key) => this.#planOf(key)), ...alone];
       for (const plan of plans) {
         resources.push(this.#make(plan));
         diagnostics.push(...(plan.diagnostics ?? []));
