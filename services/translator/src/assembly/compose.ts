@@ -77,7 +77,8 @@ export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterP
       const own = known.router
         ? read.query(routers.types, scope)
         : sidecarTypes(parts, read, known);
-      return { types: merged([...clusterTypes(parts, read, known), ...own]) };
+      const types = merged([...clusterTypes(parts, read, known), ...own]);
+      return known.router ? { types, diagnostics: read.query(routers.problems, scope) } : { types };
     },
     equal: sameManifest,
   });

@@ -1,13 +1,13 @@
 /**
  * The virtual hosts of a gateway's route table: which routes serve which host, narrowed by the
- * servers.
+ * servers. What routes do with a request is not read here.
  */
 import type { Query, Reader } from '@watershed/derive/graph.ts';
-import type { GatewayHost, Parent, Route } from '@watershed/model/gen/model.ts';
+import type { GatewayHost, Route } from '@watershed/model/gen/model.ts';
 import type { Inputs, Keyed } from '../inputs.ts';
-import { sameData } from './equal.ts';
-import type { Server } from './gateways.ts';
+import { sameData, sameElements } from './equal.ts';
 import { isSubsetOf } from './hosts.ts';
+import { byPreference } from './routes-shapes.ts';
 import { isExportedTo } from './services.ts';
 
 /** The servers whose routes one table holds. */
@@ -16,97 +16,165 @@ export interface TableKey {
   readonly name: string;
   /** The router's namespace. */
   readonly namespace: string;
-  readonly servers: readonly Server[];
+  readonly servers: readonly TableServer[];
 }
 
-/** One host of a table, and what serves it, without what that says. */
+export interface TableServer {
+  /** `namespace|name` of the gateway. */
+  readonly gateway: string;
+  readonly listener: string;
+  /** As the gateway says it. */
+  readonly port: number;
+  readonly hosts: readonly GatewayHost[];
+  /** Plain HTTP is redirected to HTTPS. */
+  readonly redirects: boolean;
+}
+
+/** One host of a table, and what serves it. */
 export interface HostPlan {
   readonly host: string;
-  /** Config keys of routes: the user's order of age, each once. */
+  readonly port: number;
+  /** Config keys of routes, the preferred first, each once. */
   readonly routes: readonly string[];
-  /** `namespace|name` of the gateways through which they are attached. */
+  /** Of the gateways through which they are attached, sorted. */
   readonly parents: readonly string[];
-  /** Requests without TLS are redirected to it. */
   readonly requireTls: boolean;
 }
 
+/** What a route shows of itself to a gateway. */
+interface AttachedRoute {
+  readonly key: string;
+  readonly namespace: string;
+  readonly createdMs: number;
+  readonly exported: boolean;
+  readonly exportTo: readonly string[];
+  readonly attachments: readonly Attachment[];
+}
+
+interface Attachment {
+  /** '' for all of the gateway's. */
+  readonly listener: string;
+  readonly hosts: readonly string[];
+}
+
 export function createHostsQuery(inputs: Inputs): Query<TableKey, readonly HostPlan[]> {
-  return inputs.graph.query<TableKey, readonly HostPlan[]>({
+  const { graph, indexes } = inputs;
+  const attach = createAttach();
+  /** By the gateway's `namespace|name`; the preferred first. */
+  const attached = graph.query<string, readonly AttachedRoute[]>({
+    name: 'gatewayRoutes',
+    id: (gateway) => gateway,
+    compute: (read, gateway) => {
+      const entries = read.lookup(indexes.routesByGateway, gateway);
+      return entries.map((entry) => attach(entry.value, gateway)).sort(byPreference);
+    },
+    equal: (a, b) => sameElements(a, b) || sameData(a, b),
+  });
+  return graph.query<TableKey, readonly HostPlan[]>({
     name: 'gatewayHosts',
     id: (key) => `${key.name}\n${key.namespace}\n${JSON.stringify(key.servers)}`,
-    compute: (read, key) => hostsOf(inputs, read, key),
+    compute: (read, key) => hostsOf(attached, read, key),
     equal: sameData,
   });
 }
 
+/**
+ * Thousands of routes may be attached to a gateway, and one of them changes at a time: what the
+ * others show is kept, for as long as they are.
+ */
+function createAttach(): (route: Keyed<Route>, gateway: string) => AttachedRoute {
+  const known = new WeakMap<Keyed<Route>, ReadonlyMap<string, AttachedRoute>>();
+  return (route, gateway) => {
+    let ofRoute = known.get(route);
+    if (ofRoute === undefined) {
+      ofRoute = attachedRoutes(route);
+      known.set(route, ofRoute);
+    }
+    return ofRoute.get(gateway) ?? attachedRoute(route, []);
+  };
+}
+
+/** By the gateway's `namespace|name`. */
+function attachedRoutes(route: Keyed<Route>): ReadonlyMap<string, AttachedRoute> {
+  const byGateway = new Map<string, Attachment[]>();
+  for (const { to } of route.value.parents) {
+    if (to?.$case !== 'gateway') continue;
+    const { namespace, name, listener, hosts } = to.value;
+    const wanted = hosts.length > 0 ? hosts : route.value.hosts;
+    const attachment = { listener, hosts: wanted.length > 0 ? wanted : ['*'] };
+    const gateway = `${namespace}|${name}`;
+    byGateway.set(gateway, [...(byGateway.get(gateway) ?? []), attachment]);
+  }
+  const attached = [...byGateway].map(
+    ([gateway, attachments]) => [gateway, attachedRoute(route, attachments)] as const,
+  );
+  return new Map(attached);
+}
+
+function attachedRoute(
+  { key, namespace, value }: Keyed<Route>,
+  attachments: readonly Attachment[],
+): AttachedRoute {
+  const { createdMs, exportTo } = value;
+  return { key, namespace, createdMs, exported: exportTo.includes('*'), exportTo, attachments };
+}
+
 interface Building {
-  readonly routes: Keyed<Route>[];
+  readonly port: number;
+  readonly routes: Map<string, AttachedRoute>;
   readonly parents: Set<string>;
   requireTls: boolean;
 }
 
-function hostsOf(inputs: Inputs, read: Reader, key: TableKey): readonly HostPlan[] {
+function hostsOf(
+  attached: Query<string, readonly AttachedRoute[]>,
+  read: Reader,
+  key: TableKey,
+): readonly HostPlan[] {
   const byHost = new Map<string, Building>();
-  const building = (host: string): Building => {
+  const building = (host: string, { port, redirects }: TableServer): Building => {
     let known = byHost.get(host);
     if (known === undefined) {
-      known = { routes: [], parents: new Set(), requireTls: false };
+      known = { port, routes: new Map(), parents: new Set(), requireTls: false };
       byHost.set(host, known);
     }
+    if (redirects) known.requireTls = true;
     return known;
   };
   for (const server of key.servers) {
-    const id = `${server.namespace}|${server.gateway}`;
-    const redirects = server.listener.tls?.httpsRedirect === true;
-    if (redirects) for (const { host } of server.listener.hosts) building(host).requireTls = true;
-    for (const { value: route } of read.lookup(inputs.indexes.routesByGateway, id)) {
-      if (!isExportedTo(route.value.exportTo, key.namespace)) continue;
+    // A redirect needs no route.
+    if (server.redirects) for (const { host } of server.hosts) building(host, server);
+    for (const route of read.query(attached, server.gateway)) {
+      if (!isExportedTo(route.exportTo, key.namespace)) continue;
       for (const host of servedHosts(route, server)) {
-        const plan = building(host);
-        if (redirects) plan.requireTls = true;
-        plan.parents.add(id);
-        if (!plan.routes.includes(route)) plan.routes.push(route);
+        const plan = building(host, server);
+        plan.parents.add(server.gateway);
+        plan.routes.set(route.key, route);
       }
     }
   }
   const hosts = [...byHost].sort(([a], [b]) => (a < b ? -1 : 1));
-  return hosts.map(([host, plan]) => ({
+  return hosts.map(([host, { port, routes, parents, requireTls }]) => ({
     host,
-    routes: plan.routes.sort(byAge).map((route) => route.key),
-    parents: [...plan.parents].sort(),
-    requireTls: plan.requireTls,
+    port,
+    routes: [...routes.values()].sort(byPreference).map((route) => route.key),
+    parents: [...parents].sort(),
+    requireTls,
   }));
 }
 
-function byAge(a: Keyed<Route>, b: Keyed<Route>): number {
-  if (a.value.createdMs !== b.value.createdMs) return a.value.createdMs - b.value.createdMs;
-  return a.key < b.key ? -1 : 1;
-}
-
 /** The route's hosts on this server: of each pair that overlaps, the narrower one. */
-function servedHosts(route: Keyed<Route>, server: Server): readonly string[] {
+function servedHosts(route: AttachedRoute, server: TableServer): ReadonlySet<string> {
   const served = new Set<string>();
-  for (const parent of route.value.parents) {
-    const wanted = attachedHosts(parent, route.value, server);
-    for (const allowed of server.listener.hosts) {
-      if (!mayBind(allowed, route.namespace)) continue;
-      for (const host of wanted) {
+  for (const { listener, hosts } of route.attachments) {
+    if (listener !== '' && listener !== server.listener) continue;
+    for (const allowed of server.hosts) {
+      if (allowed.namespace !== '*' && allowed.namespace !== route.namespace) continue;
+      for (const host of hosts) {
         if (isSubsetOf(host, allowed.host)) served.add(host);
         else if (isSubsetOf(allowed.host, host)) served.add(allowed.host);
       }
     }
   }
-  return [...served];
-}
-
-function attachedHosts(parent: Parent, route: Route, server: Server): readonly string[] {
-  if (parent.to?.$case !== 'gateway') return [];
-  const { namespace, name, listener, hosts } = parent.to.value;
-  if (namespace !== server.namespace || name !== server.gateway) return [];
-  if (listener !== '' && listener !== server.listener.name) return [];
-  return hosts.length > 0 ? hosts : route.hosts;
-}
-
-function mayBind(allowed: GatewayHost, namespace: string): boolean {
-  return allowed.namespace === '*' || allowed.namespace === namespace;
+  return served;
 }

@@ -1,79 +1,98 @@
 /** What a server of a gateway says of TLS, as the argument of its filter chain. */
-import { Protocol, ServerTlsMode, type ServerTls } from '@watershed/model/gen/model.ts';
-import type { ChainTls } from '../generators/gateway-listener.ts';
-import type { MeshServerTls } from '../generators/downstream-tls.ts';
+import {
+  type GatewayListener,
+  Protocol,
+  type ServerTls,
+  ServerTlsMode,
+} from '@watershed/model/gen/model.ts';
+import type { ClientCheck, GatewayTls, Identity, Roots } from '../generators/gateway-tls.ts';
 import { caSuffix } from '../generators/tls.ts';
-import type { Server } from './gateways.ts';
 
-export interface ServerChain {
-  readonly tls: ChainTls | undefined;
+export type ServerChain = Served | Refusal;
+
+export interface Served {
+  readonly kind: 'served';
+  readonly tls: GatewayTls;
   /** Names of secrets that it cannot do without. */
   readonly secrets: readonly string[];
-  /** Why it cannot be served at all. */
-  readonly refusal:
-    | { readonly field: string; readonly value: string; readonly reason: string }
-    | undefined;
 }
 
-/** @param mesh `undefined`: the proxy has no certificate of the mesh */
-export function serverChain({ listener }: Server, mesh: MeshServerTls | undefined): ServerChain {
-  const tls = listener.tls;
-  if (tls === undefined) return { tls: undefined, secrets: [], refusal: undefined };
-  if (tls.mode === ServerTlsMode.SERVER_TLS_MODE_ISTIO_MUTUAL) {
-    if (mesh !== undefined) {
-      return { tls: { kind: 'mesh', tls: mesh }, secrets: [], refusal: undefined };
-    }
+/** Why it cannot be served at all. */
+export interface Refusal {
+  readonly kind: 'refused';
+  readonly field: string;
+  readonly value: string;
+  readonly reason: string;
+}
+
+/** @param certificates the proxy's bootstrap has the workload's */
+export function serverChain({ tls }: GatewayListener, certificates: boolean): ServerChain {
+  if (tls === undefined) return refusal('tls', '', 'HTTPS needs TLS settings');
+  const { minVersion, maxVersion, cipherSuites } = tls;
+  const identity = identityOf(tls);
+  if (identity === undefined) {
+    return refusal('tls.credentialName', '', 'neither a credential nor files are named');
+  }
+  if (identity.kind === 'workload' && !certificates) {
     const reason = "the proxy's bootstrap has no certificates (xdsctl bootstrap --cert-dir)";
-    return {
-      tls: undefined,
-      secrets: [],
-      refusal: { field: 'mode', value: 'ISTIO_MUTUAL', reason },
-    };
+    return refusal('tls.mode', 'ISTIO_MUTUAL', reason);
   }
-  const client = clientOf(tls.mode);
-  const roots = client === 'none' ? '' : rootsName(tls);
-  const secrets = [...tls.credentials, ...(roots === '' ? [] : [roots])];
-  const own = {
-    certificates: tls.credentials,
-    certificateFile: tls.serverCertificate,
-    keyFile: tls.privateKey,
-    client,
-    roots,
-    rootsFile: client === 'none' ? '' : tls.caCertificates,
-    subjectAltNames: client === 'none' ? [] : tls.subjectAltNames,
-    certificateHashes: client === 'none' ? [] : tls.certificateHashes,
-    minVersion: tls.minVersion,
-    maxVersion: tls.maxVersion,
-    cipherSuites: tls.cipherSuites,
-  } as const;
-  return { tls: { kind: 'own', tls: own }, secrets, refusal: undefined };
-}
-
-function clientOf(mode: ServerTlsMode): 'none' | 'optional' | 'required' {
-  switch (mode) {
-    case ServerTlsMode.SERVER_TLS_MODE_MUTUAL:
-      return 'required';
-    case ServerTlsMode.SERVER_TLS_MODE_OPTIONAL_MUTUAL:
-      return 'optional';
-    default:
-      return 'none';
+  const client = clientOf(tls);
+  if (client === noRoots) {
+    return refusal('tls.caCertificates', '', 'clients are to be verified, but by no roots');
   }
+  const roots = client?.roots.kind === 'secret' ? [client.roots.name] : [];
+  const secrets = [...(identity.kind === 'secrets' ? identity.names : []), ...roots];
+  return {
+    kind: 'served',
+    tls: { identity, client, minVersion, maxVersion, cipherSuites },
+    secrets,
+  };
 }
 
-/** The roots' own secret, or those beside the certificate; '' for a file. */
-function rootsName({ caCredential, credentials }: ServerTls): string {
-  if (caCredential.endsWith(caSuffix)) return caCredential;
-  if (caCredential !== '') return `${caCredential}${caSuffix}`;
-  const [first] = credentials;
-  return first === undefined ? '' : `${first}${caSuffix}`;
+function refusal(field: string, value: string, reason: string): Refusal {
+  return { kind: 'refused', field, value, reason };
 }
 
-export function isGrpcWeb(server: Server): boolean {
-  return server.listener.protocol === Protocol.PROTOCOL_GRPC_WEB;
+function identityOf(tls: ServerTls): Identity | undefined {
+  const { credentials, serverCertificate, privateKey } = tls;
+  if (tls.mode === ServerTlsMode.SERVER_TLS_MODE_ISTIO_MUTUAL) return { kind: 'workload' };
+  if (credentials.length > 0) return { kind: 'secrets', names: credentials };
+  if (serverCertificate === '' || privateKey === '') return undefined;
+  return { kind: 'files', certificate: serverCertificate, key: privateKey };
 }
 
-/** A server name that Envoy can match on: "*" is any. */
-export function serverNames(server: Server): readonly string[] {
-  const hosts = server.listener.hosts.map(({ host }) => host);
-  return hosts.includes('*') ? [] : [...new Set(hosts)].sort();
+const noRoots = Symbol('no roots');
+
+function clientOf(tls: ServerTls): ClientCheck | undefined | typeof noRoots {
+  const { mode, subjectAltNames, certificateHashes } = tls;
+  const optional = mode === ServerTlsMode.SERVER_TLS_MODE_OPTIONAL_MUTUAL;
+  const mutual = [
+    ServerTlsMode.SERVER_TLS_MODE_MUTUAL,
+    ServerTlsMode.SERVER_TLS_MODE_ISTIO_MUTUAL,
+  ].some((one) => one === mode);
+  if (!optional && !mutual) return undefined;
+  const roots = rootsOf(tls);
+  if (roots === undefined) return noRoots;
+  return { required: mutual, roots, subjectAltNames, certificateHashes };
+}
+
+/** The roots' own secret, else those beside the first certificate, else a file. */
+function rootsOf({
+  mode,
+  caCredential,
+  credentials,
+  caCertificates,
+}: ServerTls): Roots | undefined {
+  if (mode === ServerTlsMode.SERVER_TLS_MODE_ISTIO_MUTUAL) return { kind: 'workload' };
+  const credential = caCredential === '' ? credentials[0] : caCredential;
+  if (credential !== undefined) {
+    const name = credential.endsWith(caSuffix) ? credential : `${credential}${caSuffix}`;
+    return { kind: 'secret', name };
+  }
+  return caCertificates === '' ? undefined : { kind: 'file', file: caCertificates };
+}
+
+export function isGrpcWeb({ protocol }: GatewayListener): boolean {
+  return protocol === Protocol.PROTOCOL_GRPC_WEB;
 }

@@ -1,85 +1,143 @@
-/** Route tables of gateways: a virtual host for each host that routes serve through their servers. */
+/**
+ * Route tables of gateways: a virtual host for each host that routes serve through their servers.
+ * As with sidecars, a table says first which virtual hosts it has, and then puts their jobs in a
+ * row.
+ */
 import type { Query, Reader } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { routeConfiguration } from '../generators/route-configuration.ts';
 import { virtualHost, type VirtualHostArgument } from '../generators/virtual-host.ts';
 import { job, type Job, type ResourcePlan } from '../plan.ts';
 import { type Client, type Core, pickLabels } from './core.ts';
-import { createHostsQuery, type HostPlan } from './gateway-hosts.ts';
-import type { Server } from './gateways.ts';
+import { createHostsQuery, type HostPlan, type TableServer } from './gateway-hosts.ts';
+import type { GatewayPort, Server } from './gateways.ts';
+import { sameJob, samePlan } from './jobs.ts';
 import { createRouteShapes, type RouteShapes, shapesOf } from './routes-shapes.ts';
+import { encodeLabels } from './variant.ts';
 import { createVirtualHosts, virtualHostKey, type VirtualHostKey } from './virtual-hosts.ts';
 
 /** One table of a router, and the servers whose routes are in it. */
-export interface TableRef {
+export interface GatewayTableKey {
   readonly name: string;
+  /** Where the router listens. */
   readonly port: number;
   readonly tls: boolean;
-  readonly servers: readonly Server[];
+  readonly servers: readonly TableServer[];
+  readonly client: TableClient;
 }
 
-export type GatewayTables = (read: Reader, client: Client, ref: TableRef) => ResourcePlan;
+/** What of a router its tables depend on. */
+export interface TableClient {
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly mesh: string;
+  readonly policies: string;
+}
+
+export type GatewayTables = Query<GatewayTableKey, ResourcePlan>;
 
 export function createGatewayTables(core: Core): GatewayTables {
   const { graph } = core.inputs;
   const hosts = createHostsQuery(core.inputs);
   const shapes = createRouteShapes(core.inputs);
   const virtualHosts = createVirtualHosts(core);
-  const head: Query<string, Job> = graph.query({
+  const keys = graph.query<GatewayTableKey, readonly VirtualHostKey[]>({
+    name: 'gatewayTableHosts',
+    id: tableId,
+    compute: (read, key) => {
+      const { name, servers, client } = key;
+      const plans = read.query(hosts, { name, servers, namespace: client.namespace });
+      return plans.map((plan) => hostKey(read, shapes, key, plan));
+    },
+    equal: (a, b) => a.length === b.length && a.every((one, at) => one.id === b[at]?.id),
+  });
+  const head = graph.query<string, Job>({
     name: 'gatewayTableHead',
-    id: (name: string) => name,
+    id: (name) => name,
     compute: (_, name) => job(routeConfiguration, { name, ignorePort: true }),
+    equal: sameJob,
   });
-  const nothing: Query<string, Job> = graph.query({
+  const nothing = graph.query<number, Job>({
     name: 'gatewayTableNothing',
-    id: (port: string) => port,
+    id: String,
     compute: (_, port) => job(virtualHost, blackHole(port)),
+    equal: sameJob,
   });
-  return (read, client, ref) => {
-    const { name, servers, port } = ref;
-    const plans = read.query(hosts, { name, namespace: client.scope.namespace, servers });
-    const jobs = plans.map((plan) => {
-      const key = hostKey(read, shapes, client, ref, plan);
-      return read.query(virtualHosts, key).job;
-    });
-    const served = jobs.length > 0 ? jobs : [read.query(nothing, String(port))];
-    return {
-      key: { typeUrl: resourceTypes.route, name, variant: '' },
-      parts: [read.query(head, name), ...served],
-      refs: [],
-      follows: [],
-      bypassesEpochs: false,
-    };
+  return graph.query<GatewayTableKey, ResourcePlan>({
+    name: 'gatewayTable',
+    id: tableId,
+    compute: (read, key) => {
+      const jobs = read.query(keys, key).map((one) => read.query(virtualHosts, one).job);
+      const served = jobs.length > 0 ? jobs : [read.query(nothing, key.port)];
+      return {
+        key: { typeUrl: resourceTypes.route, name: key.name, variant: '' },
+        parts: [read.query(head, key.name), ...served],
+        refs: [],
+        follows: [],
+        bypassesEpochs: false,
+      };
+    },
+    equal: samePlan,
+  });
+}
+
+function tableId({ name, port, tls, servers, client }: GatewayTableKey): string {
+  const { namespace, labels, mesh, policies } = client;
+  const own = `${namespace}\n${encodeLabels(labels)}\n${mesh}\n${policies}`;
+  return `${name}\n${port}\n${tls}\n${own}\n${JSON.stringify(servers)}`;
+}
+
+/** Tables of one socket: one of all that is plain, one for each server that ends TLS. */
+export function tablesOf(socket: GatewayPort, client: Client): readonly GatewayTableKey[] {
+  const { mesh, policies, scope } = client;
+  const { namespace, labels } = scope;
+  const common = { port: socket.port, client: { namespace, labels, mesh, policies } };
+  const [first] = socket.plain;
+  const plain =
+    first === undefined
+      ? []
+      : [{ ...common, name: first.table, tls: false, servers: socket.plain.map(tableServer) }];
+  const secure = socket.secure.map((server) => {
+    return { ...common, name: server.table, tls: true, servers: [tableServer(server)] };
+  });
+  return [...plain, ...secure];
+}
+
+function tableServer({ namespace, gateway, listener }: Server): TableServer {
+  return {
+    gateway: `${namespace}|${gateway}`,
+    listener: listener.name,
+    port: listener.port,
+    hosts: listener.hosts,
+    redirects: listener.tls?.httpsRedirect === true,
   };
 }
 
 /** A table must have something in it: requests for hosts that nobody serves get 404 (istiod). */
-function blackHole(port: string): VirtualHostArgument {
+function blackHole(port: number): VirtualHostArgument {
   return { name: `blackhole:${port}`, domains: ['*'], rules: [], requireTls: false };
 }
 
 function hostKey(
   read: Reader,
   shapes: RouteShapes,
-  client: Client,
-  ref: TableRef,
-  plan: HostPlan,
+  { tls, client }: GatewayTableKey,
+  { host, port, routes, parents, requireTls }: HostPlan,
 ): VirtualHostKey {
-  const routes = shapesOf(read, shapes, plan.routes);
-  const labels = [...new Set(routes.flatMap((route) => route.labels))].sort();
+  const labels = new Set(shapesOf(read, shapes, routes).flatMap((route) => route.labels));
   return virtualHostKey({
-    name: `${plan.host}:${ref.port}`,
-    domains: [plan.host],
-    routes: plan.routes,
+    name: `${host}:${port}`,
+    domains: [host],
+    routes,
     service: undefined,
-    parents: plan.parents,
-    port: ref.port,
+    parents,
+    port,
     // Which services a route may send to depends on the router's own namespace.
-    namespace: client.scope.namespace,
-    labels: pickLabels(client.scope.labels, labels),
+    namespace: client.namespace,
+    labels: pickLabels(client.labels, [...labels].sort()),
     mesh: client.mesh,
     policies: client.policies,
-    tls: ref.tls,
-    requireTls: plan.requireTls,
+    tls,
+    requireTls,
   });
 }

@@ -15,12 +15,14 @@ import {
 import { labelKey, type Inputs, type Keyed } from '../inputs.ts';
 import type { Diagnostic } from '../plan.ts';
 import { sameData } from './equal.ts';
+import {
+  createPortTargets,
+  listeningPort,
+  type PortTarget,
+  type RouterKey,
+  routerId,
+} from './gateway-ports.ts';
 import { selects } from './policies.ts';
-
-export interface RouterKey {
-  readonly namespace: string;
-  readonly labels: Readonly<Record<string, string>>;
-}
 
 /** One listener of one gateway object. */
 export interface Server {
@@ -29,11 +31,15 @@ export interface Server {
   readonly namespace: string;
   readonly gateway: string;
   readonly listener: GatewayListener;
+  /** The route table's name. */
+  readonly table: string;
 }
 
+/** One socket of a router. */
 export interface GatewayPort {
   readonly port: number;
-  readonly bind: string;
+  /** An IP address, or `unix:///path`. */
+  readonly address: string;
   /** Plain HTTP: one table for all. */
   readonly plain: readonly Server[];
   /** TLS ended here: a table each. */
@@ -42,19 +48,17 @@ export interface GatewayPort {
   readonly conflicts: readonly Diagnostic[];
 }
 
-export interface GatewayQueries {
-  /** Ports of a router, by number. */
-  readonly ports: Query<RouterKey, readonly GatewayPort[]>;
-}
+/** Ports of a router, by number, then by address. */
+export type GatewayPorts = Query<RouterKey, readonly GatewayPort[]>;
 
-export function createGatewayQueries(inputs: Inputs): GatewayQueries {
-  const ports = inputs.graph.query<RouterKey, readonly GatewayPort[]>({
+export function createGatewayPorts(inputs: Inputs): GatewayPorts {
+  const targets = createPortTargets(inputs);
+  return inputs.graph.query<RouterKey, readonly GatewayPort[]>({
     name: 'gatewayPorts',
-    id: (key) => `${key.namespace}\n${JSON.stringify(key.labels)}`,
-    compute: (read, key) => portsOf(gatewaysOn(inputs, read, key)),
+    id: routerId,
+    compute: (read, key) => portsOf(gatewaysOn(inputs, read, key), read.query(targets, key)),
     equal: sameData,
   });
-  return { ports };
 }
 
 /** Those whose selector holds for the router, the oldest first. */
@@ -75,23 +79,49 @@ function byAge(a: Keyed<Gateway>, b: Keyed<Gateway>): number {
   return a.key < b.key ? -1 : 1;
 }
 
-function portsOf(gateways: readonly Keyed<Gateway>[]): readonly GatewayPort[] {
-  const byPort = new Map<number, Server[]>();
-  for (const gateway of gateways) {
-    for (const listener of gateway.value.listeners) {
-      const { key, namespace, name } = gateway;
-      const server = { key, namespace, gateway: name, listener };
-      const known = byPort.get(listener.port);
-      if (known === undefined) byPort.set(listener.port, [server]);
-      else known.push(server);
-    }
-  }
-  const ports = [...byPort].sort(([a], [b]) => a - b);
-  return ports.map(([port, servers]) => portOf(port, servers));
+interface Socket {
+  readonly port: number;
+  readonly address: string;
+  readonly servers: Server[];
 }
 
-/** The first server decides what a port speaks (istiod); others that speak otherwise are refused. */
-function portOf(port: number, servers: readonly Server[]): GatewayPort {
+function portsOf(
+  gateways: readonly Keyed<Gateway>[],
+  targets: readonly PortTarget[],
+): readonly GatewayPort[] {
+  const sockets = new Map<string, Socket>();
+  for (const { key, namespace, name, value } of gateways) {
+    for (const listener of value.listeners) {
+      const address = addressOf(listener.bind);
+      const port = listeningPort(targets, listener.port);
+      const table = tableOf(listener, port, `${name}.${namespace}`);
+      const server = { key, namespace, gateway: name, listener, table };
+      const id = `${port} ${address}`;
+      const known = sockets.get(id);
+      if (known === undefined) sockets.set(id, { port, address, servers: [server] });
+      else known.servers.push(server);
+    }
+  }
+  const sorted = [...sockets.values()].sort(
+    (a, b) => a.port - b.port || (a.address < b.address ? -1 : 1),
+  );
+  return sorted.map(serve);
+}
+
+function addressOf(bind: string): string {
+  if (bind === '') return '0.0.0.0';
+  return bind.startsWith('/') || bind.startsWith('@') ? `unix://${bind}` : bind;
+}
+
+function tableOf(listener: GatewayListener, port: number, owner: string): string {
+  const bind = listener.bind === '' ? '' : `.${listener.bind}`;
+  return endsTls(listener)
+    ? `https.${listener.port}.${listener.name}.${owner}${bind}`
+    : `http.${port}${bind}`;
+}
+
+/** The first server decides what a socket speaks (istiod); others that speak otherwise are refused. */
+function serve({ port, address, servers }: Socket): GatewayPort {
   const plain: Server[] = [];
   const secure: Server[] = [];
   const conflicts: Diagnostic[] = [];
@@ -102,11 +132,11 @@ function portOf(port: number, servers: readonly Server[]): GatewayPort {
     else if (endsTls(server.listener)) secure.push(server);
     else plain.push(server);
   }
-  return { port, bind: servers[0]?.listener.bind ?? '', plain, secure, conflicts };
+  return { port, address, plain, secure, conflicts };
 }
 
 function refuse(
-  { listener }: Server,
+  { listener, table }: Server,
   plain: readonly Server[],
   secure: readonly Server[],
 ): string | undefined {
@@ -114,21 +144,35 @@ function refuse(
     return 'only HTTP is routed: TCP and TLS passthrough need routes of their own kind';
   }
   const other = endsTls(listener) ? plain[0] : secure[0];
-  if (other === undefined) return undefined;
-  return `the port is taken by ${other.namespace}/${other.gateway}, which speaks another protocol`;
+  if (other !== undefined) {
+    return `the port is taken by ${nameOf(other)}, which speaks another protocol`;
+  }
+  const same = secure.find((server) => server.table === table);
+  return same === undefined ? undefined : `${nameOf(same)} has a port of this name`;
 }
 
 /** Two chains of one server name would be rejected by Envoy: the older keeps the name. */
 function claim(chains: Map<string, Server>, server: Server): string | undefined {
   if (!endsTls(server.listener)) return undefined;
-  for (const { host } of server.listener.hosts) {
-    const other = chains.get(host);
+  const names = serverNames(server);
+  for (const name of names) {
+    const other = chains.get(name);
     if (other !== undefined) {
-      return `host ${host} has a certificate of ${other.namespace}/${other.gateway} on this port`;
+      return `host ${name} has a certificate of ${nameOf(other)} on this port`;
     }
   }
-  for (const { host } of server.listener.hosts) chains.set(host, server);
+  for (const name of names) chains.set(name, server);
   return undefined;
+}
+
+function nameOf({ namespace, gateway }: Server): string {
+  return `${namespace}/${gateway}`;
+}
+
+/** What clients may ask for; with "*" among its hosts, that is all. */
+export function serverNames({ listener }: Server): readonly string[] {
+  const hosts = listener.hosts.map(({ host }) => host);
+  return hosts.includes('*') ? ['*'] : [...new Set(hosts)].sort();
 }
 
 function diagnose({ key, listener }: Server, reason: string): Diagnostic {
@@ -140,7 +184,7 @@ function diagnose({ key, listener }: Server, reason: string): Diagnostic {
   };
 }
 
-export function endsTls({ protocol, tls }: GatewayListener): boolean {
+function endsTls({ protocol, tls }: GatewayListener): boolean {
   if (tls === undefined) return protocol === Protocol.PROTOCOL_HTTPS;
   if (protocol !== Protocol.PROTOCOL_HTTPS && protocol !== Protocol.PROTOCOL_TLS) return false;
   return (
@@ -161,12 +205,4 @@ function speaksHttp(listener: GatewayListener): boolean {
     default:
       return false;
   }
-}
-
-export function plainTable(port: number): string {
-  return `http.${port}`;
-}
-
-export function secureTable({ listener, gateway, namespace }: Server): string {
-  return `https.${listener.port}.${listener.name}.${gateway}.${namespace}`;
 }

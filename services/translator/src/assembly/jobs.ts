@@ -33,7 +33,9 @@ export function sameKeys(a: readonly ResourceKey[], b: readonly ResourceKey[]): 
 export function sameManifest(a: ManifestPlan, b: ManifestPlan): boolean {
   if (a === b) return true;
   return (
-    a.types.length === b.types.length && a.types.every((type, at) => sameType(type, b.types[at]))
+    a.types.length === b.types.length &&
+    a.types.every((type, at) => sameType(type, b.types[at])) &&
+    sameData(a.diagnostics, b.diagnostics)
   );
 }
 

@@ -5,7 +5,7 @@
  */
 import type { Query, Reader } from '@watershed/derive/graph.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
-import type { ManifestTypePlan, ResourceKey, ResourcePlan } from '../plan.ts';
+import type { Diagnostic, ManifestTypePlan, ResourceKey, ResourcePlan } from '../plan.ts';
 
 /** As `SharedPlans`, for parts that are asked by `compose.ts` alone: it keeps what is unchanged. */
 export type PlanOf = (read: Reader, key: ResourceKey) => ResourcePlan | undefined;
@@ -28,4 +28,6 @@ export interface SidecarRoutes {
 export interface RouterPlans {
   readonly shared: SharedPlans;
   readonly types: Query<ScopeClass, readonly ManifestTypePlan[]>;
+  /** What of gateways could not be served to the scope, and why. */
+  readonly problems: Query<ScopeClass, readonly Diagnostic[]>;
 }

@@ -64,16 +64,22 @@ export function holdsSomewhere(shape: RouteShape, site: MeshSite): boolean {
   );
 }
 
+interface Ranked {
+  readonly key: string;
+  readonly createdMs: number;
+  readonly exported: boolean;
+}
+
 /** What is exported to a few first, then the oldest, then by key (istiod). */
-export function byPreference(a: RouteShape, b: RouteShape): number {
+export function byPreference(a: Ranked, b: Ranked): number {
   if (a.exported !== b.exported) return a.exported ? 1 : -1;
   return byAge(a, b);
 }
 
 /** The oldest first, then by namespace and name. */
 export function byAge(
-  a: { readonly key: string; readonly createdMs: number },
-  b: { readonly key: string; readonly createdMs: number },
+  a: Pick<Ranked, 'key' | 'createdMs'>,
+  b: Pick<Ranked, 'key' | 'createdMs'>,
 ): number {
   if (a.createdMs !== b.createdMs) return a.createdMs - b.createdMs;
   return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;

@@ -51,7 +51,7 @@ const defaultJson = {
 
 /**
  * @param flags only what has one of these response flags: a listener logs what no filter chain took (`NR`), so
- * that nothing is logged twice
+ *   that nothing is logged twice
  */
 export function accessLogs(
   argument: AccessLogArgument | undefined,

@@ -5,68 +5,79 @@ import {
   FilterChain,
   FilterChainMatch,
 } from '@watershed/proto/gen/envoy/config/listener/v3/listener_components.ts';
-import type { Diagnostic, Generator } from '../plan.ts';
+import type { Generator } from '../plan.ts';
+import { accessLogs } from './access-log.ts';
 import { addressOf } from './addresses.ts';
-import { type MeshServerTls, meshServerSocket } from './downstream-tls.ts';
 import { type GatewayTls, gatewaySocket } from './gateway-tls.ts';
 import { httpConnectionManager, type HttpSettings } from './http-connection-manager.ts';
 import { tlsInspector } from './network-filters.ts';
 
 export interface GatewayListenerArgument {
+  /** `ADDRESS_PORT` */
   readonly name: string;
+  /** An IP address, or `unix:///path`. */
   readonly address: string;
   readonly port: number;
   readonly chains: readonly GatewayChain[];
   readonly settings: HttpSettings;
-  readonly problems: readonly Diagnostic[];
+  /** Connections that no chain takes are logged, too. */
+  readonly logUnmatched: boolean;
 }
 
 export interface GatewayChain {
   /** Name of the route table, over RDS. */
   readonly routes: string;
-  /** Server names; empty: any. Read only where TLS ends. */
-  readonly sni: readonly string[];
-  readonly tls: ChainTls | undefined;
   readonly grpcWeb: boolean;
+  /** `undefined`: plain HTTP. */
+  readonly secure: SecureChain | undefined;
 }
 
-export type ChainTls =
-  | { readonly kind: 'own'; readonly tls: GatewayTls }
-  /** The workload's certificate, as between sidecars. */
-  | { readonly kind: 'mesh'; readonly tls: MeshServerTls };
+export interface SecureChain {
+  /** Names that clients ask for; empty: any. */
+  readonly serverNames: readonly string[];
+  readonly tls: GatewayTls;
+}
+
+/** istiod's: so long a handshake may take, against clients that keep connections half open. */
+const handshakeSeconds = 15;
 
 export const gatewayListener: Generator<GatewayListenerArgument> = {
   name: 'gateway-listener',
-  version: 1,
-  generate({ name, address, port, chains, settings, problems }) {
+  version: 2,
+  generate({ name, address, port, chains, settings, logUnmatched }) {
     const listener = Listener.fromPartial({
       name,
       trafficDirection: TrafficDirection.OUTBOUND,
-      // Names are needed before a chain can be chosen; a client that says nothing is not waited for.
-      continueOnListenerFiltersTimeout: true,
-      listenerFiltersTimeout: { seconds: 0, nanos: 0 },
+      // A burst of connections is shared among workers (istiod).
+      maxConnectionsToAcceptPerSocketEvent: 1,
     });
     listener.address = addressOf(address, port);
-    const ends = chains.some((chain) => chain.tls !== undefined);
-    listener.listenerFilters = ends ? [tlsInspector()] : [];
-    listener.filterChains = chains.map((chain) => chainOf(chain, address, port, settings));
-    const bytes = Listener.encode(listener).finish();
-    return problems.length === 0 ? { bytes } : { bytes, diagnostics: problems };
+    // Its time-out stays Envoy's 15 s: the edge does not wait for ever.
+    if (chains.some((chain) => chain.secure !== undefined)) {
+      listener.listenerFilters = [tlsInspector()];
+    }
+    listener.filterChains = chains.map((chain) => chainOf(chain, name, settings));
+    if (logUnmatched) listener.accessLog = accessLogs(settings.accessLog, ['NR']);
+    return { bytes: Listener.encode(listener).finish() };
   },
 };
 
 function chainOf(
-  { routes, sni, tls, grpcWeb }: GatewayChain,
-  address: string,
-  port: number,
+  { routes, grpcWeb, secure }: GatewayChain,
+  name: string,
   settings: HttpSettings,
 ): FilterChain {
-  const chain = FilterChain.fromPartial({});
-  if (tls !== undefined) {
-    chain.filterChainMatch = FilterChainMatch.fromPartial({ serverNames: [...sni] });
-    chain.transportSocket = tls.kind === 'own' ? gatewaySocket(tls.tls) : meshServerSocket(tls.tls);
+  const chain = FilterChain.fromPartial({
+    transportSocketConnectTimeout: { seconds: handshakeSeconds, nanos: 0 },
+  });
+  if (secure !== undefined) {
+    const serverNames = [...secure.serverNames];
+    if (serverNames.length > 0) {
+      chain.filterChainMatch = FilterChainMatch.fromPartial({ serverNames });
+    }
+    chain.transportSocket = gatewaySocket(secure.tls);
   }
-  const statPrefix = `outbound_${address}_${port}`;
+  const statPrefix = `outbound_${name};`;
   chain.filters = [
     httpConnectionManager({ traffic: 'gateway', statPrefix, routes, settings, grpcWeb }),
   ];

@@ -13,59 +13,90 @@ import { pack, typeUrls } from '@watershed/proto/any.ts';
 import type { ServerTls } from '@watershed/model/gen/model.ts';
 import {
   certificateFiles,
+  meshRoots,
   namesOf,
   rootsOf,
   secretOverAds,
+  staticSecret,
   tlsProtocol,
   tlsSocketName,
   transportSocket,
   validateWith,
+  workloadCertificate,
 } from './tls.ts';
 
-export interface GatewayTls extends Pick<
-  ServerTls,
-  'subjectAltNames' | 'certificateHashes' | 'minVersion' | 'maxVersion' | 'cipherSuites'
-> {
-  /** Names over SDS; empty: the files. */
-  readonly certificates: readonly string[];
-  readonly certificateFile: string;
-  readonly keyFile: string;
-  /** Whether clients show a certificate, and whether they must. */
-  readonly client: 'none' | 'optional' | 'required';
-  /** A name over SDS; '': the file. */
-  readonly roots: string;
-  readonly rootsFile: string;
+export interface GatewayTls extends Pick<ServerTls, 'minVersion' | 'maxVersion' | 'cipherSuites'> {
+  readonly identity: Identity;
+  /** `undefined`: clients show no certificate. */
+  readonly client: ClientCheck | undefined;
 }
+
+/** Who the server is. */
+export type Identity =
+  | { readonly kind: 'secrets'; readonly names: readonly string[] }
+  | { readonly kind: 'files'; readonly certificate: string; readonly key: string }
+  /** The workload's certificate, as between sidecars. */
+  | { readonly kind: 'workload' };
+
+/** Who clients are. */
+export interface ClientCheck {
+  readonly required: boolean;
+  readonly roots: Roots;
+  /** One of these, if there are any. */
+  readonly subjectAltNames: readonly string[];
+  /** SHA-256 of certificates, in hexadecimal; one of these, if there are any. */
+  readonly certificateHashes: readonly string[];
+}
+
+export type Roots =
+  | { readonly kind: 'secret'; readonly name: string }
+  /** A path, or "system". */
+  | { readonly kind: 'file'; readonly file: string }
+  | { readonly kind: 'workload' };
 
 export function gatewaySocket(tls: GatewayTls): TransportSocket {
   const common = CommonTlsContext.fromPartial({ alpnProtocols: ['h2', 'http/1.1'] });
   common.tlsParams = TlsParameters.fromPartial({
-    // istiod: at least 1.2 unless the user says otherwise.
+    // Envoy's own default for servers, said aloud.
     tlsMinimumProtocolVersion: tlsProtocol(tls.minVersion, TlsProtocol.TLSv1_2),
     tlsMaximumProtocolVersion: tlsProtocol(tls.maxVersion, TlsProtocol.TLS_AUTO),
     cipherSuites: [...tls.cipherSuites],
   });
-  if (tls.certificates.length > 0) {
-    common.tlsCertificateSdsSecretConfigs = tls.certificates.map(secretOverAds);
-  } else {
-    common.tlsCertificates = [certificateFiles(tls.certificateFile, tls.keyFile)];
-  }
-  if (tls.client !== 'none') common.validationContextType = validation(tls);
+  identify(common, tls.identity);
+  if (tls.client !== undefined) common.validationContextType = validation(tls.client);
   const context = DownstreamTlsContext.fromPartial({
-    requireClientCertificate: tls.client === 'required',
+    requireClientCertificate: tls.client?.required === true,
   });
   context.commonTlsContext = common;
   const packed = pack(typeUrls.downstreamTlsContext, DownstreamTlsContext, context);
   return transportSocket(tlsSocketName, packed);
 }
 
-function validation(tls: GatewayTls): CommonTlsContext['validationContextType'] {
-  const checks = CertificateValidationContext.fromPartial({
-    verifyCertificateHash: [...tls.certificateHashes],
-  });
-  checks.matchTypedSubjectAltNames = namesOf(tls.subjectAltNames);
-  if (tls.roots !== '') return validateWith(checks, secretOverAds(tls.roots));
-  const { trustedCa } = rootsOf(tls.rootsFile);
-  checks.trustedCa = trustedCa;
-  return { $case: 'validationContext', value: checks };
+function identify(common: CommonTlsContext, identity: Identity): void {
+  switch (identity.kind) {
+    case 'secrets':
+      common.tlsCertificateSdsSecretConfigs = identity.names.map(secretOverAds);
+      return;
+    case 'files':
+      common.tlsCertificates = [certificateFiles(identity.certificate, identity.key)];
+      return;
+    case 'workload':
+      common.tlsCertificateSdsSecretConfigs = [staticSecret(workloadCertificate)];
+  }
+}
+
+function validation(client: ClientCheck): CommonTlsContext['validationContextType'] {
+  const { roots, subjectAltNames, certificateHashes } = client;
+  const checks =
+    roots.kind === 'file' ? rootsOf(roots.file) : CertificateValidationContext.fromPartial({});
+  checks.matchTypedSubjectAltNames = namesOf(subjectAltNames);
+  checks.verifyCertificateHash = [...certificateHashes];
+  switch (roots.kind) {
+    case 'file':
+      return { $case: 'validationContext', value: checks };
+    case 'secret':
+      return validateWith(checks, secretOverAds(roots.name));
+    case 'workload':
+      return validateWith(checks, staticSecret(meshRoots));
+  }
 }
