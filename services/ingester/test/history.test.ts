@@ -226,7 +226,7 @@ test('after any history of edits and restarts, the log holds what the files say'
       });
       expect(lived).toEqual(fresh);
     }),
-    { numRuns: 15, endOnFailure: true },
+    { numRuns: 8, endOnFailure: true },
   );
 });
 
@@ -242,6 +242,6 @@ test('one that replayed the log and one that saw it live hold the same', async (
         expect(await world.folded()).toEqual(live);
       });
     }),
-    { numRuns: 10, endOnFailure: true },
+    { numRuns: 6, endOnFailure: true },
   );
 });

@@ -222,6 +222,35 @@ describe('last good', () => {
     expect([...after.news()].sort()).toEqual([`+ ${serviceKey('ops')}`, `- ${serviceKey('cart')}`]);
   });
 
+  test('over a restart, what reads a lost object keeps what the log has', async () => {
+    const slice = `---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: cart-1, namespace: shop, labels: { kubernetes.io/service-name: cart } }
+addressType: IPv4
+ports: [{ name: http, port: 8080 }]
+endpoints: [{ addresses: [10.0.0.1], targetRef: { kind: Pod, name: cart-1 } }]
+`;
+    const pod = (version: string): string => `---
+apiVersion: v1
+kind: Pod
+metadata: { name: cart-1, namespace: shop, labels: { version: ${version} } }
+`;
+    const key = 'endpoints cart.shop.svc.cluster.local|one|slice|shop|cart-1';
+    const labelled = (version: string) => ({
+      endpoints: { endpoints: [{ labels: { version } }] },
+    });
+    const before = await Core.of({ 'pods.yaml': pod('v1'), 'slices.yaml': slice });
+    const broken = { 'pods.yaml': `${pod('v1')}  more: [`, 'slices.yaml': slice };
+    const after = await Core.of(broken, { stored: before.stored() });
+    expect(after.news()).toEqual([]);
+    expect(after.event(key)).toMatchObject(labelled('v1'));
+    await after.write({ 'pods.yaml': pod('v2') });
+    expect(after.event(key)).toMatchObject(labelled('v2'));
+    await after.write({ 'pods.yaml': undefined });
+    expect(after.event(key)).not.toMatchObject(labelled('v2'));
+  });
+
   test('mesh settings that are bad at a restart do not fall back to the defaults', async () => {
     const config = (mesh: string): string => `---
 apiVersion: v1

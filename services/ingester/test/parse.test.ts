@@ -125,10 +125,10 @@ describe('bounds', () => {
   });
 
   test.each([
-    ['brackets', '['.repeat(50_000) + ']'.repeat(50_000)],
-    ['braces', '{a: '.repeat(50_000) + '}'.repeat(50_000)],
-    ['dashes', `${'- '.repeat(20_000)}a`],
-    ['JSON', `{"a":`.repeat(50_000)],
+    ['brackets', '['.repeat(10_000) + ']'.repeat(10_000)],
+    ['braces', '{a: '.repeat(10_000) + '}'.repeat(10_000)],
+    ['dashes', `${'- '.repeat(10_000)}a`],
+    ['JSON', `{"a":`.repeat(10_000)],
   ])('nesting without end by %s is refused', async (_, deep) => {
     const { objects, problems } = await parse(`a: ${deep}\n---\n${object('b')}`);
     expect(objects).toHaveLength(1);
@@ -143,9 +143,9 @@ describe('bounds', () => {
   });
 
   test('many keys cost no more each than few', async () => {
-    const keys = Array.from({ length: 20_000 }, (_, index) => `  k${index}: 1`).join('\n');
+    const keys = Array.from({ length: 10_000 }, (_, index) => `  k${index}: 1`).join('\n');
     const { objects } = await parseFile(`${object('a')}data:\n${keys}\n`);
-    expect(objects[0]?.raw['data']).toMatchObject({ k0: 1, k19999: 1 });
+    expect(objects[0]?.raw['data']).toMatchObject({ k0: 1, k9999: 1 });
   });
 
   test('too many documents are refused together', async () => {

@@ -72,10 +72,3 @@ test('it starts on a directory, says that it is ready, and stops on a signal', a
   expect(code).toBe(0);
   expect((await stat(join(data, 'sealing.key'))).mode & 0o777).toBe(0o600);
 }, 20_000);
-
-test('a MeshConfig file that is absent ends it at once, with a reason', async () => {
-  const argv = ['--meshConfig', join(folder, 'none.yaml'), '--dataDir', join(folder, 'data')];
-  const { code, output } = await runUntil(argv, /never/);
-  expect(output).toMatch(/--meshConfig: cannot read .*none\.yaml/);
-  expect(code).toBe(1);
-}, 20_000);
