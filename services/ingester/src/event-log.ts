@@ -42,6 +42,8 @@ type Topic = StoredEvent['topic'];
 
 interface Owned {
   readonly topic: Topic;
+  /** Which partition of the topic. */
+  readonly index: number;
   readonly partition: OwnedPartition;
 }
 
@@ -60,36 +62,41 @@ export class EventLog implements EventWriter {
   /** Takes the records of the cluster over from whoever had them. Throws the log's errors. */
   static async open(options: EventLogOptions): Promise<EventLog> {
     const { log, cluster, partitions, writer, time } = options;
-    const owned: Owned[] = [];
-    const open = async (topic: Topic, partition: number, part: number): Promise<void> => {
-      const domain = { part, value: cluster };
-      const spec = { log, topic, partition, domain, writer, time };
-      owned.push({ topic, partition: await OwnedPartition.open(spec) });
+    const open = async (topic: Topic, partition: number, prefix: string): Promise<Owned> => {
+      const spec = { log, topic, partition, prefix, writer, time };
+      return { topic, index: partition, partition: await OwnedPartition.open(spec) };
     };
-    try {
-      // Where the cluster stands in the keys of each: other clusters' ingesters write there as well.
-      await open(topics.config, 0, 0);
-      for (let at = 0; at < partitions.endpoints; at++) await open(topics.endpoints, at, 1);
-    } catch (error) {
+    // Keys of endpoints begin with the host, so a cluster's have no prefix of their own.
+    const endpoints = Array.from({ length: partitions.endpoints }, (_, at) => at);
+    const opened = await Promise.allSettled([
+      open(topics.config, 0, `${cluster}|`),
+      ...endpoints.map((at) => open(topics.endpoints, at, '')),
+    ]);
+    const owned = opened.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
+    for (const result of opened) {
+      if (result.status === 'fulfilled') continue;
       await Promise.all(owned.map(({ partition }) => partition.close()));
-      throw error;
+      throw result.reason;
     }
     return new EventLog(options, owned);
   }
 
   /** What the log holds for the cluster. */
   async stored(): Promise<readonly StoredEvent[]> {
+    const parts = await Promise.all(this.#owned.map((owned) => this.#storedIn(owned)));
+    return parts.flat();
+  }
+
+  async #storedIn({ topic, index, partition }: Owned): Promise<readonly StoredEvent[]> {
+    const headers = await this.#headers(topic, index);
     const stored: StoredEvent[] = [];
-    for (const [index, { topic, partition }] of this.#owned.entries()) {
-      const headers = await this.#headers(topic, topic === topics.config ? 0 : index - 1);
-      for (const key of partition.keys()) {
-        const value = partition.get(key);
-        if (value === undefined || clusterOf(topic, key) !== this.#options.cluster) continue;
-        const found = headers.get(key) ?? {};
-        const owner = found[headerNames.object] ?? `/unknown//${key}`;
-        const { unit = '', digest = '' } = found;
-        stored.push({ topic, key, value, owner, unit, digest });
-      }
+    for (const key of partition.keys()) {
+      const value = partition.get(key);
+      if (value === undefined || clusterOf(topic, key) !== this.#options.cluster) continue;
+      const found = headers.get(key) ?? {};
+      const owner = found[headerNames.object] ?? `/unknown//${key}`;
+      const { unit = '', digest = '' } = found;
+      stored.push({ topic, key, value, owner, unit, digest });
     }
     return stored;
   }
