@@ -217,11 +217,12 @@ export class Scopes {
         this.#lists.add(list);
         // What stands in for a resource that is not on the log yet is this scope's own.
         if (list.absent.size === 0) this.#shared.set(key, list);
+        // By entry, not by version: another variant of equal content is another record.
         const missing: SharedEntry[] = [];
-        previous.diff(list.wanted, (_name, _old, entry) => {
-          if (entry instanceof SharedEntry) missing.push(entry);
+        list.wanted.each((entry) => {
+          if (entry instanceof SharedEntry && !entry.loaded) missing.push(entry);
         });
-        this.#load(list, [...missing, ...(before?.unloaded ?? [])]);
+        this.#load(list, missing);
       }
       list.scopes.add(scope.id);
       lists.set(encoded.typeUrl, list);

@@ -1,0 +1,87 @@
+import { digestOf } from '@watershed/blob/digest.ts';
+import { memoryBlobs } from '@watershed/blob/memory.ts';
+import { ManifestContent } from '@watershed/model/gen/record.ts';
+import { resourceTypes } from '@watershed/proto/any.ts';
+import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
+import { expect, it } from 'vitest';
+import { Assignments } from '../../src/view/assignments.ts';
+import { BlobLoader } from '../../src/view/blob-loader.ts';
+import type { ScopeView } from '../../src/view/scope-view.ts';
+import { Scopes } from '../../src/view/scopes.ts';
+import { SharedEntry } from '../../src/view/shared-entry.ts';
+
+const { cluster } = resourceTypes;
+
+/** Scopes over blobs in memory; `apply` shows one scope the clusters `name → variant`. */
+function scopes() {
+  const time = new VirtualTime();
+  const blobs = memoryBlobs();
+  const views: ScopeView[] = [];
+  const under = new Scopes({
+    loader: new BlobLoader({
+      blobs,
+      timers: time,
+      onMissing: () => undefined,
+      onError: () => undefined,
+    }),
+    assignments: new Assignments(),
+    clock: time,
+    timers: time,
+    onView: (view) => views.push(view),
+  });
+  under.acquire('scope');
+  const written = new Set<string>();
+  const apply = async (listed: Readonly<Record<string, string>>): Promise<void> => {
+    const resources = new Map<string, SharedEntry>();
+    for (const [name, variant] of Object.entries(listed)) {
+      // The content does not depend on the variant.
+      const bytes = new TextEncoder().encode(`content of ${name}`);
+      const digest = digestOf(bytes);
+      await blobs.put([{ digest, bytes }]);
+      const entry = SharedEntry.of(
+        {
+          ...{ typeUrl: cluster, name, variant, refs: [], size: bytes.length },
+          version: Buffer.from(digest, 'hex'),
+          fragments: [Buffer.from(digest, 'hex')],
+        },
+        false,
+      );
+      if (!written.has(entry.key)) resources.set(entry.key, entry);
+      written.add(entry.key);
+    }
+    const shared = Object.entries(listed).map(([name, variant]) => ({ name, variant }));
+    const types = [{ typeUrl: cluster, shared, own: [] }];
+    const content = ManifestContent.encode({ types }).finish();
+    await blobs.put([{ digest: digestOf(content), bytes: content }]);
+    under.apply(
+      {
+        resources,
+        manifests: new Map([['scope', { scope: 'scope', content: digestOf(content) }]]),
+        selectors: new Map(),
+        trace: undefined,
+        sinceMs: 0,
+      },
+      1,
+    );
+    await new Promise((resolve) => {
+      setTimeout(resolve, 5);
+    });
+  };
+  return { apply, views };
+}
+
+it('shows a variant of equal content with its bytes', async () => {
+  const { apply, views } = scopes();
+  await apply({ a: 'with a policy', b: '' });
+  await apply({ a: '', b: '' });
+  await apply({ a: '', b: '', c: '' });
+  const found: Record<string, boolean> = {};
+  views
+    .at(-1)
+    ?.types.get(cluster)
+    ?.each(({ name, fragments }) => {
+      found[name] = fragments !== undefined;
+    });
+  // Without bytes it would be left out of what clients are sent.
+  expect(found).toEqual({ a: true, b: true, c: true });
+});
