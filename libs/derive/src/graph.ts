@@ -13,6 +13,7 @@
 import { Collection } from './collection.ts';
 import type { Entry, Index } from './collection.ts';
 import type { Cell, Node, Source } from './node.ts';
+import { CycleError, outcomeOf, sameError } from './outcome.ts';
 
 /** What a query may look at. Nothing else: no clock, no environment, no closure over mutable state. */
 export interface Reader {
@@ -68,13 +69,6 @@ export interface GraphOptions {
   readonly forget?: (reader: string, source: string, key: string) => boolean;
   /** Told of every computation, and whether it had another outcome than the one before. */
   readonly onCompute?: (query: string, key: string, changed: boolean) => void;
-}
-
-export class CycleError extends Error {
-  constructor(path: readonly string[]) {
-    super(`queries read each other in a circle: ${path.join(' → ')}`);
-    this.name = 'CycleError';
-  }
 }
 
 interface Origin {
@@ -392,15 +386,4 @@ export class Graph {
 
 function isChecking(node: Node<unknown>): boolean {
   return node.state === 'checking';
-}
-
-function outcomeOf<V>(node: Node<V>): V {
-  if (node.failure !== undefined) throw node.failure.error;
-  if (node.good === undefined) throw new Error(`${node.name}(${node.key}) was never computed`);
-  return node.good.value;
-}
-
-function sameError(a: unknown, b: unknown): boolean {
-  if (!(a instanceof Error) || !(b instanceof Error)) return Object.is(a, b);
-  return a.name === b.name && a.message === b.message;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { CycleError, Graph } from '../src/graph.ts';
+import { Graph } from '../src/graph.ts';
 import type { Query } from '../src/graph.ts';
+import { CycleError } from '../src/outcome.ts';
 
 const id = (key: string): string => key;
 

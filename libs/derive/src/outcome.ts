@@ -1,0 +1,20 @@
+import type { Node } from './node.ts';
+
+export class CycleError extends Error {
+  constructor(path: readonly string[]) {
+    super(`queries read each other in a circle: ${path.join(' → ')}`);
+    this.name = 'CycleError';
+  }
+}
+
+/** Throws what the computation threw. */
+export function outcomeOf<V>(node: Node<V>): V {
+  if (node.failure !== undefined) throw node.failure.error;
+  if (node.good === undefined) throw new Error(`${node.name}(${node.key}) was never computed`);
+  return node.good.value;
+}
+
+export function sameError(a: unknown, b: unknown): boolean {
+  if (!(a instanceof Error) || !(b instanceof Error)) return Object.is(a, b);
+  return a.name === b.name && a.message === b.message;
+}
