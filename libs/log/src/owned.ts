@@ -15,7 +15,7 @@ import {
 } from './ownership.ts';
 import { LogError } from './port.ts';
 import type { Append, Log, LogRecord, Position } from './port.ts';
-import { pause } from './time.ts';
+import { Notice, pause } from './time.ts';
 import type { LogTime } from './time.ts';
 
 export interface OwnedPartitionOptions {
@@ -75,7 +75,8 @@ export class OwnedPartition {
   readonly #before = new Epochs();
   readonly #lost = new AbortController();
   readonly #stop = new AbortController();
-  readonly #arrivals = new Set<() => void>();
+  /** The watch has read more, or the owner is lost. */
+  readonly #news = new Notice();
   #position: Position | undefined;
   #caughtUp = false;
   /** The stamp for new appends. */
@@ -295,24 +296,16 @@ export class OwnedPartition {
     if (this.#lost.signal.aborted) return;
     this.#lost.abort(reason);
     this.#stop.abort();
-    this.#arrived();
+    this.#news.tell();
   }
 
   /** Resolves when the watch has made it true; rejects when the owner is lost. */
   async #until(isTrue: () => boolean): Promise<void> {
     while (!isTrue()) {
       this.#checkOwner();
-      await new Promise<void>((resolve) => {
-        this.#arrivals.add(resolve);
-      });
+      await this.#news.next();
     }
     this.#checkOwner();
-  }
-
-  #arrived(): void {
-    const arrivals = [...this.#arrivals];
-    this.#arrivals.clear();
-    for (const resolve of arrivals) resolve();
   }
 
   async #watch(): Promise<void> {
@@ -331,7 +324,7 @@ export class OwnedPartition {
           this.#position = position;
           this.#caughtUp = caughtUp;
           this.#repair(repairs);
-          this.#arrived();
+          this.#news.tell();
         }
       } catch (error) {
         if (!(error instanceof LogError && error.retriable)) this.#lose(error);

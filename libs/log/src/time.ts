@@ -34,3 +34,17 @@ export function turn(time: LogTime): Promise<void> {
     time.soon(resolve);
   });
 }
+
+/** Told to all who wait at that moment. */
+export class Notice {
+  #next = Promise.withResolvers<void>();
+
+  next(): Promise<void> {
+    return this.#next.promise;
+  }
+
+  tell(): void {
+    this.#next.resolve();
+    this.#next = Promise.withResolvers<void>();
+  }
+}

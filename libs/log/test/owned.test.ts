@@ -1,0 +1,224 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openEmbeddedLog } from '../src/embedded.ts';
+import type { EmbeddedLog } from '../src/embedded.ts';
+import { Fold } from '../src/fold.ts';
+import { OwnedPartition } from '../src/owned.ts';
+import { isClaimKey } from '../src/ownership.ts';
+import { LogError } from '../src/port.ts';
+import type { Append, Log } from '../src/port.ts';
+import { brief, bytes, readAll, realTime, seeded, sleep, textOf, until } from './support.ts';
+
+const topic = 'owned';
+let dir: string;
+let log: EmbeddedLog;
+const owners: OwnedPartition[] = [];
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'watershed-owned-'));
+  log = await openEmbeddedLog({ dir, time: realTime });
+  const retention = { kind: 'compact', tombstoneMs: 3_600_000 } as const;
+  await log.ensureTopics([{ name: topic, partitions: 1, retention }]);
+});
+
+afterEach(async () => {
+  await Promise.all(owners.splice(0).map((owner) => owner.close()));
+  await log.close();
+  await rm(dir, { recursive: true });
+});
+
+async function own(through: Log = log, writer = 'w'): Promise<OwnedPartition> {
+  const owner = await OwnedPartition.open({
+    log: through,
+    topic,
+    partition: 0,
+    writer,
+    time: realTime,
+    retryMs: 5,
+  });
+  owners.push(owner);
+  return owner;
+}
+
+async function folded(): Promise<Record<string, string | undefined>> {
+  const fold = new Fold();
+  for (const batch of (await readAll(log, topic)).batches) fold.apply(batch);
+  return Object.fromEntries([...fold.entries()].map(([key, value]) => [key, textOf(value)]).sort());
+}
+
+type Fate = 'lost' | 'appended' | 'late';
+
+/**
+ * The log as over a bad network: an append whose fate is not decided beforehand works; another one
+ * fails with `unavailable` and is lost, was appended nevertheless, or is appended when `deliver` is
+ * called.
+ */
+class UnsureLog implements Log {
+  readonly fates: Fate[] = [];
+  readonly #late: (readonly Append[])[] = [];
+
+  ensureTopics: Log['ensureTopics'] = (specs) => log.ensureTopics(specs);
+  read: Log['read'] = (...args) => log.read(...args);
+  end: Log['end'] = (...args) => log.end(...args);
+  close = async (): Promise<void> => undefined;
+
+  async append(records: readonly Append[]): Promise<readonly number[]> {
+    const fate = this.fates.shift();
+    if (fate === undefined) return log.append(records);
+    if (fate === 'appended') await log.append(records);
+    if (fate === 'late') this.#late.push(records);
+    throw new LogError('unavailable', 'no answer', { retriable: true });
+  }
+
+  async deliver(): Promise<void> {
+    for (const records of this.#late.splice(0)) await log.append(records);
+  }
+}
+
+describe('an owner', () => {
+  it('releases the claims of those before it, and leaves one', async () => {
+    for (let i = 0; i < 4; i++) {
+      const owner = await own(log, `w${i}`);
+      await owner.set('k', bytes(String(i)));
+      await owner.close();
+    }
+    await log.compact();
+    const { records } = await readAll(log, topic);
+    const claims = records.filter(({ key, value }) => isClaimKey(key) && value !== undefined);
+    expect(claims.map(({ headers }) => headers['writer'])).toEqual(['w3']);
+  });
+
+  it('does not append equal values after it repaired them', async () => {
+    const first = await own();
+    await first.set('k', bytes('1'));
+    const second = await own();
+    await second.close();
+    await log.append([
+      { topic, partition: 0, key: 'k', value: bytes('2'), headers: { epoch: `${first.epoch}` } },
+    ]);
+    const third = await own();
+    expect(textOf(third.get('k'))).toBe('1');
+    expect(await third.set('k', bytes('1'))).toBe(false);
+    expect(await folded()).toEqual({ k: '1' });
+  });
+
+  it('has an equal value wait for the append that carries it', async () => {
+    const owner = await own();
+    const first = owner.set('k', bytes('1'));
+    const second = owner.set('k', bytes('1'));
+    expect(await second).toBe(false);
+    expect((await readAll(log, topic)).records.map(({ key }) => key)).toContain('k');
+    expect(await first).toBe(true);
+  });
+
+  it('appends changes of one call in order, and only those that differ', async () => {
+    const owner = await own();
+    const changes = ['a=1', 'a=2', 'a=2', 'b=1'].map((text) => {
+      const [key = '', value = ''] = text.split('=');
+      return { key, value: bytes(value) };
+    });
+    expect(await owner.write(changes)).toBe(3);
+    const { records } = await readAll(log, topic);
+    expect(brief(records).slice(1)).toEqual(['a=1', 'a=2', 'b=1']);
+  });
+
+  it('undoes a change that can never be appended', async () => {
+    const owner = await own();
+    await owner.set('k', bytes('1'));
+    const large = new Uint8Array(2 * 1024 * 1024);
+    await expect(owner.set('k', large)).rejects.toMatchObject({ code: 'record-too-large' });
+    expect(textOf(owner.get('k'))).toBe('1');
+    await owner.set('other', bytes('1'));
+    expect(await folded()).toEqual({ k: '1', other: '1' });
+    expect(owner.lost.aborted).toBe(false);
+  });
+
+  it.each<Fate>(['lost', 'appended', 'late'])(
+    'claims again and brings the change to the log after an append that was %s',
+    async (fate) => {
+      const unsure = new UnsureLog();
+      const owner = await own(unsure);
+      await owner.set('k', bytes('1'));
+      const epoch = owner.epoch;
+      unsure.fates.push(fate);
+      await expect(owner.set('k', bytes('2'))).rejects.toMatchObject({ code: 'unavailable' });
+      await owner.set('other', bytes('1'));
+      expect(owner.epoch).toBeGreaterThan(epoch);
+      expect(await folded()).toEqual({ k: '2', other: '1' });
+      await owner.set('k', bytes('3'));
+      await unsure.deliver();
+      await until('the late append is repaired', async () => {
+        const { records } = await readAll(log, topic);
+        return textOf(records.findLast(({ key }) => key === 'k')?.value) === '3';
+      });
+      expect(await folded()).toEqual({ k: '3', other: '1' });
+    },
+  );
+
+  it('takes nothing back from a newer owner when its own append failed', async () => {
+    const unsure = new UnsureLog();
+    const old = await own(unsure, 'old');
+    await old.set('k', bytes('old'));
+    unsure.fates.push('lost');
+    const failed = old.set('k', bytes('old2'));
+    failed.catch(() => undefined);
+    const fresh = await own(log, 'fresh');
+    await expect(failed).rejects.toBeInstanceOf(LogError);
+    await until('the old one is lost', () => old.lost.aborted);
+    if (!fresh.lost.aborted) await fresh.set('k', bytes('fresh'));
+    // Whoever was last, the log says what a valid owner wrote.
+    const last = await own(log, 'last');
+    await last.set('k', bytes('last'));
+    await sleep(30);
+    expect(await folded()).toEqual({ k: 'last' });
+  });
+
+  it('is lost when the log is closed', async () => {
+    const owner = await own();
+    await log.close();
+    await until('it is lost', () => owner.lost.aborted);
+    await expect(owner.set('k', bytes('1'))).rejects.toMatchObject({ code: 'closed' });
+    log = await openEmbeddedLog({ dir, time: realTime });
+  });
+
+  it('fails to open while the log is away, and leaves nothing running', async () => {
+    const unsure = new UnsureLog();
+    unsure.fates.push('lost');
+    await expect(own(unsure)).rejects.toMatchObject({ code: 'unavailable', retriable: true });
+    const owner = await own(unsure);
+    expect(await owner.set('k', bytes('1'))).toBe(true);
+  });
+
+  it.each([1, 2, 3, 4])('says what it was told over a bad network (seed %i)', async (seed) => {
+    const random = seeded(seed);
+    const unsure = new UnsureLog();
+    const owner = await own(unsure);
+    const wanted = new Map<string, string>();
+    for (let step = 0; step < 150; step++) {
+      const key = `k${random(8)}`;
+      const value = random(4) === 0 ? undefined : String(random(5));
+      if (random(6) === 0) {
+        const fates: readonly Fate[] = ['lost', 'appended', 'late'];
+        for (let i = 0; i <= random(3); i++) unsure.fates.push(fates[random(3)]!);
+      }
+      const change = { key, value: value === undefined ? undefined : bytes(value) };
+      await owner.write([change]).catch(() => undefined);
+      if (value === undefined) wanted.delete(key);
+      else wanted.set(key, value);
+      if (random(10) === 0) await unsure.deliver();
+      if (random(25) === 0) await log.compact();
+    }
+    unsure.fates.length = 0;
+    await unsure.deliver();
+    const expected = Object.fromEntries([...wanted].sort());
+    await until('all is repaired', async () => {
+      await log.compact();
+      return JSON.stringify(await folded()) === JSON.stringify(expected);
+    });
+    expect(owner.lost.aborted).toBe(false);
+    await sleep(20);
+    expect(await folded()).toEqual(expected);
+  });
+});
