@@ -52,7 +52,12 @@ export function createRouterPlans(core: Core): RouterPlans {
     compute: (read, scope) => {
       const listeners = read.query(listening, scope);
       const client = clientOf(core, read, scope);
-      const served = read.query(context.ports, scope).flatMap((port) => tablesOf(port, client));
+      // A server that is off has nobody to ask for its table.
+      const asked = new Set(listeners.flatMap((listener) => listener.refs));
+      const served = read
+        .query(context.ports, scope)
+        .flatMap((port) => tablesOf(port, client))
+        .filter((table) => asked.has(table.name));
       return [
         { typeUrl: resourceTypes.listener, shared: [], own: listeners.flatMap(planOf) },
         {

@@ -42,7 +42,7 @@ export function chooseRoutes(
   const named = [...preferred].sort(([a], [b]) => bySpecificity(a, b));
   const wildcards = named.filter(([host]) => isWildcard(host));
   const forHost = (host: string, serviceNamespace: string): readonly RouteShape[] => {
-    const attached = attachedTo(core, shapes, read, host, [site.namespace, serviceNamespace]);
+    const attached = attachedTo(core, shapes, read, host, { site, serviceNamespace });
     if (attached.length > 0) return attached;
     const exact = preferred.get(host);
     if (exact !== undefined) return [exact];
@@ -61,11 +61,11 @@ function attachedTo(
   shapes: RouteShapes,
   read: Reader,
   host: string,
-  namespaces: readonly string[],
+  { site, serviceNamespace }: { readonly site: MeshSite; readonly serviceNamespace: string },
 ): readonly RouteShape[] {
   const keys = read.lookup(core.inputs.indexes.routesByServiceHost, host).map((entry) => entry.key);
-  const attached = shapesOf(read, shapes, keys);
-  for (const namespace of namespaces) {
+  const attached = shapesOf(read, shapes, keys).filter((shape) => holdsSomewhere(shape, site));
+  for (const namespace of [site.namespace, serviceNamespace]) {
     const own = attached.filter((shape) => shape.namespace === namespace);
     if (own.length > 0) return own.sort(byAge);
   }

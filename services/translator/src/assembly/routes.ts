@@ -44,10 +44,11 @@ export function createSidecarRoutes(core: Core): SidecarRoutes {
       read.query(hosts, key).map((host) => read.query(virtualHosts, host).job),
     equal: sameElements,
   });
-  const head = graph.query<string, Job>({
+  const head = graph.query<RouteTableKey, Job>({
     name: 'routeTableHead',
-    id: (name) => name,
-    compute: (_, name) => job(routeConfiguration, { name, ignorePort: !tellsByPort(name) }),
+    id: (table) => `${table.name}\n${tellsByPort(table)}`,
+    compute: (_, table) =>
+      job(routeConfiguration, { name: table.name, ignorePort: !tellsByPort(table) }),
     equal: sameJob,
   });
   const catchAll = createCatchAll(core);
@@ -56,7 +57,7 @@ export function createSidecarRoutes(core: Core): SidecarRoutes {
     id: resourceId,
     compute: (read, key) => {
       const table = parseRouteTable(key);
-      const parts = [read.query(head, key.name), ...read.query(jobs, key)];
+      const parts = [read.query(head, table), ...read.query(jobs, key)];
       const last = takesAll(read.query(hosts, key)) ? [] : [read.query(catchAll, table)];
       return { key, parts: [...parts, ...last], refs: [], follows: [], bypassesEpochs: false };
     },
@@ -66,8 +67,8 @@ export function createSidecarRoutes(core: Core): SidecarRoutes {
 }
 
 /** A table of one port ignores ports in a request's Host; where requests come for any, they decide. */
-function tellsByPort(name: string): boolean {
-  return !/^\d+$/.test(name) && !/:\d+$/.test(name);
+function tellsByPort({ port }: RouteTableKey): boolean {
+  return port === 0;
 }
 
 function takesAll(hosts: readonly VirtualHostKey[]): boolean {
@@ -152,7 +153,7 @@ function serviceCandidate(
 
 function domainsIn(table: RouteTableKey, called: CalledService, port: number): readonly string[] {
   const domains = domainsOf(called, table.client.dnsDomain);
-  return tellsByPort(table.name) ? withPort(domains, port) : domains;
+  return tellsByPort(table) ? withPort(domains, port) : domains;
 }
 
 /** Hosts of routes that no service of the table stands for. */
