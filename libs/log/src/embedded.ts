@@ -248,9 +248,8 @@ class SqliteLog implements EmbeddedLog {
         for (const partition of topic.partitions) {
           const backlog = this.#compactor.backlog(topic, partition);
           if (backlog > 0 && backlog < records) continue;
-          while (!this.#closed && this.#compactor.slice(topic, partition, this.#time.now())) {
-            await turn(this.#time);
-          }
+          const below = partition.next;
+          while (this.#slice(topic, partition, below)) await turn(this.#time);
         }
       }
       while (!this.#closed && this.#compactor.shrink()) await turn(this.#time);
@@ -259,6 +258,10 @@ class SqliteLog implements EmbeddedLog {
       this.#compacting = undefined;
     });
     return this.#compacting;
+  }
+
+  #slice(topic: StoredTopic, partition: StoredPartition, below: number): boolean {
+    return !this.#closed && this.#compactor.slice(topic, partition, below, this.#time.now());
   }
 
   #scheduleRound(): { cancel(): void } {

@@ -37,6 +37,7 @@ interface Statements {
 export class Compactor {
   readonly #store: Store;
   readonly #statements = new Map<number, Statements>();
+  #shrunk = false;
 
   constructor(store: Store) {
     this.#store = store;
@@ -47,20 +48,29 @@ export class Compactor {
     return topic.retention.kind === 'compact' ? partition.next - partition.clean : 0;
   }
 
-  /** One bounded slice. `false`: there is nothing left to do now. */
-  slice(topic: StoredTopic, partition: StoredPartition, nowMs: number): boolean {
+  /**
+   * One bounded slice of what is below the offset `below` (appends go on meanwhile). `false`: there
+   * is nothing left to do.
+   */
+  slice(topic: StoredTopic, partition: StoredPartition, below: number, nowMs: number): boolean {
     if (topic.retention.kind === 'time') {
       return this.#expire(partition, nowMs - topic.retention.ms);
     }
-    if (partition.clean < partition.next) return this.#compact(partition, nowMs);
+    if (partition.clean < below) return this.#compact(partition, nowMs);
     return this.#dropTombstones(partition, nowMs - topic.retention.tombstoneMs);
   }
 
   /** Gives a bounded number of pages back when a quarter of the file is free. `false`: none. */
   shrink(): boolean {
     const db = this.#store.db;
-    if (pragma(db, 'freelist_count') * 4 < pragma(db, 'page_count')) return false;
+    if (pragma(db, 'freelist_count') * 4 < pragma(db, 'page_count')) {
+      // The file itself shrinks when its write-ahead log is merged.
+      if (this.#shrunk) db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+      this.#shrunk = false;
+      return false;
+    }
     db.exec(`PRAGMA incremental_vacuum(${slicePages})`);
+    this.#shrunk = true;
     return true;
   }
 
