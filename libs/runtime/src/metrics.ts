@@ -124,12 +124,8 @@ export class Metrics {
   }
 
   #makeHistogram(spec: MetricSpec): (labels: Record<string, string>) => Histogram {
-    const buckets = [...(spec.buckets ?? [])];
-    const metric = new PromHistogram({ ...this.#common(spec), buckets });
-    return (labels) => {
-      const series = metric.labels(labels);
-      return { observe: (value) => series.observe(value) };
-    };
+    const metric = new PlainHistogram(this.#common(spec), spec.buckets ?? []);
+    return (labels) => metric.series(labels);
   }
 
   #common(spec: MetricSpec) {
@@ -149,6 +145,72 @@ export class Metrics {
     const family = seriesOf<S, Series>(spec, make(), this.#maxSeries);
     this.#families.set(spec.name, family);
     return family;
+  }
+}
+
+interface Buckets {
+  readonly labels: Readonly<Record<string, string>>;
+  /** By upper bound, not cumulative; the last is that of +Inf. */
+  readonly counts: number[];
+  sum: number;
+}
+
+/**
+ * Prometheus' histogram whose observations are additions, as the counters' are: the library's own
+ * take some microseconds each, and there are several per push.
+ */
+class PlainHistogram extends PromHistogram {
+  readonly #name: string;
+  /** Gives all but the values. */
+  readonly #empty: PromHistogram;
+  readonly #bounds: readonly number[];
+  readonly #series: Buckets[] = [];
+
+  constructor(
+    common: { name: string; help: string; labelNames: string[]; registers: Registry[] },
+    bounds: readonly number[],
+  ) {
+    super({ ...common, buckets: [...bounds] });
+    this.#name = common.name;
+    this.#empty = new PromHistogram({ ...common, buckets: [], registers: [] });
+    this.#bounds = bounds;
+  }
+
+  series(labels: Readonly<Record<string, string>>): Histogram {
+    const bounds = this.#bounds;
+    const series: Buckets = { labels, counts: [...bounds.map(() => 0), 0], sum: 0 };
+    this.#series.push(series);
+    const { counts } = series;
+    return {
+      observe: (value) => {
+        let at = 0;
+        while (at < bounds.length && value > (bounds[at] ?? 0)) at++;
+        counts[at] = (counts[at] ?? 0) + 1;
+        series.sum += value;
+      },
+    };
+  }
+
+  override async get(): ReturnType<PromHistogram['get']> {
+    const values = this.#series.flatMap(({ labels, counts, sum }) => {
+      let total = 0;
+      const buckets = counts.map((count, at) => {
+        total += count;
+        const le = this.#bounds[at] ?? '+Inf';
+        return { metricName: `${this.#name}_bucket`, labels: { ...labels, le }, value: total };
+      });
+      return [
+        ...buckets,
+        { metricName: `${this.#name}_sum`, labels, value: sum },
+        { metricName: `${this.#name}_count`, labels, value: total },
+      ];
+    });
+    return { ...(await this.#empty.get()), values };
+  }
+
+  /** What the registry asks for when it writes text. */
+  getForPromString(): ReturnType<PromHistogram['get']> {
+    return this.get();
   }
 }
 
