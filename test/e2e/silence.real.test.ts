@@ -142,7 +142,12 @@ describe('no event, no generation, no push and no byte', () => {
       spec: {
         gateways: ['mesh'],
         exportTo: ['*'],
-        http: [{ timeout: '3000ms', route: [{ weight: 100, destination: { host: `A.${ns}` } }] }],
+        http: [
+          {
+            timeout: '3000ms',
+            route: [{ weight: 100, destination: { host: `A.${ns}.svc.cluster.local` } }],
+          },
+        ],
         hosts: [`A.${ns}.svc.cluster.local`],
       },
     };
