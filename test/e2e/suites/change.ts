@@ -1,15 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { startBackend, type Backend } from '../components/backends.ts';
-import { ask, echoOf } from '../components/clients.ts';
-import type { TestEnvoy } from '../components/envoy.ts';
-import { ConfigDir } from './harness/config-dir.ts';
-import { ControlPlane } from './harness/control-plane.ts';
-import { Load, type LoadResult } from './harness/load.ts';
-import { httpGateway, istio, routeTo, service } from './harness/objects.ts';
-import { freePort } from './harness/ports.ts';
-import { protocols, rejections, startProxy, type Protocol } from './harness/proxy.ts';
-import { until } from './harness/wait.ts';
+import { startBackend, type Backend } from '../../components/backends.ts';
+import { ask, echoOf } from '../../components/clients.ts';
+import type { TestEnvoy } from '../../components/envoy.ts';
+import { ConfigDir } from '../harness/config-dir.ts';
+import { ControlPlane } from '../harness/control-plane.ts';
+import { Load, type LoadResult } from '../harness/load.ts';
+import { httpGateway, istio, routeTo, service } from '../harness/objects.ts';
+import { freePort } from '../harness/ports.ts';
+import { protocols, rejections, startProxy, type Protocol } from '../harness/proxy.ts';
+import { until } from '../harness/wait.ts';
+import { startLog, type LogKind, type TestLog } from '../harness/logs.ts';
 
 const ns = 'edge';
 const host = 'shop.test';
@@ -20,6 +21,7 @@ const ports = new Map<Protocol, number>();
 const extraPorts = new Map<Protocol, readonly number[]>();
 let config: ConfigDir;
 let plane: ControlPlane;
+let log: TestLog;
 let loads: Load[] = [];
 
 /** What all steps begin with, and must end with. */
@@ -133,105 +135,110 @@ async function routed(to: string): Promise<void> {
   }
 }
 
-beforeAll(async () => {
-  for (const name of ['zero', 'one', 'two']) backends.push(await startBackend({ name }));
-  for (const protocol of protocols) {
-    ports.set(protocol, await freePort());
-    extraPorts.set(protocol, [await freePort(), await freePort()]);
-  }
-  config = await ConfigDir.create();
-  await config.write(
-    'gateways',
-    ...protocols.map((protocol) =>
-      httpGateway(ns, `edge-${protocol}`, { edge: protocol }, ports.get(protocol) ?? 0),
-    ),
-  );
-  await writeShop();
-  plane = await ControlPlane.start({ configDir: config.path });
-  for (const protocol of protocols) {
-    const workload = `gateway-${protocol}.${ns}`;
-    const labels = { edge: protocol };
-    proxies.set(
-      protocol,
-      await startProxy({ type: 'router', workload, protocol, labels, xds: plane.xds }),
+/** The same on every log. */
+export function changeSuite(kind: LogKind): void {
+  beforeAll(async () => {
+    for (const name of ['zero', 'one', 'two']) backends.push(await startBackend({ name }));
+    for (const protocol of protocols) {
+      ports.set(protocol, await freePort());
+      extraPorts.set(protocol, [await freePort(), await freePort()]);
+    }
+    log = await startLog(kind);
+    config = await ConfigDir.create();
+    await config.write(
+      'gateways',
+      ...protocols.map((protocol) =>
+        httpGateway(ns, `edge-${protocol}`, { edge: protocol }, ports.get(protocol) ?? 0),
+      ),
     );
-  }
-});
-
-afterEach(async () => {
-  await stopLoads();
-});
-
-afterAll(async () => {
-  for (const proxy of proxies.values()) await proxy.stop();
-  await plane?.delete();
-  await config?.delete();
-  for (const backend of backends) await backend.stop();
-});
-
-describe('the control plane is killed', () => {
-  test('and started again with nothing changed: proxies are sent nothing that they hold', async () => {
     await writeShop();
-    await config.write('routes', route('b', 'quiet'));
-    await routed('two');
-    await sleep(1_000);
-    await plane.kill();
-    await plane.start();
-    for (const { envoy } of proxies.values()) {
-      await envoy.waitFor('to be connected again', async () => {
-        return (await envoy.admin.stat('control_plane.connected_state')) === 1;
-      });
+    plane = await ControlPlane.start({ configDir: config.path, args: log.args });
+    for (const protocol of protocols) {
+      const workload = `gateway-${protocol}.${ns}`;
+      const labels = { edge: protocol };
+      proxies.set(
+        protocol,
+        await startProxy({ type: 'router', workload, protocol, labels, xds: plane.xds }),
+      );
     }
-    await until('both streams are open', async () => {
-      return (await plane.metrics()).sum('watershed_streams') === 2;
-    });
-    await sleep(1_500);
-    const metrics = await plane.metrics();
-    const sent = (type: string): number => metrics.sum('pilot_xds_pushes', { type });
-    // SotW cannot say what it holds of named types: they are answered.
-    expect({ cds: sent('cds'), lds: sent('lds') }).toEqual({ cds: 0, lds: 0 });
-    expect({ eds: sent('eds'), rds: sent('rds') }).toEqual({ eds: 1, rds: 1 });
-    expect(metrics.sum('watershed_events_total')).toBe(0);
   });
 
-  test('and started again, in the midst of changes: no request is lost', async () => {
-    await writeShop();
-    startLoads();
-    for (let round = 0; round < 3; round++) {
-      await config.write('routes', route('b', `round-${round}`));
-      await sleep(50 * round);
+  afterEach(async () => {
+    await stopLoads();
+  });
+
+  afterAll(async () => {
+    for (const proxy of proxies.values()) await proxy.stop();
+    await plane?.delete();
+    await log?.stop();
+    await config?.delete();
+    for (const backend of backends) await backend.stop();
+  });
+
+  describe('the control plane is killed', () => {
+    test('and started again with nothing changed: proxies are sent nothing that they hold', async () => {
+      await writeShop();
+      await config.write('routes', route('b', 'quiet'));
+      await routed('two');
+      await sleep(1_000);
       await plane.kill();
-      await config.write('a', ...serviceOf('a', [round % 2]));
-      await config.write('routes', route('a', `again-${round}`));
-      await sleep(300);
       await plane.start();
-      await routed(round % 2 === 0 ? 'zero' : 'one');
-    }
-    for (const result of await stopLoads()) expect(failuresOf(result)).toEqual([]);
-  });
-});
+      for (const { envoy } of proxies.values()) {
+        await envoy.waitFor('to be connected again', async () => {
+          return (await envoy.admin.stat('control_plane.connected_state')) === 1;
+        });
+      }
+      await until('both streams are open', async () => {
+        return (await plane.metrics()).sum('watershed_streams') === 2;
+      });
+      await sleep(1_500);
+      const metrics = await plane.metrics();
+      const sent = (type: string): number => metrics.sum('pilot_xds_pushes', { type });
+      // SotW cannot say what it holds of named types: they are answered.
+      expect({ cds: sent('cds'), lds: sent('lds') }).toEqual({ cds: 0, lds: 0 });
+      expect({ eds: sent('eds'), rds: sent('rds') }).toEqual({ eds: 1, rds: 1 });
+      expect(metrics.sum('watershed_events_total')).toBe(0);
+    });
 
-test('200 changes under a steady load cost no request', async () => {
-  startLoads();
-  const names = Object.keys(changes);
-  const startedAt = performance.now();
-  const steps: string[] = [];
-  for (let step = 0; step < 200; step++) {
-    const name = names[step % names.length] ?? '';
-    steps.push(`${Math.round(performance.now() - startedAt)} ms: ${name}`);
-    await changes[name]?.(Math.floor(step / names.length));
-    // Some changes are pushed one by one, and some run into each other.
-    await sleep(40 + ((step * 37) % 160));
-  }
-  for (const name of ['extra', 'neighbour', 'b-rule']) await config.remove(name);
-  await writeShop();
-  await config.write('routes', route('b', 'last'));
-  await routed('two');
-  for (const result of await stopLoads()) {
-    // What was going on when requests failed tells more than how many did.
-    expect(result.failures.length > 0 ? [...steps, ...failuresOf(result)] : []).toEqual([]);
-    expect(result.requests).toBeGreaterThan(1_000);
-    expect([...result.by.keys()].sort()).toEqual(['one', 'two', 'zero']);
-  }
-  for (const proxy of proxies.values()) expect(await rejections(proxy)).toBe(0);
-});
+    test('and started again, in the midst of changes: no request is lost', async () => {
+      await writeShop();
+      startLoads();
+      for (let round = 0; round < 3; round++) {
+        await config.write('routes', route('b', `round-${round}`));
+        await sleep(50 * round);
+        await plane.kill();
+        await config.write('a', ...serviceOf('a', [round % 2]));
+        await config.write('routes', route('a', `again-${round}`));
+        await sleep(300);
+        await plane.start();
+        await routed(round % 2 === 0 ? 'zero' : 'one');
+      }
+      for (const result of await stopLoads()) expect(failuresOf(result)).toEqual([]);
+    });
+  });
+
+  test('200 changes under a steady load cost no request', async () => {
+    startLoads();
+    const names = Object.keys(changes);
+    const startedAt = performance.now();
+    const steps: string[] = [];
+    for (let step = 0; step < 200; step++) {
+      const name = names[step % names.length] ?? '';
+      steps.push(`${Math.round(performance.now() - startedAt)} ms: ${name}`);
+      await changes[name]?.(Math.floor(step / names.length));
+      // Some changes are pushed one by one, and some run into each other.
+      await sleep(40 + ((step * 37) % 160));
+    }
+    for (const name of ['extra', 'neighbour', 'b-rule']) await config.remove(name);
+    await writeShop();
+    await config.write('routes', route('b', 'last'));
+    await routed('two');
+    for (const result of await stopLoads()) {
+      // What was going on when requests failed tells more than how many did.
+      expect(result.failures.length > 0 ? [...steps, ...failuresOf(result)] : []).toEqual([]);
+      expect(result.requests).toBeGreaterThan(1_000);
+      expect([...result.by.keys()].sort()).toEqual(['one', 'two', 'zero']);
+    }
+    for (const proxy of proxies.values()) expect(await rejections(proxy)).toBe(0);
+  });
+}
