@@ -187,7 +187,8 @@ export class PartitionReader {
       } catch (cause) {
         if (this.#over()) return undefined;
         const error = failure(label, cause);
-        if (!error.retriable) throw error;
+        // A topic that was there may be about to be created again.
+        if (!error.retriable && error.code !== 'unknown-topic') throw error;
         this.#drop();
         this.#context.onError(error);
       }

@@ -1,0 +1,275 @@
+import { Connection, Producer, deleteTopicsV6, stringSerializers } from '@platformatic/kafka';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { startKafka } from '../../../test/components/kafka.ts';
+import type { Kafka } from '../../../test/components/kafka.ts';
+import { Fold } from '../src/fold.ts';
+import { openKafkaLog } from '../src/kafka.ts';
+import type { KafkaLogOptions } from '../src/kafka.ts';
+import { OwnedPartition } from '../src/owned.ts';
+import type { Log, TopicSpec } from '../src/port.ts';
+import { brief, bytes, readAll, realTime, sleep, tail, textOf, until } from './support.ts';
+
+let kafka: Kafka;
+let aheadMs = 0;
+let topicNumber = 0;
+const opened: Log[] = [];
+const time = { ...realTime, now: () => Date.now() + aheadMs };
+
+beforeAll(async () => {
+  kafka = await startKafka({ nodes: 3, heapMb: 256 });
+});
+afterAll(() => kafka.stop());
+afterEach(async () => {
+  aheadMs = 0;
+  await Promise.all(opened.splice(0).map((log) => log.close()));
+});
+
+async function open(options: Partial<KafkaLogOptions> = {}): Promise<Log> {
+  const log = await openKafkaLog({ brokers: kafka.brokers, time, ...options });
+  opened.push(log);
+  return log;
+}
+
+function compacted(partitions = 1): TopicSpec {
+  const name = `cluster-${topicNumber++}`;
+  return { name, partitions, retention: { kind: 'compact', tombstoneMs: 3_600_000 } };
+}
+
+async function start(spec = compacted()): Promise<{ log: Log; topic: string }> {
+  const log = await open();
+  await log.ensureTopics([spec]);
+  return { log, topic: spec.name };
+}
+
+async function deleteTopic(name: string): Promise<void> {
+  const connection = new Connection('test');
+  const [host = '', port = ''] = kafka.brokers[0]!.split(':');
+  await connection.connect(host, Number(port));
+  await deleteTopicsV6.api.async(connection, [{ name }], 10_000);
+  await connection.close();
+}
+
+describe('the log on a Kafka cluster', () => {
+  it('loses, repeats and reorders nothing while brokers die and come back', async () => {
+    const { log, topic } = await start(compacted(3));
+    const folds = [0, 1, 2].map(() => new Fold());
+    const seen: string[][] = [[], [], []];
+    const readers = [0, 1, 2].map((partition) =>
+      tail(log, topic, partition, undefined, (batch) => {
+        folds[partition]!.apply(batch);
+        seen[partition]!.push(...batch.records.map(({ key }) => key));
+      }),
+    );
+    const sent: string[][] = [[], [], []];
+    const state = { stop: false };
+    const writers = [0, 1, 2].map(async (partition) => {
+      const calls: Promise<unknown>[] = [];
+      for (let i = 0; !state.stop; i++) {
+        const keys = [`${partition}-${i}-a`, `${partition}-${i}-b`];
+        sent[partition]!.push(...keys);
+        calls.push(log.append(keys.map((key) => ({ topic, partition, key, value: bytes('1') }))));
+        await sleep(5);
+      }
+      await Promise.all(calls);
+    });
+    for (const node of [0, 1, 2]) {
+      await sleep(1_000);
+      if (node === 2) await kafka.shutDown(node);
+      else await kafka.kill(node);
+      await sleep(1_000);
+      await kafka.restart(node);
+    }
+    state.stop = true;
+    await Promise.all(writers);
+    for (const partition of [0, 1, 2]) {
+      const { records } = await readAll(log, topic, partition);
+      expect(records.map(({ key }) => key)).toEqual(sent[partition]);
+      await until(
+        'the live reader has all',
+        () => seen[partition]!.length >= records.length,
+        20_000,
+      );
+      expect(seen[partition]).toEqual(sent[partition]);
+      expect(folds[partition]!.size).toBe(records.length);
+    }
+    expect(sent[0]!.length).toBeGreaterThan(200);
+    await Promise.all(readers.map((reader) => reader.stop()));
+  });
+
+  it('keeps an owner over the death of its leader', async () => {
+    const { log, topic } = await start();
+    const owner = await OwnedPartition.open({
+      log,
+      topic,
+      partition: 0,
+      writer: 'w',
+      time: realTime,
+    });
+    await owner.set('k', bytes('0'));
+    for (const node of [0, 1]) {
+      const writing = (async () => {
+        for (let i = 0; i < 30; i++) {
+          await owner.set('k', bytes(`${node}-${i}`));
+          await sleep(20);
+        }
+      })();
+      await kafka.kill(node);
+      await writing;
+      await kafka.restart(node);
+    }
+    expect(owner.lost.aborted).toBe(false);
+    const fold = new Fold();
+    for (const batch of (await readAll(log, topic)).batches) fold.apply(batch);
+    expect(textOf(fold.get('k'))).toBe('1-29');
+    await owner.close();
+  });
+
+  it('is caught up behind the marks of transactions, and resumes there', async () => {
+    const { log, topic } = await start();
+    await log.append([{ topic, partition: 0, key: 'a', value: bytes('1') }]);
+    const producer = new Producer({
+      clientId: 'test',
+      bootstrapBrokers: [...kafka.brokers],
+      serializers: stringSerializers,
+      idempotent: true,
+      transactionalId: `tx-${topic}`,
+    });
+    const transaction = await producer.beginTransaction();
+    await transaction.send({ messages: [{ topic, partition: 0, key: 'b', value: '2' }] });
+    await transaction.commit();
+    await producer.close();
+    await until('the mark is there', async () => (await log.end(topic, 0)).offset > 2);
+    const { records, position, batches } = await readAll(log, topic);
+    expect(brief(records)).toEqual(['a=1', 'b=2']);
+    expect(batches.at(-1)?.caughtUp).toBe(true);
+    const end = await log.end(topic, 0);
+    expect(position.offset).toBe(end.offset);
+    expect(end.offset).toBeGreaterThan(records.at(-1)!.offset + 1);
+    const again = await readAll(log, topic, 0, { ...position, offset: end.offset - 1 });
+    expect(again.records).toEqual([]);
+    expect(again.batches.at(-1)).toMatchObject({ caughtUp: true });
+    expect(again.position.offset).toBe(end.offset);
+  });
+
+  it('resets a reader under which the topic is created again', async () => {
+    const spec = compacted();
+    const { log, topic } = await start(spec);
+    await log.append([{ topic, partition: 0, key: 'old', value: bytes('1') }]);
+    const fold = new Fold();
+    const resets: unknown[] = [];
+    const reader = tail(log, topic, 0, undefined, (batch) => {
+      if (batch.reset !== undefined) resets.push(batch.reset);
+      fold.apply(batch);
+    });
+    await until('it is read', () => fold.size === 1);
+    await deleteTopic(topic);
+    const other = await open();
+    await other.ensureTopics([spec]);
+    await other.append([{ topic, partition: 0, key: 'new', value: bytes('1') }]);
+    await until('the reader has started over', () => fold.get('new') !== undefined, 30_000);
+    await until('the old key is swept', () => fold.get('old') === undefined);
+    expect(resets).toEqual(['no-position', 'other-topic']);
+    await reader.stop();
+  });
+
+  it('judges an old position by the time that it carries', async () => {
+    const { log, topic } = await start();
+    await log.append([{ topic, partition: 0, key: 'a', value: bytes('1') }]);
+    const { position } = await readAll(log, topic);
+    aheadMs = 3_600_001;
+    // Nothing happened since: nothing can be missed.
+    expect((await readAll(log, topic, 0, position)).reset).toBeUndefined();
+    await log.append([{ topic, partition: 0, key: 'b', value: bytes('1') }]);
+    expect((await readAll(log, topic, 0, position)).reset).toBe('older-than-tombstones');
+    const { atMs: _, ...timeless } = position;
+    expect((await readAll(log, topic, 0, timeless)).reset).toBe('older-than-tombstones');
+    const fresh = { ...position, atMs: time.now() - 1_000 };
+    const resumed = await readAll(log, topic, 0, fresh);
+    expect(resumed.reset).toBeUndefined();
+    expect(brief(resumed.records)).toEqual(['b=1']);
+  });
+
+  it('refuses a topic that is kept in another way', async () => {
+    const spec = compacted();
+    const { log } = await start(spec);
+    await expect(
+      log.ensureTopics([{ ...spec, retention: { kind: 'time', ms: 1_000 } }]),
+    ).rejects.toMatchObject({ code: 'partition-mismatch', retriable: false });
+  });
+
+  it('refuses a record that the topic does not take, and goes on', async () => {
+    const small = await open({ maxRecordBytes: 10_000 });
+    const spec = compacted();
+    await small.ensureTopics([spec]);
+    const log = await open();
+    const record = { topic: spec.name, partition: 0, key: 'big', value: new Uint8Array(500_000) };
+    await expect(log.append([record])).rejects.toMatchObject({
+      code: 'record-too-large',
+      retriable: false,
+    });
+    await log.append([{ ...record, key: 'small', value: bytes('1') }]);
+    expect(brief((await readAll(log, spec.name)).records)).toEqual(['small=1']);
+  });
+
+  it('refuses appends when too many bytes wait', async () => {
+    const { topic } = await start();
+    const log = await open({ maxPendingBytes: 1_000 });
+    const value = new Uint8Array(600);
+    const calls = ['a', 'b'].map((key) => log.append([{ topic, partition: 0, key, value }]));
+    const results = await Promise.allSettled(calls);
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+    expect(results[1]).toMatchObject({ reason: { code: 'unavailable', retriable: true } });
+  });
+});
+
+describe('without brokers', () => {
+  it('says that none can be reached', async () => {
+    await expect(openKafkaLog({ brokers: ['127.0.0.1:1'], time })).rejects.toMatchObject({
+      code: 'unavailable',
+      retriable: true,
+      message: expect.stringContaining('127.0.0.1:1'),
+    });
+  });
+
+  it('fails appends in time, tells of readers that wait, and goes on when they are back', async () => {
+    const alone = await startKafka();
+    const errors: unknown[] = [];
+    const log = await openKafkaLog({
+      brokers: alone.brokers,
+      time: realTime,
+      appendTimeoutMs: 1_000,
+      callTimeoutMs: 1_000,
+      onReadError: (error) => errors.push(error),
+    });
+    try {
+      const { name: topic, ...rest } = compacted();
+      await log.ensureTopics([{ name: topic, ...rest }]);
+      const append = (key: string) => log.append([{ topic, partition: 0, key, value: bytes('1') }]);
+      await append('before');
+      const fold = new Fold();
+      const reader = tail(log, topic, 0, undefined, (batch) => fold.apply(batch));
+      await until('it is read', () => fold.get('before') !== undefined);
+      await alone.kill(0);
+      const away = { code: 'unavailable', retriable: true };
+      await expect(append('during')).rejects.toMatchObject(away);
+      await expect(log.end(topic, 0)).rejects.toMatchObject(away);
+      await until('the reader has told', () => errors.length > 0);
+      expect(errors[0]).toMatchObject(away);
+      await alone.restart(0);
+      await until(
+        'appends work again',
+        () =>
+          append('after').then(
+            () => true,
+            () => false,
+          ),
+        30_000,
+      );
+      await until('the reader goes on', () => fold.get('after') !== undefined, 30_000);
+      await reader.stop();
+    } finally {
+      await log.close();
+      await alone.stop();
+    }
+  });
+});
