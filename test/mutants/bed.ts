@@ -29,6 +29,8 @@ export interface Input {
 /** What mutants are tried on: objects, and the proxies that ask. */
 export interface Corpus {
   readonly inputs: readonly Input[];
+  /** Not there at first: each comes (or replaces one that is there) and goes again. */
+  readonly extra?: readonly Input[];
   readonly scopes: readonly ScopeClass[];
 }
 
@@ -111,28 +113,25 @@ export class Bed {
   /** What `apply` gives when nothing followed. */
   static readonly nothing = '';
 
-  /** Applies records; gives a digest of all that followed: records, and changes of diagnostics. */
+  /**
+   * Applies records, and lets everything end that waits for the end of a grace, so that one change
+   * leaves no traces for the next. Gives a digest of all that followed: records, and changes of
+   * diagnostics.
+   */
   async apply(inputs: readonly Input[]): Promise<string> {
     this.#apply(inputs);
+    await this.#engine.idle();
+    const told = JSON.stringify(
+      this.#engine.findings.map(({ object, reason }) => [object, reason]),
+    );
+    await this.#virtual.advance(graceMs);
     await this.#engine.idle();
     const records = this.#appended.splice(0).map(({ key, value }) => [key, contentOf(value)]);
     const outputs = records.filter(([, content]) => content !== 'watermark');
     const before = this.#told;
-    this.#told = JSON.stringify(
-      this.#engine.findings.map(({ object, reason }) => [object, reason]),
-    );
-    if (outputs.length === 0 && this.#told === before) return Bed.nothing;
-    return digestOf(JSON.stringify([outputs.sort(), this.#told]));
-  }
-
-  /**
-   * Lets everything end that waits for the end of a grace, so that no change leaves traces for the
-   * next.
-   */
-  async forget(): Promise<void> {
-    await this.#virtual.advance(graceMs);
-    await this.#engine.idle();
-    this.#appended.length = 0;
+    this.#told = told;
+    if (outputs.length === 0 && told === before) return Bed.nothing;
+    return digestOf(JSON.stringify([outputs.sort(), told]));
   }
 
   /** All that is published and listed, without epochs. */

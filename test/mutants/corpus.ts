@@ -10,9 +10,9 @@ import type { Corpus, Input } from './bed.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-function object(kind: ConfigKind, path: string, value: Json): Input {
+function object(kind: ConfigKind, path: string, value: Json, cluster = 'c1'): Input {
   const [namespace = '', name = ''] = path.split('/');
-  const key = configKey({ cluster: 'c1', kind, namespace, name });
+  const key = configKey({ cluster, kind, namespace, name });
   return { topic: 'config', key, object: Event.fromJSON({ [kind]: value }).object };
 }
 
@@ -386,7 +386,7 @@ const others: readonly Input[] = [
     ingress: [
       { port: 8_080, protocol: 'PROTOCOL_HTTP', portName: 'in', defaultEndpoint: '127.0.0.1:8081' },
     ],
-    inboundConnectionPool: { maxConnections: 7 },
+    inboundConnectionPool: { maxConnections: 7, idleTimeoutMs: 6_000, maxRequestsPerConnection: 3 },
   }),
 ];
 
@@ -402,7 +402,7 @@ function proxy(fields: Json): ScopeClass {
   });
 }
 
-export const corpus: Corpus = {
+const all: Corpus = {
   inputs: [...others, ...services, ...allEndpoints, ...policies, ...routes, ...gateways],
   scopes: [
     proxy({ namespace: 'shop', labels: { app: 'web' }, region: 'r1', zone: 'z1' }),
@@ -412,3 +412,168 @@ export const corpus: Corpus = {
     proxy({ type: 'PROXY_TYPE_ROUTER', namespace: 'istio-system', labels: { istio: 'ingress' } }),
   ],
 };
+
+/** In which a proxy's namespace alone says something of it. */
+const selecting: Corpus = {
+  inputs: [service('pay/pay', { ports: [grpc], selector: { app: 'pay' } })],
+  extra: [
+    service('pay/tracked', { ports: [http], selector: { track: 'a' } }),
+    object('scope', 'pay/default', { workloadSelector: { tier: 'a' } }),
+    object('policy', 'pay/ring', {
+      host: 'pay.pay.svc.cluster.local',
+      exportTo: ['nowhere'],
+      workloadSelector: { ring: 'a' },
+    }),
+    object('policy', 'pay/near', {
+      host: 'pay.pay.svc.cluster.local',
+      exportTo: ['nowhere'],
+      traffic: {
+        loadBalancer: {
+          locality: { enabled: true, distribute: [{ from: 'r1', to: { r1: 100 } }] },
+        },
+      },
+    }),
+    object('mesh', '/default', {
+      localityLb: { enabled: true, distribute: [{ from: 'r1', to: { r1: 100 } }] },
+    }),
+    object('route', 'pay/from', {
+      hosts: ['pay.pay.svc.cluster.local'],
+      parents: [{ mesh: true }],
+      rules: [{ ...rules[3], matches: [{ sourceLabels: { role: 'a' } }] }],
+      exportTo: ['*'],
+    }),
+  ],
+  scopes: [proxy({ namespace: 'pay', labels: { app: 'pay' } })],
+};
+
+/** In which settings are those of a proxy's own cluster. */
+const clusters: Corpus = {
+  inputs: [
+    object('mesh', '/default', {
+      rootNamespace: 'istio-system',
+      connectTimeoutMs: 1_000,
+      proxyListenPort: 15_001,
+      proxyInboundListenPort: 15_006,
+    }),
+    service('shop/web', { ports: [http], addresses: ['10.96.0.1'], selector: { app: 'web' } }),
+    endpoints('web.shop.svc.cluster.local', 'shop', [zoned('10.0.0.1', 'z1', { app: 'web' })]),
+    object('gateway', 'shop/edge', {
+      selector: { app: 'web' },
+      listeners: [
+        {
+          name: 'http',
+          port: 80,
+          protocol: 'PROTOCOL_HTTP',
+          hosts: [{ namespace: '*', host: '*' }],
+        },
+      ],
+    }),
+    object('route', 'shop/edge', {
+      hosts: ['shop.example'],
+      parents: [gatewayParent('edge')],
+      rules: [rules[3] ?? {}],
+      exportTo: ['*'],
+    }),
+  ],
+  extra: [
+    object(
+      'mesh',
+      '/default',
+      {
+        rootNamespace: 'istio-system',
+        connectTimeoutMs: 2_000,
+        proxyListenPort: 16_001,
+        proxyInboundListenPort: 16_006,
+        accessLogFile: '/dev/stderr',
+        minMeshTlsVersion: 'TLS_VERSION_1_3',
+        defaultHttpRetry: { attempts: 9, retryOn: '5xx' },
+        pathNormalization: 'PATH_NORMALIZATION_MERGE_SLASHES',
+      },
+      'c2',
+    ),
+  ],
+  scopes: [
+    proxy({ namespace: 'shop', labels: { app: 'web' }, cluster: 'c2' }),
+    proxy({ type: 'PROXY_TYPE_ROUTER', namespace: 'shop', labels: { app: 'web' }, cluster: 'c2' }),
+  ],
+};
+
+const shared = (path: string, address: string, fields: Json = {}): Input =>
+  object('service', path, {
+    host: 'twice.example',
+    namespace: path.slice(0, path.indexOf('/')),
+    name: 'twice',
+    origin: 'ORIGIN_SERVICE_ENTRY',
+    ports: [http],
+    addresses: [address],
+    exportTo: ['*'],
+    ...fields,
+  });
+
+/** In which a host means another service from namespace to namespace. */
+const contested: Corpus = {
+  inputs: [
+    shared('shop/twice', '192.0.2.1', { createdMs: 1 }),
+    object('gateway', 'pay/edge', {
+      selector: { app: 'edge' },
+      listeners: [
+        {
+          name: 'http',
+          port: 80,
+          protocol: 'PROTOCOL_HTTP',
+          hosts: [{ namespace: '*', host: '*' }],
+        },
+      ],
+    }),
+    object('route', 'pay/edge', {
+      hosts: ['shop.example'],
+      parents: [{ gateway: { namespace: 'pay', name: 'edge' } }],
+      rules: [
+        { matches: [], forward: { backends: [{ host: 'twice.example', port: 80, weight: 1 }] } },
+      ],
+      exportTo: ['*'],
+    }),
+  ],
+  extra: [
+    shared('pay/twice', '192.0.2.2', {
+      createdMs: 2,
+      ports: [{ ...http, protocol: 'PROTOCOL_GRPC' }],
+    }),
+    object('policy', 'pay/twice', {
+      host: 'twice.example',
+      exportTo: ['pay'],
+      traffic,
+      subsets: [],
+    }),
+    object('policy', 'pay/all', { host: '*', exportTo: ['.', 'pay'], traffic }),
+    object('policy', 'pay/hash', {
+      host: 'twice.example',
+      exportTo: ['pay'],
+      traffic: { loadBalancer: { hash: { header: 'x-user' } } },
+    }),
+    object('route', 'pay/from', {
+      hosts: ['twice.example'],
+      parents: [{ mesh: true }],
+      rules: [{ ...rules[3], matches: [{ sourceLabels: { app: 'edge' } }] }],
+      exportTo: ['*'],
+    }),
+    object('route', 'shop/mesh', {
+      hosts: ['twice.example'],
+      parents: [{ mesh: true }],
+      rules: [
+        {
+          matches: [],
+          forward: { backends: [{ host: 'twice.example', port: 80, weight: 1 }] },
+          timeoutMs: 7,
+        },
+      ],
+      exportTo: ['pay'],
+    }),
+  ],
+  scopes: [
+    proxy({ namespace: 'pay', labels: { app: 'pay' } }),
+    proxy({ type: 'PROXY_TYPE_ROUTER', namespace: 'pay', labels: { app: 'edge' } }),
+  ],
+};
+
+export const ownCorpora: readonly Corpus[] = [selecting, clusters, contested, all];

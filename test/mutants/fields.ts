@@ -64,9 +64,13 @@ export function fieldMutants(jobs: readonly Job[]): readonly FieldVerdict[] {
   const verdicts: FieldVerdict[] = [];
   const byGenerator = Map.groupBy(jobs, (job) => job.generator.name);
   for (const [generator, all] of byGenerator) {
+    // Those that say most come first: an empty message has little that could be changed.
+    const rich = all
+      .map((job) => ({ job, paths: pathsOf(job.argument) }))
+      .sort((a, b) => b.paths.length - a.paths.length);
     const paths = new Map<string, Job[]>();
-    for (const job of all) {
-      for (const path of pathsOf(job.argument)) {
+    for (const { job, paths: own } of rich) {
+      for (const path of own) {
         const having = paths.get(path) ?? [];
         if (having.length < maxArguments) having.push(job);
         paths.set(path, having);

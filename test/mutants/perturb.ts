@@ -48,7 +48,10 @@ function* perturbInner(value: unknown, path: string): IterableIterator<[string, 
     yield* perturbList(value, path);
     return;
   }
-  for (const [key, field] of Object.entries(value)) {
+  const fields = Object.entries(value);
+  // Nearly always a map of texts.
+  if (fields.length === 0) yield [path, { x: 'x' }];
+  for (const [key, field] of fields) {
     if (field === undefined) continue;
     const at = path === '' ? key : `${path}.${key}`;
     for (const [inner, changed] of perturbInner(field, at)) {
@@ -67,6 +70,10 @@ function* perturbList(
     for (const [inner, changed] of perturbInner(element, `${path}[]`)) {
       yield [inner, value.with(at, changed)];
     }
+  }
+  if (value.length === 0) {
+    yield [path, ['x']];
+    return;
   }
   yield [path, value.slice(1)];
   yield [path, value.slice(0, -1)];

@@ -19,31 +19,46 @@ export interface Step {
 export interface ReadVerdict {
   readonly reader: string;
   readonly source: string;
-  readonly noticed: boolean;
-  /** How many changes made the query read that source again. */
-  readonly tried: number;
+  /**
+   * - `noticed`: a change had other consequences.
+   * - `missed`: a change that only this read tells of had the same consequences.
+   * - `covered`: whenever this source changed, another one that the query reads did too, so that
+   *   nothing can be told apart: the read is needless, or the corpus lacks a change of it alone.
+   * - `idle`: no change of the corpus reaches the query through this source and has consequences.
+   */
+  readonly verdict: 'noticed' | 'missed' | 'covered' | 'idle';
+  /** Sources that changed along with it. */
+  readonly by: readonly string[];
 }
 
-/** Each object of the corpus gone, and each of its fields changed. */
+/** What is extra there, each object of the corpus gone, and each of its fields changed. */
 function stepsOf(corpus: Corpus): readonly Step[] {
-  return corpus.inputs.flatMap((input) => {
-    const { object, key } = input;
-    if (object === undefined) return [];
-    const steps: Step[] = [
-      { what: `${key} gone`, change: { ...input, object: undefined }, back: input },
-    ];
-    const paths = new Set<string>();
-    for (const { path, value } of perturb(object.value)) {
-      // The first way to change a field is enough to have it read again.
-      if (paths.has(path)) continue;
-      paths.add(path);
-      const changed = { $case: object.$case, value } as EventObject;
-      if (encodes(changed)) {
-        steps.push({ what: `${key} ${path}`, change: { ...input, object: changed }, back: input });
-      }
-    }
-    return steps;
+  const extra = (corpus.extra ?? []).map((change) => {
+    const before = corpus.inputs.find((input) => input.key === change.key);
+    return {
+      what: `${change.key} comes`,
+      change,
+      back: before ?? { ...change, object: undefined },
+    };
   });
+  return [...extra, ...corpus.inputs.flatMap(stepsOfInput)];
+}
+
+function stepsOfInput(input: Input): readonly Step[] {
+  const { object, key } = input;
+  if (object === undefined) return [];
+  const gone = { ...input, object: undefined };
+  const steps: Step[] = [{ what: `${key} gone`, change: gone, back: input }];
+  const paths = new Set<string>();
+  for (const { path, value } of perturb(object.value)) {
+    // The first way to change a field is enough to have it read again.
+    if (paths.has(path)) continue;
+    paths.add(path);
+    const changed = { $case: object.$case, value } as EventObject;
+    if (!encodes(changed)) continue;
+    steps.push({ what: `${key} ${path}`, change: { ...input, object: changed }, back: input });
+  }
+  return steps;
 }
 
 /** Not everything that can be changed is a message: a list may now hold what is none. */
@@ -62,10 +77,10 @@ const pairOf = (reader: string, source: string): string => `${reader} → ${sour
 interface Expected {
   readonly step: Step;
   readonly outcomes: readonly [string, string];
-  /** What was read again. */
-  readonly pairs: ReadonlySet<string>;
-  /** Queries that had another outcome. */
-  readonly changed: ReadonlySet<string>;
+  /** Pairs of a query with another outcome and the one source that told it so. */
+  readonly alone: ReadonlySet<string>;
+  /** The same where several told it: each with the others. */
+  readonly together: ReadonlyMap<string, readonly string[]>;
 }
 
 /** What every single change brings about when nothing is forgotten. */
@@ -74,58 +89,82 @@ async function expectations(
   corpus: Corpus,
 ): Promise<{ readonly expected: readonly Expected[]; readonly pairs: ReadonlySet<string> }> {
   const pairs = new Set<string>();
-  let recent = new Set<string>();
-  let changed = new Set<string>();
+  let alone = new Set<string>();
+  let together = new Map<string, readonly string[]>();
   const forget = (reader: string, source: string): boolean => {
     pairs.add(pairOf(reader, source));
-    recent.add(pairOf(reader, source));
     return false;
   };
-  const onCompute = (query: string, _key: string, hasChanged: boolean): void => {
-    if (hasChanged) changed.add(query);
+  const onCompute = (query: string, changed: boolean, causes: readonly string[]): void => {
+    if (!changed) return;
+    for (const cause of causes) {
+      const others = causes.filter((other) => other !== cause);
+      if (others.length === 0) alone.add(pairOf(query, cause));
+      else together.set(pairOf(query, cause), others);
+    }
   };
   const bed = await Bed.open(plans, corpus, { forget, onCompute });
   const expected: Expected[] = [];
   for (const step of stepsOf(corpus)) {
-    recent = new Set();
-    changed = new Set();
+    alone = new Set();
+    together = new Map();
     const there = await bed.apply([step.change]);
     const back = await bed.apply([step.back]);
-    await bed.forget();
-    expected.push({ step, outcomes: [there, back], pairs: recent, changed });
+    expected.push({ step, outcomes: [there, back], alone, together });
   }
   await bed.close();
   if (bed.fatal.length > 0) throw new Error('the engine stopped', { cause: bed.fatal[0] });
   return { expected, pairs };
 }
 
-export async function readMutants(plans: PlansOf, corpus: Corpus): Promise<readonly ReadVerdict[]> {
-  const { expected, pairs } = await expectations(plans, corpus);
-  const verdicts: ReadVerdict[] = [];
-  for (const pair of pairs) {
-    const [reader = '', source = ''] = pair.split(' → ');
-    const candidates = candidatesOf(expected, reader, pair);
-    const noticed = await isNoticed(plans, corpus, pair, candidates);
-    verdicts.push({ reader, source, noticed, tried: candidates.length });
+/** A mutant is noticed if it is with any of the corpora. */
+export async function readMutants(
+  plans: PlansOf,
+  corpora: readonly Corpus[],
+): Promise<readonly ReadVerdict[]> {
+  const verdicts = new Map<string, ReadVerdict>();
+  for (const corpus of corpora) {
+    const { expected, pairs } = await expectations(plans, corpus);
+    for (const pair of pairs) {
+      const before = verdicts.get(pair);
+      if (before?.verdict === 'noticed') continue;
+      verdicts.set(pair, stronger(await judge(plans, corpus, pair, expected), before));
+    }
   }
-  return verdicts;
+  return [...verdicts.values()];
 }
 
-/** Of changes that make a query read a source again, so many are tried. */
-const maxCandidates = 60;
-
-/** Those that have consequences; first those that make little else be read again, and so hide least. */
-function candidatesOf(
-  expected: readonly Expected[],
-  reader: string,
+async function judge(
+  plans: PlansOf,
+  corpus: Corpus,
   pair: string,
-): readonly Expected[] {
-  const telling = expected.filter(
-    ({ pairs, changed, outcomes }) =>
-      pairs.has(pair) && changed.has(reader) && outcomes.some((outcome) => outcome !== Bed.nothing),
-  );
-  return telling.sort((a, b) => a.pairs.size - b.pairs.size).slice(0, maxCandidates);
+  expected: readonly Expected[],
+): Promise<ReadVerdict> {
+  const [reader = '', source = ''] = pair.split(' → ');
+  const by = [...new Set(expected.flatMap((one) => one.together.get(pair) ?? []))];
+  const candidates = expected.filter((one) => one.alone.has(pair) && hasConsequences(one));
+  if (candidates.length === 0) {
+    return { reader, source, verdict: by.length > 0 ? 'covered' : 'idle', by };
+  }
+  const noticed = await isNoticed(plans, corpus, pair, candidates);
+  return { reader, source, verdict: noticed ? 'noticed' : 'missed', by };
 }
+
+const order = ['idle', 'covered', 'missed', 'noticed'] as const;
+
+/** What one corpus says counts unless another has more to say. */
+function stronger(one: ReadVerdict, other: ReadVerdict | undefined): ReadVerdict {
+  if (other === undefined) return one;
+  const verdict = order.indexOf(one.verdict) > order.indexOf(other.verdict) ? one : other;
+  return { ...verdict, by: [...new Set([...one.by, ...other.by])] };
+}
+
+function hasConsequences({ outcomes }: Expected): boolean {
+  return outcomes.some((outcome) => outcome !== Bed.nothing);
+}
+
+/** Of changes that only one read tells of, so many are tried. */
+const maxCandidates = 16;
 
 async function isNoticed(
   plans: PlansOf,
@@ -133,14 +172,12 @@ async function isNoticed(
   pair: string,
   candidates: readonly Expected[],
 ): Promise<boolean> {
-  if (candidates.length === 0) return false;
   const forget = (reader: string, source: string): boolean => pairOf(reader, source) === pair;
   const bed = await Bed.open(plans, corpus, { forget });
   try {
-    for (const { step, outcomes } of candidates) {
+    for (const { step, outcomes } of candidates.slice(0, maxCandidates)) {
       if ((await bed.apply([step.change])) !== outcomes[0]) return true;
       if ((await bed.apply([step.back])) !== outcomes[1]) return true;
-      await bed.forget();
     }
     return bed.fatal.length > 0;
   } finally {
@@ -163,15 +200,13 @@ export async function staleSteps(
   for (const [at, { what, change, back }] of stepsOf(corpus).entries()) {
     if (at % every !== 0) continue;
     await live.apply([change]);
-    await live.forget();
     if (!live.failed) {
-      const inputs = corpus.inputs.map((input) => (input.key === change.key ? change : input));
-      const fresh = await Bed.open(plans, { ...corpus, inputs });
+      const others = corpus.inputs.filter((input) => input.key !== change.key);
+      const fresh = await Bed.open(plans, { ...corpus, inputs: [...others, change] });
       if (!isDeepStrictEqual(fresh.content(), live.content())) stale.push(what);
       await fresh.close();
     }
     await live.apply([back]);
-    await live.forget();
   }
   await live.close();
   return stale;

@@ -67,8 +67,11 @@ export interface GraphOptions {
    * and `source` are names of queries, collections or indexes.
    */
   readonly forget?: (reader: string, source: string, key: string) => boolean;
-  /** Told of every computation, and whether it had another outcome than the one before. */
-  readonly onCompute?: (query: string, key: string, changed: boolean) => void;
+  /**
+   * Told of every computation: whether it had another outcome than the one before, and which of the
+   * sources that were read then (their names) have changed since.
+   */
+  readonly onCompute?: (query: string, changed: boolean, causes: readonly string[]) => void;
 }
 
 interface Origin {
@@ -312,7 +315,7 @@ export class Graph {
   }
 
   #compute(node: Node<unknown>): void {
-    const reads = node.reads;
+    const { reads, verifiedAt } = node;
     node.reads = new Set();
     node.state = 'computing';
     this.#stack.push(node);
@@ -333,8 +336,16 @@ export class Graph {
         source.readers.delete(node);
         if (source.readers.size === 0) this.#orphans.add(source);
       }
-      this.#options.onCompute?.(node.name, node.key, node.changedAt === this.#revision);
+      this.#tell(node, reads, verifiedAt);
     }
+  }
+
+  #tell(node: Node<unknown>, before: ReadonlySet<Source>, verifiedAt: number): void {
+    const { onCompute } = this.#options;
+    if (onCompute === undefined) return;
+    const causes = [...before].filter((source) => source.changedAt > verifiedAt);
+    const changed = node.changedAt === this.#revision;
+    onCompute(node.name, changed, [...new Set(causes.map((source) => source.name))]);
   }
 
   #keep(node: Node<unknown>, value: unknown): void {
