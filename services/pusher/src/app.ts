@@ -7,7 +7,7 @@
 import type { BlobStore } from '@watershed/blob/port.ts';
 import type { Log } from '@watershed/log/port.ts';
 import { formatAddress, type Address } from '@watershed/runtime/address.ts';
-import type { Time } from '@watershed/runtime/clock.ts';
+import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import type { DebugPage } from '@watershed/runtime/http.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
@@ -16,6 +16,7 @@ import type { Readiness } from '@watershed/runtime/readiness.ts';
 import type { Sealing } from '@watershed/runtime/sealing.ts';
 import type { Tracing } from '@watershed/runtime/tracing.ts';
 import { pagesOf } from './debug/pages.ts';
+import { ColdStore } from './cold.ts';
 import { FeedbackWriter } from './feedback.ts';
 import { PusherMetrics } from './metrics.ts';
 import { Hub } from './push/hub.ts';
@@ -63,6 +64,8 @@ export interface PusherOptions {
   readonly sealing?: Sealing;
   /** Where the last views are kept for a start without log or blobs; absent: nowhere. */
   readonly coldDir?: string;
+  /** How long a proxy waits for the log, or for its scope, before it gets those. Default 2 s. */
+  readonly coldAfterMs?: number;
   /** A second listener, with TLS. */
   readonly tls?: { readonly address: Address; readonly options: TlsOptions };
   /** Default `http2`. */
@@ -94,6 +97,7 @@ export interface Pusher extends Part {
 
 /** Streams of one turn: cuts the time for which a large push holds the event loop. */
 const defaultChunk = 256;
+const defaultColdAfterMs = 2_000;
 
 /**
  * It listens as soon as it has started, and holds proxies until the log has been read to the end
@@ -127,6 +131,9 @@ class PusherPart {
   readonly #feedback: FeedbackWriter;
   readonly #metrics: PusherMetrics;
   readonly #serving = new ServingState();
+  readonly #cold: ColdStore | undefined;
+  /** While the log is waited for. */
+  #coldTimer: Timer | undefined;
   readonly #servers: { readonly server: RpcServer; readonly tls: boolean }[] = [];
 
   constructor(options: PusherOptions) {
@@ -137,6 +144,10 @@ class PusherPart {
     this.#metrics = new PusherMetrics(options.metrics);
     this.#feedback = new FeedbackWriter({ ...options, partitions: options.feedbackPartitions });
     this.#loader = this.#createLoader();
+    this.#cold =
+      options.coldDir === undefined
+        ? undefined
+        : new ColdStore({ ...options, dir: options.coldDir });
     const assignments = new Assignments();
     const scopes = new Scopes({
       loader: this.#loader,
@@ -157,6 +168,8 @@ class PusherPart {
       sendTimeoutMs: options.sendTimeoutMs ?? 300_000,
       limits: options.sessionLimits,
       onHeld: () => this.#view.hurry(),
+      cold: this.#cold,
+      coldAfterMs: options.coldAfterMs ?? defaultColdAfterMs,
     });
     this.#view = this.#createView(scopes);
     this.pages = pagesOf({ hub: this.hub, scopes, view: this.#view });
@@ -206,9 +219,13 @@ class PusherPart {
   }
 
   async start(): Promise<void> {
-    const ready = this.#options.readiness.expect('pusher');
+    const { readiness, time, coldAfterMs = defaultColdAfterMs } = this.#options;
+    const ready = readiness.expect('pusher');
+    await this.#cold?.open();
     this.#view.start();
+    this.#coldTimer = time.after(coldAfterMs, () => this.hub.readyCold());
     void this.#view.whenReady().then(() => {
+      this.#coldTimer?.cancel();
       this.hub.ready();
       this.#serving.set(true);
       ready();
@@ -220,12 +237,14 @@ class PusherPart {
 
   async stop(signal: AbortSignal): Promise<void> {
     this.#serving.set(false);
+    this.#coldTimer?.cancel();
     const stopped = this.#servers.map(({ server }) => server.stop(signal));
     await this.hub.drain(signal, this.#options.drainMs ?? 5_000);
     this.hub.stop();
     await this.#view.stop();
     this.#loader.close();
     await this.#feedback.stop();
+    await this.#cold?.close();
     await Promise.all(stopped);
   }
 

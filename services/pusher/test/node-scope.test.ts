@@ -7,7 +7,7 @@ import { parseNode, scopeOf, type ProxyNode } from '../src/node-scope.ts';
 const id = 'sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local';
 
 function parse(metadata: Record<string, unknown> = {}, more: object = {}): ProxyNode {
-  const node = Node.fromPartial({ id, metadata, ...more } as never);
+  const node = Node.fromPartial({ id, metadata, ...more });
   return parseNode(Node.encode(node).finish());
 }
 

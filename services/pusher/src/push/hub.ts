@@ -2,6 +2,7 @@ import type { Selectors } from '@watershed/model/gen/record.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
+import type { ColdStore } from '../cold.ts';
 import type { FeedbackWriter } from '../feedback.ts';
 import type { PusherMetrics } from '../metrics.ts';
 import { scopeOf, type ProxyNode } from '../node-scope.ts';
@@ -37,12 +38,16 @@ export interface HubOptions {
   readonly scopeIdleMs?: number;
   /** A scope is used that may have no view: it must not wait for others to be quiet. */
   readonly onHeld: () => void;
-  /** What a scope was when this machine last saw it, for as long as nothing newer is known. */
-  readonly stale?: (scope: string) => ScopeView | undefined;
+  /** How long a scope waits for its manifest before what was served last is served again. */
+  readonly coldAfterMs: number;
+  /** What this machine served before. */
+  readonly cold?: ColdStore | undefined;
 }
 
 interface Held {
   readonly streams: Set<XdsStream>;
+  /** It is known what this machine served before, if anything: streams may be brought on. */
+  ready: boolean;
   readonly tenant: string;
   idle: Timer | undefined;
 }
@@ -66,6 +71,8 @@ export class Hub implements StreamHost {
   readonly #fanOut: FanOut<XdsStream>;
   #lastStream = 0;
   #ready = false;
+  /** Not ready, but this machine knows what it knew before. */
+  #stale = false;
   #draining = false;
 
   constructor(options: HubOptions) {
@@ -102,7 +109,9 @@ export class Hub implements StreamHost {
   /** What tells scopes is known: streams that waited for it are placed. */
   ready(): void {
     this.#ready = true;
-    this.#placeAll(this.#unplaced);
+    this.#placeAll(this.#stale ? this.#streams : this.#unplaced);
+    this.#stale = false;
+    this.#options.cold?.saveSelectors(this.#selectors);
   }
 
   /** By namespace; "" is for all others. */
@@ -116,6 +125,14 @@ export class Hub implements StreamHost {
       ({ node }) => node !== undefined && (others || changed.has(node.namespace)),
     );
     this.#placeAll(affected);
+    if (this.#ready) this.#options.cold?.saveSelectors(this.#selectors);
+  }
+
+  /** The log cannot be read: scopes are told by what told them before. */
+  readyCold(): void {
+    if (this.#ready) return;
+    this.#stale = true;
+    this.#placeAll(this.#unplaced);
   }
 
   get selectors(): ReadonlyMap<string, Selectors> {
@@ -126,10 +143,11 @@ export class Hub implements StreamHost {
   viewChanged(view: ScopeView, types: ReadonlySet<string>, before: ScopeView | undefined): void {
     const { metrics, scopes, context } = this.#options;
     context.observe(view);
+    if (scopes.complete(view.scope)) this.#options.cold?.save(view);
     const held = this.#held.get(view.scope);
     const lane = laneOf(view, types, before);
     if (before !== undefined) metrics.trigger(triggerOf(lane)).add();
-    if (held !== undefined) this.#fanOut.add(view.scope, held.tenant, lane, held.streams);
+    if (held?.ready === true) this.#fanOut.add(view.scope, held.tenant, lane, held.streams);
     const moving = this.#moving.get(view.scope);
     if (moving !== undefined && scopes.complete(view.scope)) {
       this.#moving.delete(view.scope);
@@ -195,8 +213,8 @@ export class Hub implements StreamHost {
   #place(stream: XdsStream): void {
     const { node } = stream;
     if (node === undefined || stream.isClosed) return;
-    const selectors = this.#selectors.get(node.namespace) ?? this.#selectors.get('');
-    if (selectors === undefined || !this.#ready) {
+    const selectors = this.#selectorsOf(node.namespace);
+    if (selectors === undefined) {
       if (stream.scope === '') this.#unplaced.add(stream);
       return;
     }
@@ -218,10 +236,17 @@ export class Hub implements StreamHost {
     this.#moving.set(id, moving.add(stream));
   }
 
+  #selectorsOf(namespace: string): Selectors | undefined {
+    const known = this.#stale ? this.#options.cold?.selectors : this.#selectors;
+    if (known === undefined || !(this.#ready || this.#stale)) return undefined;
+    return known.get(namespace) ?? known.get('');
+  }
+
   #move(stream: XdsStream, scope: string): void {
     this.#leave(stream);
-    this.#held.get(scope)?.streams.add(stream);
-    stream.follow(scope, this.#viewOf(scope));
+    const held = this.#held.get(scope);
+    held?.streams.add(stream);
+    stream.follow(scope, held?.ready === true ? this.#viewOf(scope) : undefined);
   }
 
   #stopMoving(stream: XdsStream): void {
@@ -244,10 +269,28 @@ export class Hub implements StreamHost {
       held.idle = undefined;
       return;
     }
-    this.#held.set(scope, { streams: new Set(), tenant, idle: undefined });
-    this.#options.scopes.acquire(scope, this.#options.stale?.(scope));
-    this.#options.onHeld();
+    const { cold, scopes, onHeld } = this.#options;
+    const begun: Held = { streams: new Set(), ready: cold === undefined, tenant, idle: undefined };
+    this.#held.set(scope, begun);
+    scopes.acquire(scope);
+    onHeld();
+    if (cold !== undefined) void this.#warm(scope, begun, cold);
     this.#measure();
+  }
+
+  /**
+   * Reads what this machine served before. A client may come with a version of it, so streams wait
+   * for it; and where nothing newer comes, it is served.
+   */
+  async #warm(scope: string, held: Held, cold: ColdStore): Promise<void> {
+    const view = await cold.load(scope);
+    if (this.#held.get(scope) !== held) return;
+    if (view !== undefined) {
+      this.context.observe(view);
+      this.time.after(this.#options.coldAfterMs, () => this.#options.scopes.offer(view));
+    }
+    held.ready = true;
+    for (const stream of held.streams) stream.follow(scope, this.#viewOf(scope));
   }
 
   /** A scope that nobody uses is kept for a while: its proxies may only be reconnecting. */

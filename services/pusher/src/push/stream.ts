@@ -1,3 +1,4 @@
+import { digestOf } from '@watershed/blob/digest.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import { describeError, toOperatingError } from '@watershed/runtime/errors.ts';
 import { mayHaveSecrets, type PeerIdentity } from '../identity.ts';
@@ -68,7 +69,8 @@ export class XdsStream implements SessionObserver {
   readonly #carrier: Carrier;
   readonly #onlyType: string | undefined;
   #node: ProxyNode | undefined;
-  #nodeBytes: Uint8Array | undefined;
+  /** Of the node as it was sent; Envoy's can be 60 KB. */
+  #nodeDigest = '';
   #session: Session | undefined;
   /** Of requests, one per type: what an ACK most likely repeats. */
   readonly #recent = new Map<string, NameList>();
@@ -226,7 +228,7 @@ export class XdsStream implements SessionObserver {
     if (this.#node === undefined) {
       const node = parseNode(bytes ?? new Uint8Array(0));
       this.#node = node;
-      this.#nodeBytes = bytes === undefined ? undefined : new Uint8Array(bytes);
+      this.#nodeDigest = digestOf(bytes ?? '');
       const { context, limits } = this.#host;
       this.#session = new Session(context, {
         mode: this.mode,
@@ -238,12 +240,14 @@ export class XdsStream implements SessionObserver {
       this.#host.identified(this, node);
       return;
     }
-    if (bytes === undefined || sameBytes(bytes, this.#nodeBytes)) return;
+    if (bytes === undefined) return;
+    const digest = digestOf(bytes);
+    if (digest === this.#nodeDigest) return;
     const { id } = parseNode(bytes);
     if (id !== this.#node.id) {
       throw new WireError(`the stream is of node ${this.#node.id}, not of ${id}`);
     }
-    this.#nodeBytes = new Uint8Array(bytes);
+    this.#nodeDigest = digest;
   }
 
   #setWake(atMs: number): void {
@@ -258,8 +262,4 @@ export class XdsStream implements SessionObserver {
       this.pump();
     });
   }
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {
-  return b !== undefined && a.length === b.length && Buffer.compare(a, b) === 0;
 }

@@ -32,6 +32,8 @@ interface Cached {
   frame: Frame | undefined;
 }
 
+const maxRecent = 8;
+
 /** Plans without a frame cost little, so they are bounded by number. */
 const maxPlans = 20_000;
 
@@ -47,6 +49,8 @@ export class FrameCache {
   #lastId = 0;
   /** In order of use: the first is dropped first. */
   readonly #cached = new Map<string, Cached>();
+  readonly #recent: { readonly step: Step; readonly cached: Cached }[] = [];
+  #recentAt = 0;
   #bytes = 0;
   #sequence = 0;
 
@@ -81,7 +85,18 @@ export class FrameCache {
     return cached.frame;
   }
 
+  /**
+   * Streams that are walked one after the other are mostly at the same few steps: those need no
+   * key.
+   */
   #cachedOf(step: Step): Cached {
+    for (const one of this.#recent) if (isSame(one.step, step)) return one.cached;
+    const cached = this.#lookUp(step);
+    this.#recent[this.#recentAt++ % maxRecent] = { step, cached };
+    return cached;
+  }
+
+  #lookUp(step: Step): Cached {
     const key = this.#keyOf(step);
     let cached = this.#cached.get(key);
     if (cached === undefined) cached = { plan: makePlan(step), frame: undefined };
@@ -101,6 +116,8 @@ export class FrameCache {
       if (cached === keep) continue;
       this.#bytes -= cached.frame?.bytes.length ?? 0;
       this.#cached.delete(key);
+      this.#recent.length = 0;
+      this.#recentAt = 0;
     }
   }
 
@@ -116,6 +133,17 @@ export class FrameCache {
     if (id === undefined) this.#ids.set(of, (id = ++this.#lastId));
     return id;
   }
+}
+
+function isSame(a: Step, b: Step): boolean {
+  return (
+    a.target === b.target &&
+    a.held === b.held &&
+    a.subscription === b.subscription &&
+    a.owed === b.owed &&
+    a.mustAnswer === b.mustAnswer &&
+    a.mode === b.mode
+  );
 }
 
 /** Decides what a step says; costs what differs, and the full set where the protocol asks for it. */

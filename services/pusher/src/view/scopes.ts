@@ -100,11 +100,8 @@ export class Scopes {
     return active?.view !== undefined && !active.additive && this.#isComplete(active);
   }
 
-  /**
-   * Begins to use a scope; `stale`: what it was when this machine last saw it, shown until there is
-   * more.
-   */
-  acquire(id: string, stale?: ScopeView): void {
+  /** Begins to use a scope. */
+  acquire(id: string): void {
     const known = this.#active.get(id);
     if (known !== undefined) {
       known.users++;
@@ -117,7 +114,7 @@ export class Scopes {
       fetching: undefined,
       additive: false,
       lists: new Map(),
-      view: stale,
+      view: undefined,
       blocked: undefined,
       overdue: false,
       sinceMs: this.#options.clock.monotonic(),
@@ -126,6 +123,14 @@ export class Scopes {
     this.#active.set(id, scope);
     this.#fetchManifest(scope);
     this.#settle();
+  }
+
+  /** What the scope was when this machine last saw it: shown if there is nothing newer. */
+  offer(view: ScopeView): void {
+    const scope = this.#active.get(view.scope);
+    if (scope === undefined || scope.view !== undefined) return;
+    scope.view = { ...view, sequence: ++this.#sequence };
+    this.#options.onView(scope.view, new Set(view.types.keys()), undefined);
   }
 
   /** Ends one use; the caller decides when the last one is really over. */

@@ -7,6 +7,17 @@ import { hexOf } from '../wire.ts';
 import { hashName } from './trie.ts';
 import type { Entry } from './type-view.ts';
 
+/** All of an entry but its bytes. */
+export interface StoredEntry {
+  readonly key: string;
+  readonly typeUrl: string;
+  readonly name: string;
+  readonly version: string;
+  readonly size: number;
+  readonly refs: readonly string[];
+  readonly digests: readonly Digest[];
+}
+
 /**
  * A resource as its record tells it; its bytes come from the blob store when a scope in use lists
  * it.
@@ -23,11 +34,11 @@ export class SharedEntry implements Entry {
   readonly digests: readonly Digest[];
   #fragments: readonly Uint8Array[] | undefined;
 
-  private constructor(of: Omit<SharedEntry, 'fragments' | 'loaded' | 'load' | 'withoutBytes'>) {
+  private constructor(of: StoredEntry) {
     this.key = of.key;
     this.typeUrl = of.typeUrl;
     this.name = of.name;
-    this.hash = of.hash;
+    this.hash = hashName(of.name);
     this.version = of.version;
     this.size = of.size;
     this.refs = of.refs;
@@ -42,7 +53,6 @@ export class SharedEntry implements Entry {
       key: own ? '' : xdsKeys.resource(typeUrl, name, variant),
       typeUrl,
       name,
-      hash: hashName(name),
       // What an assignment's clusters add to its version is added per view (see `Assignments`).
       version:
         typeUrl === resourceTypes.endpoint ? digestOf(digests.join('')) : hexOf(record.version),
@@ -50,6 +60,16 @@ export class SharedEntry implements Entry {
       refs,
       digests,
     });
+  }
+
+  /** From what `stored` gave. */
+  static restore(stored: StoredEntry): SharedEntry {
+    return new SharedEntry(stored);
+  }
+
+  get stored(): StoredEntry {
+    const { key, typeUrl, name, version, size, refs, digests } = this;
+    return { key, typeUrl, name, version, size, refs, digests };
   }
 
   withoutBytes(): SharedEntry {

@@ -36,9 +36,7 @@ describe('requests', () => {
           errorDetail: error,
         }),
         (message) => {
-          const bytes = DiscoveryRequest.encode(
-            DiscoveryRequest.fromPartial(message as never),
-          ).finish();
+          const bytes = DiscoveryRequest.encode(DiscoveryRequest.fromPartial(message)).finish();
           const request = new RequestDecoder().sotw(bytes);
           const all = [...message.resourceNames, ...message.resourceLocators.map((l) => l.name)];
           // Locators are encoded behind the type, so their order among the names is lost.
@@ -76,7 +74,7 @@ describe('requests', () => {
         }),
         (message) => {
           const bytes = DeltaDiscoveryRequest.encode(
-            DeltaDiscoveryRequest.fromPartial(message as never),
+            DeltaDiscoveryRequest.fromPartial(message),
           ).finish();
           const expected = DeltaDiscoveryRequest.decode(bytes);
           const request = new RequestDecoder().delta(bytes);

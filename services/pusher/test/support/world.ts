@@ -159,6 +159,8 @@ export interface Running {
 }
 
 export interface RunOptions extends Partial<Omit<PusherOptions, 'log'>> {
+  /** Replaces what the pusher sees of the log. */
+  readonly log?: Partial<Log>;
   /** Selectors of all namespaces; `undefined`: none are written. */
   readonly selectors?: Selectors | undefined;
   /** Goes on with what another run left. */
@@ -179,7 +181,6 @@ export async function run(options: RunOptions = {}): Promise<Running> {
   const metrics = new Metrics();
   const readiness = new Readiness();
   const pusher = createPusher({
-    log,
     blobs,
     partitions,
     name: 'test',
@@ -190,6 +191,7 @@ export async function run(options: RunOptions = {}): Promise<Running> {
     readiness,
     drainMs: 0,
     ...options,
+    log: faulty(log, options.log),
     options: {
       grpcAddr: { host: '127.0.0.1', port: 0 },
       debounceAfterMs: 10,
@@ -213,6 +215,17 @@ export async function run(options: RunOptions = {}): Promise<Running> {
       await log.close();
       if (options.keepDir !== true) rmSync(dir, { recursive: true, force: true });
     },
+  };
+}
+
+function faulty(log: Log, faults: Partial<Log> = {}): Log {
+  return {
+    ensureTopics: (specs) => log.ensureTopics(specs),
+    append: (records) => log.append(records),
+    read: (...args) => log.read(...args),
+    end: (...args) => log.end(...args),
+    close: () => log.close(),
+    ...faults,
   };
 }
 

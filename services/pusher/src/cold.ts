@@ -1,0 +1,235 @@
+/**
+ * What this machine last served, on its disk: so that a proxy which starts while the log or the
+ * blob store is gone gets the last known full set, and so that a proxy which comes back to a
+ * restarted process with a version of then is understood. A cache: a file that is damaged, of
+ * another format or too old to matter is as good as none.
+ *
+ * `scopes/ID` holds one scope's view (names, versions, digests), `blobs/` the bytes by digest,
+ * `selectors` what tells scopes. Files are replaced as a whole. Secrets are in it as sealed as they
+ * are on the log.
+ */
+import { hash } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { deserialize, serialize } from 'node:v8';
+import { openDiskBlobs } from '@watershed/blob/disk.ts';
+import type { Blob, BlobStore, Digest } from '@watershed/blob/port.ts';
+import { Selectors } from '@watershed/model/gen/record.ts';
+import type { Time, Timer } from '@watershed/runtime/clock.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+import { emptyView } from './session/context.ts';
+import type { ScopeView } from './view/scope-view.ts';
+import { SharedEntry, type StoredEntry } from './view/shared-entry.ts';
+import type { TypeView } from './view/type-view.ts';
+
+export interface ColdOptions {
+  readonly dir: string;
+  readonly time: Time;
+  readonly logger: Logger;
+  /** A view is written when it has not changed for so long. Default 5 s. */
+  readonly quietMs?: number;
+  /** Scopes that are kept; the longest unchanged go first. Default 1,000. */
+  readonly maxScopes?: number;
+}
+
+const format = 1;
+
+interface StoredScope {
+  readonly format: number;
+  readonly scope: string;
+  readonly epoch: number;
+  readonly types: readonly { readonly typeUrl: string; readonly entries: readonly StoredEntry[] }[];
+}
+
+export class ColdStore {
+  readonly #options: ColdOptions;
+  /** `undefined`: not open, or it cannot be used. */
+  #blobs: BlobStore | undefined;
+  readonly #pending = new Map<string, Timer>();
+  readonly #newest = new Map<string, ScopeView>();
+  readonly #selectors = new Map<string, Selectors>();
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(options: ColdOptions) {
+    this.#options = options;
+  }
+
+  /** A directory that cannot be used is told of, and no failure: all of this is for bad days only. */
+  async open(): Promise<void> {
+    const { dir, logger } = this.#options;
+    try {
+      await mkdir(join(dir, 'scopes'), { recursive: true });
+      // What is read is read once: next to nothing is kept in memory.
+      const blobs = await openDiskBlobs({ dir: join(dir, 'blobs'), maxMemoryBytes: 1024 * 1024 });
+      await this.#tidy(blobs);
+      const stored = await readChecked(join(dir, 'selectors'));
+      for (const [namespace, bytes] of stored instanceof Map ? stored : []) {
+        if (typeof namespace !== 'string' || !(bytes instanceof Uint8Array)) continue;
+        this.#selectors.set(namespace, Selectors.decode(bytes));
+      }
+      this.#blobs = blobs;
+    } catch (error) {
+      logger.warn('nothing can be kept for a cold start', { dir, error });
+    }
+  }
+
+  /** What told scopes, by namespace. */
+  get selectors(): ReadonlyMap<string, Selectors> {
+    return this.#selectors;
+  }
+
+  /** The scope's last view; `undefined`: none is known, or not all of it. */
+  async load(scope: string): Promise<ScopeView | undefined> {
+    try {
+      const stored = await readChecked(this.#file(scope));
+      const blobs = this.#blobs;
+      if (blobs === undefined || !isStoredScope(stored)) return undefined;
+      return await this.#revive(stored, blobs);
+    } catch (error) {
+      this.#options.logger.warn('what was last served cannot be read', { scope, error });
+      return undefined;
+    }
+  }
+
+  /** Keeps a view, once it has been quiet. */
+  save(view: ScopeView): void {
+    const { time, quietMs = 5_000 } = this.#options;
+    if (this.#blobs === undefined) return;
+    this.#newest.set(view.scope, view);
+    if (this.#pending.has(view.scope)) return;
+    const timer = time.after(quietMs, () => {
+      this.#pending.delete(view.scope);
+      this.#enqueue(() => this.#write(view.scope));
+    });
+    this.#pending.set(view.scope, timer);
+  }
+
+  saveSelectors(selectors: ReadonlyMap<string, Selectors>): void {
+    if (this.#blobs === undefined) return;
+    const encoded = new Map(
+      [...selectors].map(([namespace, value]) => [namespace, Selectors.encode(value).finish()]),
+    );
+    this.#enqueue(() => writeChecked(join(this.#options.dir, 'selectors'), encoded));
+  }
+
+  /** Writes what is pending. */
+  async close(): Promise<void> {
+    for (const [scope, timer] of this.#pending) {
+      timer.cancel();
+      this.#enqueue(() => this.#write(scope));
+    }
+    this.#pending.clear();
+    await this.#writing;
+    await this.#blobs?.close();
+    this.#blobs = undefined;
+  }
+
+  #file(scope: string): string {
+    return join(this.#options.dir, 'scopes', scope);
+  }
+
+  /** One after the other: what is written late must not be older. */
+  #enqueue(work: () => Promise<void>): void {
+    this.#writing = this.#writing.then(work).catch((error: unknown) => {
+      this.#options.logger.warn('what is served cannot be kept for a cold start', { error });
+    });
+  }
+
+  async #write(scope: string): Promise<void> {
+    const view = this.#newest.get(scope);
+    if (view === undefined) return;
+    this.#newest.delete(scope);
+    const blobs = new Map<Digest, Blob>();
+    const types = [...view.types].map(([typeUrl, type]) => ({
+      typeUrl,
+      entries: storedEntries(type, blobs),
+    }));
+    await this.#blobs?.put([...blobs.values()]);
+    const stored: StoredScope = { format, scope, epoch: view.epoch, types };
+    await writeChecked(this.#file(scope), stored);
+  }
+
+  async #revive(
+    { scope, epoch, types }: StoredScope,
+    blobs: BlobStore,
+  ): Promise<ScopeView | undefined> {
+    const views = new Map<string, TypeView>();
+    for (const { typeUrl, entries } of types) {
+      const made = entries.map((entry) => SharedEntry.restore(entry));
+      for (const entry of made) {
+        const found = await blobs.get(entry.digests);
+        const bytes = found.filter((one) => one !== undefined);
+        if (bytes.length !== entry.digests.length) return undefined;
+        entry.load(bytes);
+      }
+      views.set(typeUrl, emptyView(typeUrl).with(made));
+    }
+    const sinceMs = this.#options.time.monotonic();
+    return { scope, sequence: 0, epoch, types: views, sinceMs, trace: undefined };
+  }
+
+  /** Drops the scopes that were longest unchanged, and blobs that none has. */
+  async #tidy(blobs: BlobStore): Promise<void> {
+    const dir = join(this.#options.dir, 'scopes');
+    const files = await Promise.all(
+      (await readdir(dir)).map(async (name) => ({
+        name,
+        at: (await stat(join(dir, name))).mtimeMs,
+      })),
+    );
+    files.sort((a, b) => b.at - a.at);
+    const live = new Set<Digest>();
+    for (const [index, { name }] of files.entries()) {
+      const stored = await readChecked(join(dir, name));
+      if (index >= (this.#options.maxScopes ?? 1_000) || !isStoredScope(stored)) {
+        await unlink(join(dir, name));
+        continue;
+      }
+      for (const { entries } of stored.types) {
+        for (const entry of entries) for (const digest of entry.digests) live.add(digest);
+      }
+    }
+    await blobs.retain(live);
+  }
+}
+
+function storedEntries(type: TypeView, blobs: Map<Digest, Blob>): readonly StoredEntry[] {
+  const entries: StoredEntry[] = [];
+  type.each((entry) => {
+    if (!(entry instanceof SharedEntry) || entry.fragments === undefined) return;
+    for (const [index, digest] of entry.digests.entries()) {
+      const bytes = entry.fragments[index];
+      if (bytes !== undefined) blobs.set(digest, { digest, bytes });
+    }
+    entries.push(entry.stored);
+  });
+  return entries;
+}
+
+function isStoredScope(stored: unknown): stored is StoredScope {
+  return (
+    typeof stored === 'object' && stored !== null && 'format' in stored && stored.format === format
+  );
+}
+
+const checksumBytes = 32;
+
+async function writeChecked(path: string, value: unknown): Promise<void> {
+  const body = serialize(value);
+  const temporary = `${path}.new`;
+  await writeFile(temporary, Buffer.concat([hash('sha256', body, 'buffer'), body]));
+  await rename(temporary, path);
+}
+
+/** `undefined`: there is no such file, or it is not what was written. */
+async function readChecked(path: string): Promise<unknown> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch {
+    return undefined;
+  }
+  const body = bytes.subarray(checksumBytes);
+  const sum = hash('sha256', body, 'buffer');
+  return sum.equals(bytes.subarray(0, checksumBytes)) ? deserialize(body) : undefined;
+}

@@ -1,0 +1,124 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LogError, type Log } from '@watershed/log/port.ts';
+import { afterEach, expect, it } from 'vitest';
+import { CDS, EDS, LDS } from './session/support.ts';
+import { contentOf, DeltaClient, SotwClient } from './support/client.ts';
+import { scopeOfNode } from './support/scope.ts';
+import { run, until, type Running } from './support/world.ts';
+
+const scope = scopeOfNode();
+const scopes = { [scope.id]: scope.scopeClass };
+const shop = { [CDS]: { a: '1', b: '1' }, [EDS]: { a: '1', b: '1' }, [LDS]: { l: '1' } };
+
+const dirs: string[] = [];
+const open: { close(): void }[] = [];
+let running: Running | undefined;
+
+afterEach(async () => {
+  for (const client of open.splice(0)) client.close();
+  await running?.stop();
+  running = undefined;
+  for (const dir of dirs.splice(0)) rmSync(dir, { recursive: true, force: true });
+});
+
+/** Serves a client once, and stops: what was served is on disk. */
+async function served(coldDir: string): Promise<{ readonly cdsVersion: string }> {
+  const first = await run({ coldAfterMs: 100, coldDir });
+  await first.translator.publish(shop, scopes);
+  const client = new SotwClient(first.port);
+  client.request(CDS);
+  const { versionInfo } = await client.next();
+  client.close();
+  await first.stop();
+  return { cdsVersion: versionInfo };
+}
+
+function temporary(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'cold-'));
+  dirs.push(dir);
+  return dir;
+}
+
+/** A log that is not there. */
+const gone: Partial<Log> = {
+  // eslint-disable-next-line require-yield
+  async *read() {
+    throw new LogError('unavailable', 'gone', { retriable: true });
+  },
+  append: () => Promise.reject(new LogError('unavailable', 'gone', { retriable: true })),
+};
+
+it('serves a new proxy the last known full set while the log is gone, and says that it is not ready', async () => {
+  const coldDir = temporary();
+  await served(coldDir);
+  running = await run({ coldAfterMs: 100, coldDir, log: gone });
+  const client = new DeltaClient(running.port);
+  open.push(client);
+  client.request(CDS);
+  expect(contentOf(await client.next())).toEqual(shop[CDS]);
+  expect(running.readiness.missing).toEqual(['pusher']);
+});
+
+it('holds a proxy whose scope was never served here', async () => {
+  const coldDir = temporary();
+  await served(coldDir);
+  running = await run({ coldAfterMs: 100, coldDir, log: gone });
+  const client = new DeltaClient(running.port, {
+    id: 'sidecar~10.0.0.9~x.other~other.svc.cluster.local',
+    metadata: {},
+  });
+  open.push(client);
+  client.request(CDS);
+  expect(await client.quiet(300)).toBe(true);
+});
+
+it('prefers what the log says, as soon as it says it', async () => {
+  const coldDir = temporary();
+  await served(coldDir);
+  running = await run({ coldAfterMs: 100, coldDir });
+  await running.translator.publish({ ...shop, [CDS]: { a: '2', b: '1' } }, scopes);
+  const client = new DeltaClient(running.port);
+  open.push(client);
+  client.request(CDS);
+  expect(contentOf(await client.next())).toEqual({ a: '2', b: '1' });
+  expect(await client.quiet(300)).toBe(true);
+});
+
+it('takes a state-of-the-world client with a version of before the restart make-before-break', async () => {
+  const coldDir = temporary();
+  const { cdsVersion } = await served(coldDir);
+  running = await run({ coldAfterMs: 100, coldDir });
+  await running.translator.publish(
+    { ...shop, [CDS]: { a: '1', c: '1' }, [EDS]: { a: '1', c: '1' } },
+    scopes,
+  );
+  const client = new SotwClient(running.port);
+  open.push(client);
+  client.request(CDS, [], { versionInfo: cdsVersion });
+  client.request(LDS, [], { versionInfo: 'unknown' });
+  const added = await client.next();
+  expect(contentOf(added)).toEqual({ a: '1', b: '1', c: '1' });
+  client.ack(added);
+  const listeners = await client.next();
+  expect(listeners.typeUrl).toBe(LDS);
+  client.ack(listeners);
+  expect(contentOf(await client.next())).toEqual({ a: '1', c: '1' });
+});
+
+it('ignores files that are damaged', async () => {
+  const coldDir = temporary();
+  await served(coldDir);
+  for (const name of readdirSync(join(coldDir, 'scopes'))) {
+    writeFileSync(join(coldDir, 'scopes', name), 'no such thing');
+  }
+  writeFileSync(join(coldDir, 'selectors'), '');
+  running = await run({ coldAfterMs: 100, coldDir });
+  await running.translator.publish(shop, scopes);
+  const client = new DeltaClient(running.port);
+  open.push(client);
+  client.request(CDS);
+  expect(contentOf(await client.next())).toEqual(shop[CDS]);
+  await until('the damaged file is gone', () => readdirSync(join(coldDir, 'scopes')).length <= 1);
+});
