@@ -15,7 +15,9 @@ import type { Entry, Index } from './collection.ts';
 import type { Cell, Node, Source } from './node.ts';
 import { CycleError, outcomeOf, sameError } from './outcome.ts';
 
-/** What a query may look at. Nothing else: no clock, no environment, no closure over mutable state. */
+/**
+ * What a query may look at. Nothing else: no clock, no environment, no closure over mutable state.
+ */
 export interface Reader {
   get<V>(collection: Collection<V>, key: string): V | undefined;
   /** Sorted by entry key. */

@@ -30,7 +30,9 @@ export interface Node<V> {
   good: Good<V> | undefined;
   /** Set if the last computation threw: that is the outcome then, and readers get it thrown. */
   failure: Failure | undefined;
-  /** The revision in which the outcome last changed, and the one in which it was last known to hold. */
+  /**
+   * The revision in which the outcome last changed, and the one in which it was last known to hold.
+   */
   changedAt: number;
   verifiedAt: number;
   observed: boolean;

@@ -94,7 +94,8 @@ function outcome(compute: () => number, circular: boolean): string {
   try {
     return String(compute());
   } catch (error) {
-    // In a circle, the place that is asked first decides which error it is, not whether there is one.
+    // In a circle, the place that is asked first decides which error it is, not whether there is
+    // one.
     return circular ? 'error' : String(error);
   }
 }

@@ -2,7 +2,7 @@
  * The translator: what the log says of config and endpoints, made into what the log and the blob
  * store say of proxies' resources.
  *
- *     config, endpoints, feedback ─► readers ─► engine (plans of assembly, generators) ─► blobs, outputs on xds
+ *     config, endpoints, feedback ─► readers ─► engine (plans, generators) ─► blobs, then xds
  */
 import type { BlobStore } from '@watershed/blob/port.ts';
 import type { Log, ReadBatch } from '@watershed/log/port.ts';
@@ -147,7 +147,9 @@ class TranslatorPart {
     return lag;
   }
 
-  /** Only a shard that has read all there was takes the partitions over: its word is then as good. */
+  /**
+   * Only a shard that has read all there was takes the partitions over: its word is then as good.
+   */
   async #begin(ready: () => void): Promise<void> {
     for (const reader of this.#readers.values()) await reader.caughtUp;
     const { signal } = this.#signal;

@@ -33,7 +33,9 @@ export class Reader {
     this.#options = options;
   }
 
-  /** Resolves when all is applied that was there when the reader started, or when the reader ends. */
+  /**
+   * Resolves when all is applied that was there when the reader started, or when the reader ends.
+   */
   get caughtUp(): Promise<void> {
     return this.#caughtUp.promise;
   }

@@ -41,7 +41,9 @@ export interface EngineOptions extends Ownership {
   readonly assertion: Assertion;
   /** How long what nobody wants any more stays on the log: pushers on an older cut still use it. */
   readonly graceMs: number;
-  /** How often blobs that no record names are dropped; 0: never. Only a shard that owns all does it. */
+  /**
+   * How often blobs that no record names are dropped; 0: never. Only a shard that owns all does it.
+   */
   readonly retainMs: number;
   /** Called at most once: the engine has stopped for good, and the process should end. */
   readonly onFatal: (error: unknown) => void;
@@ -212,7 +214,8 @@ export class Engine {
       },
       outputs,
     );
-    // The last change may have been a tombstone that is compacted away: then the watermark knows better, unless
+    // The last change may have been a tombstone that is compacted away: then the watermark knows
+    // better, unless
     // it is of another topic, which was longer.
     if (shard.watermark <= this.#configEnd) this.#epoch = Math.max(this.#epoch, shard.watermark);
     // What was there already caused nothing that is to be measured, traced or blamed.

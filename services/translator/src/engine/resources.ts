@@ -182,7 +182,9 @@ export class Resources {
     this.#dirty.add(entry.id);
   }
 
-  /** Generates what changed. Gives the followers outside (scopes) whose versions may have changed. */
+  /**
+   * Generates what changed. Gives the followers outside (scopes) whose versions may have changed.
+   */
   async build(pause: () => Promise<void>): Promise<ReadonlySet<string>> {
     const built: Entry[] = [];
     for (const id of this.#dirty) {
@@ -300,7 +302,9 @@ export class Resources {
       : epoch;
   }
 
-  /** Takes back what nobody has listed for the grace, unless `keep`: then it is asked again later. */
+  /**
+   * Takes back what nobody has listed for the grace, unless `keep`: then it is asked again later.
+   */
   expire(nowMs: number, keep: boolean): void {
     if (keep) return;
     for (let due = this.#unlisted.take(nowMs); due.length > 0; due = this.#unlisted.take(nowMs)) {

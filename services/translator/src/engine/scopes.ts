@@ -54,7 +54,9 @@ export class Scopes {
   readonly #demands = new Map<string, string>();
   readonly #lapses = new Deadlines<string>();
   readonly #dirty = new Set<string>();
-  /** Never seen before, and not yet to be shown: absence says nothing before the sources are synced. */
+  /**
+   * Never seen before, and not yet to be shown: absence says nothing before the sources are synced.
+   */
   readonly #held = new Set<string>();
   /** Their manifests leave out what does not exist yet. */
   readonly #waiting = new Set<string>();
@@ -285,7 +287,9 @@ export class Scopes {
     }
   }
 
-  /** Digests of all that the manifests on the log name; `undefined` if that is not known of some. */
+  /**
+   * Digests of all that the manifests on the log name; `undefined` if that is not known of some.
+   */
   digests(): readonly Digest[] | undefined {
     const digests: Digest[] = [];
     for (const entry of this.#entries.values()) {

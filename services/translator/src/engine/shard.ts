@@ -131,7 +131,9 @@ export class Shard {
     this.#selectors.unwant(namespace);
   }
 
-  /** Rejects only if the shard cannot go on: it is not the owner any more, or a generator is impure. */
+  /**
+   * Rejects only if the shard cannot go on: it is not the owner any more, or a generator is impure.
+   */
   async pass(work: Work): Promise<void> {
     const { tracing, metrics, clock } = this.#options;
     const span = (work.causes.keys.size > 0 ? tracing : noTracing).start(
@@ -219,7 +221,9 @@ export class Shard {
     return staged;
   }
 
-  /** Drops blobs that no record names now, or named the last time: pushers may be that far behind. */
+  /**
+   * Drops blobs that no record names now, or named the last time: pushers may be that far behind.
+   */
   async #retain(): Promise<void> {
     const { clock, retainMs, owned, partitions, store, cache, logger } = this.#options;
     const nowMs = clock.now();

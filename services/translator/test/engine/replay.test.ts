@@ -1,4 +1,6 @@
-/** Random histories: what a process publishes depends on the log alone, not on when it was started. */
+/**
+ * Random histories: what a process publishes depends on the log alone, not on when it was started.
+ */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Append } from '@watershed/log/port.ts';
@@ -182,7 +184,9 @@ describe('under any history', () => {
   }, 60_000);
 });
 
-/** What manifests list and what it is; resources that wait for the end of their grace are left out. */
+/**
+ * What manifests list and what it is; resources that wait for the end of their grace are left out.
+ */
 async function listed(world: World): Promise<unknown> {
   const all = await world.outputs();
   const found: Record<string, unknown> = {};
