@@ -13,7 +13,7 @@
 import { Collection } from './collection.ts';
 import type { Entry, Index } from './collection.ts';
 import type { Cell, Node, Source } from './node.ts';
-import { CycleError, outcomeOf, sameError } from './outcome.ts';
+import { CycleError, entriesBelow, outcomeOf, sameError } from './outcome.ts';
 
 /**
  * What a query may look at. Nothing else: no clock, no environment, no closure over mutable state.
@@ -173,16 +173,7 @@ export class Graph {
    * queries too: where an output comes from. Empty for what was not computed.
    */
   entriesOf<K, V>(query: Query<K, V>, key: K): ReadonlySet<string> {
-    const entries = new Set<string>();
-    const seen = new Set<Source>();
-    const queue: Source[] = [...(query.nodes.get(query.id(key))?.reads ?? [])];
-    for (let source = queue.pop(); source !== undefined; source = queue.pop()) {
-      if (seen.has(source)) continue;
-      seen.add(source);
-      if (source.kind === 'node') queue.push(...source.reads);
-      else for (const entry of source.entries()) entries.add(entry);
-    }
-    return entries;
+    return entriesBelow(query.nodes.get(query.id(key)));
   }
 
   /** For collections, before a change: refused while a query computes. */

@@ -215,8 +215,7 @@ export class Engine {
       outputs,
     );
     // The last change may have been a tombstone that is compacted away: then the watermark knows
-    // better, unless
-    // it is of another topic, which was longer.
+    // better, unless it is of another topic, which was longer.
     if (shard.watermark <= this.#configEnd) this.#epoch = Math.max(this.#epoch, shard.watermark);
     // What was there already caused nothing that is to be measured, traced or blamed.
     this.#causes = new Causes();
