@@ -3,16 +3,15 @@
  * As with sidecars, a table says first which virtual hosts it has, and then puts their jobs in a
  * row.
  */
-import type { Query, Reader } from '@watershed/derive/graph.ts';
+import type { Query } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { routeConfiguration } from '../generators/route-configuration.ts';
 import { virtualHost, type VirtualHostArgument } from '../generators/virtual-host.ts';
-import { job, type Job, type ResourcePlan } from '../plan.ts';
-import { type Client, type Core, pickLabels } from './core.ts';
+import { job, type ResourcePlan } from '../plan.ts';
+import type { Core } from './core.ts';
 import { createHostsQuery, type HostPlan, type TableServer } from './gateway-hosts.ts';
 import type { GatewayPort, Server } from './gateways.ts';
-import { sameJob, samePlan } from './jobs.ts';
-import { createRouteShapes, type RouteShapes, shapesOf } from './routes-shapes.ts';
+import { samePlan } from './jobs.ts';
 import { encodeLabels } from './variant.ts';
 import { createVirtualHosts, virtualHostKey, type VirtualHostKey } from './virtual-hosts.ts';
 
@@ -39,7 +38,6 @@ export type GatewayTables = Query<GatewayTableKey, ResourcePlan>;
 export function createGatewayTables(core: Core): GatewayTables {
   const { graph } = core.inputs;
   const hosts = createHostsQuery(core.inputs);
-  const shapes = createRouteShapes(core.inputs);
   const virtualHosts = createVirtualHosts(core);
   const keys = graph.query<GatewayTableKey, readonly VirtualHostKey[]>({
     name: 'gatewayTableHosts',
@@ -47,31 +45,20 @@ export function createGatewayTables(core: Core): GatewayTables {
     compute: (read, key) => {
       const { name, servers, client } = key;
       const plans = read.query(hosts, { name, servers, namespace: client.namespace });
-      return plans.map((plan) => hostKey(read, shapes, key, plan));
+      return plans.map((plan) => hostKey(key, plan));
     },
     equal: (a, b) => a.length === b.length && a.every((one, at) => one.id === b[at]?.id),
-  });
-  const head = graph.query<string, Job>({
-    name: 'gatewayTableHead',
-    id: (name) => name,
-    compute: (_, name) => job(routeConfiguration, { name, ignorePort: true }),
-    equal: sameJob,
-  });
-  const nothing = graph.query<number, Job>({
-    name: 'gatewayTableNothing',
-    id: String,
-    compute: (_, port) => job(virtualHost, blackHole(port)),
-    equal: sameJob,
   });
   return graph.query<GatewayTableKey, ResourcePlan>({
     name: 'gatewayTable',
     id: tableId,
     compute: (read, key) => {
+      const { name } = key;
       const jobs = read.query(keys, key).map((one) => read.query(virtualHosts, one).job);
-      const served = jobs.length > 0 ? jobs : [read.query(nothing, key.port)];
+      const served = jobs.length > 0 ? jobs : [job(virtualHost, blackHole(key.port))];
       return {
-        key: { typeUrl: resourceTypes.route, name: key.name, variant: '' },
-        parts: [read.query(head, key.name), ...served],
+        key: { typeUrl: resourceTypes.route, name, variant: '' },
+        parts: [job(routeConfiguration, { name, ignorePort: true }), ...served],
         refs: [],
         follows: [],
         bypassesEpochs: false,
@@ -88,10 +75,8 @@ function tableId({ name, port, tls, servers, client }: GatewayTableKey): string 
 }
 
 /** Tables of one socket: one of all that is plain, one for each server that ends TLS. */
-export function tablesOf(socket: GatewayPort, client: Client): readonly GatewayTableKey[] {
-  const { mesh, policies, scope } = client;
-  const { namespace, labels } = scope;
-  const common = { port: socket.port, client: { namespace, labels, mesh, policies } };
+export function tablesOf(socket: GatewayPort, client: TableClient): readonly GatewayTableKey[] {
+  const common = { port: socket.port, client };
   const [first] = socket.plain;
   const plain =
     first === undefined
@@ -119,12 +104,9 @@ function blackHole(port: number): VirtualHostArgument {
 }
 
 function hostKey(
-  read: Reader,
-  shapes: RouteShapes,
   { tls, client }: GatewayTableKey,
   { host, port, routes, parents, requireTls }: HostPlan,
 ): VirtualHostKey {
-  const labels = new Set(shapesOf(read, shapes, routes).flatMap((route) => route.labels));
   return virtualHostKey({
     name: `${host}:${port}`,
     domains: [host],
@@ -134,7 +116,7 @@ function hostKey(
     port,
     // Which services a route may send to depends on the router's own namespace.
     namespace: client.namespace,
-    labels: pickLabels(client.labels, [...labels].sort()),
+    labels: client.labels,
     mesh: client.mesh,
     policies: client.policies,
     tls,

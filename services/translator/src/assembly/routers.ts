@@ -11,10 +11,15 @@ import {
   type ResourceKey,
   resourceId,
 } from '../plan.ts';
-import { type Client, clientOf, type Core } from './core.ts';
+import type { Core } from './core.ts';
 import { sameData } from './equal.ts';
 import { isGrpcWeb, serverChain } from './gateway-servers.ts';
-import { createGatewayTables, tablesOf } from './gateway-tables.ts';
+import {
+  createGatewayTables,
+  type GatewayTableKey,
+  type TableClient,
+  tablesOf,
+} from './gateway-tables.ts';
 import {
   createGatewayPorts,
   type GatewayPort,
@@ -23,7 +28,7 @@ import {
   serverNames,
 } from './gateways.ts';
 import { scopeId } from './inbound.ts';
-import { sameJob } from './jobs.ts';
+import { sameJob, sameManifest } from './jobs.ts';
 import { createListenerSettings, type ListenerSettings } from './listener-settings.ts';
 import type { RouterPlans } from './parts.ts';
 import { createSecretPlans, secretKeys } from './secrets.ts';
@@ -45,34 +50,29 @@ export function createRouterPlans(core: Core): RouterPlans {
     secretExists: (read, key) => secretPlan(read, key) !== undefined,
   };
   const tables = createGatewayTables(core);
-  const listening = createListening(context);
+  const sockets = createSockets(context);
   const types = graph.query<ScopeClass, readonly ManifestTypePlan[]>({
     name: 'routerTypes',
     id: scopeId,
     compute: (read, scope) => {
-      const listeners = read.query(listening, scope);
-      const client = clientOf(core, read, scope);
-      // A server that is off has nobody to ask for its table.
-      const asked = new Set(listeners.flatMap((listener) => listener.refs));
-      const served = read
-        .query(context.ports, scope)
-        .flatMap((port) => tablesOf(port, client))
-        .filter((table) => asked.has(table.name));
+      const all = read.query(sockets, scope);
+      const served = all.flatMap((socket) => socket.tables);
       return [
-        { typeUrl: resourceTypes.listener, shared: [], own: listeners.flatMap(planOf) },
+        { typeUrl: resourceTypes.listener, shared: [], own: all.flatMap(planOf) },
         {
           typeUrl: resourceTypes.route,
           shared: [],
           own: served.map((table) => read.query(tables, table)),
         },
-        { typeUrl: resourceTypes.secret, shared: distinct(listeners), own: [] },
+        { typeUrl: resourceTypes.secret, shared: distinct(all), own: [] },
       ];
     },
+    equal: (a, b) => sameManifest({ types: a }, { types: b }),
   });
   const problems = graph.query<ScopeClass, readonly Diagnostic[]>({
     name: 'routerProblems',
     id: scopeId,
-    compute: (read, scope) => read.query(listening, scope).flatMap((one) => one.problems),
+    compute: (read, scope) => read.query(sockets, scope).flatMap((one) => one.problems),
     equal: sameData,
   });
   // What is a router's alone is its own; what it shares with others is planned by their parts.
@@ -86,52 +86,62 @@ export function createRouterPlans(core: Core): RouterPlans {
 
 // ---------------------------------------------------------------- listeners
 
-interface RouterListener {
+/** A listener of a router, and what goes with it. */
+interface RouterSocket {
   readonly name: string;
   /** `undefined`: nothing of the port can be served. */
   readonly job: Job | undefined;
-  /** Names of route tables and secrets. */
-  readonly refs: readonly string[];
+  readonly tables: readonly GatewayTableKey[];
   readonly secrets: readonly ResourceKey[];
   readonly problems: readonly Diagnostic[];
 }
 
-function createListening(context: Context): Query<ScopeClass, readonly RouterListener[]> {
+function createSockets(context: Context): Query<ScopeClass, readonly RouterSocket[]> {
   const { core, ports } = context;
-  return core.inputs.graph.query<ScopeClass, readonly RouterListener[]>({
-    name: 'routerListeners',
+  return core.inputs.graph.query<ScopeClass, readonly RouterSocket[]>({
+    name: 'routerSockets',
     id: scopeId,
     compute: (read, scope) => {
-      const client = clientOf(core, read, scope);
-      return read.query(ports, scope).map((port) => listenerOf(context, read, client, port));
+      const { namespace, labels } = scope;
+      const mesh = read.query(core.mesh.refOf, scope.cluster);
+      const policies = read.query(core.policies.clientClass, { namespace, labels, mesh });
+      const router = { scope, client: { namespace, labels, mesh, policies } };
+      return read.query(ports, scope).map((port) => socketOf(context, read, router, port));
     },
-    equal: (a, b) => a.length === b.length && a.every((one, at) => sameListener(one, b[at])),
+    equal: (a, b) => a.length === b.length && a.every((one, at) => sameSocket(one, b[at])),
   });
 }
 
-function sameListener(a: RouterListener, b: RouterListener | undefined): boolean {
+function sameSocket(a: RouterSocket, b: RouterSocket | undefined): boolean {
   if (b === undefined || !sameJob(a.job, b.job)) return false;
   return sameData({ ...a, job: undefined }, { ...b, job: undefined });
 }
 
-function planOf({ name, job: made, refs }: RouterListener): ManifestTypePlan['own'] {
+function planOf({ name, job: made, tables, secrets }: RouterSocket): ManifestTypePlan['own'] {
   if (made === undefined) return [];
   const key = { typeUrl: resourceTypes.listener, name, variant: '' };
+  const refs = [...tables, ...secrets].map((one) => one.name);
   return [{ key, parts: [made], refs, follows: [], bypassesEpochs: false }];
 }
 
 /** By name. */
-function distinct(listeners: readonly RouterListener[]): readonly ResourceKey[] {
-  const byName = new Map(listeners.flatMap(({ secrets }) => secrets.map((key) => [key.name, key])));
+function distinct(sockets: readonly RouterSocket[]): readonly ResourceKey[] {
+  const byName = new Map(sockets.flatMap(({ secrets }) => secrets.map((key) => [key.name, key])));
   return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-function listenerOf(
+interface Router {
+  readonly scope: ScopeClass;
+  readonly client: TableClient;
+}
+
+function socketOf(
   context: Context,
   read: Reader,
-  client: Client,
-  { port, address, plain, secure, conflicts }: GatewayPort,
-): RouterListener {
+  router: Router,
+  socket: GatewayPort,
+): RouterSocket {
+  const { port, address, plain, secure, conflicts } = socket;
   const problems: Diagnostic[] = [...conflicts];
   const secrets: ResourceKey[] = [];
   const chains: GatewayChain[] = [];
@@ -141,18 +151,20 @@ function listenerOf(
     chains.push({ routes: first.table, grpcWeb, secure: undefined });
   }
   for (const server of secure) {
-    const made = secureChain(context, read, client, server);
+    const made = secureChain(context, read, router.scope, server);
     problems.push(...made.problems);
     secrets.push(...made.secrets);
     if (made.chain !== undefined) chains.push(made.chain);
   }
   const name = address.startsWith('unix://') ? address : `${address}_${port}`;
-  const { http, logUnmatched } = read.query(context.settings, client.mesh);
+  const { http, logUnmatched } = read.query(context.settings, router.client.mesh);
   const argument = { name, address, port, chains, settings: http, logUnmatched };
+  // A server that is off has nobody to ask for its table.
+  const asked = new Set(chains.map((chain) => chain.routes));
   return {
     name,
     job: chains.length === 0 ? undefined : job(gatewayListener, argument),
-    refs: [...chains.map((chain) => chain.routes), ...secrets.map((key) => key.name)],
+    tables: tablesOf(socket, router.client).filter((table) => asked.has(table.name)),
     secrets,
     problems,
   };
@@ -165,7 +177,7 @@ interface MadeChain {
 }
 
 /** A server whose certificate is not there is left out: waiting for it would hold up the whole port. */
-function secureChain(context: Context, read: Reader, client: Client, server: Server): MadeChain {
+function secureChain(context: Context, read: Reader, scope: ScopeClass, server: Server): MadeChain {
   const { listener } = server;
   const refuse = (field: string, value: string, reason: string): MadeChain => {
     const at = `listeners[${listener.name}].${field}`;
@@ -175,9 +187,9 @@ function secureChain(context: Context, read: Reader, client: Client, server: Ser
       problems: [{ object: server.key, field: at, value, reason }],
     };
   };
-  const made = serverChain(listener, client.scope.certificates);
+  const made = serverChain(listener, scope.certificates);
   if (made.kind === 'refused') return refuse(made.field, made.value, made.reason);
-  const secrets = secretKeys(made.secrets, client.scope);
+  const secrets = secretKeys(made.secrets, scope);
   const missing = secrets.find((key) => !context.secretExists(read, key));
   if (missing !== undefined) {
     const reason = 'there is no such certificate: this server is off until there is';

@@ -11,9 +11,9 @@ import { passthrough } from '../generators/special-cluster.ts';
 import { type ActionArgument, virtualHost } from '../generators/virtual-host.ts';
 import { job, type Job, type ResourceKey, type ResourcePlan, resourceId } from '../plan.ts';
 import { type Core, isRegistryOnly, pickLabels } from './core.ts';
-import { sameData, sameElements } from './equal.ts';
+import { sameData } from './equal.ts';
 import { isSubsetOf } from './hosts.ts';
-import { sameJob, samePlan } from './jobs.ts';
+import { samePlan } from './jobs.ts';
 import type { SidecarRoutes } from './parts.ts';
 import { listenerProtocol } from './protocols.ts';
 import { parseRouteTable, type RouteTableKey } from './route-table.ts';
@@ -37,29 +37,17 @@ export function createSidecarRoutes(core: Core): SidecarRoutes {
     compute: (read, key) => hostsOf({ core, shapes }, read, parseRouteTable(key)),
     equal: (a, b) => a.length === b.length && a.every((one, at) => one.id === b[at]?.id),
   });
-  const jobs = graph.query<ResourceKey, readonly Job[]>({
-    name: 'routeTableJobs',
-    id: resourceId,
-    compute: (read, key) =>
-      read.query(hosts, key).map((host) => read.query(virtualHosts, host).job),
-    equal: sameElements,
-  });
-  const head = graph.query<RouteTableKey, Job>({
-    name: 'routeTableHead',
-    id: (table) => `${table.name}\n${tellsByPort(table)}`,
-    compute: (_, table) =>
-      job(routeConfiguration, { name: table.name, ignorePort: !tellsByPort(table) }),
-    equal: sameJob,
-  });
   const catchAll = createCatchAll(core);
   const shared = graph.query<ResourceKey, ResourcePlan | undefined>({
     name: 'routeTable',
     id: resourceId,
     compute: (read, key) => {
       const table = parseRouteTable(key);
-      const parts = [read.query(head, table), ...read.query(jobs, key)];
-      const last = takesAll(read.query(hosts, key)) ? [] : [read.query(catchAll, table)];
-      return { key, parts: [...parts, ...last], refs: [], follows: [], bypassesEpochs: false };
+      const own = read.query(hosts, key);
+      const jobs = own.map((host) => read.query(virtualHosts, host).job);
+      const last = takesAll(own) ? [] : [read.query(catchAll, table)];
+      const head = job(routeConfiguration, { name: key.name, ignorePort: !tellsByPort(table) });
+      return { key, parts: [head, ...jobs, ...last], refs: [], follows: [], bypassesEpochs: false };
     },
     equal: samePlan,
   });

@@ -18,7 +18,6 @@ import type {
   RedirectArgument,
 } from '../generators/route-action.ts';
 import type { MatchArgument } from '../generators/route-match.ts';
-import { isAuthority } from '../generators/values.ts';
 import type { ActionArgument, RuleArgument } from '../generators/virtual-host.ts';
 import { selects } from './policies.ts';
 import { retryOf } from './retry.ts';
@@ -95,7 +94,8 @@ function routeName(rule: Rule, matches: readonly Match[]): string {
 }
 
 function matchArgument(match: Match): MatchArgument {
-  const { path, scheme, method, authority, headers, queryParams, ignorePathCase } = match;
+  const { path, scheme, method, authority, headers, ignorePathCase } = match;
+  const queryParams = match.queryParams.map(({ name, value }) => ({ name, value }));
   return { path, scheme, method, authority, headers, queryParams, ignorePathCase };
 }
 
@@ -184,9 +184,13 @@ function shareOf(
   to: Destination | undefined,
   ruleAuthority: string,
 ): BackendArgument {
-  const { weight, requestHeaders, responseHeaders } = backend;
-  const authority = ruleAuthority === '' ? backendAuthority(backend) : '';
-  return { cluster: to?.cluster, weight, authority, requestHeaders, responseHeaders };
+  return {
+    cluster: to?.cluster,
+    weight: backend.weight,
+    authority: ruleAuthority === '' ? backendAuthority(backend) : '',
+    requestHeaders: editable(backend.requestHeaders),
+    responseHeaders: editable(backend.responseHeaders),
+  };
 }
 
 function pathRewrite(rewrite: Rewrite | undefined): PathRewriteArgument | undefined {
@@ -249,12 +253,31 @@ function joined(
   rule: HeaderOps | undefined,
   backend: HeaderOps | undefined,
 ): HeaderOps | undefined {
-  if (rule === undefined || backend === undefined) return rule ?? backend;
-  return {
+  if (rule === undefined || backend === undefined) return editable(rule ?? backend);
+  return editable({
     set: { ...rule.set, ...backend.set },
     add: { ...rule.add, ...backend.add },
     remove: [...rule.remove, ...backend.remove],
-  };
+  });
+}
+
+/** Without what Envoy refuses to edit (`host`, `:path`, …): an action rewrites the host. */
+function editable(ops: HeaderOps | undefined): HeaderOps | undefined {
+  if (ops === undefined) return undefined;
+  const kept = (headers: Readonly<Record<string, string>>): Record<string, string> =>
+    Object.fromEntries(Object.entries(headers).filter(([name]) => !isInternal(name)));
+  const remove = ops.remove.filter((name) => !isInternal(name));
+  return { set: kept(ops.set), add: kept(ops.add), remove };
+}
+
+function isInternal(name: string): boolean {
+  return name.startsWith(':') || name.toLowerCase() === 'host';
+}
+
+/** A header that says which host a request is for. */
+function isAuthority(name: string): boolean {
+  const lower = name.toLowerCase();
+  return lower === 'host' || lower === ':authority';
 }
 
 function distinct(keys: readonly HashKey[]): readonly HashKey[] {

@@ -7,10 +7,13 @@ import type { StringMatcher } from '@watershed/proto/gen/envoy/type/matcher/v3/s
 import type { Match, NamedMatch, StringMatch } from '@watershed/model/gen/model.ts';
 
 /** What of a user's match a proxy can decide; its source and port were decided by assembly. */
-export type MatchArgument = Pick<
+export interface MatchArgument extends Pick<
   Match,
-  'path' | 'scheme' | 'method' | 'authority' | 'headers' | 'queryParams' | 'ignorePathCase'
->;
+  'path' | 'scheme' | 'method' | 'authority' | 'headers' | 'ignorePathCase'
+> {
+  /** Envoy knows no "without this parameter". */
+  readonly queryParams: readonly Pick<NamedMatch, 'name' | 'value'>[];
+}
 
 export function routeMatch(match: MatchArgument | undefined): RouteMatch {
   const headers: HeaderMatcher[] = [];
@@ -99,7 +102,7 @@ function headerMatcher(
   };
 }
 
-function queryMatcher(parameter: NamedMatch): QueryParameterMatcher {
+function queryMatcher(parameter: MatchArgument['queryParams'][number]): QueryParameterMatcher {
   const matcher = stringMatcher(parameter.value);
   return {
     name: parameter.name,

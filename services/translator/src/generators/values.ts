@@ -23,15 +23,11 @@ export interface HeaderEdits {
   readonly remove: string[];
 }
 
-/**
- * `set` replaces, `add` appends; sorted by name, so that equal maps give equal bytes. What Envoy
- * refuses to edit (`host`, `:path`, …) is left out: the action rewrites the host.
- */
+/** `set` replaces, `add` appends; sorted by name, so that equal maps give equal bytes. */
 export function headerEdits(ops: HeaderOps | undefined): HeaderEdits {
   if (ops === undefined) return { add: [], remove: [] };
   const edits = (headers: Readonly<Record<string, string>>, action: AppendAction) =>
     Object.keys(headers)
-      .filter((key) => !isInternal(key))
       .sort()
       .map((key) => option(key, headers[key] ?? '', action));
   return {
@@ -39,18 +35,8 @@ export function headerEdits(ops: HeaderOps | undefined): HeaderEdits {
       ...edits(ops.set, AppendAction.OVERWRITE_IF_EXISTS_OR_ADD),
       ...edits(ops.add, AppendAction.APPEND_IF_EXISTS_OR_ADD),
     ],
-    remove: ops.remove.filter((key) => !isInternal(key)),
+    remove: [...ops.remove],
   };
-}
-
-function isInternal(name: string): boolean {
-  return name.startsWith(':') || name.toLowerCase() === 'host';
-}
-
-/** A header that says which host a request is for. */
-export function isAuthority(name: string): boolean {
-  const lower = name.toLowerCase();
-  return lower === 'host' || lower === ':authority';
 }
 
 function option(key: string, value: string, appendAction: AppendAction): HeaderValueOption {
