@@ -15,6 +15,7 @@ export interface ProxyNode {
   readonly namespace: string;
   readonly pod: string;
   /** `svc.cluster.local`: without the namespace. */
+  /** The domain of its own names, `shop.svc.cluster.local`: short names are short in it. */
   readonly dnsDomain: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly cluster: string;
@@ -72,7 +73,7 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
     type,
     namespace,
     pod: name.slice(0, dot),
-    dnsDomain: withoutNamespace(bounded('node.id', domain), namespace),
+    dnsDomain: bounded('node.id', domain),
     labels: metadata.labels(),
     cluster: metadata.text('CLUSTER_ID'),
     network: metadata.text('NETWORK'),
@@ -210,10 +211,6 @@ function parseJson(text: string): unknown {
 
 function isPort(value: number): boolean {
   return Number.isInteger(value) && value > 0 && value < 65_536;
-}
-
-function withoutNamespace(domain: string, namespace: string): string {
-  return domain.startsWith(`${namespace}.`) ? domain.slice(namespace.length + 1) : domain;
 }
 
 function versionOf(node: Node): string {

@@ -40,7 +40,7 @@ describe('a node', () => {
       type: 0,
       namespace: 'shop',
       pod: 'web-1',
-      dnsDomain: 'svc.cluster.local',
+      dnsDomain: 'shop.svc.cluster.local',
       labels: { app: 'web', version: 'v1' },
       cluster: 'east',
       network: 'net1',
