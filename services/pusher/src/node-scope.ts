@@ -14,7 +14,6 @@ export interface ProxyNode {
   readonly type: ProxyType;
   readonly namespace: string;
   readonly pod: string;
-  /** `svc.cluster.local`: without the namespace. */
   /** The domain of its own names, `shop.svc.cluster.local`: short names are short in it. */
   readonly dnsDomain: string;
   readonly labels: Readonly<Record<string, string>>;

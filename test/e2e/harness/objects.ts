@@ -6,8 +6,9 @@ type Labels = Readonly<Record<string, string>>;
 export interface ServiceSpec {
   readonly name: string;
   readonly namespace: string;
-  readonly port: number;
-  /** `http`, `grpc`, `tcp`: Istio tells the protocol from the port's name. */
+  /** Several: all lead to the same port of the workload. */
+  readonly port: number | readonly number[];
+  /** `http`, `grpc`, `tcp`: Istio tells the protocol from the start of the port's name. */
   readonly portName?: string;
   readonly clusterIP?: string;
   /** Each is a workload on 127.0.0.1. */
@@ -18,6 +19,10 @@ export interface ServiceSpec {
 export function service(spec: ServiceSpec): readonly UserObject[] {
   const { name, namespace, port, portName = 'http', workloads } = spec;
   const selector = { app: name };
+  const ports = [port].flat().map((number, at) => ({
+    name: at === 0 ? portName : `${portName}-${at}`,
+    port: number,
+  }));
   return [
     {
       apiVersion: 'v1',
@@ -26,7 +31,7 @@ export function service(spec: ServiceSpec): readonly UserObject[] {
       spec: {
         ...(spec.clusterIP === undefined ? {} : { clusterIP: spec.clusterIP }),
         selector,
-        ports: [{ name: portName, port }],
+        ports,
       },
     },
     ...workloads.map((workload, at) => ({
@@ -35,7 +40,7 @@ export function service(spec: ServiceSpec): readonly UserObject[] {
       metadata: { name: `${name}-${at}`, namespace },
       spec: {
         address: '127.0.0.1',
-        ports: { [portName]: workload.port },
+        ports: Object.fromEntries(ports.map((one) => [one.name, workload.port])),
         labels: { ...selector, ...workload.labels },
       },
     })),
