@@ -162,6 +162,7 @@ class PusherPart {
       time: options.time,
       logger: options.logger,
       metrics: this.#metrics,
+      tracing: options.tracing,
       feedback: this.#feedback,
       scopes,
       chunk: settings.pushThrottle === 0 ? defaultChunk : settings.pushThrottle,

@@ -14,6 +14,9 @@ export interface TypeMetrics {
   readonly expiredNonces: Counter;
   readonly encodings: Counter;
   readonly encodedBytes: Counter;
+  readonly pushSeconds: Histogram;
+  readonly resumesUnchanged: Counter;
+  readonly resumesChanged: Counter;
 }
 
 /** The pusher's metrics, each series looked up once. */
@@ -25,13 +28,11 @@ export class PusherMetrics {
   readonly debounce: Histogram;
   readonly sendSeconds: Histogram;
   readonly largestRequest: Gauge;
-  readonly internalErrors: Counter;
   readonly writeTimeouts: Counter;
   readonly missingBlobs: Counter;
   readonly scopes: Gauge;
   readonly scopesWaiting: Gauge;
   readonly pushStage: Histogram;
-  readonly totalStage: Histogram;
   readonly recordsRead: Counter;
 
   constructor(metrics: Metrics) {
@@ -41,14 +42,11 @@ export class PusherMetrics {
     this.debounce = metrics.histogram(pilotMetrics.debounceSeconds).with();
     this.sendSeconds = metrics.histogram(pilotMetrics.sendSeconds).with();
     this.largestRequest = metrics.gauge(pilotMetrics.largestRequestBytes).with();
-    this.internalErrors = metrics.counter(pilotMetrics.internalErrors).with();
     this.writeTimeouts = metrics.counter(pilotMetrics.writeTimeouts).with();
     this.missingBlobs = metrics.counter(watershedMetrics.missingBlobs).with();
     this.scopes = metrics.gauge(watershedMetrics.scopes).with();
     this.scopesWaiting = metrics.gauge(watershedMetrics.scopesWaiting).with();
-    const stages = metrics.histogram(watershedMetrics.stageSeconds);
-    this.pushStage = stages.with({ stage: 'push' });
-    this.totalStage = stages.with({ stage: 'total' });
+    this.pushStage = metrics.histogram(watershedMetrics.stageSeconds).with({ stage: 'push' });
     this.recordsRead = metrics.counter(watershedMetrics.recordsRead).with({ topic: 'xds' });
   }
 
@@ -57,6 +55,7 @@ export class PusherMetrics {
     if (series === undefined) {
       const metrics = this.#metrics;
       const type = traitsOf(typeUrl).short.toLowerCase();
+      const resumes = metrics.counter(watershedMetrics.resumes);
       series = {
         pushes: metrics.counter(pilotMetrics.pushes).with({ type }),
         bytes: metrics.counter(watershedMetrics.pushedBytes).with({ type }),
@@ -65,6 +64,9 @@ export class PusherMetrics {
         acks: metrics.counter(watershedMetrics.acks).with({ type }),
         rejects: metrics.counter(pilotMetrics.rejects).with({ type }),
         expiredNonces: metrics.counter(pilotMetrics.expiredNonces).with({ type }),
+        pushSeconds: metrics.histogram(pilotMetrics.pushSeconds).with({ type }),
+        resumesUnchanged: resumes.with({ type, outcome: 'unchanged' }),
+        resumesChanged: resumes.with({ type, outcome: 'changed' }),
         encodings: metrics.counter(watershedMetrics.encodings).with({ type: `${type}-response` }),
         encodedBytes: metrics
           .counter(watershedMetrics.encodedBytes)
@@ -85,22 +87,12 @@ export class PusherMetrics {
     return this.#metrics.gauge(pilotMetrics.clients).with({ version });
   }
 
-  resumes(typeUrl: string, outcome: 'unchanged' | 'changed'): Counter {
-    const type = traitsOf(typeUrl).short.toLowerCase();
-    return this.#metrics.counter(watershedMetrics.resumes).with({ type, outcome });
-  }
-
   trigger(type: 'config' | 'endpoint' | 'secret' | 'proxyrequest'): Counter {
     return this.#metrics.counter(pilotMetrics.pushTriggers).with({ type });
   }
 
   epoch(partition: number): Gauge {
     return this.#metrics.gauge(watershedMetrics.epoch).with({ partition: `xds-${partition}` });
-  }
-
-  pushSeconds(typeUrl: string): Histogram {
-    const type = traitsOf(typeUrl).short.toLowerCase();
-    return this.#metrics.histogram(pilotMetrics.pushSeconds).with({ type });
   }
 }
 

@@ -2,6 +2,7 @@ import type { Selectors } from '@watershed/model/gen/record.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
+import type { Tracing } from '@watershed/runtime/tracing.ts';
 import type { ColdStore } from '../cold.ts';
 import type { FeedbackWriter } from '../feedback.ts';
 import type { PusherMetrics } from '../metrics.ts';
@@ -10,9 +11,11 @@ import type { SessionContext } from '../session/context.ts';
 import { RequestDecoder } from '../session/request-codec.ts';
 import type { Mode } from '../session/request.ts';
 import type { SessionLimits } from '../session/session-options.ts';
+import { traitsOf } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { Scopes } from '../view/scopes.ts';
 import { FanOut, type Lane } from './fan-out.ts';
+import { PushSpans } from './push-spans.ts';
 import { StreamMeter } from './stream-meter.ts';
 import {
   XdsStream,
@@ -27,6 +30,7 @@ export interface HubOptions {
   readonly time: Time;
   readonly logger: Logger;
   readonly metrics: PusherMetrics;
+  readonly tracing: Tracing;
   readonly feedback: FeedbackWriter;
   readonly scopes: Scopes;
   readonly limits?: Partial<SessionLimits> | undefined;
@@ -69,6 +73,7 @@ export class Hub implements StreamHost {
   readonly #unplaced = new Set<XdsStream>();
   readonly #selectors = new Map<string, Selectors>();
   readonly #fanOut: FanOut<XdsStream>;
+  readonly #spans: PushSpans;
   #lastStream = 0;
   #ready = false;
   /** Not ready, but this machine knows what it knew before. */
@@ -81,7 +86,8 @@ export class Hub implements StreamHost {
     this.time = options.time;
     this.limits = options.limits ?? {};
     this.sendTimeoutMs = options.sendTimeoutMs;
-    this.observer = new StreamMeter(options);
+    this.#spans = new PushSpans(options.tracing);
+    this.observer = new StreamMeter({ ...options, spans: this.#spans });
     this.#fanOut = new FanOut({
       clock: options.time,
       timers: options.time,
@@ -147,6 +153,8 @@ export class Hub implements StreamHost {
     const held = this.#held.get(view.scope);
     const lane = laneOf(view, types, before);
     if (before !== undefined) metrics.trigger(triggerOf(lane)).add();
+    const shorts = [...types].map((typeUrl) => traitsOf(typeUrl).short);
+    this.#spans.begin(view, shorts, held?.streams.size ?? 0);
     if (held?.ready === true) this.#fanOut.add(view.scope, held.tenant, lane, held.streams);
     const moving = this.#moving.get(view.scope);
     if (moving !== undefined && scopes.complete(view.scope)) {
@@ -199,6 +207,7 @@ export class Hub implements StreamHost {
 
   stop(): void {
     this.#fanOut.stop();
+    this.#spans.stop();
     for (const held of this.#held.values()) held.idle?.cancel();
   }
 

@@ -5,6 +5,8 @@ import type { PusherMetrics } from '../metrics.ts';
 import type { Frame } from '../session/frame.ts';
 import type { SessionNack } from '../session/session-options.ts';
 import { traitsOf, type Stage } from '../session/type-traits.ts';
+import type { ScopeView } from '../view/scope-view.ts';
+import type { PushSpans } from './push-spans.ts';
 import type { StreamObserver, XdsStream } from './stream.ts';
 
 export interface StreamMeterOptions {
@@ -12,6 +14,7 @@ export interface StreamMeterOptions {
   readonly logger: Logger;
   readonly metrics: PusherMetrics;
   readonly feedback: FeedbackWriter;
+  readonly spans: PushSpans;
 }
 
 /** Of one NACK, resources that are reported one by one. */
@@ -73,7 +76,25 @@ export class StreamMeter implements StreamObserver {
     });
   }
 
-  converged(_stream: XdsStream, ms: number): void {
+  resumed(typeUrl: string, unchanged: boolean): void {
+    const series = this.#options.metrics.of(typeUrl);
+    (unchanged ? series.resumesUnchanged : series.resumesChanged).add();
+  }
+
+  stale(typeUrl: string): void {
+    this.#options.metrics.of(typeUrl).expiredNonces.add();
+  }
+
+  wrote(frame: Frame, ms: number): void {
+    this.#options.metrics.of(frame.plan.typeUrl).pushSeconds.observe(ms / 1_000);
+  }
+
+  drained(ms: number): void {
+    this.#options.metrics.sendSeconds.observe(ms / 1_000);
+  }
+
+  converged(view: ScopeView, ms: number): void {
+    this.#options.spans.converged(view);
     this.#options.metrics.convergence.observe(ms / 1_000);
     this.#options.metrics.pushStage.observe(ms / 1_000);
   }

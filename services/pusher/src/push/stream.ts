@@ -48,8 +48,14 @@ export interface StreamObserver {
   acked(stream: XdsStream, typeUrl: string, frame: Frame): void;
   nacked(stream: XdsStream, nack: SessionNack): void;
   gateForced(stream: XdsStream, stage: Stage): void;
+  resumed(typeUrl: string, unchanged: boolean): void;
+  stale(typeUrl: string): void;
+  /** A frame was composed (or found) and given to the transport in `ms`. */
+  wrote(frame: Frame, ms: number): void;
+  /** What was given to the transport `ms` ago has left. */
+  drained(ms: number): void;
   /** The client has all of its view; `ms`: since the view began to be made. */
-  converged(stream: XdsStream, ms: number): void;
+  converged(view: ScopeView, ms: number): void;
   writeTimeout(stream: XdsStream): void;
   request(bytes: number): void;
 }
@@ -75,7 +81,9 @@ export class XdsStream implements SessionObserver {
   /** Of requests, one per type: what an ACK most likely repeats. */
   readonly #recent = new Map<string, NameList>();
   #scope = '';
-  #blocked: Timer | 'blocked' | undefined;
+  /** Since when the transport takes nothing more. */
+  #blockedMs: number | undefined;
+  #sendTimer: Timer | undefined;
   #wake: Timer | undefined;
   #wakeMs = Number.POSITIVE_INFINITY;
   /** The view that it is being brought to, until it has all of it. */
@@ -149,8 +157,7 @@ export class XdsStream implements SessionObserver {
 
   /** The carrier takes bytes again. */
   writable(): void {
-    if (this.#blocked !== undefined && this.#blocked !== 'blocked') this.#blocked.cancel();
-    this.#blocked = undefined;
+    this.#unblock();
     this.pump();
   }
 
@@ -158,18 +165,23 @@ export class XdsStream implements SessionObserver {
   pump(): void {
     const session = this.#session;
     if (session === undefined || this.#closed) return;
-    const { time } = this.#host;
-    while (this.#blocked === undefined) {
-      const frame = session.next(time.monotonic());
+    const { time, observer } = this.#host;
+    let nowMs = time.monotonic();
+    while (this.#blockedMs === undefined) {
+      const frame = session.next(nowMs);
       if (frame === undefined) break;
-      if (!this.#carrier.write(frame.bytes)) this.#block();
+      const taken = this.#carrier.write(frame.bytes);
+      const writtenMs = time.monotonic();
+      observer.wrote(frame, writtenMs - nowMs);
+      nowMs = writtenMs;
+      if (!taken) this.#block(nowMs);
       if (this.#closed) return;
     }
     this.#setWake(session.wakeAtMs);
     if (this.#converging !== undefined && session.synced) {
-      const { sinceMs } = this.#converging;
+      const view = this.#converging;
       this.#converging = undefined;
-      this.#host.observer.converged(this, time.monotonic() - sinceMs);
+      observer.converged(view, nowMs - view.sinceMs);
     }
   }
 
@@ -184,7 +196,7 @@ export class XdsStream implements SessionObserver {
     if (this.#closed) return;
     this.#closed = true;
     this.#wake?.cancel();
-    if (this.#blocked !== undefined && this.#blocked !== 'blocked') this.#blocked.cancel();
+    this.#sendTimer?.cancel();
     this.#host.closed(this);
   }
 
@@ -194,6 +206,14 @@ export class XdsStream implements SessionObserver {
 
   suppressed(typeUrl: string): void {
     this.#host.observer.suppressed(typeUrl);
+  }
+
+  resumed(typeUrl: string, unchanged: boolean): void {
+    this.#host.observer.resumed(typeUrl, unchanged);
+  }
+
+  stale(typeUrl: string): void {
+    this.#host.observer.stale(typeUrl);
   }
 
   acked(typeUrl: string, frame: Frame): void {
@@ -212,15 +232,22 @@ export class XdsStream implements SessionObserver {
     return this.#closed;
   }
 
-  #block(): void {
+  #block(nowMs: number): void {
     const { sendTimeoutMs, time, observer } = this.#host;
-    this.#blocked =
-      sendTimeoutMs === 0
-        ? 'blocked'
-        : time.after(sendTimeoutMs, () => {
-            observer.writeTimeout(this);
-            this.end({ code: 'unavailable', message: 'nothing was read for too long' });
-          });
+    this.#blockedMs = nowMs;
+    if (sendTimeoutMs === 0) return;
+    this.#sendTimer = time.after(sendTimeoutMs, () => {
+      observer.writeTimeout(this);
+      this.end({ code: 'unavailable', message: 'nothing was read for too long' });
+    });
+  }
+
+  #unblock(): void {
+    if (this.#blockedMs === undefined) return;
+    this.#host.observer.drained(this.#host.time.monotonic() - this.#blockedMs);
+    this.#blockedMs = undefined;
+    this.#sendTimer?.cancel();
+    this.#sendTimer = undefined;
   }
 
   /** Only the first request need name the node (rule 2); a later one must not name another. */

@@ -51,6 +51,10 @@ export interface SessionObserver {
   /** A view changed and the stream had nothing to be told. */
   suppressed?(typeUrl: string): void;
   acked?(typeUrl: string, frame: Frame): void;
+  /** A subscription that came with versions was answered: with nothing, or with what differs. */
+  resumed?(typeUrl: string, unchanged: boolean): void;
+  /** A request answers a response that is not the newest. */
+  stale?(typeUrl: string): void;
   nacked?(nack: SessionNack): void;
   /** A bounded wait ended without the ACK that it waited for. */
   gateForced?(stage: Stage): void;

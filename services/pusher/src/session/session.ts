@@ -84,6 +84,7 @@ export class Session {
     if (request.mode === 'sotw') applySotw(this.#context, state, request, { first, answered });
     else applyDelta(this.#context, state, request, first);
     this.#answers ||= state.resumed;
+    if (first) state.resuming = state.resumed;
     if (state.subscription.size > this.#limits.maxNames) {
       return exhausted(`more than ${this.#limits.maxNames} names subscribed of ${typeUrl}`);
     }
@@ -145,6 +146,7 @@ export class Session {
     if (request.nonce === '') return false;
     const newest = request.nonce === state.nonceSent;
     const settled = state.settle(request.nonce);
+    if (!newest) this.#options.observer?.stale?.(state.traits.typeUrl);
     if (settled === undefined) return newest;
     this.#answers = true;
     if (request.error === undefined) {
@@ -261,6 +263,10 @@ export class Session {
     const before = state.held;
     state.held = target;
     state.owed = undefined;
+    if (state.resuming) {
+      state.resuming = false;
+      this.#options.observer?.resumed?.(state.traits.typeUrl, frame === undefined);
+    }
     if (frame === undefined) {
       if (before !== undefined) this.#options.observer?.suppressed?.(state.traits.typeUrl);
       return undefined;

@@ -1,0 +1,98 @@
+#!/usr/bin/env node
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { openDiskBlobs } from '@watershed/blob/disk.ts';
+import { openKafkaLog } from '@watershed/log/kafka.ts';
+import { topicSpecs } from '@watershed/log/topics.ts';
+import { systemTime } from '@watershed/runtime/clock.ts';
+import { describeError } from '@watershed/runtime/errors.ts';
+import { MonitoringServer } from '@watershed/runtime/http.ts';
+import { Lifecycle } from '@watershed/runtime/lifecycle.ts';
+import { Logging } from '@watershed/runtime/logger.ts';
+import { Metrics } from '@watershed/runtime/metrics.ts';
+import { OptionsError } from '@watershed/runtime/options.ts';
+import { parseOptions } from '@watershed/runtime/options-parse.ts';
+import { Readiness } from '@watershed/runtime/readiness.ts';
+import { createSealing, readSealingKeys } from '@watershed/runtime/sealing.ts';
+import { openTracing, tracingOptions } from '@watershed/runtime/tracing-open.ts';
+import { version } from '@watershed/runtime/version.ts';
+import { createPusher, type PusherOptions } from './app.ts';
+import { program, type Config } from './config.ts';
+
+try {
+  const parsed = parseOptions(program, { argv: process.argv.slice(2), environment: process.env });
+  if (parsed.kind === 'print') process.stdout.write(parsed.text);
+  else await run(parsed.config, parsed.warnings);
+} catch (error) {
+  const problems = error instanceof OptionsError ? error.problems : [describeError(error)];
+  process.stderr.write(`${problems.map((one) => `watershed-pusher: ${one}`).join('\n')}\n`);
+  process.exitCode = 1;
+}
+
+async function run(config: Config, warnings: readonly string[]): Promise<void> {
+  const time = systemTime;
+  const logging = new Logging({
+    scopes: ['default', 'pusher', 'monitoring'],
+    levels: config.logLevels,
+    json: config.logAsJson ?? !process.stdout.isTTY,
+    clock: time,
+    write: (line) => process.stderr.write(line),
+  });
+  const logger = logging.scope('default');
+  for (const warning of warnings) logger.warn(warning);
+  const tracing = await openTracing(tracingOptions(config, version, logger));
+  const lifecycle = new Lifecycle({ timers: time, logger, drainMs: config.shutdownMs });
+  const stopped = lifecycle.runUntilSignal(process, () => process.exit(1));
+  const metrics = new Metrics({ process: true });
+  const readiness = new Readiness();
+  const { kafkaBrokers: brokers, partitions, dataDir } = config;
+  const log = await openKafkaLog({ brokers, time });
+  const blobs = await openDiskBlobs({ dir: join(dataDir, 'blobs') });
+  await log.ensureTopics(topicSpecs({ shards: partitions }));
+  const pusher = createPusher({
+    log,
+    blobs,
+    partitions,
+    name: `${hostname()}-${process.pid}`,
+    options: config,
+    time,
+    logger: logging.scope('pusher'),
+    metrics,
+    tracing,
+    readiness,
+    coldDir: join(dataDir, 'pusher'),
+    transport: config.transport,
+    ...(await secrets(config)),
+    ...(await tls(config)),
+  });
+  const monitoring = new MonitoringServer({
+    address: config.monitoringAddr,
+    version,
+    readiness,
+    metrics,
+    logger: logging.scope('monitoring'),
+    pages: pusher.pages,
+  });
+  const storage = { name: 'storage', stop: () => log.close().then(() => blobs.close()) };
+  await lifecycle.start([storage, monitoring, pusher]);
+  logger.info('the pusher listens', { grpc: pusher.address, secure: pusher.tlsAddress });
+  await stopped;
+  await tracing.shutdown();
+}
+
+async function secrets({ sealingKeyFile }: Config): Promise<Pick<PusherOptions, 'sealing'>> {
+  if (sealingKeyFile === undefined) return {};
+  return { sealing: createSealing(await readSealingKeys(sealingKeyFile)) };
+}
+
+async function tls(config: Config): Promise<Pick<PusherOptions, 'tls'>> {
+  const { secureGrpcAddr: address, tlsCertFile, tlsKeyFile, caCertFile } = config;
+  if (address === undefined || tlsCertFile === undefined || tlsKeyFile === undefined) return {};
+  const [cert, key] = await Promise.all([
+    readFile(tlsCertFile, 'utf8'),
+    readFile(tlsKeyFile, 'utf8'),
+  ]);
+  const ca = caCertFile === undefined ? {} : { clientCa: await readFile(caCertFile, 'utf8') };
+  return { tls: { address, options: { cert, key, ...ca } } };
+}
