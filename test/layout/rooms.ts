@@ -133,7 +133,11 @@ export const packages: Readonly<Record<string, readonly RegExp[]>> = {
     /^libs\/log\/test\//u,
     /^test\//u,
   ],
-  'node:sqlite': [/^libs\/log\/src\/embedded/u, /^libs\/log\/test\//u],
+  'node:sqlite': [
+    /^libs\/log\/src\/embedded/u,
+    /^libs\/log\/test\//u,
+    /^libs\/blob\/src\/disk\.ts$/u,
+  ],
   'oxc-parser': [/^test\/layout\//u],
   pino: [/^libs\/runtime\/src\/logger\.ts$/u],
   'prom-client': [/^libs\/runtime\/src\/metrics\.ts$/u],

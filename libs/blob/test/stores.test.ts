@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -46,4 +46,74 @@ test('blobs on disk are there after a restart', async () => {
   const second = await openDiskBlobs({ dir });
   expect((await second.get([digestOf(bytes)]))[0]).toHaveLength(4);
   await second.close();
+});
+
+async function kept(dir: string, count: number): Promise<readonly string[]> {
+  const store = await openDiskBlobs({ dir });
+  const blobs = Array.from({ length: count }, (_, i) => {
+    const bytes = new Uint8Array(3_000).fill(i % 251);
+    bytes.set([i & 0xff, i >> 8, 0xab, 0xcd]);
+    return { digest: digestOf(bytes), bytes };
+  });
+  await store.put(blobs);
+  await store.close();
+  return blobs.map(({ digest }) => digest);
+}
+
+test('a blob that was damaged on disk is missing, and can be put again', async () => {
+  const dir = newDir();
+  const [digest = ''] = await kept(dir, 1);
+  const file = join(dir, 'blobs.db');
+  const content = readFileSync(file);
+  const at = content.indexOf(Buffer.from([0, 0, 0xab, 0xcd])) + 100;
+  content[at] = 0xff;
+  writeFileSync(file, content);
+  const store = await openDiskBlobs({ dir });
+  expect(await store.get([digest])).toEqual([undefined]);
+  const bytes = new Uint8Array(3_000);
+  bytes.set([0, 0, 0xab, 0xcd]);
+  await store.put([{ digest, bytes }]);
+  await store.close();
+  const again = await openDiskBlobs({ dir });
+  expect((await again.get([digest]))[0]).toHaveLength(3_000);
+  await again.close();
+});
+
+test('a damaged file is replaced by an empty one, at the start and in the midst', async () => {
+  const dir = newDir();
+  const file = join(dir, 'blobs.db');
+  const damages: readonly ((content: Buffer) => Buffer)[] = [
+    () => Buffer.from('this is no database, but it is long enough to be looked at '.repeat(20)),
+    (content) => content.fill(0xee, 16_384),
+    (content) => content.subarray(0, content.length / 2),
+  ];
+  for (const damage of damages) {
+    const digests = await kept(dir, 200);
+    writeFileSync(file, damage(readFileSync(file)));
+    const store = await openDiskBlobs({ dir });
+    await store.get(digests);
+    const bytes = new TextEncoder().encode('after');
+    await store.put([{ digest: digestOf(bytes), bytes }]);
+    await store.retain(new Set([digestOf(bytes)]));
+    expect((await store.get([digestOf(bytes)]))[0]).toHaveLength(5);
+    await store.close();
+    rmSync(file, { force: true });
+  }
+});
+
+test('what is not retained gives its space back', async () => {
+  const dir = newDir();
+  await kept(dir, 2_000);
+  const before = statSync(join(dir, 'blobs.db')).size;
+  const store = await openDiskBlobs({ dir });
+  await store.retain(new Set());
+  await store.close();
+  expect(statSync(join(dir, 'blobs.db')).size).toBeLessThan(before / 2);
+});
+
+test('a directory that another store uses is refused', async () => {
+  const dir = newDir();
+  const store = await openDiskBlobs({ dir });
+  await expect(openDiskBlobs({ dir })).rejects.toThrow('locked');
+  await store.close();
 });

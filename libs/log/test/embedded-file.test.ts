@@ -57,7 +57,8 @@ describe('the directory of an embedded log', () => {
     const script = `
       import { openEmbeddedLog } from ${JSON.stringify(import.meta.resolve('../src/embedded.ts'))};
       const time = { now: Date.now, after: () => ({ cancel() {} }), soon: () => ({ cancel() {} }) };
-      await openEmbeddedLog({ dir: ${JSON.stringify(dir)}, time }).catch((e) => console.log(e.code));
+      const opening = openEmbeddedLog({ dir: ${JSON.stringify(dir)}, time });
+      await opening.catch((error) => console.log(error.code));
     `;
     const other = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
       encoding: 'utf8',
