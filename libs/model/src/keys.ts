@@ -1,6 +1,6 @@
 /**
- * Keys and partitions of the log's topics. A key's parts are joined by "|", which no name of Kubernetes, no
- * host and no label key contains; `part` refuses it.
+ * Keys and partitions of the log's topics. A key's parts are joined by "|", which no name of
+ * Kubernetes, no host and no label key contains; `part` refuses it.
  */
 
 export const topics = {
@@ -78,8 +78,8 @@ export function parseEndpointsKey(key: string): EndpointsKey {
 }
 
 /**
- * The partition of a host (or of a scope): FNV-1a over the UTF-16 code units, so it is the same in every
- * process and for ever. Changing it, or a partition count, is a new topic generation.
+ * The partition of a host (or of a scope): FNV-1a over the UTF-16 code units, so it is the same in
+ * every process and for ever. Changing it, or a partition count, is a new topic generation.
  */
 export function partitionOf(keyPart: string, partitions: number): number {
   let hash = 0x811c9dc5;

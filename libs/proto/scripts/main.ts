@@ -1,6 +1,6 @@
 /**
- * `npm run proto`: TypeScript of every message that we exchange. `npm run proto:check`: fails when what is
- * checked in is not what this makes.
+ * `npm run proto`: TypeScript of every message that we exchange. `npm run proto:check`: fails when
+ * what is checked in is not what this makes.
  */
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
@@ -12,7 +12,9 @@ import { envoyTree, fetchTree, istioTree } from './sources.ts';
 const repository = resolve(import.meta.dirname, '../../..');
 const bin = (name: string): string => join(repository, 'node_modules/.bin', name);
 
-/** One call of ts-proto: a tree of .proto files, the types wanted of it, the folder of the output. */
+/**
+ * One call of ts-proto: a tree of .proto files, the types wanted of it, the folder of the output.
+ */
 interface Pass {
   readonly input: string;
   /** Undefined: all of the input. */

@@ -1,6 +1,7 @@
 /**
- * The .proto files of others: pinned, fetched with the clients of their registries (Maven Central, the Go
- * module proxy), checked against a digest and kept outside the repository, so that a second run is offline.
+ * The .proto files of others: pinned, fetched with the clients of their registries (Maven Central,
+ * the Go module proxy), checked against a digest and kept outside the repository, so that a second
+ * run is offline.
  */
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';

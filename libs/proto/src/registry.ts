@@ -1,6 +1,6 @@
 /**
- * JSON of an Any for people: the debug endpoints, `xdsctl` and tests. It loads every codec, so what only
- * moves bytes must not import it.
+ * JSON of an Any for people: the debug endpoints, `xdsctl` and tests. It loads every codec, so what
+ * only moves bytes must not import it.
  */
 import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { typeUrls } from './any.ts';
@@ -119,14 +119,16 @@ export const registry: ReadonlyMap<string, Codec> = new Map<string, Codec>([
   [typeUrls.secretsDump, SecretsConfigDump],
 ]);
 
-/** Fields of type DataSource that Envoy marks as sensitive: never shown, not even to administrators. */
+/**
+ * Fields of type DataSource that Envoy marks as sensitive: never shown, not even to administrators.
+ */
 const sensitive = new Set(['keys', 'password', 'pkcs12', 'privateKey', 'secret']);
 const redacted = '[redacted]';
 
 /**
- * The JSON that Envoy's admin interface gives, in camel case: `"@type"` first, Anys inside of it expanded,
- * private keys and passwords replaced by `[redacted]`. A type that is not known, bytes that do not decode and
- * what is nested deeper than `depth` stay base64 (`value`).
+ * The JSON that Envoy's admin interface gives, in camel case: `"@type"` first, Anys inside of it
+ * expanded, private keys and passwords replaced by `[redacted]`. A type that is not known, bytes
+ * that do not decode and what is nested deeper than `depth` stay base64 (`value`).
  */
 export function anyToJson(any: Any, depth = 10): unknown {
   return expand(any.typeUrl, any.value, depth);

@@ -1,8 +1,9 @@
 /**
- * Protobuf's JSON, read strictly. The generated `fromJSON` takes anything: it drops unknown fields and makes
- * `NaN` of text. This finds all that is wrong in a document first, with the path of each, and hands on a form
- * that `fromJSON` reads without loss. It accepts what Istio accepts: camel case and the names of the .proto
- * files, quoted numbers, numbers of enums, null for "not set", Go's durations.
+ * Protobuf's JSON, read strictly. The generated `fromJSON` takes anything: it drops unknown fields
+ * and makes `NaN` of text. This finds all that is wrong in a document first, with the path of each,
+ * and hands on a form that `fromJSON` reads without loss. It accepts what Istio accepts: camel case
+ * and the names of the .proto files, quoted numbers, numbers of enums, null for "not set", Go's
+ * durations.
  */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import { isWrapperDesc } from '@bufbuild/protobuf/wkt';
@@ -23,7 +24,10 @@ export interface Problem {
   /** The value as JSON, at most 100 characters. */
   readonly value: string;
   readonly reason: string;
-  /** `unknown`: a field that does not exist, so the rest can be used. `invalid`: the document is wrong. */
+  /**
+   * `unknown`: a field that does not exist, so the rest can be used. `invalid`: the document is
+   * wrong.
+   */
   readonly kind: 'unknown' | 'invalid';
 }
 

@@ -1,4 +1,7 @@
-/** What protobuf's JSON accepts for one value, and the form of it that the generated `fromJSON` reads. */
+/**
+ * What protobuf's JSON accepts for one value, and the form of it that the generated `fromJSON`
+ * reads.
+ */
 import { ScalarType, type DescEnum } from '@bufbuild/protobuf';
 
 /** The value to hand on, or why it cannot be used. */
@@ -110,7 +113,10 @@ const durationPart = /(\d*)(?:\.(\d*))?(ns|us|µs|μs|ms|s|m|h)/y;
 const maxDuration = 2n ** 63n - 1n;
 const durationWanted = 'a duration such as 1h, 2m30s, 1.5s or 250ms';
 
-/** As Go's time.ParseDuration, which Istio reads durations with; handed on in seconds ("0.250000000s"). */
+/**
+ * As Go's time.ParseDuration, which Istio reads durations with; handed on in seconds
+ * ("0.250000000s").
+ */
 export function duration(value: unknown): Outcome {
   if (typeof value !== 'string') return expected(durationWanted, value);
   const signed = /^[-+]/.test(value);

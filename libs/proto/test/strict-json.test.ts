@@ -319,7 +319,7 @@ test('no document makes it throw, and what it passes can be encoded', () => {
   );
 });
 
-// ------------------------------------------------------------ every field of Istio's API, against protobuf-es
+// ----------------------------------------------- every field of Istio's API, against protobuf-es
 
 const modules: readonly Readonly<Record<string, unknown>>[] = [
   destinationRule,
