@@ -33,7 +33,6 @@ const corrupt = 11;
 const notADatabase = 26;
 
 /** Fails when another process uses the directory. A damaged file is replaced by an empty one. */
-// oxlint-disable-next-line typescript/require-await -- opening fails as a rejection, as elsewhere
 export async function openDiskBlobs(options: DiskBlobsOptions): Promise<BlobStore> {
   mkdirSync(options.dir, { recursive: true, mode: 0o700 });
   return new DiskBlobs(join(options.dir, 'blobs.db'), options.maxMemoryBytes ?? 64 * 1024 * 1024);
@@ -126,7 +125,6 @@ class DiskBlobs implements BlobStore {
     this.#file = this.#open();
   }
 
-  // oxlint-disable-next-line typescript/require-await -- what SQLite throws is a rejection
   async put(blobs: readonly Blob[]): Promise<void> {
     const fresh = blobs.filter(({ digest }) => this.#memory.find(digest) === undefined);
     for (const recent of this.#recent) for (const { digest } of blobs) recent.add(digest);
@@ -141,7 +139,6 @@ class DiskBlobs implements BlobStore {
     for (const { digest, bytes } of fresh) this.#memory.add(digest, bytes);
   }
 
-  // oxlint-disable-next-line typescript/require-await -- as above
   async get(digests: readonly Digest[]): Promise<readonly (Uint8Array | undefined)[]> {
     return digests.map((digest) => this.#memory.find(digest) ?? this.#read(digest));
   }

@@ -1,19 +1,14 @@
 import { LogError } from './port.ts';
 import type { Append } from './port.ts';
 
-/** A record's size for every limit: key, headers and value; of texts the UTF-16 code units. */
-export function recordBytes(append: Append): number {
-  let bytes = append.key.length + (append.value?.byteLength ?? 0);
-  const headers = append.headers;
-  if (headers !== undefined) {
-    for (const name in headers) bytes += name.length + (headers[name]?.length ?? 0);
-  }
-  return bytes;
-}
-
-/** The record's size; fails if it is more than `most`. */
+/**
+ * A record's size for every limit: key, headers and value; of texts the UTF-16 code units. Fails if
+ * it is more than `most`.
+ */
 export function checkedBytes(append: Append, most: number): number {
-  const size = recordBytes(append);
+  let size = append.key.length + (append.value?.byteLength ?? 0);
+  const headers = append.headers ?? {};
+  for (const name in headers) size += name.length + (headers[name]?.length ?? 0);
   if (size <= most) return size;
   const key = JSON.stringify(append.key.slice(0, 200));
   throw new LogError(

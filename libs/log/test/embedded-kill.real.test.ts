@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { openEmbeddedLog } from '../src/embedded.ts';
 import { Fold } from '../src/fold.ts';
@@ -58,7 +59,7 @@ async function liveAndDie(
   afterMs: number,
   ledger: Ledger,
 ): Promise<void> {
-  const script = join(import.meta.dirname, 'kill-writer.ts');
+  const script = fileURLToPath(import.meta.resolve('./kill-writer.ts'));
   const child = spawn(process.execPath, [script, dir, String(life)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

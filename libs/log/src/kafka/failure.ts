@@ -13,10 +13,15 @@ export const code = {
   corruptMessage: 2,
   unknownTopicOrPartition: 3,
   messageTooLarge: 10,
+  invalidTopic: 17,
   recordListTooLarge: 18,
   topicAuthorizationFailed: 29,
   clusterAuthorizationFailed: 31,
+  unsupportedVersion: 35,
   topicAlreadyExists: 36,
+  invalidReplicationFactor: 38,
+  invalidConfig: 40,
+  policyViolation: 44,
   outOfOrderSequenceNumber: 45,
   duplicateSequenceNumber: 46,
   invalidProducerEpoch: 47,
@@ -26,7 +31,7 @@ export const code = {
   inconsistentTopicId: 103,
 } as const;
 
-export function nameOf(errorCode: number): string {
+function nameOf(errorCode: number): string {
   return protocolErrorsCodesById[errorCode] ?? `error ${errorCode}`;
 }
 
@@ -42,6 +47,11 @@ export function refusal(errorCode: number, what: string, detail?: string | null)
       return new LogError('corrupt', message, { retriable: false });
     case code.topicAuthorizationFailed:
     case code.clusterAuthorizationFailed:
+    case code.unsupportedVersion:
+    case code.invalidTopic:
+    case code.invalidReplicationFactor:
+    case code.invalidConfig:
+    case code.policyViolation:
       return new LogError('unavailable', message, { retriable: false });
     default:
       return new LogError('unavailable', message, { retriable: true });
