@@ -1,12 +1,23 @@
 import { Command } from 'commander';
 import { addBootstrap } from './commands/bootstrap.ts';
 import { addConfirm } from './commands/confirm.ts';
+import { addFetch } from './commands/fetch.ts';
 import { addProxyStatus } from './commands/proxy-status.ts';
 import { addValidate } from './commands/validate.ts';
 import { addVersion } from './commands/version.ts';
 
+/** What `xdsctl` has of the world outside. */
+export interface Surroundings {
+  /** Gets what is answered, without the last line feed. */
+  readonly print: (text: string) => void;
+  /** Gets lines for people who wait. */
+  readonly progress: (line: string) => void;
+  /** Where fetched programs are kept: see `cacheDirectory`. */
+  readonly cache: string;
+}
+
 /** `xdsctl`: what people ask of a control plane from a shell. */
-export function program(print: (text: string) => void): Command {
+export function program({ print, progress, cache }: Surroundings): Command {
   const root = new Command('xdsctl')
     .description('Watershed from a shell')
     .showHelpAfterError()
@@ -15,6 +26,7 @@ export function program(print: (text: string) => void): Command {
   addProxyStatus(root, print);
   addValidate(root, print);
   addConfirm(root, print);
+  addFetch(root, { print, progress, cache });
   addVersion(root, print);
   return root;
 }

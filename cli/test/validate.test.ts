@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { program } from '../src/program.ts';
+import { xdsctl } from './support.ts';
 
 let root = '';
 
@@ -24,15 +24,7 @@ async function write(name: string, text: string): Promise<void> {
 async function validate(
   ...paths: readonly string[]
 ): Promise<{ lines: readonly string[]; failure: string }> {
-  const lines: string[] = [];
-  const absolute = paths.map((path) => join(root, path));
-  const run = program((text) => lines.push(text)).parseAsync(['validate', ...absolute], {
-    from: 'user',
-  });
-  const failure = await run.then(
-    () => '',
-    (error: unknown) => (error instanceof Error ? error.message : String(error)),
-  );
+  const { lines, failure } = await xdsctl('validate', ...paths.map((path) => join(root, path)));
   return { lines: lines.map((line) => line.replaceAll(`${root}/`, '')), failure };
 }
 
@@ -44,9 +36,8 @@ spec:
 `;
 
 test('the sample shop has no problem', async () => {
-  const lines: string[] = [];
   const shop = join(import.meta.dirname, '../../examples/shop');
-  await program((text) => lines.push(text)).parseAsync(['validate', shop], { from: 'user' });
+  const { lines } = await xdsctl('validate', shop);
   expect(lines).toEqual(['20 objects in 6 files: 0 errors, 0 warnings']);
 });
 

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { program } from 'xdsctl/program.ts';
 import { startBackend, type Backend } from '../components/backends.ts';
 import { ask } from '../components/clients.ts';
 import type { TestEnvoy } from '../components/envoy.ts';
@@ -10,6 +9,7 @@ import { httpGateway, routeTo, service } from './harness/objects.ts';
 import { freePort } from './harness/ports.ts';
 import { startProxy } from './harness/proxy.ts';
 import { until } from './harness/wait.ts';
+import { xdsctl } from './harness/xdsctl.ts';
 
 const ns = 'edge';
 const count = 30;
@@ -83,11 +83,9 @@ test('a held deletion outlives the process, and goes through when a person confi
   await plane.start();
   await until('it is held again', async () => (await held()) === count);
   expect(await statuses()).toEqual([200]);
-  const printed: string[] = [];
-  const args = ['confirm', '--monitoringAddr', plane.monitoring];
-  await program((text) => printed.push(text)).parseAsync(args, { from: 'user' });
-  expect(printed.join('\n')).toContain(`released the deletion of ${count} objects`);
-  expect(printed.join('\n')).toContain(`VirtualService ${ns}/r0`);
+  const printed = await xdsctl('confirm', '--monitoringAddr', plane.monitoring);
+  expect(printed).toContain(`released the deletion of ${count} objects`);
+  expect(printed).toContain(`VirtualService ${ns}/r0`);
   await until('the routes are gone', async () => {
     return (await statuses()).every((status) => status === 404);
   });

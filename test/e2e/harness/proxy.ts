@@ -1,5 +1,5 @@
-import { program } from 'xdsctl/program.ts';
 import { startTestEnvoy, type TestEnvoy } from '../../components/envoy.ts';
+import { xdsctl } from './xdsctl.ts';
 
 /** Both of xDS's ways: whatever holds for one must hold for the other. */
 export const protocols = ['sotw', 'delta'] as const;
@@ -26,21 +26,17 @@ export function nodeId({ type, workload }: Pick<ProxyOptions, 'type' | 'workload
 
 /** A real Envoy with the bootstrap that `xdsctl bootstrap envoy` prints. */
 export async function startProxy(options: ProxyOptions): Promise<TestEnvoy> {
-  const printed: string[] = [];
   const { xds, labels = {}, metadata, certDir, protocol, componentLogLevel } = options;
-  await program((text) => printed.push(text)).parseAsync(
-    [
-      ...['bootstrap', 'envoy', '--node', nodeId(options), '--admin-port', '0'],
-      ...['--xds-address', `${xds.host}:${xds.port}`],
-      ...(protocol === 'delta' ? ['--delta'] : []),
-      ...Object.entries(labels).flatMap(([key, value]) => ['--label', `${key}=${value}`]),
-      ...(metadata === undefined ? [] : ['--metadata', JSON.stringify(metadata)]),
-      ...(certDir === undefined ? [] : ['--cert-dir', certDir]),
-    ],
-    { from: 'user' },
+  const bootstrap = await xdsctl(
+    ...['bootstrap', 'envoy', '--node', nodeId(options), '--admin-port', '0'],
+    ...['--xds-address', `${xds.host}:${xds.port}`],
+    ...(protocol === 'delta' ? ['--delta'] : []),
+    ...Object.entries(labels).flatMap(([key, value]) => ['--label', `${key}=${value}`]),
+    ...(metadata === undefined ? [] : ['--metadata', JSON.stringify(metadata)]),
+    ...(certDir === undefined ? [] : ['--cert-dir', certDir]),
   );
   const proxy = await startTestEnvoy({
-    bootstrap: printed.join('\n'),
+    bootstrap,
     ...(componentLogLevel === undefined ? {} : { componentLogLevel }),
   });
   try {

@@ -1,0 +1,17 @@
+import { program } from '../src/program.ts';
+
+/** Runs `xdsctl` in this process: what it printed, and what it failed with. */
+export async function xdsctl(
+  ...args: readonly string[]
+): Promise<{ readonly lines: readonly string[]; readonly failure: string }> {
+  const lines: string[] = [];
+  const print = (text: string): void => void lines.push(...text.split('\n'));
+  const run = program({ print, progress: () => undefined, cache: '' }).parseAsync(args, {
+    from: 'user',
+  });
+  const failure = await run.then(
+    () => '',
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+  return { lines, failure };
+}

@@ -1,0 +1,118 @@
+/** What a newcomer types: `npm start`, the commands that it prints, and `npm run demo`. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { fetchEnvoy } from 'xdsctl/components/envoy-fetch.ts';
+import { testCache, testProgress } from '../components/cache.ts';
+import { until } from './harness/wait.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** A command in a shell in the checkout; ended with all that it started. */
+class Shell {
+  readonly #child: ChildProcess;
+  readonly ended: Promise<number | null>;
+  output = '';
+
+  constructor(command: string) {
+    this.#child = spawn(command, {
+      ...{ shell: true, cwd: root, detached: true, stdio: ['ignore', 'pipe', 'pipe'] },
+      env: { ...process.env, WATERSHED_CACHE: testCache },
+    });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        this.output += text;
+      });
+    }
+    this.ended = once(this.#child, 'close').then(([status]) => status as number | null);
+  }
+
+  /** As Ctrl-C does it: the signal goes to all of them. */
+  async stop(signal: NodeJS.Signals = 'SIGINT'): Promise<void> {
+    const { pid, exitCode, signalCode } = this.#child;
+    if (exitCode === null && signalCode === null && pid !== undefined) process.kill(-pid, signal);
+    await this.ended;
+  }
+}
+
+let directory = '';
+let running: Shell[] = [];
+
+function shell(command: string): Shell {
+  const started = new Shell(command);
+  running.push(started);
+  return started;
+}
+
+/** Whether anything listens on a port of loopback. */
+function listens(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+beforeEach(async () => {
+  await fetchEnvoy({ cache: testCache, progress: testProgress });
+  directory = await mkdtemp(join(tmpdir(), 'watershed-start-'));
+});
+
+afterEach(async () => {
+  for (const one of running.reverse()) await one.stop('SIGKILL');
+  running = [];
+  await rm(directory, { recursive: true, force: true });
+});
+
+test('npm start says what listens where, and the commands that it prints work', async () => {
+  const addresses = '--grpcAddr 127.0.0.1:0 --monitoringAddr 127.0.0.1:0';
+  const started = shell(`npm start -- ${addresses} --dataDir ${directory}`);
+  await until('it is ready', () => /proxy-status .*\n\n/u.test(started.output), 60_000);
+  expect(started.output).toMatch(/xDS +127\.0\.0\.1:\d+/u);
+  const text = started.output.replaceAll('\\\n', '');
+  const [bootstrap = '', envoy = '', status = ''] = [
+    /^ +(npx xdsctl bootstrap .*)$/mu,
+    /^ +(\$\(npx xdsctl fetch envoy\) .*)$/mu,
+    /^ +(npx xdsctl proxy-status .*)$/mu,
+  ].map((command) => command.exec(text)?.[1] ?? 'false');
+  expect(await shell(bootstrap).ended).toBe(0);
+  const proxy = shell(envoy);
+  await until('the gateway is in sync', async () => {
+    const asked = shell(status);
+    expect(await asked.ended).toBe(0);
+    return /gateway\.shop .*SYNCED.*SYNCED.*SYNCED.*SYNCED/u.test(asked.output);
+  });
+  expect(await listens(8080)).toBe(true);
+  await proxy.stop();
+  await started.stop();
+  const port = Number(/xDS +127\.0\.0\.1:(\d+)/u.exec(text)?.[1]);
+  expect([await listens(8080), await listens(port)]).toEqual([false, false]);
+});
+
+test('npm run demo shows the traffic follow a change, and leaves nothing behind', async () => {
+  const demo = shell('npm run demo');
+  expect(await demo.ended).toBe(0);
+  expect(demo.output).toMatch(/GET shop\.example\.com\/cart +200 +cart/u);
+  expect(demo.output).toMatch(/followed +after \d+ ms/u);
+  const shares = [...demo.output.matchAll(/catalog-v2 (\d+) %/gu)].map(([, share]) =>
+    Number(share),
+  );
+  expect(shares[0]).toBeLessThan(20);
+  expect(shares[1]).toBeGreaterThan(80);
+  expect(await Promise.all([8080, 9101, 9104].map(listens))).toEqual([false, false, false]);
+});
+
+test('npm run demo stops all that it started on Ctrl-C', async () => {
+  const demo = shell('npm run demo -- --keep');
+  await until('all is running', () => demo.output.includes('until Ctrl-C'), 60_000);
+  expect(await listens(9101)).toBe(true);
+  await demo.stop();
+  expect(await Promise.all([8080, 9101, 9104].map(listens))).toEqual([false, false, false]);
+});
