@@ -21,7 +21,7 @@ export function samePlan(a: ResourcePlan | undefined, b: ResourcePlan | undefine
   );
 }
 
-export function sameKey(a: ResourceKey, b: ResourceKey): boolean {
+function sameKey(a: ResourceKey, b: ResourceKey): boolean {
   return a === b || (a.name === b.name && a.variant === b.variant && a.typeUrl === b.typeUrl);
 }
 

@@ -8,7 +8,7 @@ import { everything, type Inputs } from '../inputs.ts';
 import { sameData } from './equal.ts';
 
 /** MeshConfig's own defaults, for as long as no source says anything. */
-export const defaultMesh: Mesh = Mesh.create({
+const defaultMesh: Mesh = Mesh.create({
   rootNamespace: 'istio-system',
   trustDomain: 'cluster.local',
   connectTimeoutMs: 10_000,

@@ -3,8 +3,8 @@
  * wins where services meet are istiod's (pilot/pkg/networking/core/listener.go):
  *
  * - services of HTTP ports share one listener, `0.0.0.0_PORT`, and are told apart by Host;
- * - services of other ports have a listener of their address; without one, they share `0.0.0.0_PORT`,
- *   told apart by destination or server name, and the older one keeps what both claim;
+ * - services of other ports have a listener of their address, else share `0.0.0.0_PORT`, told apart
+ *   by destination or server name, and the older one keeps what both claim;
  * - HTTP and others on one listener: it looks at what the client says first (not where MySQL or
  *   MongoDB is spoken: there the server speaks first).
  */

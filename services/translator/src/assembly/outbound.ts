@@ -151,7 +151,7 @@ function placementsOf(
       portName: name,
     });
     if (own.length > 0) return own.slice(0, maxHeadlessListeners).map(at);
-    // Endpoints may come yet; until then a listener of the whole port would be in the way of others.
+    // Endpoints may come yet; until then a listener of the whole port would be in others' way.
     const waits = service.origin === Origin.ORIGIN_KUBERNETES || service.selective;
     return waits ? [] : [at('')];
   });
@@ -169,7 +169,7 @@ function isReserved(placement: Placement, reserved: ListenerPorts): boolean {
   return anywhere && own;
 }
 
-// ---------------------------------------------------------------- addresses behind headless services
+// ------------------------------------------------------- addresses behind headless services
 
 interface PortKey {
   readonly host: string;

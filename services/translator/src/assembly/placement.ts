@@ -56,7 +56,7 @@ export interface Fragment {
 }
 
 /** What of a locality's endpoints a cluster takes. */
-export function shareKey(facts: ClusterFacts, locality: string): ShareKey {
+function shareKey(facts: ClusterFacts, locality: string): ShareKey {
   const { service, port, kind } = facts;
   return {
     host: service.host,

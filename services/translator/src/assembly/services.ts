@@ -70,7 +70,7 @@ export interface ServiceQueries {
   readonly service: Query<ServiceChoice, MergedService | undefined>;
 }
 
-export function choiceId(choice: ServiceChoice): string {
+function choiceId(choice: ServiceChoice): string {
   return `${choice.host}\n${choice.ref}`;
 }
 

@@ -34,7 +34,7 @@ export function chooseSidecar(
 }
 
 /** The oldest first, then by key. */
-export function byAge(
+function byAge(
   a: { readonly key: string; readonly value: { readonly createdMs: number } },
   b: { readonly key: string; readonly value: { readonly createdMs: number } },
 ): number {

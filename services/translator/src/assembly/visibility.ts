@@ -244,7 +244,7 @@ function chooseServices(
   }
   const chosen: VisibleService[] = [];
   for (const [host, visible] of byHost) {
-    // What is exported to others only is counted as well, so that a reference names just what is used.
+    // What is exported to others only counts as well: a reference names just what is used.
     const all = read.query(context.services.candidates, host);
     const choice = chooseService(host, visible, all, namespace);
     if (choice !== undefined) chosen.push({ ...choice, ports: [] });

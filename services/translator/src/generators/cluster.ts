@@ -93,7 +93,7 @@ function balance(message: Cluster, argument: ClusterArgument): void {
   let used = false;
   if (argument.outlier !== undefined) {
     message.outlierDetection = outlierDetection(argument.outlier);
-    // 0 switches off panic routing, which sends to all when too many are ejected (istiod's default).
+    // istiod's default of 0 switches off panic routing: to send to all when too many are ejected.
     common.healthyPanicThreshold = { value: argument.outlier.minHealthPercent };
     used = true;
   }
