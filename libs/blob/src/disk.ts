@@ -32,7 +32,10 @@ const formatVersion = 1;
 const corrupt = 11;
 const notADatabase = 26;
 
-/** Fails when another process uses the directory. A damaged file is replaced by an empty one. */
+/**
+ * Fails when another process uses the directory. A file that is damaged or of another format is
+ * replaced by an empty one.
+ */
 export async function openDiskBlobs(options: DiskBlobsOptions): Promise<BlobStore> {
   mkdirSync(options.dir, { recursive: true, mode: 0o700 });
   return new DiskBlobs(join(options.dir, 'blobs.db'), options.maxMemoryBytes ?? 64 * 1024 * 1024);
@@ -75,11 +78,13 @@ class BlobFile {
     }
   }
 
-  /** Gives some free pages back. `false`: few are free. */
+  /** Gives some free pages back. `false`: few are free, or they cannot be given back. */
   shrink(): boolean {
-    if (this.#pragma('freelist_count') * 4 < this.#pragma('page_count')) return false;
+    const pages = this.#pragma('page_count');
+    if (this.#pragma('freelist_count') * 4 < pages) return false;
     this.#database.exec(`PRAGMA incremental_vacuum(${slicePages})`);
-    return true;
+    // Never again and again for nothing, whatever the file's settings are.
+    return this.#pragma('page_count') < pages;
   }
 
   #pragma(name: string): number {
@@ -96,12 +101,15 @@ function prepare(database: DatabaseSync): void {
   database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL');
   database.exec('PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE; COMMIT');
   const version = database.prepare('PRAGMA user_version').get()?.['user_version'];
-  if (version !== formatVersion) {
-    database.exec('DROP TABLE IF EXISTS blob');
-    database.exec('CREATE TABLE blob (digest TEXT PRIMARY KEY, bytes BLOB NOT NULL)');
-    database.exec(`PRAGMA user_version = ${formatVersion}`);
-  }
+  if (version === formatVersion) return;
+  const tables = database.prepare('SELECT count(*) AS n FROM sqlite_master').get()?.['n'];
+  // Page size and vacuum mode are a file's for good: one of another format is replaced.
+  if (tables !== 0) throw new OtherFormatError(`not of format ${formatVersion}`);
+  database.exec('CREATE TABLE blob (digest TEXT PRIMARY KEY, bytes BLOB NOT NULL)');
+  database.exec(`PRAGMA user_version = ${formatVersion}`);
 }
+
+class OtherFormatError extends Error {}
 
 function isDamage(error: unknown): boolean {
   if (typeof error !== 'object' || error === null || !('errcode' in error)) return false;
@@ -222,7 +230,7 @@ class DiskBlobs implements BlobStore {
     try {
       return new BlobFile(this.#path);
     } catch (error) {
-      if (!isDamage(error)) throw error;
+      if (!isDamage(error) && !(error instanceof OtherFormatError)) throw error;
       return this.#replace();
     }
   }

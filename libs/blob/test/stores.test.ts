@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterAll, expect, test } from 'vitest';
 import { digestOf } from '../src/digest.ts';
 import { openDiskBlobs } from '../src/disk.ts';
@@ -116,4 +117,22 @@ test('a directory that another store uses is refused', async () => {
   const store = await openDiskBlobs({ dir });
   await expect(openDiskBlobs({ dir })).rejects.toThrow('locked');
   await store.close();
+});
+
+test('a file of another format is replaced, so that its space can be given back', async () => {
+  const dir = newDir();
+  const other = new DatabaseSync(join(dir, 'blobs.db'));
+  other.exec('PRAGMA page_size = 4096; CREATE TABLE blob (digest TEXT, bytes BLOB)');
+  const insert = other.prepare('INSERT INTO blob VALUES (?, ?)');
+  other.exec('BEGIN');
+  for (let index = 0; index < 100; index += 1) insert.run(`${index}`, new Uint8Array(4_096));
+  other.exec('COMMIT');
+  other.close();
+  const store = await openDiskBlobs({ dir, maxMemoryBytes: 0 });
+  const blob = { digest: digestOf(new Uint8Array([1])), bytes: new Uint8Array([1]) };
+  await store.put([blob]);
+  await store.retain(new Set([blob.digest]));
+  expect(await store.get([blob.digest, '1'])).toEqual([blob.bytes, undefined]);
+  await store.close();
+  expect(statSync(join(dir, 'blobs.db')).size).toBeLessThan(400_000);
 });
