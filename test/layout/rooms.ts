@@ -126,8 +126,6 @@ export const packages: Readonly<Record<string, readonly RegExp[]>> = {
   chokidar: [/^services\/ingester\/src\/sources\//u],
   commander: [/^libs\/runtime\/src\/options-parse\.ts$/u, /^cli\//u, /^bench\//u],
   'fast-check': [/(?:^|\/)test\//u],
-  hashring: [/^services\/pusher\/src\//u],
-  ioredis: [/^libs\/blob\/src\/redis[^/]*\.ts$/u],
   '@platformatic/kafka': [
     /^libs\/log\/src\/kafka[^/]*(?:\.ts$|\/)/u,
     /^libs\/log\/test\//u,
@@ -136,14 +134,14 @@ export const packages: Readonly<Record<string, readonly RegExp[]>> = {
   'node:sqlite': [
     /^libs\/log\/src\/embedded/u,
     /^libs\/log\/test\//u,
-    /^libs\/blob\/src\/disk\.ts$/u,
+    /^libs\/blob\/(?:src\/disk\.ts$|test\/)/u,
   ],
   'oxc-parser': [/^test\/layout\//u],
   pino: [/^libs\/runtime\/src\/logger\.ts$/u],
   'prom-client': [/^libs\/runtime\/src\/metrics\.ts$/u],
   re2js: [/^services\/(?:ingester|translator)\//u],
   vitest: [/(?:^|\/)test\//u, /^vitest\.config\.ts$/u],
-  yaml: [/^services\/ingester\//u, /^cli\//u, /^(?:test|bench|examples)\//u],
+  yaml: [/^services\/(?:ingester\/|translator\/test\/)/u, /^cli\//u, /^(?:test|bench|examples)\//u],
 };
 
 /** What stands at the top, and why nothing else does. */

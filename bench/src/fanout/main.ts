@@ -2,7 +2,8 @@
  * One change of one resource, to many streams of one connection each: CPU of the server per push
  * (with its ACK), memory per stream, encodings.
  *
- *     node bench/src/fanout/main.ts [--streams 4000] [--bytes 10240] [--rounds 7] [--transport http2|grpc-js]
+ *     node bench/src/fanout/main.ts [--streams 4000] [--bytes 10240] [--rounds 7]
+ *         [--transport http2|grpc-js]
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -140,8 +141,9 @@ async function run(setup: ServerSetup, streams: number, rounds: number): Promise
 }
 
 const { transport } = values;
-if (transport !== 'http2' && transport !== 'grpc-js')
+if (transport !== 'http2' && transport !== 'grpc-js') {
   throw new RangeError(`--transport ${transport}`);
+}
 await run(
   { transport, bytes: Number(values.bytes) },
   Number(values.streams),

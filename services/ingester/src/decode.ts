@@ -186,17 +186,6 @@ export function int(min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER
   };
 }
 
-/** A finite number from `min` to `max`, both allowed. */
-export function float(min = -Number.MAX_VALUE, max = Number.MAX_VALUE): Decoder<number> {
-  return (value, at) => {
-    if (typeof value !== 'number' || !Number.isFinite(value)) {
-      return at.error(value, `must be a number, not ${typeName(value)}`);
-    }
-    if (value < min || value > max) return at.error(value, `must be from ${min} to ${max}`);
-    return value;
-  };
-}
-
 export const bool: Decoder<boolean> = (value, at) =>
   typeof value === 'boolean'
     ? value

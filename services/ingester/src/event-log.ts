@@ -22,7 +22,7 @@ export interface EventLogOptions {
 }
 
 /** Headers of every record; none of them is part of the value. */
-export const headerNames = {
+const headerNames = {
   /** Of the value's format. */
   schema: 'schema',
   /** The object that it comes from, `group/kind/namespace/name`. */

@@ -32,7 +32,6 @@ const maxName = 253;
 const maxNamespace = 63;
 const maxAnnotationsChars = 256 * 1024;
 const subdomain = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/u;
-const dnsLabel = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?$/u;
 
 const nameReason =
   'must be a DNS name: a-z, 0-9, "-" and ".", starting and ending with a letter or digit';
@@ -121,8 +120,4 @@ export function decodeMetadata(raw: RawObject): Decoded<Metadata> {
   if (spec === undefined) return { problems };
   const { labels, annotations, creationTimestamp } = spec;
   return { spec: { labels, annotations, createdMs: creationTimestamp }, problems };
-}
-
-export function isNamespaceName(value: string): boolean {
-  return value.length <= maxNamespace && dnsLabel.test(value);
 }

@@ -101,7 +101,7 @@ function collect(
 const maxListDepth = 3;
 
 /** What a document of Kubernetes objects holds; lines stay relative to the document's chunk. */
-export function kubernetesObjects(document: ParsedDocument): DocumentObjects {
+function kubernetesObjects(document: ParsedDocument): DocumentObjects {
   const objects: LocatedObject[] = [];
   const problems: FileProblem[] = [];
   const add = (value: unknown, line: number, lines: readonly number[], depth: number): void => {

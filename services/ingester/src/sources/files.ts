@@ -28,7 +28,7 @@ export interface FileTimes {
   readonly rescanMs: number;
 }
 
-export const defaultFileTimes: FileTimes = {
+const defaultFileTimes: FileTimes = {
   quietMs: 50,
   emptyQuietMs: 1_000,
   maxWaitMs: 2_000,

@@ -46,7 +46,7 @@ export interface ServicePortSpec {
   readonly targetPort: number | string | undefined;
 }
 
-export const exportToAnnotation = 'networking.istio.io/exportTo';
+const exportToAnnotation = 'networking.istio.io/exportTo';
 
 const maxPort = 65_535;
 const portName = text({

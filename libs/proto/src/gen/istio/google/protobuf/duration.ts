@@ -90,7 +90,8 @@ export const Duration: MessageFns<Duration> = {
 
   toJSON(message: Duration): unknown {
     const sign = message.seconds < 0 || message.nanos < 0 ? "-" : "";
-    const digits = globalThis.String(Math.abs(message.nanos)).padStart(9, "0").replace(/(?:000){1,3}$/, "");
+    const nanos = globalThis.String(Math.abs(message.nanos)).padStart(9, "0");
+    const digits = nanos.replace(/(?:000){1,3}$/, "");
     return `${sign}${Math.abs(message.seconds)}${digits === "" ? "" : "."}${digits}s`;
   },
 
