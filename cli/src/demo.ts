@@ -17,6 +17,7 @@ import { openShop, swapWeights, type Shop } from './demo/shop.ts';
 
 const catalog = 'catalog.shop.test';
 const storefront = 'shop.example.com';
+const requests = 400;
 const convergeMs = 20_000;
 
 /** What was started, in order; stopped in the reverse one. */
@@ -58,8 +59,10 @@ async function demo(keep: boolean): Promise<void> {
   await show(shop, storefront, '/orders', 'orders');
   await showSplit(shop);
   await follow(shop);
-  say('');
-  if (!keep) return;
+  if (!keep) {
+    say('');
+    return;
+  }
   title('Everything keeps running until Ctrl-C');
   say(`edit            ${shop.configDir}`);
   say(`ask             curl -H 'Host: ${catalog}' http://127.0.0.1:${shop.port}/`);
@@ -107,15 +110,19 @@ async function startAll(shop: Shop, directory: string, binary: string): Promise<
 
 async function show(shop: Shop, host: string, path: string, expected: string): Promise<void> {
   const { status, backend, body } = await ask(shop.port, host, path);
-  say(`${`GET ${host}${path}`.padEnd(30)} ${status}  ${bold(backend)}`);
+  say(asked(`GET ${host}${path}`, `${status}  ${bold(backend)}`));
   if (backend !== expected) throw new Error(`expected ${expected}, not ${status} ${body}`);
 }
 
 async function showSplit(shop: Shop): Promise<void> {
-  const by = await count(400, shop.port, catalog);
-  const share = (name: string): string => `${Math.round((by.get(name) ?? 0) / 4)} %`;
-  const split = `${bold('catalog-v1')} ${share('catalog-v1')}  ${bold('catalog-v2')} ${share('catalog-v2')}`;
-  say(`${`GET ${catalog}/  400 times`.padEnd(30)} 200  ${split}`);
+  const by = await count(requests, shop.port, catalog);
+  const percent = Math.round((100 * (by.get('catalog-v1') ?? 0)) / requests);
+  const split = `${bold('catalog-v1')} ${percent} %  ${bold('catalog-v2')} ${100 - percent} %`;
+  say(asked(`GET ${catalog}/, ${requests} times`, `200  ${split}`));
+}
+
+function asked(what: string, answer: string): string {
+  return `${what.padEnd(34)} ${answer}`;
 }
 
 /** Edits the file and waits until most requests go to v2. */
