@@ -7,9 +7,8 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:h
 import { connect as connectTcp } from 'node:net';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { DeltaDiscoveryRequest } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
-import { Listener } from '@watershed/proto/envoy/config/listener/v3/listener.ts';
-import { HttpConnectionManager } from '@watershed/proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts';
-import { fieldsOf, textOf } from './protobuf.ts';
+import { Held } from './held.ts';
+import { type Message, MessageReader } from './messages.ts';
 
 export interface ClientOptions {
   readonly host: string;
@@ -19,28 +18,33 @@ export interface ClientOptions {
   readonly nodeId: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly namespace: string;
+  /** The server has answered the stream's request. */
+  readonly onOpened: () => void;
   readonly onMessage: (client: DeltaClient, message: Message) => void;
   readonly onClosed: (client: DeltaClient, why: string) => void;
 }
 
-export interface Message {
+interface Subscription {
   readonly typeUrl: string;
-  readonly bytes: number;
-  readonly resources: number;
-  readonly removed: number;
+  readonly subscribe: readonly string[];
+  readonly unsubscribe: readonly string[];
+  /** The first of its type after a reconnect tells what the client has. */
+  readonly initial: Held | undefined;
 }
-
-type Versions = Map<string, string>;
 
 const { cluster, endpoint, listener, route } = resourceTypes;
 const grpcPath = '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources';
+const prefixBytes = 5;
+const windowBytes = 16 << 20;
+const nothing = new Held();
+const none: readonly string[] = [];
+/** All clients of the process get the same messages. */
+const reader = new MessageReader();
 
 export class DeltaClient {
   readonly #options: ClientOptions;
   /** What it holds by type: survives reconnects, as Envoy's own does. */
-  readonly #held = new Map<string, Versions>(
-    [cluster, endpoint, listener, route].map((type) => [type, new Map()]),
-  );
+  readonly #held = new Map<string, Held>();
   #session: ClientHttp2Session | undefined;
   #stream: ClientHttp2Stream | undefined;
   #asked = new Set<string>();
@@ -55,9 +59,9 @@ export class DeltaClient {
     const { host, port, localAddress } = this.#options;
     const session = connect(`http://${host}:${port}`, {
       createConnection: () => connectTcp({ host, port, localAddress, keepAlive: false }),
-      settings: { initialWindowSize: 16 << 20 },
+      settings: { initialWindowSize: windowBytes },
     });
-    session.on('connect', () => session.setLocalWindowSize(16 << 20));
+    session.on('connect', () => session.setLocalWindowSize(windowBytes));
     session.on('error', (error) => this.#options.onClosed(this, error.message));
     const stream = session.request({
       ':method': 'POST',
@@ -65,6 +69,7 @@ export class DeltaClient {
       'content-type': 'application/grpc',
       te: 'trailers',
     });
+    stream.on('response', () => this.#options.onOpened());
     stream.on('data', (chunk: Buffer) => this.#receive(chunk));
     stream.on('error', (error) => this.#options.onClosed(this, error.message));
     stream.on('close', () => this.#options.onClosed(this, 'closed'));
@@ -73,8 +78,9 @@ export class DeltaClient {
     this.#asked = new Set();
     this.#pending = [];
     this.#pendingBytes = 0;
-    this.#subscribe(cluster, [], true);
-    if (this.#versions(cluster).size > 0) this.#resume();
+    const first = this.#subscription(cluster, none);
+    this.#write(Buffer.concat([this.#node(), encodeSubscription(first)]));
+    if (this.#of(cluster).versions.size > 0) this.#resume();
   }
 
   /** Cuts the connection without a word; what it holds stays. */
@@ -85,142 +91,128 @@ export class DeltaClient {
 
   /** As Envoy does: everything at once, with the versions that it holds. */
   #resume(): void {
-    this.#subscribe(endpoint, [...this.#versions(endpoint).keys()], true);
-    this.#subscribe(listener, [], true);
-    this.#subscribe(route, [...this.#versions(route).keys()], true);
+    this.#subscribe(endpoint, namesOf(this.#of(endpoint)));
+    this.#subscribe(listener, none);
+    this.#subscribe(route, namesOf(this.#of(route)));
   }
 
-  #versions(type: string): Versions {
-    return this.#held.get(type) ?? new Map<string, string>();
+  #of(type: string): Held {
+    return this.#held.get(type) ?? nothing;
   }
 
   #receive(chunk: Buffer): void {
     this.#pending.push(chunk);
     this.#pendingBytes += chunk.length;
-    while (this.#pendingBytes >= 5) {
-      if ((this.#pending[0]?.length ?? 0) < 5) this.#pending = [Buffer.concat(this.#pending)];
-      const length = (this.#pending[0] ?? Buffer.alloc(5)).readUInt32BE(1);
-      if (this.#pendingBytes < 5 + length) return;
+    while (this.#pendingBytes >= prefixBytes) {
+      if ((this.#pending[0]?.length ?? 0) < prefixBytes) {
+        this.#pending = [Buffer.concat(this.#pending)];
+      }
+      const end = prefixBytes + (this.#pending[0]?.readUInt32BE(1) ?? 0);
+      if (this.#pendingBytes < end) return;
       const all = this.#pending.length === 1 ? this.#pending[0] : Buffer.concat(this.#pending);
       if (all === undefined) return;
-      this.#pending = all.length > 5 + length ? [all.subarray(5 + length)] : [];
-      this.#pendingBytes = all.length - 5 - length;
-      this.#handle(all.subarray(5, 5 + length));
+      this.#pending = all.length > end ? [all.subarray(end)] : [];
+      this.#pendingBytes = all.length - end;
+      this.#handle(reader.read(all.subarray(prefixBytes, end)));
     }
   }
 
-  #handle(message: Buffer): void {
-    let typeUrl = '';
-    let nonce = '';
-    const resources: Uint8Array[] = [];
-    const removed: string[] = [];
-    for (const { number, bytes } of fieldsOf(message)) {
-      if (number === 2) resources.push(bytes);
-      else if (number === 4) typeUrl = textOf(bytes);
-      else if (number === 5) nonce = textOf(bytes);
-      else if (number === 6) removed.push(textOf(bytes));
+  #handle(message: Message): void {
+    const { typeUrl, nonce, tables } = message;
+    const { held, added, gone } = this.#of(typeUrl).take(message);
+    this.#held.set(typeUrl, held);
+    this.#write(acknowledgement(typeUrl, nonce));
+    if (typeUrl === cluster) this.#followClusters(added, gone);
+    if (typeUrl === listener) {
+      const routes = this.#of(route).versions;
+      const known = tables.some((name) => routes.has(name));
+      const wanted = known ? tables.filter((name) => !routes.has(name)) : tables;
+      if (wanted.length > 0) this.#subscribe(route, wanted);
     }
-    const versions = this.#versions(typeUrl);
-    const added: string[] = [];
-    const tables: string[] = [];
-    for (const resource of resources) {
-      const { name, version, body } = resourceOf(resource);
-      if (!versions.has(name)) added.push(name);
-      versions.set(name, version);
-      if (typeUrl === listener && body !== undefined) tables.push(...tablesOf(body));
-    }
-    for (const name of removed) versions.delete(name);
-    this.#send({ typeUrl, responseNonce: nonce });
-    this.#follow(typeUrl, added, removed, tables);
-    this.#options.onMessage(this, {
-      typeUrl,
-      bytes: message.length,
-      resources: resources.length,
-      removed: removed.length,
-    });
+    this.#options.onMessage(this, message);
   }
 
-  /** New clusters want endpoints, new tables routes; LDS follows CDS. */
-  #follow(type: string, added: string[], removed: string[], tables: string[]): void {
-    if (type === cluster) {
-      const wanted = added.filter((name) => name.startsWith('outbound|'));
-      const gone = removed.filter((name) => this.#versions(endpoint).delete(name));
-      if (wanted.length > 0 || gone.length > 0) this.#subscribe(endpoint, wanted, false, gone);
-      if (!this.#asked.has(listener)) this.#subscribe(listener, [], true);
-    }
-    if (type === listener) {
-      const wanted = tables.filter((name) => !this.#versions(route).has(name));
-      if (wanted.length > 0) this.#subscribe(route, [...new Set(wanted)], false);
-    }
+  /** New clusters want endpoints; LDS follows CDS. */
+  #followClusters(added: readonly string[], gone: readonly string[]): void {
+    const wanted = outboundOf(added);
+    const assignments = this.#of(endpoint);
+    const lost = gone.filter((name) => assignments.versions.has(name));
+    const unwanted = lost.length === 0 ? none : lost;
+    this.#held.set(endpoint, assignments.without(unwanted));
+    if (wanted.length > 0 || unwanted.length > 0) this.#subscribe(endpoint, wanted, unwanted);
+    if (!this.#asked.has(listener)) this.#subscribe(listener, none);
   }
 
-  #subscribe(typeUrl: string, names: string[], resume: boolean, gone: string[] = []): void {
-    const first = !this.#asked.has(typeUrl);
+  #subscribe(typeUrl: string, names: readonly string[], gone = none): void {
+    this.#write(encodeSubscription(this.#subscription(typeUrl, names, gone)));
+  }
+
+  #subscription(typeUrl: string, subscribe: readonly string[], unsubscribe = none): Subscription {
+    const initial = this.#asked.has(typeUrl) ? undefined : this.#of(typeUrl);
     this.#asked.add(typeUrl);
-    this.#send({
-      typeUrl,
-      resourceNamesSubscribe: names,
-      resourceNamesUnsubscribe: gone,
-      ...(resume && first
-        ? { initialResourceVersions: Object.fromEntries(this.#versions(typeUrl)) }
-        : {}),
-    });
+    return { typeUrl, subscribe, unsubscribe, initial };
   }
 
-  #send(request: Parameters<typeof DeltaDiscoveryRequest.fromPartial>[0]): void {
+  /** A message is the concatenation of its fields: the node's is the client's own. */
+  #node(): Uint8Array {
     const { nodeId, labels, namespace } = this.#options;
-    const first = request.typeUrl === cluster && request.responseNonce === undefined;
     const node = { id: nodeId, metadata: { LABELS: labels, NAMESPACE: namespace } };
-    const body = DeltaDiscoveryRequest.encode(
-      DeltaDiscoveryRequest.fromPartial(first ? { ...request, node } : request),
-    ).finish();
-    const frame = Buffer.allocUnsafe(5 + body.length);
+    return DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial({ node })).finish();
+  }
+
+  #write(body: Uint8Array): void {
+    const frame = Buffer.allocUnsafe(prefixBytes + body.length);
     frame.writeUInt8(0, 0);
     frame.writeUInt32BE(body.length, 1);
-    frame.set(body, 5);
+    frame.set(body, prefixBytes);
     this.#stream?.write(frame);
   }
 }
 
-interface ResourceView {
-  readonly name: string;
-  readonly version: string;
-  readonly body: Uint8Array | undefined;
+const namesOf = memo((held: Held): readonly string[] => [...held.versions.keys()]);
+const outboundOf = memo((names: readonly string[]): readonly string[] =>
+  names.filter((name) => name.startsWith('outbound|')),
+);
+
+function memo<K extends object, V>(compute: (of: K) => V): (of: K) => V {
+  const known = new WeakMap<K, { readonly value: V }>();
+  return (of) => {
+    let found = known.get(of);
+    if (found === undefined) known.set(of, (found = { value: compute(of) }));
+    return found.value;
+  };
 }
 
-function resourceOf(resource: Uint8Array): ResourceView {
-  let name = '';
-  let version = '';
-  let body: Uint8Array | undefined;
-  for (const { number, bytes } of fieldsOf(resource)) {
-    if (number === 3) name = textOf(bytes);
-    else if (number === 1) version = textOf(bytes);
-    else if (number === 2) {
-      for (const any of fieldsOf(bytes)) if (any.number === 2) body = any.bytes;
-    }
-  }
-  return { name, version, body };
+/** Clients in the same place say the same: by the identity of all parts. */
+const encoded = new Map<string, Uint8Array>();
+const maxEncoded = 20_000;
+let lastId = 0;
+const idOf = memo((_of: object): number => ++lastId);
+
+function encodeSubscription(subscription: Subscription): Uint8Array {
+  const { typeUrl, subscribe, unsubscribe, initial } = subscription;
+  const held = initial === undefined ? 0 : idOf(initial);
+  const key = `${typeUrl}|${idOf(subscribe)}|${idOf(unsubscribe)}|${held}`;
+  return encodedOnce(key, () => ({
+    typeUrl,
+    resourceNamesSubscribe: [...subscribe],
+    resourceNamesUnsubscribe: [...unsubscribe],
+    initialResourceVersions: Object.fromEntries(initial?.versions ?? []),
+  }));
 }
 
-/** All clients get the same listeners: decode each once. */
-const tablesByListener = new Map<string, readonly string[]>();
+function acknowledgement(typeUrl: string, responseNonce: string): Uint8Array {
+  return encodedOnce(`${typeUrl} ${responseNonce}`, () => ({ typeUrl, responseNonce }));
+}
 
-function tablesOf(body: Uint8Array): readonly string[] {
-  const key = Buffer.from(body).toString('latin1');
-  const known = tablesByListener.get(key);
-  if (known !== undefined) return known;
-  const tables: string[] = [];
-  const decoded = Listener.decode(body);
-  const chains = [...decoded.filterChains, decoded.defaultFilterChain];
-  for (const filter of chains.flatMap((chain) => chain?.filters ?? [])) {
-    if (filter.configType?.$case !== 'typedConfig') continue;
-    if (!filter.configType.value.typeUrl.endsWith('HttpConnectionManager')) continue;
-    const manager = HttpConnectionManager.decode(filter.configType.value.value);
-    if (manager.routeSpecifier?.$case === 'rds') {
-      tables.push(manager.routeSpecifier.value.routeConfigName);
-    }
+type Request = Parameters<typeof DeltaDiscoveryRequest.fromPartial>[0];
+
+function encodedOnce(key: string, request: () => Request): Uint8Array {
+  let bytes = encoded.get(key);
+  if (bytes === undefined) {
+    if (encoded.size >= maxEncoded) encoded.clear();
+    bytes = DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(request())).finish();
+    encoded.set(key, bytes);
   }
-  if (tablesByListener.size > 10_000) tablesByListener.clear();
-  tablesByListener.set(key, tables);
-  return tables;
+  return bytes;
 }

@@ -2,7 +2,8 @@
  * A process full of simulated sidecars, steered over IPC. Its CPU is not the control plane's, so it
  * is a process of its own.
  */
-import { DeltaClient, type Message } from './delta-client.ts';
+import { DeltaClient } from './delta-client.ts';
+import type { Message } from './messages.ts';
 
 export interface ConnectCommand {
   readonly do: 'connect';
@@ -38,6 +39,8 @@ export interface Report {
   readonly lastAt: readonly number[];
   readonly byType: Readonly<Record<string, TypeCount>>;
   readonly closed: number;
+  /** Streams that the server answered since the mark. */
+  readonly opened: number;
   readonly newestAt: number;
 }
 
@@ -45,6 +48,7 @@ const clients: DeltaClient[] = [];
 let lastAt = new Map<DeltaClient, number>();
 let byType: Record<string, TypeCount> = {};
 let closed = 0;
+let opened = 0;
 let newestAt = 0;
 
 function now(): number {
@@ -58,8 +62,8 @@ function onMessage(client: DeltaClient, message: Message): void {
   const count = (byType[type] ??= { messages: 0, bytes: 0, resources: 0, removed: 0 });
   count.messages++;
   count.bytes += message.bytes;
-  count.resources += message.resources;
-  count.removed += message.removed;
+  count.resources += message.resources.length;
+  count.removed += message.removed.length;
 }
 
 function report(): Report {
@@ -69,6 +73,7 @@ function report(): Report {
     lastAt: [...lastAt.values()],
     byType,
     closed,
+    opened,
     newestAt,
   };
 }
@@ -77,6 +82,7 @@ function mark(): void {
   lastAt = new Map();
   byType = {};
   closed = 0;
+  opened = 0;
 }
 
 process.on('message', (command: Command) => {
@@ -89,6 +95,7 @@ process.on('message', (command: Command) => {
           port: command.port,
           localAddress: `127.0.0.${2 + (i % 8)}`,
           onMessage,
+          onOpened: () => opened++,
           onClosed: () => closed++,
         });
         clients.push(client);

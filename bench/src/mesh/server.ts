@@ -1,14 +1,11 @@
 /** The process under test: started, watched from outside (CPU, memory), asked for its metrics. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const main = fileURLToPath(new URL('../../../standalone/src/main.ts', import.meta.url));
-/** Linux: clock ticks per second of /proc/PID/stat. */
-const ticksPerSecond = 100;
-
 export class Server {
   readonly #child: ChildProcess;
   readonly grpcPort: number;
@@ -20,17 +17,22 @@ export class Server {
     this.#monitoringPort = monitoringPort;
   }
 
-  static async start(configDir: string, dataDir: string): Promise<Server> {
+  static async start(
+    configDir: string,
+    dataDir: string,
+    nodeOptions: readonly string[] = [],
+  ): Promise<Server> {
     const [grpc, monitoring] = [await freePort(), await freePort()];
     const child = spawn(
       process.execPath,
       [
+        ...nodeOptions,
         main,
         ...['--configDir', configDir, '--dataDir', dataDir],
         ...['--grpcAddr', `127.0.0.1:${grpc}`, '--monitoringAddr', `127.0.0.1:${monitoring}`],
         ...['--log_output_level', 'default:warn'],
       ],
-      { stdio: ['ignore', 'inherit', 'inherit'] },
+      { stdio: ['ignore', 'ignore', 'inherit'] },
     );
     const server = new Server(child, grpc, monitoring);
     for (let i = 0; i < 600; i++) {
@@ -49,11 +51,15 @@ export class Server {
     }
   }
 
-  /** User and system seconds since the start. */
+  /** Since the start, user and system, over all threads; finer than the ticks of /proc/PID/stat. */
   cpuSeconds(): number {
-    const stat = readFileSync(`/proc/${this.#child.pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+    const tasks = `/proc/${this.#child.pid}/task`;
+    let nanoseconds = 0;
+    for (const task of readdirSync(tasks)) {
+      const [onCpu = '0'] = readFileSync(`${tasks}/${task}/schedstat`, 'utf8').split(' ');
+      nanoseconds += Number(onCpu);
+    }
+    return nanoseconds / 1e9;
   }
 
   residentMb(): number {
@@ -61,8 +67,8 @@ export class Server {
     return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024;
   }
 
-  /** The sum over all series of a counter. */
-  async counter(name: string): Promise<number> {
+  /** The sum over all series of a metric. */
+  async metric(name: string): Promise<number> {
     const text = await (await fetch(this.#url('/metrics'))).text();
     let sum = 0;
     for (const line of text.split('\n')) {
