@@ -17,6 +17,7 @@ import {
   visit,
   type Document,
 } from 'yaml';
+import { parseJson } from './json.ts';
 
 export interface ParseLimits {
   readonly fileBytes: number;
@@ -106,6 +107,8 @@ export function parseChunk(text: string, limits: ParseLimits = defaultLimits): P
     const reason = `the document has ${text.length} characters, more than ${limits.documentChars}`;
     return { documents: [], problems: [{ line: 0, reason }] };
   }
+  const json = parseJson(text, limits);
+  if (json !== undefined) return { documents: [json], problems: [] };
   const counter = new LineCounter();
   const tokens = tokensOf(text, counter, limits);
   const lineAt = (offset: number): number => Math.max(0, counter.linePos(offset).line - 1);
