@@ -21,7 +21,8 @@ try {
 } catch (error) {
   const problems = error instanceof OptionsError ? error.problems : [describeError(error)];
   process.stderr.write(`${problems.map((problem) => `watershed: ${problem}`).join('\n')}\n`);
-  process.exitCode = 1;
+  // What was opened before it failed must not keep the process.
+  process.exit(1);
 }
 
 async function run(config: Config, warnings: readonly string[]): Promise<void> {
@@ -49,8 +50,13 @@ async function run(config: Config, warnings: readonly string[]): Promise<void> {
       process.kill(process.pid, 'SIGTERM');
     },
   });
-  await lifecycle.start(app.parts);
-  await app.readiness.whenReady();
+  const started = lifecycle.start(app.parts).then(() => app.readiness.whenReady());
+  // What it waits for may never come (a directory that is not there).
+  const stoppedFirst = await Promise.race([started.then(() => false), stopped.then(() => true)]);
+  if (stoppedFirst) {
+    await tracing.shutdown();
+    return;
+  }
   const addresses = app.addresses();
   // For who started it with port 0: where it listens, in a form that programs read.
   logger.info('Watershed is ready', addresses);

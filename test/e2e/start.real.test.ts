@@ -96,6 +96,22 @@ test('npm start says what listens where, and the commands that it prints work', 
   expect([await listens(8080), await listens(port)]).toEqual([false, false]);
 });
 
+test('npm start ends at once, and says why, when the MeshConfig is not there', async () => {
+  const started = shell(`npm start -- --dataDir ${directory} --meshConfig ${directory}/none.yaml`);
+  expect(await started.ended).toBe(1);
+  expect(started.output).toMatch(/--meshConfig: cannot read .*none\.yaml/u);
+});
+
+test('npm start can be stopped while it waits for its directory', async () => {
+  const addresses = '--grpcAddr 127.0.0.1:0 --monitoringAddr 127.0.0.1:0';
+  const options = `${addresses} --dataDir ${directory} --configDir ${directory}/none`;
+  const started = shell(`exec node_modules/.bin/node standalone/src/main.ts ${options}`);
+  await until('it waits', () => started.output.includes('is translated'), 60_000);
+  await started.stop('SIGTERM');
+  expect(await started.ended).toBe(0);
+  expect(started.output).not.toContain('unsettled');
+});
+
 test('npm run demo shows the traffic follow a change, and leaves nothing behind', async () => {
   const demo = shell('npm run demo');
   expect(await demo.ended).toBe(0);
