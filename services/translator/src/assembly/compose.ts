@@ -74,11 +74,12 @@ export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterP
     id: scopeId,
     compute: (read, scope) => {
       const known = read.query(client, scope);
-      const own = known.router
-        ? read.query(routers.types, scope)
-        : sidecarTypes(parts, read, known);
-      const types = merged([...clusterTypes(parts, read, known), ...own]);
-      return known.router ? { types, diagnostics: read.query(routers.problems, scope) } : { types };
+      const clusters = clusterTypes(parts, read, known);
+      if (!known.router) {
+        return { types: merged([...clusters, ...sidecarTypes(parts, read, known)]) };
+      }
+      const { types, problems } = read.query(routers.set, scope);
+      return { types: merged([...clusters, ...types]), diagnostics: problems };
     },
     equal: sameManifest,
   });

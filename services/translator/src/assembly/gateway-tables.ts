@@ -54,7 +54,7 @@ export function createGatewayTables(core: Core): GatewayTables {
     id: tableId,
     compute: (read, key) => {
       const { name } = key;
-      const jobs = read.query(keys, key).map((one) => read.query(virtualHosts, one).job);
+      const jobs = read.query(keys, key).map((one) => read.query(virtualHosts, one));
       const served = jobs.length > 0 ? jobs : [job(virtualHost, blackHole(key.port))];
       return {
         key: { typeUrl: resourceTypes.route, name, variant: '' },

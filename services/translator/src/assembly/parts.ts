@@ -27,7 +27,12 @@ export interface SidecarRoutes {
  */
 export interface RouterPlans {
   readonly shared: SharedPlans;
-  readonly types: Query<ScopeClass, readonly ManifestTypePlan[]>;
-  /** What of gateways could not be served to the scope, and why. */
-  readonly problems: Query<ScopeClass, readonly Diagnostic[]>;
+  readonly set: Query<ScopeClass, RouterSet>;
+}
+
+/** What gateways make of a router's set. */
+export interface RouterSet {
+  readonly types: readonly ManifestTypePlan[];
+  /** What of gateways could not be served, and why. */
+  readonly problems: readonly Diagnostic[];
 }

@@ -30,7 +30,7 @@ import {
 import { scopeId } from './inbound.ts';
 import { sameJob, sameManifest } from './jobs.ts';
 import { createListenerSettings, type ListenerSettings } from './listener-settings.ts';
-import type { RouterPlans } from './parts.ts';
+import type { RouterPlans, RouterSet } from './parts.ts';
 import { createSecretPlans, secretKeys } from './secrets.ts';
 
 interface Context {
@@ -51,29 +51,24 @@ export function createRouterPlans(core: Core): RouterPlans {
   };
   const tables = createGatewayTables(core);
   const sockets = createSockets(context);
-  const types = graph.query<ScopeClass, readonly ManifestTypePlan[]>({
-    name: 'routerTypes',
+  const set = graph.query<ScopeClass, RouterSet>({
+    name: 'routerSet',
     id: scopeId,
     compute: (read, scope) => {
       const all = read.query(sockets, scope);
-      const served = all.flatMap((socket) => socket.tables);
-      return [
-        { typeUrl: resourceTypes.listener, shared: [], own: all.flatMap(planOf) },
-        {
-          typeUrl: resourceTypes.route,
-          shared: [],
-          own: served.map((table) => read.query(tables, table)),
-        },
-        { typeUrl: resourceTypes.secret, shared: distinct(all), own: [] },
-      ];
+      const served = all
+        .flatMap((socket) => socket.tables)
+        .map((table) => read.query(tables, table));
+      return {
+        types: [
+          { typeUrl: resourceTypes.listener, shared: [], own: all.flatMap(planOf) },
+          { typeUrl: resourceTypes.route, shared: [], own: served },
+          { typeUrl: resourceTypes.secret, shared: distinct(all), own: [] },
+        ],
+        problems: all.flatMap((socket) => socket.problems),
+      };
     },
-    equal: (a, b) => sameManifest({ types: a }, { types: b }),
-  });
-  const problems = graph.query<ScopeClass, readonly Diagnostic[]>({
-    name: 'routerProblems',
-    id: scopeId,
-    compute: (read, scope) => read.query(sockets, scope).flatMap((one) => one.problems),
-    equal: sameData,
+    equal: sameRouterSet,
   });
   // What is a router's alone is its own; what it shares with others is planned by their parts.
   const shared: RouterPlans['shared'] = graph.query<ResourceKey, undefined>({
@@ -81,7 +76,11 @@ export function createRouterPlans(core: Core): RouterPlans {
     id: resourceId,
     compute: () => undefined,
   });
-  return { shared, types, problems };
+  return { shared, set };
+}
+
+function sameRouterSet(a: RouterSet, b: RouterSet): boolean {
+  return sameManifest({ types: a.types }, { types: b.types }) && sameData(a.problems, b.problems);
 }
 
 // ---------------------------------------------------------------- listeners

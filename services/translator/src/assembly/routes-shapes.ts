@@ -21,8 +21,6 @@ export interface RouteShape {
   readonly labels: readonly string[];
   /** Some match reads the client's namespace. */
   readonly readsNamespace: boolean;
-  /** Hosts that it sends requests to, sorted. */
-  readonly destinations: readonly string[];
 }
 
 /** A match that holds for some sites only. */
@@ -105,14 +103,7 @@ function shapeOf({ key, namespace, value }: Keyed<Route>): RouteShape {
     guards: guardsOf(value.rules),
     labels: sorted(matches.flatMap((match) => Object.keys(match.sourceLabels))),
     readsNamespace: matches.some((match) => match.sourceNamespace !== ''),
-    destinations: sorted(value.rules.flatMap(destinationsOf)),
   };
-}
-
-function destinationsOf({ action, mirrors }: Rule): readonly string[] {
-  const backends = action?.$case === 'forward' ? action.value.backends : [];
-  const mirrored = mirrors.flatMap((mirror) => mirror.backend ?? []);
-  return [...backends, ...mirrored].map((backend) => backend.host);
 }
 
 function sorted(texts: readonly string[]): readonly string[] {

@@ -44,7 +44,7 @@ export function createSidecarRoutes(core: Core): SidecarRoutes {
     compute: (read, key) => {
       const table = parseRouteTable(key);
       const own = read.query(hosts, key);
-      const jobs = own.map((host) => read.query(virtualHosts, host).job);
+      const jobs = own.map((host) => read.query(virtualHosts, host));
       const last = takesAll(own) ? [] : [read.query(catchAll, table)];
       const head = job(routeConfiguration, { name: key.name, ignorePort: !tellsByPort(table) });
       return { key, parts: [head, ...jobs, ...last], refs: [], follows: [], bypassesEpochs: false };

@@ -47,22 +47,7 @@ export interface VirtualHostKey extends VirtualHostFields {
   readonly id: string;
 }
 
-/** A cluster that a virtual host sends to. */
-export interface DestinationRef {
-  readonly host: string;
-  /** `ServiceChoice.ref` */
-  readonly service: string;
-  readonly port: number;
-  readonly subset: string;
-}
-
-export interface VirtualHostPlan {
-  readonly job: Job;
-  /** By cluster name. */
-  readonly destinations: readonly DestinationRef[];
-}
-
-export type VirtualHosts = Query<VirtualHostKey, VirtualHostPlan>;
+export type VirtualHosts = Query<VirtualHostKey, Job>;
 
 export function virtualHostKey(fields: VirtualHostFields): VirtualHostKey {
   const { service } = fields;
@@ -111,12 +96,12 @@ export function createVirtualHosts(core: Core): VirtualHosts {
       equal: sameData,
     }),
   };
-  return graph.query<VirtualHostKey, VirtualHostPlan>({
+  return graph.query<VirtualHostKey, Job>({
     name: 'virtualHost',
     id: (key) => key.id,
-    compute: (read, key) => planOf(context, read, key),
+    compute: (read, key) => jobOf(context, read, key),
     // An unchanged job stays the same object: the engine asks for nothing else.
-    equal: (a, b) => sameJob(a.job, b.job) && sameData(a.destinations, b.destinations),
+    equal: sameJob,
   });
 }
 
@@ -134,36 +119,25 @@ function hashOf({ policies }: Core, read: Reader, key: HashClient): HashKey | un
   return trafficFor(policy, key.port, subset).loadBalancer?.hash;
 }
 
-function planOf(context: Context, read: Reader, key: VirtualHostKey): VirtualHostPlan {
-  const used = new Map<string, DestinationRef>();
+function jobOf(context: Context, read: Reader, key: VirtualHostKey): Job {
   const argument: VirtualHostArgument = {
     name: key.name,
     domains: key.domains,
-    rules:
-      key.routes.length > 0 ? routed(context, read, key, used) : unrouted(context, read, key, used),
+    rules: key.routes.length > 0 ? routed(context, read, key) : unrouted(context, read, key),
     requireTls: key.requireTls,
   };
-  const destinations = [...used].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, ref]) => ref);
-  return { job: job(virtualHost, argument), destinations };
+  return job(virtualHost, argument);
 }
-
-type Used = Map<string, DestinationRef>;
 
 /**
  * Istio's routes keep the user's order and come first; the Gateway API's are sorted over all of
  * them.
  */
-function routed(
-  context: Context,
-  read: Reader,
-  key: VirtualHostKey,
-  used: Used,
-): readonly RuleArgument[] {
+function routed(context: Context, read: Reader, key: VirtualHostKey): readonly RuleArgument[] {
   const routes = key.routes.flatMap((route) => read.get(context.core.inputs.routes, route) ?? []);
   const retry = read.query(context.retry, key.mesh);
   const rulesOf = ({ value }: Keyed<Route>): readonly RuleArgument[] => {
-    const resolve = (backend: Backend): Destination =>
-      destination(context, read, key, used, backend);
+    const resolve = (backend: Backend): Destination => destination(context, read, key, backend);
     const gatewayApi = value.bySpecificity;
     return value.rules.flatMap(
       (rule) => ruleArgument(rule, { site: key, retry, gatewayApi, resolve }) ?? [],
@@ -180,14 +154,9 @@ function routed(
 }
 
 /** What a service does that nobody wrote a route for. */
-function unrouted(
-  context: Context,
-  read: Reader,
-  key: VirtualHostKey,
-  used: Used,
-): readonly RuleArgument[] {
+function unrouted(context: Context, read: Reader, key: VirtualHostKey): readonly RuleArgument[] {
   if (key.service === undefined) return [];
-  const to = through(context, read, key, used, { choice: key.service, port: key.port, subset: '' });
+  const to = through(context, read, key, { choice: key.service, port: key.port, subset: '' });
   const forward = {
     backends: [
       {
@@ -224,7 +193,6 @@ function destination(
   context: Context,
   read: Reader,
   key: VirtualHostKey,
-  used: Used,
   { host, port, subset }: Backend,
 ): Destination {
   const { services } = context.core;
@@ -235,7 +203,7 @@ function destination(
     return { cluster: clusterName('outbound', port || key.port, subset, host), hash: undefined };
   }
   const only = port === 0 ? onlyPort(context, read, choice) : port;
-  return through(context, read, key, used, { choice, port: only ?? key.port, subset });
+  return through(context, read, key, { choice, port: only ?? key.port, subset });
 }
 
 function onlyPort({ core }: Context, read: Reader, choice: ServiceChoice): number | undefined {
@@ -253,12 +221,10 @@ function through(
   { hash }: Context,
   read: Reader,
   key: VirtualHostKey,
-  used: Used,
   { choice, port, subset }: Target,
 ): Destination {
   const { host, ref } = choice;
   const cluster = clusterName('outbound', port, subset, host);
-  used.set(cluster, { host, service: ref, port, subset });
   const serviceNamespace = namespaceOf(ref);
   const { policies, mesh } = key;
   const hashKey = { host, serviceNamespace, port, subset, policies, mesh };

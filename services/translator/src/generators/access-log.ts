@@ -50,8 +50,8 @@ const defaultJson = {
 };
 
 /**
- * @param flags only what has one of these response flags: a listener logs what no filter chain took (`NR`), so
- *   that nothing is logged twice
+ * @param flags only what has one of these response flags. A listener logs what no filter chain took
+ *   (`NR`): all else is logged by who took it.
  */
 export function accessLogs(
   argument: AccessLogArgument | undefined,

@@ -47,7 +47,8 @@ export function httpConnectionManager(options: HttpFilterOptions): Filter {
     proxy100Continue: true,
     streamIdleTimeout: { seconds: 0, nanos: 0 },
     upgradeConfigs: [{ upgradeType: 'websocket' }],
-    // A gateway is the edge: the peer's address is the client's, and what it says of itself is not trusted.
+    // A gateway is the edge: the peer's address is the client's, and what it says of itself is not
+    // trusted.
     useRemoteAddress: traffic === 'gateway',
     ...clientCertificates[traffic],
     ...normalisation(settings.pathNormalization),

@@ -209,18 +209,19 @@ function fullOf(all: readonly string[]): { minLength: number; maxLength: number 
 
 const web = 'web.shop.svc.cluster.local';
 
+function ofService(id: string): Given {
+  const value = { host: `${id}.shop.svc.cluster.local`, namespace: 'shop', name: id };
+  const ports = [{ number: 80, name: 'http', protocol: 'PROTOCOL_HTTP' }];
+  return {
+    kind: 'service',
+    namespace: 'shop',
+    name: id,
+    value: { ...value, ports, exportTo: ['*'] },
+  };
+}
+
 function shop(): World {
   const world = new World();
-  const ofService = (id: string): Given => {
-    const value = { host: `${id}.shop.svc.cluster.local`, namespace: 'shop', name: id };
-    const http = { number: 80, name: 'http', protocol: 'PROTOCOL_HTTP' };
-    return {
-      kind: 'service',
-      namespace: 'shop',
-      name: id,
-      value: { ...value, ports: [http], exportTo: ['*'] },
-    };
-  };
   world.give(gateway, ofService('web'), ofService('cart'), meshRoute(1), ...edge.map(edgeRoute));
   world.look(scopeOf({ namespace: 'shop' }));
   world.look(scopeOf({ namespace: 'pay' }));
