@@ -58,7 +58,7 @@ export class ColdStore {
   async open(): Promise<void> {
     const { dir, logger } = this.#options;
     try {
-      await mkdir(join(dir, 'scopes'), { recursive: true });
+      await mkdir(join(dir, 'scopes'), { recursive: true, mode: 0o700 });
       // What is read is read once: next to nothing is kept in memory.
       const blobs = await openDiskBlobs({ dir: join(dir, 'blobs'), maxMemoryBytes: 1024 * 1024 });
       await this.#tidy(blobs);

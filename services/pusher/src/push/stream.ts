@@ -102,6 +102,7 @@ export class XdsStream implements SessionObserver {
     this.#onlyType = how.onlyType;
     this.peer = carrier.peer;
     this.openedMs = host.time.now();
+    this.#sinceMs = host.time.monotonic();
   }
 
   /** `undefined` before the first request. */
@@ -181,7 +182,8 @@ export class XdsStream implements SessionObserver {
     if (this.#converging !== undefined && session.synced) {
       const view = this.#converging;
       this.#converging = undefined;
-      observer.converged(view, nowMs - view.sinceMs);
+      // A client that connects to a view of long ago waits from its connect on.
+      observer.converged(view, nowMs - Math.max(view.sinceMs, this.#sinceMs));
     }
   }
 

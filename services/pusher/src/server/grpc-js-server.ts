@@ -141,7 +141,6 @@ class GrpcJsCall implements ServerCall {
     const duplex = this.#duplex;
     duplex.on('data', (bytes: Uint8Array) => this.#handler?.message(bytes));
     duplex.on('end', () => this.#handler?.halfClosed());
-    duplex.on('drain', () => this.#handler?.drain());
     duplex.on('cancelled', () => this.#release());
     duplex.on('close', () => this.#release());
     duplex.on('error', () => this.#release());
@@ -154,8 +153,17 @@ class GrpcJsCall implements ServerCall {
     return values.length === 0 ? undefined : values.map(String).join(', ');
   }
 
+  /** The library would queue sixteen messages before it says no; one that has not left is enough. */
   write(framed: Uint8Array): boolean {
-    return this.#ended ? true : this.#duplex.write(framed.subarray(prefixBytes));
+    if (this.#ended) return true;
+    let left = false;
+    let returned = false;
+    this.#duplex.write(framed.subarray(prefixBytes), () => {
+      left = true;
+      if (returned) this.#handler?.drain();
+    });
+    returned = true;
+    return left;
   }
 
   end(ended: Status): void {

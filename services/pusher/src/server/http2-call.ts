@@ -64,6 +64,7 @@ export class Http2Call implements ServerCall {
     stream.on('drain', () => {
       if (!this.#ended) handler.drain();
     });
+    resetWhenDone(stream, timers);
     stream.on('close', () => this.#closed());
     if (timeoutMs !== undefined) {
       this.#deadline = timers.after(timeoutMs, () => {
@@ -153,6 +154,22 @@ export class Http2Call implements ServerCall {
       ? { code: status.unimplemented, message: `grpc-encoding ${encoding} is not supported` }
       : { code: status.internal, message: 'a compressed message without a grpc-encoding' };
   }
+}
+
+/** A reset overtakes trailers that are not on the wire yet. */
+const resetAfterMs = 200;
+
+/**
+ * A stream that was answered is over when the client has said all. One that does not end its side
+ * must not keep the stream open for ever.
+ */
+export function resetWhenDone(stream: ServerHttp2Stream, timers: Timers): void {
+  stream.on('finish', () => {
+    if (stream.destroyed || stream.readableEnded) return;
+    stream.resume();
+    const timer = timers.after(resetAfterMs, () => stream.close());
+    stream.on('close', () => timer.cancel());
+  });
 }
 
 export function trailersOf(code: number, message: string): Record<string, string> {

@@ -14,7 +14,7 @@ import { OperatingError, toOperatingError } from '@watershed/runtime/errors.ts';
 import type { Timer, Timers } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { uriNames } from './peer-names.ts';
-import { Http2Call, parseTimeout, trailersOf } from './http2-call.ts';
+import { Http2Call, parseTimeout, resetWhenDone, trailersOf } from './http2-call.ts';
 import {
   defaultServerLimits,
   status,
@@ -57,7 +57,13 @@ export class Http2RpcServer implements RpcServer {
         : createSecureServer({ ...common, ...tlsOptions(options.tls) });
     this.#server.maxConnections = this.#limits.maxConnections;
     this.#server.on('session', (session) => this.#session(session));
-    this.#server.on('stream', (stream, headers) => this.#stream(stream, headers));
+    const onStream = (
+      stream: ServerHttp2Stream,
+      headers: IncomingHttpHeaders,
+      _flags: number,
+      raw: readonly string[],
+    ): void => this.#stream(stream, headers, raw);
+    this.#server.on('stream', onStream);
     this.#server.on('sessionError', () => undefined);
   }
 
@@ -124,26 +130,43 @@ export class Http2RpcServer implements RpcServer {
     });
   }
 
-  #stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  #stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
     stream.on('error', () => undefined);
     const { session } = stream;
+    const { timers } = this.#options;
     if (session === undefined || stream.destroyed) return;
-    if (headers[':method'] !== 'POST') return refuseHttp(stream, 405, { allow: 'POST' });
+    // Node has a limit of its own, a larger one.
+    if (headerBytes(raw) > this.#limits.maxHeaderBytes) return refuseHttp(stream, timers, 431, {});
+    if (headers[':method'] !== 'POST') return refuseHttp(stream, timers, 405, { allow: 'POST' });
     const type = headers['content-type'] ?? '';
-    if (!/^application\/grpc(?:$|[+;])/u.test(type)) return refuseHttp(stream, 415, {});
+    if (!/^application\/grpc(?:$|[+;])/u.test(type)) return refuseHttp(stream, timers, 415, {});
     const method = this.#methods.get(headers[':path'] ?? '');
     if (method === undefined) {
-      return refuseGrpc(stream, status.unimplemented, `no method ${headers[':path'] ?? ''}`);
+      return refuseGrpc(
+        stream,
+        timers,
+        status.unimplemented,
+        `no method ${headers[':path'] ?? ''}`,
+      );
     }
     const timeout = headers['grpc-timeout'];
     const timeoutMs = parseTimeout(Array.isArray(timeout) ? timeout[0] : timeout);
     if (Number.isNaN(timeoutMs)) {
-      return refuseGrpc(stream, status.internal, 'malformed grpc-timeout');
+      return refuseGrpc(stream, timers, status.internal, 'malformed grpc-timeout');
     }
-    if (this.#draining) return refuseGrpc(stream, status.unavailable, 'the server is stopping');
+    if (this.#draining) {
+      return refuseGrpc(stream, timers, status.unavailable, 'the server is stopping');
+    }
     const call = new Http2Call(stream, headers, { peer: peerOf(session), limits: this.#limits });
-    call.start((opened) => method.open(opened), timeoutMs, this.#options.timers);
+    call.start((opened) => method.open(opened), timeoutMs, timers);
   }
+}
+
+/** As RFC 9113 counts (6.5.2): 32 bytes more per field. */
+function headerBytes(raw: readonly string[]): number {
+  let bytes = 16 * raw.length;
+  for (const text of raw) bytes += text.length;
+  return bytes;
 }
 
 function serverOptions(limits: ServerLimits): ServerOptions {
@@ -194,15 +217,22 @@ function peerOf(session: Http2Session): Peer {
 
 function refuseHttp(
   stream: ServerHttp2Stream,
+  timers: Timers,
   code: number,
   headers: Record<string, string>,
 ): void {
+  resetWhenDone(stream, timers);
   stream.respond({ ':status': code, ...headers }, { endStream: true });
-  stream.close();
 }
 
-/** Trailers-Only. */
-function refuseGrpc(stream: ServerHttp2Stream, code: number, message: string): void {
+/** Trailers-Only. What the client still has to say is not wanted. */
+function refuseGrpc(
+  stream: ServerHttp2Stream,
+  timers: Timers,
+  code: number,
+  message: string,
+): void {
+  resetWhenDone(stream, timers);
   stream.respond(
     {
       ':status': 200,
@@ -212,6 +242,4 @@ function refuseGrpc(stream: ServerHttp2Stream, code: number, message: string): v
     },
     { endStream: true },
   );
-  // What the client still sends is not wanted.
-  stream.resume();
 }

@@ -111,6 +111,32 @@ export class Translator {
     await this.#put(name, key, { $case: 'resource', value }, epoch);
   }
 
+  /** An epoch of one resource whose message is given. */
+  async publishBytes(
+    typeUrl: string,
+    name: string,
+    bytes: Uint8Array,
+    scopes: Readonly<Record<string, ScopeClass>>,
+  ): Promise<void> {
+    const digest = digestOf(bytes);
+    const fragment = Buffer.from(digest, 'hex');
+    await this.blobs.put([{ digest, bytes }]);
+    this.#epoch++;
+    const value: SharedResource = {
+      typeUrl,
+      name,
+      variant: '',
+      version: fragment,
+      fragments: [fragment],
+      size: bytes.length,
+      refs: [],
+    };
+    this.#written.set(xdsKeys.resource(typeUrl, name, ''), 'given');
+    await this.#put(name, xdsKeys.resource(typeUrl, name, ''), { $case: 'resource', value });
+    this.#epoch--;
+    await this.publish({ [typeUrl]: { [name]: 'given' } }, scopes);
+  }
+
   async putWithheld(typeUrl: string, name: string, version: string): Promise<void> {
     void typeUrl;
     const bytes = Cluster.encode(Cluster.fromPartial({ name, altStatName: version })).finish();
@@ -150,6 +176,7 @@ export class Translator {
 export interface Running {
   readonly pusher: Pusher;
   readonly translator: Translator;
+  readonly blobs: BlobStore;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
   readonly logs: string[];
@@ -205,6 +232,7 @@ export async function run(options: RunOptions = {}): Promise<Running> {
   return {
     pusher,
     translator,
+    blobs,
     metrics,
     readiness,
     logs,

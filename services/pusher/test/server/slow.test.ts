@@ -1,0 +1,118 @@
+import { connect, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
+import {
+  DeltaDiscoveryRequest,
+  DeltaDiscoveryResponse,
+} from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
+import { afterEach, describe, expect, it } from 'vitest';
+import { CDS } from '../session/support.ts';
+import { contentOf, deltaAds, DeltaClient, node } from '../support/client.ts';
+import { scopeOfNode } from '../support/scope.ts';
+import { run, until, type Running } from '../support/world.ts';
+
+const scope = scopeOfNode();
+const scopes = { [scope.id]: scope.scopeClass };
+const open: { close(): void }[] = [];
+let running: Running | undefined;
+
+afterEach(async () => {
+  for (const client of open.splice(0)) client.close();
+  await running?.stop();
+  running = undefined;
+});
+
+/** Large enough that a few fill every buffer between the two. */
+const big = (version: string): Record<string, string> =>
+  Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`c${i}`, version + 'x'.repeat(100_000)]));
+
+/** gRPC by hand: the library reads ahead by a dozen messages. It never ACKs. */
+class RawClient {
+  readonly responses: DeltaDiscoveryResponse[] = [];
+  readonly #session: ClientHttp2Session;
+  readonly #stream: ClientHttp2Stream;
+  #pending: Buffer = Buffer.alloc(0);
+
+  constructor(port: number) {
+    this.#session = connect(`http://127.0.0.1:${port}`);
+    this.#session.on('error', () => undefined);
+    this.#stream = this.#session.request({
+      ':method': 'POST',
+      ':path': deltaAds,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    this.#stream.on('error', () => undefined);
+    const request = DeltaDiscoveryRequest.fromPartial({ node: node(), typeUrl: CDS });
+    const message = DeltaDiscoveryRequest.encode(request).finish();
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(message.length, 1);
+    this.#stream.write(Buffer.concat([head, message]));
+    this.#stream.on('data', (chunk: Buffer) => this.#data(chunk));
+  }
+
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    this.#stream.resume();
+  }
+
+  close(): void {
+    this.#session.destroy();
+  }
+
+  #data(chunk: Buffer): void {
+    this.#pending = Buffer.concat([this.#pending, chunk]);
+    while (this.#pending.length >= 5) {
+      const end = 5 + this.#pending.readUInt32BE(1);
+      if (this.#pending.length < end) return;
+      this.responses.push(DeltaDiscoveryResponse.decode(this.#pending.subarray(5, end)));
+      this.#pending = this.#pending.subarray(end);
+    }
+  }
+}
+
+describe.each(['http2', 'grpc-js'] as const)(
+  'a client that stops reading, over %s',
+  (transport) => {
+    it('delays nobody else, and later gets the newest and nothing in between', async () => {
+      running = await run({ transport, sessionLimits: { ackWaitMs: 50 } });
+      const { translator, port } = running;
+      await translator.publish({ [CDS]: big('0') }, scopes);
+      const slow = new RawClient(port);
+      const quick = new DeltaClient(port);
+      open.push(slow, quick);
+      quick.request(CDS);
+      quick.ack(await quick.next());
+      await until('the first response', () => slow.responses.length === 1);
+      slow.pause();
+      const rounds = 8;
+      for (let round = 1; round <= rounds; round++) {
+        await translator.publish({ [CDS]: big(String(round)) }, scopes);
+        quick.ack(await quick.next());
+      }
+      slow.resume();
+      await until('the slow one has the newest', () => {
+        const last = slow.responses.at(-1);
+        return last !== undefined && contentOf(last)['c0']?.startsWith(String(rounds)) === true;
+      });
+      expect(slow.responses.length).toBeLessThan(rounds / 2);
+    });
+  },
+);
+
+it('a client that takes nothing for too long is cut off', async () => {
+  running = await run({ sendTimeoutMs: 200, sessionLimits: { ackWaitMs: 10 } });
+  const { translator, port, metrics } = running;
+  await translator.publish({ [CDS]: big('0') }, scopes);
+  const slow = new RawClient(port);
+  open.push(slow);
+  await until('the first response', () => slow.responses.length === 1);
+  slow.pause();
+  let round = 0;
+  await until('it is cut off', async () => {
+    await translator.publish({ [CDS]: big(String(++round)) }, scopes);
+    return (await metrics.value('pilot_xds_write_timeout')) === 1;
+  });
+  expect(running.pusher.hub.streams.size).toBe(0);
+});
