@@ -164,6 +164,7 @@ export const dataOptions = defineOptions({
     aliases: ['--data-dir'],
     env: ['WATERSHED_DATA_DIR'],
     default: 'data',
+    pattern: /./u,
     placeholder: 'directory',
     group: configuration,
     doc: 'Where the embedded log and the last good manifests are kept.',

@@ -84,6 +84,7 @@ class IngesterPart implements Ingester {
   #log: EventLog | undefined;
   #publisher: Publisher | undefined;
   #listing: Promise<void> = Promise.resolve();
+  readonly #troubles = new Map<string, string>();
   #isStopped = false;
   #isFailed = false;
 
@@ -138,6 +139,7 @@ class IngesterPart implements Ingester {
       },
       trouble: (source: string, reason: string | undefined): void => {
         this.#ingest.trouble(source, reason);
+        this.#sayTrouble(source, reason);
         this.#show();
       },
     };
@@ -226,6 +228,16 @@ class IngesterPart implements Ingester {
     const problems = [problem(`the log does not take its event: ${reason}`)];
     this.#diagnostics.set({ subject, step: 'emit', origin: event.unit, problems });
     this.#show();
+  }
+
+  /** Once per change: a source that stays in trouble is looked at again and again. */
+  #sayTrouble(source: string, reason: string | undefined): void {
+    if (this.#troubles.get(source) === reason) return;
+    if (reason === undefined) this.#troubles.delete(source);
+    else this.#troubles.set(source, reason);
+    const { logger } = this.#options;
+    if (reason === undefined) logger.info('the source is well again', { source });
+    else logger.warn('a source cannot be read', { source, reason });
   }
 
   #show(): void {

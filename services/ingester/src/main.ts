@@ -18,7 +18,8 @@ try {
 } catch (error) {
   const problems = error instanceof OptionsError ? error.problems : [describeError(error)];
   process.stderr.write(`${problems.map((problem) => `${program.name}: ${problem}`).join('\n')}\n`);
-  process.exitCode = 1;
+  // What was opened before it failed must not keep the process.
+  process.exit(1);
 }
 
 async function run(config: Config, warnings: readonly string[]): Promise<void> {

@@ -70,6 +70,8 @@ export class XdsStream implements SessionObserver {
   /** Unique in the process, for people. */
   readonly id: number;
   readonly openedMs: number;
+  /** The same by the monotonic clock. */
+  readonly #sinceMs: number;
   readonly peer: PeerIdentity;
   readonly #host: StreamHost;
   readonly #carrier: Carrier;
