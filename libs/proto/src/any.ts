@@ -41,6 +41,9 @@ export const typeUrls = {
   originalDst: of(`${filter}.listener.original_dst.v3.OriginalDst`),
   originalSrc: of(`${filter}.listener.original_src.v3.OriginalSrc`),
   previousHosts: of('envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate'),
+  previousPriorities: of(
+    'envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig',
+  ),
   proxyProtocolListener: of(`${filter}.listener.proxy_protocol.v3.ProxyProtocol`),
   proxyProtocolUpstream: of(
     'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport',

@@ -46,6 +46,7 @@ import { RingHash } from './gen/envoy/extensions/load_balancing_policies/ring_ha
 import { RoundRobin } from './gen/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.ts';
 import { WrrLocality } from './gen/envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality.ts';
 import { PreviousHostsPredicate } from './gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.ts';
+import { PreviousPrioritiesConfig } from './gen/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.ts';
 import { ProxyProtocolUpstreamTransport } from './gen/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts';
 import { RawBuffer } from './gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.ts';
 import { Secret } from './gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
@@ -94,6 +95,7 @@ export const registry: ReadonlyMap<string, Codec> = new Map<string, Codec>([
   [typeUrls.originalDst, OriginalDst],
   [typeUrls.originalSrc, OriginalSrc],
   [typeUrls.previousHosts, PreviousHostsPredicate],
+  [typeUrls.previousPriorities, PreviousPrioritiesConfig],
   [typeUrls.proxyProtocolListener, ProxyProtocol],
   [typeUrls.proxyProtocolUpstream, ProxyProtocolUpstreamTransport],
   [typeUrls.random, Random],

@@ -12,6 +12,7 @@ const istioRetry: RetryArgument = {
   backoffMs: undefined,
   statusCodes: [],
   otherHosts: true,
+  otherLocalities: false,
 };
 
 /**
@@ -35,5 +36,6 @@ export function retryOf(
     backoffMs,
     statusCodes,
     otherHosts: retry.retryIgnorePreviousHosts,
+    otherLocalities: retry.retryRemoteLocalities === true,
   };
 }
