@@ -81,7 +81,16 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
         transport_api_version: 'V3',
         // Else every ACK carries the whole node.
         set_node_on_first_message_only: true,
-        grpc_services: [{ envoy_grpc: { cluster_name: 'xds-grpc' } }],
+        grpc_services: [
+          {
+            envoy_grpc: {
+              cluster_name: 'xds-grpc',
+              // A reconnect costs next to nothing here, so nobody waits for it as long as Envoy
+              // would by itself (30 s).
+              retry_policy: { retry_back_off: { base_interval: '0.5s', max_interval: '5s' } },
+            },
+          },
+        ],
       },
     },
     static_resources: {

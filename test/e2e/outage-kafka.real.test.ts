@@ -1,0 +1,96 @@
+/** With the log gone, what is served stays; with the log back, what changed meanwhile arrives. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startBackend, type Backend } from '../components/backends.ts';
+import { ask, echoOf } from '../components/clients.ts';
+import { startKafka, type Kafka } from '../components/kafka.ts';
+import type { TestEnvoy } from '../components/envoy.ts';
+import { ConfigDir } from './harness/config-dir.ts';
+import { ControlPlane } from './harness/control-plane.ts';
+import { Load } from './harness/load.ts';
+import { httpGateway, routeTo, service } from './harness/objects.ts';
+import { freePort } from './harness/ports.ts';
+import { protocols, startProxy } from './harness/proxy.ts';
+import { until } from './harness/wait.ts';
+
+const ns = 'edge';
+const host = 'shop.test';
+const backends: Backend[] = [];
+const proxies: TestEnvoy[] = [];
+let kafka: Kafka;
+let port = 0;
+let config: ConfigDir;
+let plane: ControlPlane;
+
+async function routeToBackend(name: string): Promise<void> {
+  const to = { host: name };
+  await config.write('route', routeTo({ namespace: ns, name: 'r', host, gateways: ['edge'], to }));
+}
+
+/** All proxies share the port: many requests, so that each of them answers some. */
+async function routed(name: string): Promise<void> {
+  await until(`requests go to ${name}`, async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 30 }, () => ask({ port, authority: host })),
+    );
+    return answers.every((answer) => echoOf(answer).name === name);
+  });
+}
+
+async function addProxy(protocol: (typeof protocols)[number]): Promise<void> {
+  const workload = `gateway-${proxies.length}.${ns}`;
+  const labels = { app: 'edge' };
+  proxies.push(await startProxy({ type: 'router', workload, protocol, labels, xds: plane.xds }));
+}
+
+beforeAll(async () => {
+  kafka = await startKafka();
+  port = await freePort();
+  config = await ConfigDir.create();
+  for (const name of ['a', 'b']) {
+    const backend = await startBackend({ name });
+    backends.push(backend);
+    const workloads = [{ port: backend.port }];
+    await config.write(name, ...service({ name, namespace: ns, port: 80, workloads }));
+  }
+  await config.write('gateway', httpGateway(ns, 'edge', { app: 'edge' }, port));
+  await routeToBackend('a');
+  const args = ['--kafkaBrokers', kafka.brokers.join(',')];
+  plane = await ControlPlane.start({ configDir: config.path, args });
+  for (const protocol of protocols) await addProxy(protocol);
+});
+
+afterAll(async () => {
+  for (const proxy of proxies) await proxy.stop();
+  await plane?.delete();
+  await config?.delete();
+  await kafka?.stop();
+  for (const backend of backends) await backend.stop();
+});
+
+test('proxies keep what they have, new ones are given it too, and changes wait', async () => {
+  const load = new Load({ port, authority: host });
+  await routed('a');
+  await kafka.kill(0);
+  await routeToBackend('b');
+  await sleep(3_000);
+  await routed('a');
+  for (const protocol of protocols) await addProxy(protocol);
+  await routed('a');
+  expect(await plane.text('/ready')).toContain('ready');
+  await kafka.restart(0);
+  await routed('b');
+  expect((await load.stop()).failures).toEqual([]);
+});
+
+test('a process that starts without the log ends and says why, and starts when it is back', async () => {
+  const load = new Load({ port, authority: host });
+  await plane.kill();
+  await kafka.kill(0);
+  await expect(plane.start()).rejects.toThrow(/kafka: cannot reach any broker/u);
+  await kafka.restart(0);
+  await plane.start();
+  await routeToBackend('a');
+  await routed('a');
+  expect((await load.stop()).failures).toEqual([]);
+});
