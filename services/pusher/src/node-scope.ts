@@ -89,7 +89,7 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
 }
 
 /** Which labels and what else of a node tells its scope: `selectors` of its namespace. */
-export function scopeClassOf(node: ProxyNode, selectors: Selectors): ScopeClass {
+function scopeClassOf(node: ProxyNode, selectors: Selectors): ScopeClass {
   const labels: Record<string, string> = {};
   for (const key of selectors.labelKeys) {
     const value = Object.hasOwn(node.labels, key) ? node.labels[key] : undefined;

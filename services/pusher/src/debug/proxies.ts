@@ -18,7 +18,7 @@ const words: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** `POD.NAMESPACE`, as istioctl names a proxy. */
-export function proxyName(stream: XdsStream): string {
+function proxyName(stream: XdsStream): string {
   return stream.node === undefined ? '' : `${stream.node.pod}.${stream.node.namespace}`;
 }
 

@@ -147,7 +147,7 @@ function isSame(a: Step, b: Step): boolean {
 }
 
 /** Decides what a step says; costs what differs, and the full set where the protocol asks for it. */
-export function makePlan(step: Step): Plan | undefined {
+function makePlan(step: Step): Plan | undefined {
   const found = difference(step);
   const sotw = step.mode === 'sotw';
   const full = sotw && traitsOf(step.target.typeUrl).fullSet;

@@ -51,13 +51,3 @@ export function traitsOf(typeUrl: string): TypeTraits {
     }
   );
 }
-
-/** Earlier stages are pushed first; removals go the other way round. */
-export const stageOrder: readonly Stage[] = [
-  'secrets',
-  'clusters',
-  'assignments',
-  'other',
-  'listeners',
-  'routes',
-];

@@ -15,13 +15,13 @@ import type { ScopeView } from '../../src/view/scope-view.ts';
 import { hashName } from '../../src/view/trie.ts';
 import type { Entry, TypeView } from '../../src/view/type-view.ts';
 
-export const types = resourceTypes;
+const types = resourceTypes;
 export const { cluster: CDS, endpoint: EDS, listener: LDS, route: RDS, secret: SDS } = types;
 
 /** Resources by type and name; a cluster's assignment has the cluster's own name. */
 export type Content = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
-export function entry(typeUrl: string, name: string, version: string): Entry {
+function entry(typeUrl: string, name: string, version: string): Entry {
   return {
     typeUrl,
     name,
@@ -150,7 +150,7 @@ abstract class Stream<Seen> {
 }
 
 /** Checks the gRPC prefix. */
-export function messageOf(frame: Frame): Uint8Array {
+function messageOf(frame: Frame): Uint8Array {
   const message = frame.bytes.subarray(prefixBytes);
   if (frame.bytes[0] !== 0 || frame.bytes.readUInt32BE(1) !== message.length) {
     throw new Error('wrong prefix');

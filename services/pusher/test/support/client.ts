@@ -9,7 +9,7 @@ import {
 import type { MessageFns } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
 
 const ads = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
-export const streamAds = `${ads}/StreamAggregatedResources`;
+const streamAds = `${ads}/StreamAggregatedResources`;
 export const deltaAds = `${ads}/DeltaAggregatedResources`;
 
 export const nodeId = 'sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local';
@@ -19,7 +19,7 @@ export function node(id = nodeId, metadata: Record<string, unknown> = {}) {
 }
 
 /** A gRPC stream by the reference library. */
-export class Stream<Request, Response> {
+class Stream<Request, Response> {
   readonly responses: Response[] = [];
   status: StatusObject | undefined;
   readonly #client: Client;

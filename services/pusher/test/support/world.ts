@@ -26,7 +26,7 @@ import { Cluster } from '@watershed/proto/envoy/config/cluster/v3/cluster.ts';
 import { createPusher, type Pusher, type PusherOptions } from '../../src/app.ts';
 import type { Content } from '../session/support.ts';
 
-export const partitions = 2;
+const partitions = 2;
 
 /** Writes to the topic `xds` what a translator would write: enough to drive a pusher. */
 export class Translator {
