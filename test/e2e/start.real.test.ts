@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createConnection } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -100,6 +100,21 @@ test('npm start ends at once, and says why, when the MeshConfig is not there', a
   const started = shell(`npm start -- --dataDir ${directory} --meshConfig ${directory}/none.yaml`);
   expect(await started.ended).toBe(1);
   expect(started.output).toMatch(/--meshConfig: cannot read .*none\.yaml/u);
+});
+
+test('npm start ends at once, and says why in one line, when its port is taken', async () => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const address = taken.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const options = `--grpcAddr 127.0.0.1:${port} --monitoringAddr 127.0.0.1:0`;
+  const level = '--log_output_level default:warn';
+  const started = shell(`npm start --silent -- ${options} ${level} --dataDir ${directory}`);
+  expect(await started.ended).toBe(1);
+  const said = started.output.split('\n').filter((line) => line !== '' && !/^npm /u.test(line));
+  expect(said).toHaveLength(1);
+  expect(said[0]).toMatch(/cannot listen on 127\.0\.0\.1:\d+.*EADDRINUSE/u);
+  taken.close();
 });
 
 test('npm start can be stopped while it waits for its directory', async () => {

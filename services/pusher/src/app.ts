@@ -232,8 +232,14 @@ class PusherPart {
       ready();
     });
     const { options, tls } = this.#options;
-    this.address = await this.#listen(options.grpcAddr, undefined);
-    if (tls !== undefined) this.tlsAddress = await this.#listen(tls.address, tls.options);
+    try {
+      this.address = await this.#listen(options.grpcAddr, undefined);
+      if (tls !== undefined) this.tlsAddress = await this.#listen(tls.address, tls.options);
+    } catch (error) {
+      // Nobody stops what did not start, and the log is closed next.
+      await this.stop(AbortSignal.abort());
+      throw error;
+    }
   }
 
   async stop(signal: AbortSignal): Promise<void> {
@@ -257,8 +263,8 @@ class PusherPart {
       transport === 'grpc-js'
         ? new GrpcJsServer(common)
         : new Http2RpcServer({ ...common, timers: time, logger });
-    this.#servers.push({ server, tls: tls !== undefined });
     const port = await server.listen(address.host, address.port);
+    this.#servers.push({ server, tls: tls !== undefined });
     return { host: address.host, port };
   }
 }
