@@ -22,6 +22,7 @@ interface Ports {
   readonly http: number;
   readonly https: number;
   readonly api: number;
+  readonly apiTls: number;
 }
 
 const ns = 'edge';
@@ -34,7 +35,7 @@ let config: ConfigDir;
 let plane: ControlPlane;
 
 function certificate(commonName: string): { certificate: string; key: string } {
-  return authority.issue({ commonName, names: ['tls.test'] });
+  return authority.issue({ commonName, names: ['tls.test', 'api-tls.test'] });
 }
 
 function portsOf(protocol: Protocol): Ports {
@@ -123,7 +124,7 @@ const virtualServices = [
 );
 
 function gatewaysFor(protocol: Protocol): readonly Record<string, unknown>[] {
-  const { http, https, api } = portsOf(protocol);
+  const { http, https, api, apiTls } = portsOf(protocol);
   const selector = { edge: protocol };
   const server = {
     port: { number: https, name: 'https', protocol: 'HTTPS' },
@@ -135,7 +136,13 @@ function gatewaysFor(protocol: Protocol): readonly Record<string, unknown>[] {
     istio('Gateway', ns, `edge-tls-${protocol}`, { selector, servers: [server] }),
     gatewayApi('Gateway', ns, `api-${protocol}`, {
       gatewayClassName: 'watershed',
-      listeners: [{ name: 'http', port: api, protocol: 'HTTP' }],
+      listeners: [
+        { name: 'http', port: api, protocol: 'HTTP' },
+        {
+          ...{ name: 'https', port: apiTls, protocol: 'HTTPS', hostname: 'api-tls.test' },
+          tls: { mode: 'Terminate', certificateRefs: [{ name: 'api-cert' }] },
+        },
+      ],
     }),
   ];
 }
@@ -145,7 +152,7 @@ const parentRefs = protocols.map((protocol) => ({ name: `api-${protocol}` }));
 const httpRoutes = [
   gatewayApi('HTTPRoute', ns, 'matches', {
     parentRefs,
-    hostnames: ['route.test'],
+    hostnames: ['route.test', 'api-tls.test'],
     rules: [
       {
         matches: [
@@ -224,6 +231,7 @@ async function writeConfig(): Promise<void> {
     spec: { controllerName: 'watershed.dev/gateway-controller' },
   });
   await config.write('secret', tlsSecret(ns, 'edge-cert', certificate('first')));
+  await config.write('api-secret', tlsSecret(ns, 'api-cert', certificate('api')));
   await config.write('routes', ...virtualServices, ...httpRoutes);
 }
 
@@ -231,8 +239,9 @@ beforeAll(async () => {
   for (const name of names) backends.set(name, await startBackend({ name }));
   backends.set('g', await startHttp2Backend({ name: 'g' }));
   for (const protocol of protocols) {
-    const [http, https, api] = [await freePort(), await freePort(), await freePort()];
-    ports.set(protocol, { http, https, api });
+    const [http, https] = [await freePort(), await freePort()];
+    const [api, apiTls] = [await freePort(), await freePort()];
+    ports.set(protocol, { http, https, api, apiTls });
   }
   config = await ConfigDir.create();
   await writeConfig();
@@ -373,6 +382,15 @@ describe.each(protocols)('a gateway over %s', (protocol) => {
     await until('the new certificate is served', async () => {
       return (await askTls(options)).commonName === commonName;
     });
+  });
+
+  test("a Gateway API listener ends TLS with its Secret's certificate", async () => {
+    const port = portsOf(protocol).apiTls;
+    const answer = await askTls({ port, host: 'api-tls.test', ca: authority.certificate });
+    expect(echoOf(answer).name).toBe('a');
+    expect(answer.commonName).toBe('api');
+    // No other name is served there.
+    await expect(askTls({ port, host: 'tls.test', ca: authority.certificate })).rejects.toThrow();
   });
 
   test.each([

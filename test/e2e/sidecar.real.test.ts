@@ -21,6 +21,7 @@ import {
   type Protocol,
 } from './harness/proxy.ts';
 import { until } from './harness/wait.ts';
+import { xdsctl } from './harness/xdsctl.ts';
 
 /** Where a pair of sidecars listens: traffic is not intercepted, clients and peers come by port. */
 interface Ports {
@@ -297,6 +298,15 @@ describe.each(protocols)('a sidecar over %s', (protocol) => {
     expect(dump).not.toContain('.other.');
   });
 
+  test('is in sync, says the control plane', async () => {
+    const status = await xdsctl('proxy-status', '--monitoringAddr', plane.monitoring);
+    for (const role of ['caller', 'server']) {
+      const line = status.split('\n').find((one) => one.startsWith(`${role}-${protocol}.${ns}`));
+      expect(line).toMatch(/SYNCED +SYNCED/u);
+      expect(line).not.toMatch(/STALE|REJECTED/u);
+    }
+  });
+
   test('nothing was refused, and nothing that was sent is deprecated', async () => {
     for (const started of [callers, servers]) {
       const proxy = started.get(protocol);
@@ -305,6 +315,22 @@ describe.each(protocols)('a sidecar over %s', (protocol) => {
       expect(await configWarnings(proxy)).toEqual([]);
     }
   });
+});
+
+test.each(protocols)('intercepted traffic over %s: all listeners are taken', async (protocol) => {
+  const proxy = await startProxy({
+    ...{ type: 'sidecar', protocol, xds: plane.xds, workload: `plain-${protocol}.${ns}` },
+    labels: { app: 'a' },
+  });
+  try {
+    const listeners = [...(await proxy.envoy.admin.listeners()).keys()];
+    expect(listeners).toContain('virtualOutbound');
+    expect(listeners).toContain('virtualInbound');
+    expect(await rejections(proxy)).toBe(0);
+    expect(await configWarnings(proxy)).toEqual([]);
+  } finally {
+    await proxy.stop();
+  }
 });
 
 test('what changes outside of what a Sidecar shows sends it no byte', async () => {

@@ -111,7 +111,7 @@ test('npm start ends at once, and says why in one line, when its port is taken',
   const level = '--log_output_level default:warn';
   const started = shell(`npm start --silent -- ${options} ${level} --dataDir ${directory}`);
   expect(await started.ended).toBe(1);
-  const said = started.output.split('\n').filter((line) => line !== '' && !/^npm /u.test(line));
+  const said = started.output.split('\n').filter((line) => line !== '' && !line.startsWith('npm '));
   expect(said).toHaveLength(1);
   expect(said[0]).toMatch(/cannot listen on 127\.0\.0\.1:\d+.*EADDRINUSE/u);
   taken.close();
