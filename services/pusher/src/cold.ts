@@ -26,8 +26,8 @@ export interface ColdOptions {
   readonly dir: string;
   readonly time: Time;
   readonly logger: Logger;
-  /** A view is written when it has not changed for so long. Default 5 s. */
-  readonly quietMs?: number;
+  /** How long after a view has changed it is written: the newest then. Default 1 minute. */
+  readonly delayMs?: number;
   /** Scopes that are kept; the longest unchanged go first. Default 1,000. */
   readonly maxScopes?: number;
 }
@@ -47,6 +47,8 @@ export class ColdStore {
   #blobs: BlobStore | undefined;
   readonly #pending = new Map<string, Timer>();
   readonly #newest = new Map<string, ScopeView>();
+  /** Entries whose bytes are on disk. */
+  readonly #kept = new WeakSet<SharedEntry>();
   readonly #selectors = new Map<string, Selectors>();
   #writing: Promise<void> = Promise.resolve();
 
@@ -91,13 +93,13 @@ export class ColdStore {
     }
   }
 
-  /** Keeps a view, once it has been quiet. */
+  /** Keeps a view, later: what changes all the time is written now and then. */
   save(view: ScopeView): void {
-    const { time, quietMs = 5_000 } = this.#options;
+    const { time, delayMs = 60_000 } = this.#options;
     if (this.#blobs === undefined) return;
     this.#newest.set(view.scope, view);
     if (this.#pending.has(view.scope)) return;
-    const timer = time.after(quietMs, () => {
+    const timer = time.after(delayMs, () => {
       this.#pending.delete(view.scope);
       this.#enqueue(() => this.#write(view.scope));
     });
@@ -142,11 +144,26 @@ export class ColdStore {
     const blobs = new Map<Digest, Blob>();
     const types = [...view.types].map(([typeUrl, type]) => ({
       typeUrl,
-      entries: storedEntries(type, blobs),
+      entries: this.#entriesOf(type, blobs),
     }));
     await this.#blobs?.put([...blobs.values()]);
     const stored: StoredScope = { format, scope, epoch: view.epoch, types };
     await writeChecked(this.#file(scope), stored);
+  }
+
+  #entriesOf(type: TypeView, blobs: Map<Digest, Blob>): readonly StoredEntry[] {
+    const entries: StoredEntry[] = [];
+    type.each((entry) => {
+      if (!(entry instanceof SharedEntry) || entry.fragments === undefined) return;
+      entries.push(entry.stored);
+      if (this.#kept.has(entry)) return;
+      this.#kept.add(entry);
+      for (const [index, digest] of entry.digests.entries()) {
+        const bytes = entry.fragments[index];
+        if (bytes !== undefined) blobs.set(digest, { digest, bytes });
+      }
+    });
+    return entries;
   }
 
   async #revive(
@@ -191,19 +208,6 @@ export class ColdStore {
     }
     await blobs.retain(live);
   }
-}
-
-function storedEntries(type: TypeView, blobs: Map<Digest, Blob>): readonly StoredEntry[] {
-  const entries: StoredEntry[] = [];
-  type.each((entry) => {
-    if (!(entry instanceof SharedEntry) || entry.fragments === undefined) return;
-    for (const [index, digest] of entry.digests.entries()) {
-      const bytes = entry.fragments[index];
-      if (bytes !== undefined) blobs.set(digest, { digest, bytes });
-    }
-    entries.push(entry.stored);
-  });
-  return entries;
 }
 
 function isStoredScope(stored: unknown): stored is StoredScope {

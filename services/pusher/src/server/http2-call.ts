@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Timer, Timers } from '@watershed/runtime/clock.ts';
+import type { Assembly, Slot } from './assembly.ts';
 import {
   status,
   type CallHandler,
@@ -10,6 +11,8 @@ import {
 } from './port.ts';
 
 const prefixBytes = 5;
+/** Messages up to that size are received as they come. */
+const smallMessageBytes = 32 * 1024;
 
 /** gRPC over one HTTP/2 stream (grpc/grpc `doc/PROTOCOL-HTTP2.md`). */
 export class Http2Call implements ServerCall {
@@ -18,10 +21,12 @@ export class Http2Call implements ServerCall {
   readonly #stream: ServerHttp2Stream;
   readonly #headers: IncomingHttpHeaders;
   readonly #limits: ServerLimits;
+  readonly #assembly: Assembly;
   #handler: CallHandler | undefined;
   /** Of a message that is not whole yet. */
   #pending: Buffer[] = [];
   #pendingBytes = 0;
+  #slot: Slot | undefined;
   #ended = false;
   #deadline: Timer | undefined;
   #status: Status | undefined;
@@ -29,13 +34,14 @@ export class Http2Call implements ServerCall {
   constructor(
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders,
-    context: { readonly peer: Peer; readonly limits: ServerLimits },
+    context: { readonly peer: Peer; readonly limits: ServerLimits; readonly assembly: Assembly },
   ) {
     this.#stream = stream;
     this.#headers = headers;
     this.path = headers[':path'] ?? '';
     this.peer = context.peer;
     this.#limits = context.limits;
+    this.#assembly = context.assembly;
   }
 
   /** Answers with headers at once, so that the client sees the stream open. */
@@ -100,6 +106,8 @@ export class Http2Call implements ServerCall {
     this.#deadline?.cancel();
     this.#pending = [];
     this.#pendingBytes = 0;
+    this.#assembly.forget(this);
+    this.#releaseSlot();
     const handler = this.#handler;
     this.#handler = undefined;
     handler?.closed();
@@ -108,32 +116,59 @@ export class Http2Call implements ServerCall {
   #data(chunk: Buffer): void {
     if (this.#ended) return;
     let bytes = chunk;
+    let joined = false;
     if (this.#pendingBytes > 0) {
       this.#pending.push(chunk);
       this.#pendingBytes += chunk.length;
       if (this.#pendingBytes < this.#needed()) return;
-      bytes = Buffer.concat(this.#pending);
+      bytes = this.#assembly.join(this.#pending, this.#pendingBytes);
+      joined = true;
       this.#pending = [];
       this.#pendingBytes = 0;
+      this.#releaseSlot();
     }
+    const at = this.#deliver(bytes);
+    if (this.#ended || at === bytes.length) return;
+    // What was joined stands in a buffer of others.
+    const rest = joined ? Buffer.from(bytes.subarray(at)) : bytes.subarray(at);
+    this.#pending = [rest];
+    this.#pendingBytes = rest.length;
+    if (this.#needed() > smallMessageBytes) this.#takeSlot();
+  }
+
+  /** Hands on the messages that are whole; gives where the rest begins. */
+  #deliver(bytes: Buffer): number {
     let at = 0;
     while (bytes.length - at >= prefixBytes) {
       const length = bytes.readUInt32BE(at + 1);
       const problem = this.#refuse(bytes[at] ?? 0, length);
       if (problem !== undefined) {
         this.end(problem);
-        return;
+        return at;
       }
       const end = at + prefixBytes + length;
-      if (end > bytes.length) break;
+      if (end > bytes.length) return at;
       this.#handler?.message(bytes.subarray(at + prefixBytes, end));
-      if (this.#ended) return;
+      if (this.#ended) return at;
       at = end;
     }
-    if (at < bytes.length) {
-      this.#pending = [bytes.subarray(at)];
-      this.#pendingBytes = bytes.length - at;
-    }
+    return at;
+  }
+
+  /** Goes on receiving a large message only when it is its turn. */
+  #takeSlot(): void {
+    if (this.#slot !== undefined) return;
+    this.#slot = this.#assembly.take(this, (slot) => {
+      this.#slot = slot;
+      this.#stream.resume();
+    });
+    if (this.#slot === undefined) this.#stream.pause();
+  }
+
+  #releaseSlot(): void {
+    const slot = this.#slot;
+    this.#slot = undefined;
+    slot?.release();
   }
 
   /** Bytes that make the pending message whole, as far as is known: so that chunks are joined once. */

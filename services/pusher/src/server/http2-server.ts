@@ -14,6 +14,7 @@ import { OperatingError, toOperatingError } from '@watershed/runtime/errors.ts';
 import type { Timer, Timers } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { uriNames } from './peer-names.ts';
+import { Assembly } from './assembly.ts';
 import { Http2Call, parseTimeout, resetWhenDone, trailersOf } from './http2-call.ts';
 import {
   defaultServerLimits,
@@ -44,12 +45,14 @@ export class Http2RpcServer implements RpcServer {
   readonly #methods: ReadonlyMap<string, Method>;
   readonly #server: Http2Server | Http2SecureServer;
   readonly #sessions = new Map<ServerHttp2Session, { probe: Timer | undefined }>();
+  readonly #assembly: Assembly;
   #draining = false;
 
   constructor(options: Http2ServerOptions) {
     this.#options = options;
     this.#limits = { ...defaultServerLimits, ...options.limits };
     this.#methods = new Map(options.methods.map((method) => [method.path, method]));
+    this.#assembly = new Assembly({ timers: options.timers, slots: 64, slotMs: 5_000 });
     const common = serverOptions(this.#limits);
     this.#server =
       options.tls === undefined
@@ -157,7 +160,11 @@ export class Http2RpcServer implements RpcServer {
     if (this.#draining) {
       return refuseGrpc(stream, timers, status.unavailable, 'the server is stopping');
     }
-    const call = new Http2Call(stream, headers, { peer: peerOf(session), limits: this.#limits });
+    const call = new Http2Call(stream, headers, {
+      peer: peerOf(session),
+      limits: this.#limits,
+      assembly: this.#assembly,
+    });
     call.start((opened) => method.open(opened), timeoutMs, timers);
   }
 }
@@ -174,7 +181,8 @@ function serverOptions(limits: ServerLimits): ServerOptions {
     settings: {
       maxConcurrentStreams: limits.maxStreamsPerConnection,
       maxHeaderListSize: limits.maxHeaderBytes,
-      initialWindowSize: 256 * 1024,
+      // What a client may send before it is read: bounds what a swarm of them can.
+      initialWindowSize: 32 * 1024,
       enablePush: false,
     },
     maxHeaderListPairs: 100,

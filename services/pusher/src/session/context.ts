@@ -6,7 +6,7 @@ import type { FrameCache } from './frame-cache.ts';
 import type { Frame } from './frame.ts';
 import { Quarantines } from './quarantine.ts';
 import type { InitialVersions } from './request.ts';
-import { Subscriptions, type Subscription } from './subscription.ts';
+import { NameList, Subscriptions, type Subscription } from './subscription.ts';
 import { traitsOf } from './type-traits.ts';
 
 /** What all streams of a process share, so that a stream's own state can be a few pointers. */
@@ -16,6 +16,7 @@ export class SessionContext {
   readonly quarantines = new Quarantines();
   readonly assignments: Assignments;
   readonly #empty = new Map<string, TypeView>();
+  readonly #absent = new WeakMap<TypeView, WeakMap<NameList, NameList>>();
   readonly #held = new WeakMap<InitialVersions, TypeView>();
   readonly #heldByDigest = new Map<string, WeakRef<TypeView>>();
   #sweepAt = 256;
@@ -72,6 +73,19 @@ export class SessionContext {
       this.#sent.delete(oldest);
       return;
     }
+  }
+
+  /** Names that a view has not. */
+  absentIn(view: TypeView, names: NameList): NameList {
+    const byNames = this.#absent.get(view) ?? new WeakMap<NameList, NameList>();
+    this.#absent.set(view, byNames);
+    let absent = byNames.get(names);
+    if (absent === undefined) {
+      const found = names.leaves.filter((leaf) => view.lookup(leaf) === undefined);
+      absent = found.length === names.length ? names : new NameList(found.map((leaf) => leaf.name));
+      byNames.set(names, absent);
+    }
+    return absent;
   }
 
   /**

@@ -23,6 +23,11 @@ import {
 import { NameList, noNames } from './subscription.ts';
 
 interface DeltaBody {
+  /**
+   * The request's bytes that it was decoded from, if they are worth comparing with the next
+   * request's.
+   */
+  readonly encoded?: Uint8Array;
   readonly subscribe: NameList;
   readonly unsubscribe: NameList;
   readonly initial: InitialVersions | undefined;
@@ -32,6 +37,9 @@ const noBody: DeltaBody = { subscribe: noNames, unsubscribe: noNames, initial: u
 
 /** Lists in fewer bytes are their own key. */
 const maxKeyBytes = 128;
+/** Bodies of that size are kept to compare with, so many of them. */
+const minEncoded = 1_024;
+const maxRecent = 8;
 const maxErrorBytes = 8 * 1024;
 
 /** Fields that are the same from request to request, and where they stand. */
@@ -43,6 +51,8 @@ interface Region {
 export class RequestDecoder {
   readonly #lists = new InternTable<NameList>();
   readonly #bodies = new InternTable<DeltaBody>();
+  readonly #recent: { readonly typeUrl: string; readonly body: DeltaBody }[] = [];
+  #recentAt = 0;
 
   /**
    * `recent`: the stream's last lists, one per type. Throws a WireError for bytes that are no
@@ -108,6 +118,7 @@ export class RequestDecoder {
     let error: ErrorDetail | undefined;
     let region: Region | undefined;
     let contiguous = true;
+    let known: DeltaBody | undefined;
     for (let from = 0; fields.next(); from = fields.at) {
       if (fields.wireType !== 2) continue;
       switch (fields.field) {
@@ -122,6 +133,10 @@ export class RequestDecoder {
         case 5:
         case 8:
         case 9:
+          if (region === undefined) {
+            known = this.#knownBody(bytes, from, typeUrl);
+            if (known?.encoded !== undefined) fields.at = from + known.encoded.length;
+          }
           contiguous &&= region === undefined || region.end === from;
           region = { start: region?.start ?? from, end: fields.at };
           break;
@@ -138,7 +153,7 @@ export class RequestDecoder {
       region === undefined
         ? noBody
         : contiguous
-          ? this.#bodyIn(bytes, region, typeUrl)
+          ? (known ?? this.#bodyIn(bytes, region, typeUrl))
           : bodyOf(bytes, typeUrl);
     return { mode: 'delta', typeUrl, nonce, node, error, ...body };
   }
@@ -153,21 +168,48 @@ export class RequestDecoder {
 
   #bodyIn(bytes: Uint8Array, { start, end }: Region, typeUrl: string): DeltaBody {
     const part = bytes.subarray(start, end);
-    return this.#bodies.get(`${typeUrl}|${keyOf(part)}`, () => bodyOf(part, typeUrl));
+    const body = this.#bodies.get(`${typeUrl}|${keyOf(part)}`, () => ({
+      ...bodyOf(part, typeUrl),
+      ...(part.length < minEncoded ? {} : { encoded: new Uint8Array(part) }),
+    }));
+    if (body.encoded !== undefined) this.#recent[this.#recentAt++ % maxRecent] = { typeUrl, body };
+    return body;
+  }
+
+  /** A body that was sent lately, where it stands at an offset. Proxies reconnect in swarms. */
+  #knownBody(bytes: Uint8Array, at: number, typeUrl: string): DeltaBody | undefined {
+    for (const recent of this.#recent) {
+      if (recent.typeUrl !== typeUrl) continue;
+      const next = tagBehind(bytes, at, recent.body.encoded);
+      if (next === undefined || (next >= 3 && next <= 5) || next === 8 || next === 9) continue;
+      return recent.body;
+    }
+    return undefined;
   }
 }
 
 /** Which of the recent lists stands at an offset, whole and with nothing of its kind behind it. */
 function knownAt(bytes: Uint8Array, at: number, recent: Iterable<NameList>): NameList | undefined {
   for (const list of recent) {
-    const { encoded } = list;
-    if (encoded === undefined) continue;
-    const end = at + encoded.length;
-    if (end > bytes.length || Buffer.compare(encoded, bytes.subarray(at, end)) !== 0) continue;
-    const next = (bytes[end] ?? 0) >>> 3;
-    if (next !== 3 && next !== 7) return list;
+    const next = tagBehind(bytes, at, list.encoded);
+    if (next !== undefined && next !== 3 && next !== 7) return list;
   }
   return undefined;
+}
+
+/** The number of the field behind `part`, if `part` stands at an offset; 0: the message ends there. */
+function tagBehind(
+  bytes: Uint8Array,
+  at: number,
+  part: Uint8Array | undefined,
+): number | undefined {
+  if (part === undefined) return undefined;
+  const end = at + part.length;
+  // Most differ early, and a view of bytes costs more than a look at a few.
+  if (end > bytes.length || bytes[at + 1] !== part[1] || bytes[end - 1] !== part.at(-1)) {
+    return undefined;
+  }
+  return Buffer.compare(part, bytes.subarray(at, end)) === 0 ? (bytes[end] ?? 0) >>> 3 : undefined;
 }
 
 function keyOf(part: Uint8Array): string {

@@ -85,9 +85,7 @@ function begin(context: SessionContext, state: TypeState, request: DeltaRequest)
   const held = context.heldBy(state.traits.typeUrl, initial);
   state.held = held;
   // An equal version need not be sent again (rule 41); other names are owed like any new one.
-  const missing = names.leaves.filter((leaf) => held.lookup(leaf) === undefined);
-  if (missing.length === names.length) state.owe(names);
-  else if (missing.length > 0) state.owe(new NameList(missing.map((leaf) => leaf.name)));
+  state.owe(context.absentIn(held, names));
 }
 
 function withoutStar(list: NameList): NameList {
