@@ -41,7 +41,10 @@ const none: readonly string[] = [];
 /** All clients of the process get the same messages. */
 const reader = new MessageReader();
 
+let clients = 0;
+
 export class DeltaClient {
+  readonly #number = ++clients;
   readonly #options: ClientOptions;
   /** What it holds by type: survives reconnects, as Envoy's own does. */
   readonly #held = new Map<string, Held>();
@@ -79,7 +82,7 @@ export class DeltaClient {
     this.#pending = [];
     this.#pendingBytes = 0;
     const first = this.#subscription(cluster, none);
-    this.#write(Buffer.concat([this.#node(), encodeSubscription(first)]));
+    this.#write(Buffer.concat([this.#node(), encodeSubscription(first, this.#number)]));
     if (this.#of(cluster).versions.size > 0) this.#resume();
   }
 
@@ -144,7 +147,7 @@ export class DeltaClient {
   }
 
   #subscribe(typeUrl: string, names: readonly string[], gone = none): void {
-    this.#write(encodeSubscription(this.#subscription(typeUrl, names, gone)));
+    this.#write(encodeSubscription(this.#subscription(typeUrl, names, gone), this.#number));
   }
 
   #subscription(typeUrl: string, subscribe: readonly string[], unsubscribe = none): Subscription {
@@ -157,7 +160,7 @@ export class DeltaClient {
   #node(): Uint8Array {
     const { nodeId, labels, namespace } = this.#options;
     const node = { id: nodeId, metadata: { LABELS: labels, NAMESPACE: namespace } };
-    return DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial({ node })).finish();
+    return encode({ node });
   }
 
   #write(body: Uint8Array): void {
@@ -183,36 +186,60 @@ function memo<K extends object, V>(compute: (of: K) => V): (of: K) => V {
   };
 }
 
-/** Clients in the same place say the same: by the identity of all parts. */
-const encoded = new Map<string, Uint8Array>();
-const maxEncoded = 20_000;
-let lastId = 0;
-const idOf = memo((_of: object): number => ++lastId);
+/** Encoded fields, one per name or pair: a message is their concatenation. */
+const subscribesOf = memo((names: readonly string[]): readonly Uint8Array[] =>
+  names.map((name) => encode({ resourceNamesSubscribe: [name] })),
+);
+const unsubscribesOf = memo((names: readonly string[]): readonly Uint8Array[] =>
+  names.map((name) => encode({ resourceNamesUnsubscribe: [name] })),
+);
+const initialsOf = memo((held: Held): readonly Uint8Array[] =>
+  [...held.versions].map(([name, version]) =>
+    encode({ initialResourceVersions: { [name]: version } }),
+  ),
+);
 
-function encodeSubscription(subscription: Subscription): Uint8Array {
+/**
+ * Each client names things in an order of its own, as Envoy does: hash sets and maps tell theirs
+ * in any order.
+ */
+function encodeSubscription(subscription: Subscription, client: number): Uint8Array {
   const { typeUrl, subscribe, unsubscribe, initial } = subscription;
-  const held = initial === undefined ? 0 : idOf(initial);
-  const key = `${typeUrl}|${idOf(subscribe)}|${idOf(unsubscribe)}|${held}`;
-  return encodedOnce(key, () => ({
-    typeUrl,
-    resourceNamesSubscribe: [...subscribe],
-    resourceNamesUnsubscribe: [...unsubscribe],
-    initialResourceVersions: Object.fromEntries(initial?.versions ?? []),
-  }));
+  return Buffer.concat([
+    encode({ typeUrl }),
+    ...shuffled(subscribesOf(subscribe), client),
+    ...shuffled(unsubscribesOf(unsubscribe), client),
+    ...(initial === undefined ? [] : shuffled(initialsOf(initial), client)),
+  ]);
 }
+
+/** Larger than any list, so that its multiples pass every place. */
+const stride = 1_000_003;
+
+function shuffled<T>(items: readonly T[], seed: number): readonly T[] {
+  const { length } = items;
+  const step = (seed + 1) * stride;
+  // A step that shares a factor with the length would pass some places twice.
+  if (length < 2 || greatestCommonDivisor(step % length, length) !== 1) return items;
+  return items.map((item, at) => items[(at * (step % length)) % length] ?? item);
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}
+
+const acknowledgements = new Map<string, Uint8Array>();
 
 function acknowledgement(typeUrl: string, responseNonce: string): Uint8Array {
-  return encodedOnce(`${typeUrl} ${responseNonce}`, () => ({ typeUrl, responseNonce }));
+  const key = `${typeUrl} ${responseNonce}`;
+  let encoded = acknowledgements.get(key);
+  if (encoded === undefined) {
+    encoded = encode({ typeUrl, responseNonce });
+    acknowledgements.set(key, encoded);
+  }
+  return encoded;
 }
 
-type Request = Parameters<typeof DeltaDiscoveryRequest.fromPartial>[0];
-
-function encodedOnce(key: string, request: () => Request): Uint8Array {
-  let bytes = encoded.get(key);
-  if (bytes === undefined) {
-    if (encoded.size >= maxEncoded) encoded.clear();
-    bytes = DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(request())).finish();
-    encoded.set(key, bytes);
-  }
-  return bytes;
+function encode(request: Parameters<typeof DeltaDiscoveryRequest.fromPartial>[0]): Uint8Array {
+  return DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(request)).finish();
 }
