@@ -1,8 +1,8 @@
 /**
  * Decoding of DiscoveryRequest and DeltaDiscoveryRequest, by hand, because almost all requests are
  * ACKs that repeat what is known: an ACK whose names are the last one's costs one comparison of
- * bytes, and equal lists of any client become one object, so that what is computed from a list is
- * computed once.
+ * bytes, and equal lists of any client become one object, in whatever order they come, so that what
+ * is computed from a list is computed once.
  *
  * Field numbers (`envoy/service/discovery/v3/discovery.proto`). DiscoveryRequest: version_info 1,
  * node 2, resource_names 3, type_url 4, response_nonce 5, error_detail 6, resource_locators 7.
@@ -10,10 +10,10 @@
  * 5, response_nonce 6, error_detail 7, locators to subscribe 8 and unsubscribe 9. A
  * ResourceLocator's name is its field 1.
  */
-import { hash } from 'node:crypto';
 import { hashName } from '../view/trie.ts';
 import type { Entry } from '../view/type-view.ts';
 import { FieldReader, textOf } from '../wire.ts';
+import { KnownSets, type Spans } from './known-sets.ts';
 import {
   InitialVersions,
   type DeltaRequest,
@@ -22,37 +22,12 @@ import {
 } from './request.ts';
 import { NameList, noNames } from './subscription.ts';
 
-interface DeltaBody {
-  /**
-   * The request's bytes that it was decoded from, if they are worth comparing with the next
-   * request's.
-   */
-  readonly encoded?: Uint8Array;
-  readonly subscribe: NameList;
-  readonly unsubscribe: NameList;
-  readonly initial: InitialVersions | undefined;
-}
-
-const noBody: DeltaBody = { subscribe: noNames, unsubscribe: noNames, initial: undefined };
-
-/** Lists in fewer bytes are their own key. */
-const maxKeyBytes = 128;
-/** Bodies of that size are kept to compare with, so many of them. */
-const minEncoded = 1_024;
-const maxRecent = 8;
 const maxErrorBytes = 8 * 1024;
-
-/** Fields that are the same from request to request, and where they stand. */
-interface Region {
-  readonly start: number;
-  readonly end: number;
-}
+const nothing: Spans = [];
 
 export class RequestDecoder {
-  readonly #lists = new InternTable<NameList>();
-  readonly #bodies = new InternTable<DeltaBody>();
-  readonly #recent: { readonly typeUrl: string; readonly body: DeltaBody }[] = [];
-  #recentAt = 0;
+  readonly #lists = new KnownSets<NameList>();
+  readonly #versions = new KnownSets<InitialVersions>();
 
   /**
    * `recent`: the stream's last lists, one per type. Throws a WireError for bytes that are no
@@ -66,8 +41,8 @@ export class RequestDecoder {
     let node: Uint8Array | undefined;
     let error: ErrorDetail | undefined;
     let known: NameList | undefined;
-    let region: Region | undefined;
-    let contiguous = true;
+    let isNamed = false;
+    let isScattered = false;
     for (let from = 0; fields.next(); from = fields.at) {
       if (fields.wireType !== 2) continue;
       switch (fields.field) {
@@ -79,14 +54,10 @@ export class RequestDecoder {
           break;
         case 3:
         case 7:
-          if (region === undefined) {
-            known = knownAt(bytes, from, recent);
-            if (known?.encoded !== undefined) fields.at = from + known.encoded.length;
-            region = { start: from, end: fields.at };
-          } else {
-            contiguous &&= region.end === from && known === undefined;
-            region = { start: region.start, end: fields.at };
-          }
+          isScattered ||= known !== undefined;
+          if (!isNamed) known = knownAt(bytes, from, recent);
+          isNamed = true;
+          if (known?.encoded !== undefined && !isScattered) fields.at = from + known.encoded.length;
           break;
         case 4:
           typeUrl = fields.text();
@@ -100,12 +71,7 @@ export class RequestDecoder {
         default:
       }
     }
-    const names =
-      region === undefined
-        ? noNames
-        : contiguous
-          ? (known ?? this.#namesIn(bytes, region))
-          : new NameList(namesOf(bytes, 3, 7));
+    const names = known === undefined || isScattered ? this.#named(bytes, isNamed) : known;
     return { mode: 'sotw', versionInfo, typeUrl, nonce, node, error, names };
   }
 
@@ -116,10 +82,10 @@ export class RequestDecoder {
     let nonce = '';
     let node: Uint8Array | undefined;
     let error: ErrorDetail | undefined;
-    let region: Region | undefined;
-    let contiguous = true;
-    let known: DeltaBody | undefined;
-    for (let from = 0; fields.next(); from = fields.at) {
+    const subscribe: number[] = [];
+    const unsubscribe: number[] = [];
+    const pairs: number[] = [];
+    while (fields.next()) {
       if (fields.wireType !== 2) continue;
       switch (fields.field) {
         case 1:
@@ -129,16 +95,13 @@ export class RequestDecoder {
           typeUrl = fields.text();
           break;
         case 3:
+          subscribe.push(fields.start, fields.end);
+          break;
         case 4:
+          unsubscribe.push(fields.start, fields.end);
+          break;
         case 5:
-        case 8:
-        case 9:
-          if (region === undefined) {
-            known = this.#knownBody(bytes, from, typeUrl);
-            if (known?.encoded !== undefined) fields.at = from + known.encoded.length;
-          }
-          contiguous &&= region === undefined || region.end === from;
-          region = { start: region?.start ?? from, end: fields.at };
+          pairs.push(fields.start, fields.end);
           break;
         case 6:
           nonce = fields.text();
@@ -146,45 +109,82 @@ export class RequestDecoder {
         case 7:
           error = errorOf(fields.content());
           break;
+        case 8:
+          pushName(subscribe, fields);
+          break;
+        case 9:
+          pushName(unsubscribe, fields);
+          break;
         default:
       }
     }
-    const body =
-      region === undefined
-        ? noBody
-        : contiguous
-          ? (known ?? this.#bodyIn(bytes, region, typeUrl))
-          : bodyOf(bytes, typeUrl);
-    return { mode: 'delta', typeUrl, nonce, node, error, ...body };
+    return {
+      mode: 'delta',
+      typeUrl,
+      nonce,
+      node,
+      error,
+      subscribe: this.#list(bytes, subscribe),
+      unsubscribe: this.#list(bytes, unsubscribe),
+      initial: pairs.length === 0 ? undefined : this.#initial(bytes, pairs, typeUrl),
+    };
   }
 
-  #namesIn(bytes: Uint8Array, { start, end }: Region): NameList {
-    const part = bytes.subarray(start, end);
-    return this.#lists.get(
-      keyOf(part),
-      () => new NameList(namesOf(part, 3, 7), new Uint8Array(part)),
-    );
-  }
-
-  #bodyIn(bytes: Uint8Array, { start, end }: Region, typeUrl: string): DeltaBody {
-    const part = bytes.subarray(start, end);
-    const body = this.#bodies.get(`${typeUrl}|${keyOf(part)}`, () => ({
-      ...bodyOf(part, typeUrl),
-      ...(part.length < minEncoded ? {} : { encoded: new Uint8Array(part) }),
-    }));
-    if (body.encoded !== undefined) this.#recent[this.#recentAt++ % maxRecent] = { typeUrl, body };
-    return body;
-  }
-
-  /** A body that was sent lately, where it stands at an offset. Proxies reconnect in swarms. */
-  #knownBody(bytes: Uint8Array, at: number, typeUrl: string): DeltaBody | undefined {
-    for (const recent of this.#recent) {
-      if (recent.typeUrl !== typeUrl) continue;
-      const next = tagBehind(bytes, at, recent.body.encoded);
-      if (next === undefined || (next >= 3 && next <= 5) || next === 8 || next === 9) continue;
-      return recent.body;
+  /** The names in a state-of-the-world request; they mostly stand together. */
+  #named(bytes: Uint8Array, isNamed: boolean): NameList {
+    if (!isNamed) return noNames;
+    const names: number[] = [];
+    let start = 0;
+    let end = 0;
+    const fields = new FieldReader(bytes);
+    for (let from = 0; fields.next(); from = fields.at) {
+      if (fields.wireType !== 2 || (fields.field !== 3 && fields.field !== 7)) continue;
+      if (names.length === 0) start = end = from;
+      end = from === end ? fields.at : Number.NaN;
+      if (fields.field === 3) names.push(fields.start, fields.end);
+      else pushName(names, fields);
     }
-    return undefined;
+    return this.#list(bytes, names, Number.isNaN(end) ? undefined : bytes.subarray(start, end));
+  }
+
+  #list(bytes: Uint8Array, names: Spans, encoded?: Uint8Array): NameList {
+    if (names.length === 0) return noNames;
+    return this.#lists.get('', bytes, { names, values: nothing }, () => {
+      const copy = encoded === undefined ? undefined : new Uint8Array(encoded);
+      return new NameList(textsOf(bytes, names), copy);
+    });
+  }
+
+  #initial(bytes: Uint8Array, pairs: Spans, typeUrl: string): InitialVersions {
+    const names: number[] = [];
+    const values: number[] = [];
+    const pair = new FieldReader(bytes);
+    for (let at = 0; at < pairs.length; at += 2) {
+      pair.at = pairs[at] ?? 0;
+      pair.until = pairs[at + 1] ?? 0;
+      let [nameStart, nameEnd, valueStart, valueEnd] = [0, 0, 0, 0];
+      while (pair.next()) {
+        if (pair.wireType !== 2) continue;
+        if (pair.field === 1) [nameStart, nameEnd] = [pair.start, pair.end];
+        else if (pair.field === 2) [valueStart, valueEnd] = [pair.start, pair.end];
+      }
+      names.push(nameStart, nameEnd);
+      values.push(valueStart, valueEnd);
+    }
+    return this.#versions.get(typeUrl, bytes, { names, values }, () => {
+      const versions = textsOf(bytes, values);
+      return new InitialVersions(
+        textsOf(bytes, names).map((name, at): Entry => ({
+          typeUrl,
+          name,
+          hash: hashName(name),
+          version: versions[at] ?? '',
+          fragments: undefined,
+          size: 0,
+          refs: [],
+        })),
+      );
+    });
   }
 }
 
@@ -212,56 +212,23 @@ function tagBehind(
   return Buffer.compare(part, bytes.subarray(at, end)) === 0 ? (bytes[end] ?? 0) >>> 3 : undefined;
 }
 
-function keyOf(part: Uint8Array): string {
-  return part.length <= maxKeyBytes
-    ? Buffer.from(part.buffer, part.byteOffset, part.length).toString('latin1')
-    : hash('sha256', part, 'base64');
-}
-
-/** Names in field `plain`, and in the locators of field `locator`. */
-function namesOf(bytes: Uint8Array, plain: number, locator: number): readonly string[] {
-  const names: string[] = [];
-  const fields = new FieldReader(bytes);
+/** Of a ResourceLocator. */
+function pushName(names: number[], locator: FieldReader): void {
+  const fields = new FieldReader(locator.bytes, locator.start);
+  fields.until = locator.end;
+  let [start, end] = [0, 0];
   while (fields.next()) {
-    if (fields.wireType !== 2) continue;
-    if (fields.field === plain) names.push(fields.text());
-    else if (fields.field === locator) names.push(firstText(fields.content(), 1));
+    if (fields.field === 1 && fields.wireType === 2) [start, end] = [fields.start, fields.end];
   }
-  return names;
+  names.push(start, end);
 }
 
-function bodyOf(bytes: Uint8Array, typeUrl: string): DeltaBody {
-  const subscribe = namesOf(bytes, 3, 8);
-  const unsubscribe = namesOf(bytes, 4, 9);
-  const entries: Entry[] = [];
-  const fields = new FieldReader(bytes);
-  while (fields.next()) {
-    if (fields.field !== 5 || fields.wireType !== 2) continue;
-    const pair = fields.content();
-    const name = firstText(pair, 1);
-    const version = firstText(pair, 2);
-    entries.push({
-      typeUrl,
-      name,
-      hash: hashName(name),
-      version,
-      fragments: undefined,
-      size: 0,
-      refs: [],
-    });
+function textsOf(bytes: Uint8Array, spans: Spans): readonly string[] {
+  const texts: string[] = [];
+  for (let at = 0; at < spans.length; at += 2) {
+    texts.push(textOf(bytes, spans[at] ?? 0, spans[at + 1] ?? 0));
   }
-  return {
-    subscribe: subscribe.length === 0 ? noNames : new NameList(subscribe),
-    unsubscribe: unsubscribe.length === 0 ? noNames : new NameList(unsubscribe),
-    initial: entries.length === 0 ? undefined : new InitialVersions(entries),
-  };
-}
-
-function firstText(bytes: Uint8Array, field: number): string {
-  let text = '';
-  const fields = new FieldReader(bytes);
-  while (fields.next()) if (fields.field === field && fields.wireType === 2) text = fields.text();
-  return text;
+  return texts;
 }
 
 /** A google.rpc.Status: code 1, message 2. */
@@ -276,24 +243,4 @@ function errorOf(bytes: Uint8Array): ErrorDetail {
     }
   }
   return { code, message };
-}
-
-/** Objects by content, held weakly. */
-class InternTable<T extends object> {
-  readonly #known = new Map<string, WeakRef<T>>();
-  #sweepAt = 1_024;
-
-  get(key: string, make: () => T): T {
-    const known = this.#known.get(key)?.deref();
-    if (known !== undefined) return known;
-    if (this.#known.size >= this.#sweepAt) {
-      for (const [other, ref] of this.#known) {
-        if (ref.deref() === undefined) this.#known.delete(other);
-      }
-      this.#sweepAt = Math.max(1_024, 2 * this.#known.size);
-    }
-    const made = make();
-    this.#known.set(key, new WeakRef(made));
-    return made;
-  }
 }

@@ -1,6 +1,6 @@
 import type { SessionContext } from './context.ts';
 import type { DeltaRequest, SotwRequest } from './request.ts';
-import { hasWildcard, NameList, type Subscription } from './subscription.ts';
+import { NameList, type Subscription } from './subscription.ts';
 import type { TypeState } from './type-state.ts';
 
 /**
@@ -46,7 +46,7 @@ export function applyDelta(
   const { subscriptions } = context;
   const before = state.subscription;
   const silence = first && subscribe.length === 0 && unsubscribe.length === 0;
-  const star = hasWildcard(subscribe);
+  const star = subscribe.hasWildcard;
   const base = silence ? subscriptions.all() : subscriptions.add(before, subscribe);
   state.subscription = subscriptions.remove(base, unsubscribe);
   if (first) {
@@ -76,7 +76,7 @@ function begin(context: SessionContext, state: TypeState, request: DeltaRequest)
   const holds = initial !== undefined && initial.entries.length > 0;
   // Nothing is answered too: `*` and not `*` in one request ask for nothing (rule 53).
   state.mustAnswer = (wildcard && !holds) || state.subscription.isEmpty;
-  const names = hasWildcard(subscribe) ? withoutStar(subscribe) : subscribe;
+  const names = subscribe.hasWildcard ? withoutStar(subscribe) : subscribe;
   if (!holds) {
     state.owe(names);
     return;

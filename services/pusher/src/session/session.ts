@@ -132,7 +132,7 @@ export class Session {
     if (named.length > this.#limits.maxNames) {
       return exhausted(`more than ${this.#limits.maxNames} names in one request`);
     }
-    if (named.names.some((name) => name.length > this.#limits.maxNameLength)) {
+    if (named.longest > this.#limits.maxNameLength) {
       return invalid(`a resource name has more than ${this.#limits.maxNameLength} characters`);
     }
     return undefined;

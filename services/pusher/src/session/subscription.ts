@@ -16,6 +16,8 @@ import {
   type Trie,
 } from '../view/trie.ts';
 
+const wildcardName = '*';
+
 /**
  * The names in one request, compared by identity: a request decoder gives equal lists as one
  * object.
@@ -28,6 +30,8 @@ export class NameList {
    */
   readonly encoded: Uint8Array | undefined;
   #leaves: readonly Leaf[] | undefined;
+  #longest: number | undefined;
+  #hasWildcard: boolean | undefined;
 
   constructor(names: readonly string[], encoded?: Uint8Array) {
     this.names = names;
@@ -42,11 +46,20 @@ export class NameList {
   get length(): number {
     return this.names.length;
   }
+
+  /** Of a name, in characters. */
+  get longest(): number {
+    this.#longest ??= this.names.reduce((most, { length }) => Math.max(most, length), 0);
+    return this.#longest;
+  }
+
+  get hasWildcard(): boolean {
+    this.#hasWildcard ??= this.names.includes(wildcardName);
+    return this.#hasWildcard;
+  }
 }
 
 export const noNames: NameList = new NameList([]);
-
-const wildcardName = '*';
 
 export class Subscription {
   /** All resources, those that appear later too. */
@@ -172,10 +185,6 @@ export class Subscriptions {
 }
 
 const everything = new NameList([wildcardName]);
-
-export function hasWildcard(list: NameList): boolean {
-  return list.names.includes(wildcardName);
-}
 
 function contentKey(wildcard: boolean, trie: Trie<Leaf>): string {
   return `${wildcard ? '*' : ''}${trieSize(trie)}:${trieDigest(trie)}`;

@@ -4,7 +4,9 @@ import {
 } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { KnownSets } from '../../src/session/known-sets.ts';
 import { RequestDecoder } from '../../src/session/request-codec.ts';
+import { hashName } from '../../src/view/trie.ts';
 import { WireError } from '../../src/wire.ts';
 import { CDS, EDS } from './support.ts';
 
@@ -157,4 +159,59 @@ describe('lists that are known', () => {
     const tail = decoder.sotw(ack('5', many.slice(0, -1)), [known]);
     expect([tail.names.length, tail.nonce]).toEqual([999, '5']);
   });
+
+  it('are one object whatever their order, and only if they are equal', () => {
+    const some = fc.constantFrom(3, 40);
+    fc.assert(
+      fc.property(some, fc.nat(39), fc.integer({ min: 1, max: 1_000 }), (count, at, seed) => {
+        const decoder = new RequestDecoder();
+        const pairs = Array.from({ length: count }, (_, i): Pair => [`näme-${i}`, `v${i % 7}`]);
+        const encode = (part: Parameters<typeof DeltaDiscoveryRequest.fromPartial>[0]) =>
+          DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(part)).finish();
+        // One by one: the generated codec sorts a map.
+        const send = (listed: readonly Pair[]) =>
+          decoder.delta(
+            Buffer.concat([
+              encode({ typeUrl: EDS }),
+              ...listed.map(([n]) => encode({ resourceNamesSubscribe: [n] })),
+              ...listed.map(([n, v]) => encode({ initialResourceVersions: { [n]: v } })),
+            ]),
+          );
+        const first = send(pairs);
+        const again = send(pairs.toSorted((a, b) => order(a[0], seed) - order(b[0], seed)));
+        expect(again.subscribe).toBe(first.subscribe);
+        expect(again.initial).toBe(first.initial);
+        const place = at % count;
+        const newer = send(pairs.with(place, [pairs[place]?.[0] ?? '', 'newer']));
+        expect(newer.subscribe).toBe(first.subscribe);
+        expect(newer.initial?.entries[place]?.version).toBe('newer');
+        const other = send(pairs.with(place, ['other', 'v']));
+        expect(other.subscribe.names[place]).toBe('other');
+        const twice = send(pairs.with(place, pairs[(place + 1) % count] ?? ['', '']));
+        expect(twice.subscribe.names).toHaveLength(count);
+        expect(twice.subscribe).not.toBe(first.subscribe);
+      }),
+    );
+  });
+
+  it('are forgotten when there are too many', () => {
+    const sets = new KnownSets<object>({ few: 2, maxMembers: 10 });
+    const find = (text: string): object => {
+      const names = Array.from(text, (_, at) => [at, at + 1]).flat();
+      return sets.get('', Buffer.from(text), { names, values: [] }, () => ({}));
+    };
+    const first = find('abcde');
+    expect(find('edcba')).toBe(first);
+    const second = find('fghij');
+    expect(find('abcde')).toBe(first);
+    find('klmno');
+    expect(find('abcde')).toBe(first);
+    expect(find('fghij')).not.toBe(second);
+  });
 });
+
+type Pair = readonly [name: string, version: string];
+
+function order(name: string, seed: number): number {
+  return (hashName(name) * seed) % 1_009;
+}
