@@ -1,0 +1,108 @@
+import type { Change } from '@watershed/log/fold.ts';
+import { XdsRecord, type SharedResource } from '@watershed/model/gen/record.ts';
+import { xdsKeys } from '@watershed/model/keys.ts';
+import { describe, expect, it } from 'vitest';
+import { Staging } from '../../src/view/staging.ts';
+import { CDS, EDS } from '../session/support.ts';
+
+function put(
+  staging: Staging,
+  key: string,
+  record: XdsRecord['record'] | undefined,
+  epoch: number,
+  partition = 0,
+): string {
+  const value = record === undefined ? undefined : XdsRecord.encode({ record, epoch }).finish();
+  const change: Change = { key, value, record: undefined };
+  return staging.put(partition, change, epoch);
+}
+
+function resource(typeUrl: string, name: string, version: string): XdsRecord['record'] {
+  const value: SharedResource = {
+    typeUrl,
+    name,
+    variant: '',
+    version: Buffer.from(version),
+    fragments: [Buffer.from(version)],
+    size: 1,
+    refs: [],
+  };
+  return { $case: 'resource', value };
+}
+
+const key = xdsKeys.resource(CDS, 'a', '');
+const mark = (staging: Staging, partition: number, epoch: number): string =>
+  put(
+    staging,
+    xdsKeys.watermark(partition),
+    { $case: 'watermark', value: { partition, epoch } },
+    epoch,
+    partition,
+  );
+
+const versions = (changes: ReturnType<Staging['takeCut']>): readonly (string | undefined)[] =>
+  [...(changes?.resources.values() ?? [])].map((entry) => entry?.version);
+const hex = (text: string): string => Buffer.from(text).toString('hex');
+
+describe('staging', () => {
+  it('holds configuration until every partition has passed its epoch', () => {
+    const staging = new Staging(2);
+    expect(put(staging, key, resource(CDS, 'a', '1'), 5)).toBe('config');
+    expect(mark(staging, 0, 5)).toBe('watermark');
+    expect(staging.takeCut()).toBeUndefined();
+    expect(staging.waitingSinceMs).toBe(5);
+    mark(staging, 1, 5);
+    expect(staging.ready).toBe(true);
+    expect(versions(staging.takeCut())).toEqual([hex('1')]);
+    expect([staging.pending, staging.waitingSinceMs]).toEqual([false, undefined]);
+  });
+
+  it('gives a cut the version of its epoch, though a later one has arrived', () => {
+    const staging = new Staging(1);
+    put(staging, key, resource(CDS, 'a', '1'), 5);
+    put(staging, key, resource(CDS, 'a', '2'), 7);
+    mark(staging, 0, 5);
+    expect(versions(staging.takeCut())).toEqual([hex('1')]);
+    mark(staging, 0, 7);
+    expect(versions(staging.takeCut())).toEqual([hex('2')]);
+  });
+
+  it('gives a cut over several epochs the newest of each key', () => {
+    const staging = new Staging(1);
+    put(staging, key, resource(CDS, 'a', '1'), 5);
+    put(staging, key, resource(CDS, 'a', '2'), 7);
+    mark(staging, 0, 9);
+    expect(versions(staging.takeCut())).toEqual([hex('2')]);
+  });
+
+  it('lets endpoints and tombstones through, and drops what they replace', () => {
+    const staging = new Staging(1);
+    const eds = xdsKeys.resource(EDS, 'a', '');
+    put(staging, eds, resource(EDS, 'a', '1'), 5);
+    expect(put(staging, eds, resource(EDS, 'a', '2'), 0)).toBe('endpoints');
+    put(staging, key, undefined, 0);
+    expect(staging.takeImmediate()?.resources.size).toBe(2);
+    mark(staging, 0, 5);
+    expect(staging.takeCut()).toBeUndefined();
+  });
+
+  it('serves what is overdue once, and keeps manifests for their removals', () => {
+    const staging = new Staging(2);
+    put(staging, key, resource(CDS, 'a', '1'), 5);
+    const value = { scope: 's', content: Buffer.from('c'), scopeClass: undefined };
+    put(staging, xdsKeys.manifest('s'), { $case: 'manifest', value }, 5);
+    const overdue = staging.takeOverdue();
+    expect([overdue?.resources.size, overdue?.manifests.size]).toEqual([1, 1]);
+    expect(staging.takeOverdue()).toBeUndefined();
+    expect([staging.pending, staging.waitingSinceMs]).toEqual([true, undefined]);
+    for (const partition of [0, 1]) mark(staging, partition, 5);
+    const cut = staging.takeCut();
+    expect([cut?.resources.size, cut?.manifests.size]).toEqual([0, 1]);
+  });
+
+  it('is not moved by a watermark that says the same again', () => {
+    const staging = new Staging(1);
+    mark(staging, 0, 5);
+    expect(mark(staging, 0, 5)).toBe('other');
+  });
+});
