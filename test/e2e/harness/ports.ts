@@ -1,5 +1,12 @@
 import { createServer } from 'node:net';
 
+/**
+ * Below the range from which systems take ports for connections and for listeners of port 0, so
+ * that nobody is given one of these before it is listened on.
+ */
+const first = 18_000;
+const last = 32_000;
+
 const given = new Set<number>();
 
 /**
@@ -8,21 +15,16 @@ const given = new Set<number>();
  */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = await probe();
-    if (given.has(port)) continue;
+    const port = first + Math.floor(Math.random() * (last - first));
+    if (given.has(port) || !(await isFree(port))) continue;
     given.add(port);
     return port;
   }
 }
 
-function probe(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => {
-        resolve(typeof address === 'object' && address !== null ? address.port : 0);
-      });
-    });
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer().once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
 }
