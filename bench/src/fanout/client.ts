@@ -7,7 +7,7 @@ import { connect as connectSocket } from 'node:net';
 import { DeltaDiscoveryRequest } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { FieldReader } from '@watershed/pusher/wire.ts';
-import type { ClientOrder, ClientReport } from './messages.ts';
+import { nodeIdOf, type ClientOrder, type ClientReport } from './messages.ts';
 
 const path = '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources';
 let acked = 0;
@@ -45,7 +45,7 @@ function stream(port: number, index: number): Promise<void> {
     'content-type': 'application/grpc',
     te: 'trailers',
   });
-  const node = { id: `sidecar~10.0.0.1~p-${index}.bench~bench.svc.cluster.local` };
+  const node = { id: nodeIdOf(index) };
   send(call, DeltaDiscoveryRequest.fromPartial({ node, typeUrl: resourceTypes.cluster }));
   return new Promise((resolve, reject) => {
     session.on('error', reject);

@@ -35,3 +35,8 @@ export type ServerReport =
       /** The longest time for which the event loop did not turn since the last measuring. */
       readonly stallMs: number;
     };
+
+/** All clients are of one scope. */
+export function nodeIdOf(index: number): string {
+  return `sidecar~10.0.0.1~p-${index}.bench~bench.svc.cluster.local`;
+}

@@ -5,36 +5,26 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { digestOf } from '@watershed/blob/digest.ts';
 import { memoryBlobs } from '@watershed/blob/memory.ts';
-import { scopeId } from '@watershed/blob/scope-id.ts';
 import { openEmbeddedLog } from '@watershed/log/embedded.ts';
 import { topicSpecs } from '@watershed/log/topics.ts';
-import { ManifestContent, XdsRecord, type ScopeClass } from '@watershed/model/gen/record.ts';
+import { ManifestContent, XdsRecord } from '@watershed/model/gen/record.ts';
 import { topics, xdsKeys } from '@watershed/model/keys.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
+import { Node } from '@watershed/proto/envoy/config/core/v3/base.ts';
 import { createPusher } from '@watershed/pusher/app.ts';
+import { parseNode, scopeOf } from '@watershed/pusher/node-scope.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { Logging } from '@watershed/runtime/logger.ts';
 import { Metrics } from '@watershed/runtime/metrics.ts';
 import { Readiness } from '@watershed/runtime/readiness.ts';
 import { noTracing } from '@watershed/runtime/tracing.ts';
-import type { ServerOrder, ServerReport, ServerSetup } from './messages.ts';
+import { nodeIdOf, type ServerOrder, type ServerReport, type ServerSetup } from './messages.ts';
 
-const scopeClass: ScopeClass = {
-  type: 0,
-  namespace: 'bench',
-  labels: {},
-  cluster: '',
-  network: '',
-  region: '',
-  zone: '',
-  subZone: '',
-  interception: '',
-  certificates: false,
-  dnsDomain: 'svc.cluster.local',
-  serviceAccount: '',
-  podPorts: {},
-  envoyMinor: 0,
-};
+/** The scope of the clients' nodes. */
+const { id: scope, scopeClass } = scopeOf(
+  parseNode(Node.encode(Node.fromPartial({ id: nodeIdOf(0) })).finish()),
+  { labelKeys: [], locality: false },
+);
 
 const typeUrl = resourceTypes.cluster;
 const name = 'cluster';
@@ -74,7 +64,6 @@ async function main(setup: ServerSetup): Promise<(order: ServerOrder) => Promise
     types: [{ typeUrl, shared: [{ name, variant: '' }], own: [] }],
   }).finish();
   await blobs.put([{ digest: digestOf(content), bytes: content }]);
-  const scope = scopeId(scopeClass);
   const manifest = { scope, content: Buffer.from(digestOf(content), 'hex'), scopeClass };
   await append(xdsKeys.selectors(''), {
     $case: 'selectors',
