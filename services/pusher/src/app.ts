@@ -151,6 +151,7 @@ class PusherPart {
     const assignments = new Assignments();
     const scopes = new Scopes({
       loader: this.#loader,
+      blobs: options.blobs,
       assignments,
       clock: options.time,
       timers: options.time,

@@ -1,8 +1,10 @@
+import type { BlobStore } from '@watershed/blob/port.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { Clock, Timer, Timers } from '@watershed/runtime/clock.ts';
 import { emptyView } from '../session/context.ts';
 import type { Assignments } from './assignments.ts';
 import type { BlobLoader } from './blob-loader.ts';
+import { Former } from './former.ts';
 import { readList, splitContent, type ResourceList } from './resource-list.ts';
 import type { ScopeView } from './scope-view.ts';
 import { SharedEntry } from './shared-entry.ts';
@@ -11,6 +13,7 @@ import type { TypeView } from './type-view.ts';
 
 export interface ScopesOptions {
   readonly loader: BlobLoader;
+  readonly blobs: Pick<BlobStore, 'get'>;
   readonly assignments: Assignments;
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly timers: Timers;
@@ -54,6 +57,7 @@ export class Scopes {
   readonly #options: ScopesOptions;
   readonly #resources = new Map<string, SharedEntry>();
   readonly #manifests = new Map<string, ManifestRecord>();
+  readonly #former: Former;
   readonly #active = new Map<string, ActiveScope>();
   readonly #lists = new Set<ResourceList>();
   /** Those that several scopes may have, by type and digest. */
@@ -65,6 +69,7 @@ export class Scopes {
 
   constructor(options: ScopesOptions) {
     this.#options = options;
+    this.#former = new Former(options.blobs);
   }
 
   /** How many records are known: resources, manifests, scopes in use. */
@@ -133,6 +138,14 @@ export class Scopes {
     this.#options.onView(scope.view, new Set(view.types.keys()), undefined);
   }
 
+  /** Clusters that the scope lists no more, and clients may hold (see `Former`). */
+  formerClusters(id: string): Promise<TypeView | undefined> {
+    return this.#former.clusters(id, {
+      present: () => this.#manifests.get(id)?.content,
+      find: (key) => this.#resources.get(key),
+    });
+  }
+
   /** Ends one use; the caller decides when the last one is really over. */
   release(id: string): void {
     const scope = this.#active.get(id);
@@ -157,10 +170,7 @@ export class Scopes {
       if (same === undefined) changed.set(entry.typeUrl, [entry]);
       else same.push(entry);
     }
-    for (const [id, manifest] of changes.manifests) {
-      if (manifest === undefined) this.#manifests.delete(id);
-      else this.#manifests.set(id, manifest);
-    }
+    for (const [id, manifest] of changes.manifests) this.#setManifest(id, manifest, changes);
     for (const list of this.#lists) {
       const taken = list.apply(changed.get(list.typeUrl) ?? []);
       if (taken.length === 0) continue;
@@ -175,6 +185,20 @@ export class Scopes {
       this.#fetchManifest(scope);
     }
     this.#settle();
+  }
+
+  #setManifest(id: string, manifest: ManifestRecord | undefined, { superseded }: Changes): void {
+    if (manifest === undefined) {
+      this.#manifests.delete(id);
+      this.#former.forget(id);
+      return;
+    }
+    const before = this.#manifests.get(id)?.content;
+    const replaced = [...(before === undefined ? [] : [before]), ...(superseded.get(id) ?? [])];
+    this.#manifests.set(id, manifest);
+    for (const content of replaced) {
+      if (content !== manifest.content) this.#former.note(id, content);
+    }
   }
 
   #touch(scope: ActiveScope | undefined, changes: Changes): void {
