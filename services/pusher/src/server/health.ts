@@ -1,7 +1,8 @@
 /** gRPC health checking (grpc/grpc `doc/health-checking.md`), `grpc.health.v1`. */
 import type { ServingState } from '../serving.ts';
 import { FieldReader } from '../wire.ts';
-import { status, type CallHandler, type Method, type ServerCall } from './port.ts';
+import type { Row } from './guard.ts';
+import { status, type CallHandler, type ServerCall } from './port.ts';
 
 const serviceName = 'grpc.health.v1.Health';
 
@@ -22,10 +23,7 @@ function serviceOf(request: Uint8Array): string {
 }
 
 /** `known`: services that may be asked for by name; "" is the whole server. */
-export function healthMethods(
-  serving: ServingState,
-  known: ReadonlySet<string>,
-): readonly Method[] {
+export function healthRows(serving: ServingState, known: ReadonlySet<string>): readonly Row[] {
   const stateOf = (service: string): 1 | 2 | 3 => {
     if (service !== '' && service !== serviceName && !known.has(service)) return 3;
     return serving.value ? 1 : 2;
@@ -62,7 +60,7 @@ export function healthMethods(
     };
   };
   return [
-    { path: `/${serviceName}/Check`, open: (call) => handler(call, false) },
-    { path: `/${serviceName}/Watch`, open: (call) => handler(call, true) },
+    { path: `/${serviceName}/Check`, access: 'public', open: (call) => handler(call, false) },
+    { path: `/${serviceName}/Watch`, access: 'public', open: (call) => handler(call, true) },
   ];
 }

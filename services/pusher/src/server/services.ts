@@ -1,22 +1,24 @@
 /** The table of gRPC services: a row per method. */
 import { resourceTypes } from '@watershed/proto/any.ts';
+import type { Caller } from '../identity/caller.ts';
 import type { Hub } from '../push/hub.ts';
 import type { StreamEnd } from '../push/stream.ts';
 import type { ServingState } from '../serving.ts';
 import type { Mode } from '../session/request.ts';
-import { healthMethods } from './health.ts';
+import { guarded, type GuardOptions, type Row } from './guard.ts';
+import { healthRows } from './health.ts';
 import { status, type CallHandler, type Method, type ServerCall, type StatusCode } from './port.ts';
 
 const ads = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
 
-interface Row {
+interface Discovery {
   readonly path: string;
   readonly mode: Mode;
   /** Of one type; absent: aggregated. */
   readonly onlyType?: string;
 }
 
-const rows: readonly Row[] = [
+const discovery: readonly Discovery[] = [
   { path: `${ads}/StreamAggregatedResources`, mode: 'sotw' },
   { path: `${ads}/DeltaAggregatedResources`, mode: 'delta' },
   ...ofType('cluster', 'ClusterDiscoveryService', 'Clusters', resourceTypes.cluster),
@@ -26,7 +28,12 @@ const rows: readonly Row[] = [
   ...ofType('secret', 'SecretDiscoveryService', 'Secrets', resourceTypes.secret),
 ];
 
-function ofType(pack: string, service: string, noun: string, onlyType: string): readonly Row[] {
+function ofType(
+  pack: string,
+  service: string,
+  noun: string,
+  onlyType: string,
+): readonly Discovery[] {
   const base = `/envoy.service.${pack}.v3.${service}`;
   return [
     { path: `${base}/Stream${noun}`, mode: 'sotw', onlyType },
@@ -34,25 +41,27 @@ function ofType(pack: string, service: string, noun: string, onlyType: string): 
   ];
 }
 
-export interface ServicesOptions {
+export interface ServicesOptions extends GuardOptions {
   readonly hub: Hub;
   /** For the health service. */
   readonly serving: ServingState;
 }
 
-export function methodsOf({ hub, serving }: ServicesOptions): readonly Method[] {
-  const streams = rows.map(({ path, mode, onlyType }): Method => ({
-    path,
-    open: (call) => openStream(hub, call, onlyType === undefined ? { mode } : { mode, onlyType }),
-  }));
-  const known = new Set(rows.map(({ path }) => path.slice(1, path.lastIndexOf('/'))));
-  return [...streams, ...healthMethods(serving, known)];
+export function methodsOf(options: ServicesOptions): readonly Method[] {
+  const { hub, serving } = options;
+  const streams = discovery.map(({ path, mode, onlyType }): Row => {
+    const how = onlyType === undefined ? { mode } : { mode, onlyType };
+    return { path, access: 'proxy', open: (call, caller) => openStream(hub, call, caller, how) };
+  });
+  const known = new Set(discovery.map(({ path }) => path.slice(1, path.lastIndexOf('/'))));
+  return guarded([...streams, ...healthRows(serving, known)], options);
 }
 
 const codes: Readonly<Record<StreamEnd['code'], StatusCode>> = {
   ok: status.ok,
   'invalid-argument': status.invalidArgument,
   'resource-exhausted': status.resourceExhausted,
+  'permission-denied': status.permissionDenied,
   internal: status.internal,
   unavailable: status.unavailable,
 };
@@ -60,11 +69,13 @@ const codes: Readonly<Record<StreamEnd['code'], StatusCode>> = {
 function openStream(
   hub: Hub,
   call: ServerCall,
+  caller: Caller,
   how: { readonly mode: Mode; readonly onlyType?: string },
 ): CallHandler {
   const stream = hub.open(
     {
       peer: call.peer,
+      caller,
       write: (framed) => call.write(framed),
       end: ({ code, message }) => call.end({ code: codes[code], message }),
     },
