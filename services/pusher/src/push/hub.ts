@@ -9,7 +9,6 @@ import type { PusherMetrics } from '../metrics.ts';
 import { scopeOf, type ProxyNode } from '../node-scope.ts';
 import type { SessionContext } from '../session/context.ts';
 import { RequestDecoder } from '../session/request-codec.ts';
-import type { Mode } from '../session/request.ts';
 import type { SessionLimits } from '../session/session-options.ts';
 import { traitsOf } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
@@ -22,6 +21,7 @@ import {
   XdsStream,
   type Carrier,
   type StreamEnd,
+  type StreamHow,
   type StreamHost,
   type StreamObserver,
 } from './stream.ts';
@@ -106,7 +106,7 @@ export class Hub implements StreamHost {
   }
 
   /** A new stream. */
-  open(carrier: Carrier, how: { readonly mode: Mode; readonly onlyType?: string }): XdsStream {
+  open(carrier: Carrier, how: StreamHow): XdsStream {
     const stream = new XdsStream(this, carrier, { ...how, id: ++this.#lastStream });
     this.#streams.add(stream);
     this.#options.metrics.streams(stream.mode).add(1);

@@ -26,6 +26,14 @@ export interface StreamEnd {
   readonly message: string;
 }
 
+export interface StreamHow {
+  readonly mode: Mode;
+  /** Of one type; absent: aggregated. */
+  readonly onlyType?: string;
+  /** State of the world: the one request is answered whole, whatever the client says it has. */
+  readonly once?: boolean;
+}
+
 /** What carries a stream's bytes. */
 export interface Carrier {
   readonly peer: PeerIdentity;
@@ -84,6 +92,7 @@ export class XdsStream implements SessionObserver {
   readonly #host: StreamHost;
   readonly #carrier: Carrier;
   readonly #onlyType: string | undefined;
+  readonly #once: boolean;
   #node: ProxyNode | undefined;
   #session: Session | undefined;
   /** Of requests, one per type: what an ACK most likely repeats. */
@@ -98,16 +107,13 @@ export class XdsStream implements SessionObserver {
   #converging: ScopeView | undefined;
   #closed = false;
 
-  constructor(
-    host: StreamHost,
-    carrier: Carrier,
-    how: { readonly mode: Mode; readonly id: number; readonly onlyType?: string },
-  ) {
+  constructor(host: StreamHost, carrier: Carrier, how: StreamHow & { readonly id: number }) {
     this.#host = host;
     this.#carrier = carrier;
     this.mode = how.mode;
     this.id = how.id;
     this.#onlyType = how.onlyType;
+    this.#once = how.once === true;
     this.peer = carrier.peer;
     this.openedMs = host.time.now();
     this.#sinceMs = host.time.monotonic();
@@ -142,10 +148,7 @@ export class XdsStream implements SessionObserver {
     this.#host.observer.request(bytes.length);
     let request: Request;
     try {
-      request =
-        this.mode === 'sotw'
-          ? this.#host.decoder.sotw(bytes, this.#recent.values())
-          : this.#host.decoder.delta(bytes);
+      request = this.mode === 'sotw' ? this.#sotw(bytes) : this.#host.decoder.delta(bytes);
       this.#identify(request.node);
     } catch (error) {
       this.end({ code: codeOf(error), message: describeError(error) });
@@ -240,6 +243,11 @@ export class XdsStream implements SessionObserver {
     return this.#closed;
   }
 
+  #sotw(bytes: Uint8Array): Request {
+    const request = this.#host.decoder.sotw(bytes, this.#recent.values());
+    return this.#once ? { ...request, versionInfo: '', nonce: '' } : request;
+  }
+
   #block(nowMs: number): void {
     const { sendTimeoutMs, time, observer } = this.#host;
     this.#blockedMs = nowMs;
@@ -269,6 +277,7 @@ export class XdsStream implements SessionObserver {
       mode: this.mode,
       mayHaveSecrets: caller.mayHaveSecrets,
       limits,
+      alwaysAnswer: this.#once,
       observer: this,
       ...(this.#onlyType === undefined ? {} : { onlyType: this.#onlyType }),
     });

@@ -30,8 +30,10 @@ export function healthRows(serving: ServingState, known: ReadonlySet<string>): r
   };
   const handler = (call: ServerCall, watch: boolean): CallHandler => {
     let unwatch = (): void => undefined;
+    let asked = false;
     return {
       message: (bytes) => {
+        asked = true;
         let service: string;
         try {
           service = serviceOf(bytes);
@@ -53,7 +55,7 @@ export function healthRows(serving: ServingState, known: ReadonlySet<string>): r
         unwatch = serving.watch(() => call.write(response(stateOf(service))));
       },
       halfClosed: () => {
-        if (!watch) call.end({ code: status.invalidArgument, message: 'no request' });
+        if (!asked) call.end({ code: status.internal, message: 'no request' });
       },
       drain: () => undefined,
       closed: () => unwatch(),
