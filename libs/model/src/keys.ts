@@ -21,6 +21,8 @@ export type ConfigKind =
   | 'route'
   | 'scope'
   | 'secret'
+  | 'authorization'
+  | 'peerAuthentication'
   | 'source';
 
 export interface ConfigKey {
@@ -51,11 +53,14 @@ export function parseConfigKey(key: string): ConfigKey {
   };
 }
 
-/** Where the endpoints of a host come from: an EndpointSlice, a ServiceEntry, a WorkloadEntry. */
+/**
+ * Where the endpoints of a host come from: an EndpointSlice, a ServiceEntry, a WorkloadEntry. Or
+ * one `instance` of what runs, a Workload: its uid stands for the host.
+ */
 export interface EndpointsKey {
   readonly host: string;
   readonly cluster: string;
-  readonly kind: 'slice' | 'entry' | 'workload';
+  readonly kind: 'slice' | 'entry' | 'workload' | 'instance';
   readonly namespace: string;
   readonly name: string;
 }

@@ -23,8 +23,8 @@ interface Pass {
   readonly excluded?: readonly string[];
   readonly output: string;
   readonly comments: boolean;
-  /** A FileDescriptorSet of the same types, and of more, for reflection. */
-  readonly descriptors?: { readonly output: string; readonly more: readonly string[] };
+  /** A FileDescriptorSet of the same types, for reflection. */
+  readonly descriptors?: string;
 }
 
 const options = [
@@ -52,10 +52,6 @@ async function passes(): Promise<Pass[]> {
       excluded: ['envoy.annotations', 'udpa.annotations', 'validate', 'xds.annotations.v3'],
       output: 'libs/proto/src/gen',
       comments: false,
-      descriptors: {
-        output: 'libs/proto/src/gen/descriptors.binpb',
-        more: await readRoots(join(roots, 'services.txt')),
-      },
     },
     {
       input: await fetchTree(istioTree, cache),
@@ -63,7 +59,7 @@ async function passes(): Promise<Pass[]> {
       excluded: ['google.api'],
       output: 'libs/proto/src/gen/istio',
       comments: false,
-      descriptors: { output: 'libs/proto/src/gen/istio/descriptors.binpb', more: [] },
+      descriptors: 'libs/proto/src/gen/istio/descriptors.binpb',
     },
   ];
 }
@@ -95,16 +91,14 @@ async function generate(pass: Pass, target: string): Promise<void> {
     const file = join(output, path);
     await writeFile(file, postprocess(path, await readFile(file, 'utf8')));
   }
-  const { descriptors, input, roots: all = [] } = pass;
-  if (descriptors === undefined) return;
-  await describe(input, [...all, ...descriptors.more], join(target, descriptors.output));
+  if (pass.descriptors !== undefined) await describe(pass, join(target, pass.descriptors));
 }
 
-async function describe(cwd: string, roots: readonly string[], file: string): Promise<void> {
-  const types = roots.map((root) => `--type=${root}`);
+async function describe(pass: Pass, file: string): Promise<void> {
+  const types = (pass.roots ?? []).map((root) => `--type=${root}`);
   const args = ['build', '--as-file-descriptor-set', '--exclude-source-info', ...types];
   await mkdir(dirname(file), { recursive: true });
-  await run(bin('buf'), [...args, '-o', file], { cwd });
+  await run(bin('buf'), [...args, '-o', file], { cwd: pass.input });
 }
 
 async function files(folder: string, suffix: string): Promise<string[]> {

@@ -367,6 +367,94 @@ export function originToJSON(object: Origin): string {
   }
 }
 
+export const Distribution = {
+  DISTRIBUTION_ANY: 0,
+  DISTRIBUTION_SAME_ZONE: 1,
+  DISTRIBUTION_SAME_NODE: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type Distribution = typeof Distribution[keyof typeof Distribution];
+
+export function distributionFromJSON(object: any): Distribution {
+  switch (object) {
+    case 0:
+    case "DISTRIBUTION_ANY":
+      return Distribution.DISTRIBUTION_ANY;
+    case 1:
+    case "DISTRIBUTION_SAME_ZONE":
+      return Distribution.DISTRIBUTION_SAME_ZONE;
+    case 2:
+    case "DISTRIBUTION_SAME_NODE":
+      return Distribution.DISTRIBUTION_SAME_NODE;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Distribution.UNRECOGNIZED;
+  }
+}
+
+export function distributionToJSON(object: Distribution): string {
+  switch (object) {
+    case Distribution.DISTRIBUTION_ANY:
+      return "DISTRIBUTION_ANY";
+    case Distribution.DISTRIBUTION_SAME_ZONE:
+      return "DISTRIBUTION_SAME_ZONE";
+    case Distribution.DISTRIBUTION_SAME_NODE:
+      return "DISTRIBUTION_SAME_NODE";
+    case Distribution.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+export const IpFamilies = {
+  IP_FAMILIES_AUTOMATIC: 0,
+  IP_FAMILIES_V4: 1,
+  IP_FAMILIES_V6: 2,
+  IP_FAMILIES_DUAL: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type IpFamilies = typeof IpFamilies[keyof typeof IpFamilies];
+
+export function ipFamiliesFromJSON(object: any): IpFamilies {
+  switch (object) {
+    case 0:
+    case "IP_FAMILIES_AUTOMATIC":
+      return IpFamilies.IP_FAMILIES_AUTOMATIC;
+    case 1:
+    case "IP_FAMILIES_V4":
+      return IpFamilies.IP_FAMILIES_V4;
+    case 2:
+    case "IP_FAMILIES_V6":
+      return IpFamilies.IP_FAMILIES_V6;
+    case 3:
+    case "IP_FAMILIES_DUAL":
+      return IpFamilies.IP_FAMILIES_DUAL;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return IpFamilies.UNRECOGNIZED;
+  }
+}
+
+export function ipFamiliesToJSON(object: IpFamilies): string {
+  switch (object) {
+    case IpFamilies.IP_FAMILIES_AUTOMATIC:
+      return "IP_FAMILIES_AUTOMATIC";
+    case IpFamilies.IP_FAMILIES_V4:
+      return "IP_FAMILIES_V4";
+    case IpFamilies.IP_FAMILIES_V6:
+      return "IP_FAMILIES_V6";
+    case IpFamilies.IP_FAMILIES_DUAL:
+      return "IP_FAMILIES_DUAL";
+    case IpFamilies.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
 export const Health = { HEALTH_HEALTHY: 0, HEALTH_UNHEALTHY: 1, HEALTH_DRAINING: 2, UNRECOGNIZED: -1 } as const;
 
 export type Health = typeof Health[keyof typeof Health];
@@ -398,6 +486,43 @@ export function healthToJSON(object: Health): string {
     case Health.HEALTH_DRAINING:
       return "HEALTH_DRAINING";
     case Health.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+/** HBONE on both of its ends (by the node's proxy), or spoken by the workload itself. */
+export const Tunnel = { TUNNEL_NONE: 0, TUNNEL_HBONE: 1, TUNNEL_NATIVE_HBONE: 2, UNRECOGNIZED: -1 } as const;
+
+export type Tunnel = typeof Tunnel[keyof typeof Tunnel];
+
+export function tunnelFromJSON(object: any): Tunnel {
+  switch (object) {
+    case 0:
+    case "TUNNEL_NONE":
+      return Tunnel.TUNNEL_NONE;
+    case 1:
+    case "TUNNEL_HBONE":
+      return Tunnel.TUNNEL_HBONE;
+    case 2:
+    case "TUNNEL_NATIVE_HBONE":
+      return Tunnel.TUNNEL_NATIVE_HBONE;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Tunnel.UNRECOGNIZED;
+  }
+}
+
+export function tunnelToJSON(object: Tunnel): string {
+  switch (object) {
+    case Tunnel.TUNNEL_NONE:
+      return "TUNNEL_NONE";
+    case Tunnel.TUNNEL_HBONE:
+      return "TUNNEL_HBONE";
+    case Tunnel.TUNNEL_NATIVE_HBONE:
+      return "TUNNEL_NATIVE_HBONE";
+    case Tunnel.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
   }
@@ -703,6 +828,88 @@ export function captureModeToJSON(object: CaptureMode): string {
   }
 }
 
+export const AuthorizationAction = {
+  AUTHORIZATION_ACTION_ALLOW: 0,
+  AUTHORIZATION_ACTION_DENY: 1,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type AuthorizationAction = typeof AuthorizationAction[keyof typeof AuthorizationAction];
+
+export function authorizationActionFromJSON(object: any): AuthorizationAction {
+  switch (object) {
+    case 0:
+    case "AUTHORIZATION_ACTION_ALLOW":
+      return AuthorizationAction.AUTHORIZATION_ACTION_ALLOW;
+    case 1:
+    case "AUTHORIZATION_ACTION_DENY":
+      return AuthorizationAction.AUTHORIZATION_ACTION_DENY;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return AuthorizationAction.UNRECOGNIZED;
+  }
+}
+
+export function authorizationActionToJSON(object: AuthorizationAction): string {
+  switch (object) {
+    case AuthorizationAction.AUTHORIZATION_ACTION_ALLOW:
+      return "AUTHORIZATION_ACTION_ALLOW";
+    case AuthorizationAction.AUTHORIZATION_ACTION_DENY:
+      return "AUTHORIZATION_ACTION_DENY";
+    case AuthorizationAction.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+export const PeerMode = {
+  PEER_MODE_UNSET: 0,
+  PEER_MODE_DISABLE: 1,
+  PEER_MODE_PERMISSIVE: 2,
+  PEER_MODE_STRICT: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type PeerMode = typeof PeerMode[keyof typeof PeerMode];
+
+export function peerModeFromJSON(object: any): PeerMode {
+  switch (object) {
+    case 0:
+    case "PEER_MODE_UNSET":
+      return PeerMode.PEER_MODE_UNSET;
+    case 1:
+    case "PEER_MODE_DISABLE":
+      return PeerMode.PEER_MODE_DISABLE;
+    case 2:
+    case "PEER_MODE_PERMISSIVE":
+      return PeerMode.PEER_MODE_PERMISSIVE;
+    case 3:
+    case "PEER_MODE_STRICT":
+      return PeerMode.PEER_MODE_STRICT;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return PeerMode.UNRECOGNIZED;
+  }
+}
+
+export function peerModeToJSON(object: PeerMode): string {
+  switch (object) {
+    case PeerMode.PEER_MODE_UNSET:
+      return "PEER_MODE_UNSET";
+    case PeerMode.PEER_MODE_DISABLE:
+      return "PEER_MODE_DISABLE";
+    case PeerMode.PEER_MODE_PERMISSIVE:
+      return "PEER_MODE_PERMISSIVE";
+    case PeerMode.PEER_MODE_STRICT:
+      return "PEER_MODE_STRICT";
+    case PeerMode.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
 /** The value of one record of the topics `config` and `endpoints`. Absent value: a tombstone. */
 export interface Event {
   object:
@@ -716,6 +923,9 @@ export interface Event {
     | { $case: "secret"; value: Secret }
     | { $case: "endpoints"; value: Endpoints }
     | { $case: "source"; value: Source }
+    | { $case: "workload"; value: Workload }
+    | { $case: "authorization"; value: Authorization }
+    | { $case: "peerAuthentication"; value: PeerAuthentication }
     | undefined;
 }
 
@@ -802,6 +1012,11 @@ export interface Service {
   publishNotReady: boolean;
   /** topology and ambient labels that generators read; mostly empty */
   labels: { [key: string]: string };
+  /** internalTrafficPolicy Local: the caller's own node or nothing */
+  localOnly: boolean;
+  /** trafficDistribution: where endpoints are looked for first */
+  distribution: Distribution;
+  ipFamilies: IpFamilies;
 }
 
 export interface Service_SelectorEntry {
@@ -869,6 +1084,58 @@ export interface Locality {
   region: string;
   zone: string;
   subZone: string;
+}
+
+/**
+ * One instance of what runs: a Pod, a VM, an address of a ServiceEntry or of a slice without Pods; what proxies
+ * of nodes (ztunnel) are told of. Topic `endpoints`, key `uid|cluster|instance|namespace|name`.
+ */
+export interface Workload {
+  /** istiod's: `cluster/group/Kind/namespace/name` */
+  uid: string;
+  name: string;
+  namespace: string;
+  /** IPs, the primary one first */
+  addresses: string[];
+  /** a DNS name, where there is no IP */
+  hostname: string;
+  network: string;
+  serviceAccount: string;
+  node: string;
+  /** of what made it: a Deployment's Pods share it */
+  workloadName: string;
+  canonicalName: string;
+  canonicalRevision: string;
+  tunnel: Tunnel;
+  unhealthy: boolean;
+  /** of the host's network: its address says not who it is */
+  sharedAddress: boolean;
+  locality:
+    | Locality
+    | undefined;
+  /** 0: not set */
+  capacity: number;
+  /** that policies select by */
+  labels: { [key: string]: string };
+  /** by namespace and host */
+  services: WorkloadService[];
+}
+
+export interface Workload_LabelsEntry {
+  key: string;
+  value: string;
+}
+
+/** A service that the workload stands behind. */
+export interface WorkloadService {
+  namespace: string;
+  host: string;
+  ports: WorkloadPort[];
+}
+
+export interface WorkloadPort {
+  servicePort: number;
+  targetPort: number;
 }
 
 export interface Policy {
@@ -1298,6 +1565,67 @@ export interface IngressListener {
   tls: ServerTls | undefined;
 }
 
+/** As far as connections tell: what needs a request's attributes is for proxies of HTTP, and not in it. */
+export interface Authorization {
+  /** empty: all workloads of the namespace; of the root namespace, of the mesh */
+  selector: { [key: string]: string };
+  action: AuthorizationAction;
+  /** any of them */
+  rules: AuthorizationRule[];
+}
+
+export interface Authorization_SelectorEntry {
+  key: string;
+  value: string;
+}
+
+export interface AuthorizationRule {
+  clauses: AuthorizationClause[];
+}
+
+export interface AuthorizationClause {
+  matches: AuthorizationMatch[];
+}
+
+/** All of the fields that are set; of a list, any value. Texts may begin or end with "*"; "*" is any but none. */
+export interface AuthorizationMatch {
+  namespaces: string[];
+  notNamespaces: string[];
+  /** without `spiffe://` */
+  principals: string[];
+  notPrincipals: string[];
+  /** namespace/name */
+  serviceAccounts: string[];
+  notServiceAccounts: string[];
+  /** CIDR blocks, or addresses */
+  sourceIps: string[];
+  notSourceIps: string[];
+  destinationIps: string[];
+  notDestinationIps: string[];
+  destinationPorts: number[];
+  notDestinationPorts: number[];
+}
+
+export interface PeerAuthentication {
+  /** as of an Authorization */
+  selector: { [key: string]: string };
+  mode: PeerMode;
+  /** by the workload's port */
+  ports: { [key: number]: PeerMode };
+  /** the oldest of equal reach holds */
+  createdMs: number;
+}
+
+export interface PeerAuthentication_SelectorEntry {
+  key: string;
+  value: string;
+}
+
+export interface PeerAuthentication_PortsEntry {
+  key: number;
+  value: PeerMode;
+}
+
 /**
  * The key pair or CA of a credential, sealed: AES-256-GCM with a nonce derived from the plaintext by HMAC, so
  * that equal secrets have equal bytes. The plaintext is a serialised SecretMaterial.
@@ -1357,6 +1685,15 @@ export const Event: MessageFns<Event> = {
         break;
       case "source":
         Source.encode(message.object.value, writer.uint32(82).fork()).join();
+        break;
+      case "workload":
+        Workload.encode(message.object.value, writer.uint32(90).fork()).join();
+        break;
+      case "authorization":
+        Authorization.encode(message.object.value, writer.uint32(98).fork()).join();
+        break;
+      case "peerAuthentication":
+        PeerAuthentication.encode(message.object.value, writer.uint32(106).fork()).join();
         break;
     }
     return writer;
@@ -1455,6 +1792,30 @@ export const Event: MessageFns<Event> = {
             message.object = { $case: "source", value: Source.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.object = { $case: "workload", value: Workload.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.object = { $case: "authorization", value: Authorization.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.object = { $case: "peerAuthentication", value: PeerAuthentication.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1489,6 +1850,14 @@ export const Event: MessageFns<Event> = {
         ? { $case: "endpoints", value: Endpoints.fromJSON(object.endpoints) }
         : isSet(object.source)
         ? { $case: "source", value: Source.fromJSON(object.source) }
+        : isSet(object.workload)
+        ? { $case: "workload", value: Workload.fromJSON(object.workload) }
+        : isSet(object.authorization)
+        ? { $case: "authorization", value: Authorization.fromJSON(object.authorization) }
+        : isSet(object.peerAuthentication)
+        ? { $case: "peerAuthentication", value: PeerAuthentication.fromJSON(object.peerAuthentication) }
+        : isSet(object.peer_authentication)
+        ? { $case: "peerAuthentication", value: PeerAuthentication.fromJSON(object.peer_authentication) }
         : undefined,
     };
   },
@@ -1515,6 +1884,12 @@ export const Event: MessageFns<Event> = {
       obj.endpoints = Endpoints.toJSON(message.object.value);
     } else if (message.object?.$case === "source") {
       obj.source = Source.toJSON(message.object.value);
+    } else if (message.object?.$case === "workload") {
+      obj.workload = Workload.toJSON(message.object.value);
+    } else if (message.object?.$case === "authorization") {
+      obj.authorization = Authorization.toJSON(message.object.value);
+    } else if (message.object?.$case === "peerAuthentication") {
+      obj.peerAuthentication = PeerAuthentication.toJSON(message.object.value);
     }
     return obj;
   },
@@ -1582,6 +1957,24 @@ export const Event: MessageFns<Event> = {
       case "source": {
         if (object.object?.value !== undefined && object.object?.value !== null) {
           message.object = { $case: "source", value: Source.fromPartial(object.object.value) };
+        }
+        break;
+      }
+      case "workload": {
+        if (object.object?.value !== undefined && object.object?.value !== null) {
+          message.object = { $case: "workload", value: Workload.fromPartial(object.object.value) };
+        }
+        break;
+      }
+      case "authorization": {
+        if (object.object?.value !== undefined && object.object?.value !== null) {
+          message.object = { $case: "authorization", value: Authorization.fromPartial(object.object.value) };
+        }
+        break;
+      }
+      case "peerAuthentication": {
+        if (object.object?.value !== undefined && object.object?.value !== null) {
+          message.object = { $case: "peerAuthentication", value: PeerAuthentication.fromPartial(object.object.value) };
         }
         break;
       }
@@ -2419,6 +2812,9 @@ function createBaseService(): Service {
     createdMs: 0,
     publishNotReady: false,
     labels: {},
+    localOnly: false,
+    distribution: 0,
+    ipFamilies: 0,
   };
 }
 
@@ -2472,6 +2868,15 @@ export const Service: MessageFns<Service> = {
     sortedEntries(message.labels).forEach(([key, value]: [string, string]) => {
       Service_LabelsEntry.encode({ key: key as any, value }, writer.uint32(130).fork()).join();
     });
+    if (message.localOnly !== false) {
+      writer.uint32(136).bool(message.localOnly);
+    }
+    if (message.distribution !== 0) {
+      writer.uint32(144).int32(message.distribution);
+    }
+    if (message.ipFamilies !== 0) {
+      writer.uint32(152).int32(message.ipFamilies);
+    }
     return writer;
   },
 
@@ -2622,6 +3027,30 @@ export const Service: MessageFns<Service> = {
             }
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.localOnly = reader.bool();
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.distribution = reader.int32() as any;
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.ipFamilies = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2704,6 +3133,17 @@ export const Service: MessageFns<Service> = {
           {},
         )
         : {},
+      localOnly: isSet(object.localOnly)
+        ? globalThis.Boolean(object.localOnly)
+        : isSet(object.local_only)
+        ? globalThis.Boolean(object.local_only)
+        : false,
+      distribution: isSet(object.distribution) ? distributionFromJSON(object.distribution) : 0,
+      ipFamilies: isSet(object.ipFamilies)
+        ? ipFamiliesFromJSON(object.ipFamilies)
+        : isSet(object.ip_families)
+        ? ipFamiliesFromJSON(object.ip_families)
+        : 0,
     };
   },
 
@@ -2769,6 +3209,15 @@ export const Service: MessageFns<Service> = {
         });
       }
     }
+    if (message.localOnly !== false) {
+      obj.localOnly = message.localOnly;
+    }
+    if (message.distribution !== 0) {
+      obj.distribution = distributionToJSON(message.distribution);
+    }
+    if (message.ipFamilies !== 0) {
+      obj.ipFamilies = ipFamiliesToJSON(message.ipFamilies);
+    }
     return obj;
   },
 
@@ -2809,6 +3258,9 @@ export const Service: MessageFns<Service> = {
       },
       {},
     );
+    message.localOnly = object.localOnly ?? false;
+    message.distribution = object.distribution ?? 0;
+    message.ipFamilies = object.ipFamilies ?? 0;
     return message;
   },
 };
@@ -3788,6 +4240,701 @@ export const Locality: MessageFns<Locality> = {
     message.region = object.region ?? "";
     message.zone = object.zone ?? "";
     message.subZone = object.subZone ?? "";
+    return message;
+  },
+};
+
+function createBaseWorkload(): Workload {
+  return {
+    uid: "",
+    name: "",
+    namespace: "",
+    addresses: [],
+    hostname: "",
+    network: "",
+    serviceAccount: "",
+    node: "",
+    workloadName: "",
+    canonicalName: "",
+    canonicalRevision: "",
+    tunnel: 0,
+    unhealthy: false,
+    sharedAddress: false,
+    locality: undefined,
+    capacity: 0,
+    labels: {},
+    services: [],
+  };
+}
+
+export const Workload: MessageFns<Workload> = {
+  encode(message: Workload, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.uid !== "") {
+      writer.uint32(10).string(message.uid);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.namespace !== "") {
+      writer.uint32(26).string(message.namespace);
+    }
+    for (const v of message.addresses) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.hostname !== "") {
+      writer.uint32(42).string(message.hostname);
+    }
+    if (message.network !== "") {
+      writer.uint32(50).string(message.network);
+    }
+    if (message.serviceAccount !== "") {
+      writer.uint32(58).string(message.serviceAccount);
+    }
+    if (message.node !== "") {
+      writer.uint32(66).string(message.node);
+    }
+    if (message.workloadName !== "") {
+      writer.uint32(74).string(message.workloadName);
+    }
+    if (message.canonicalName !== "") {
+      writer.uint32(82).string(message.canonicalName);
+    }
+    if (message.canonicalRevision !== "") {
+      writer.uint32(90).string(message.canonicalRevision);
+    }
+    if (message.tunnel !== 0) {
+      writer.uint32(96).int32(message.tunnel);
+    }
+    if (message.unhealthy !== false) {
+      writer.uint32(104).bool(message.unhealthy);
+    }
+    if (message.sharedAddress !== false) {
+      writer.uint32(112).bool(message.sharedAddress);
+    }
+    if (message.locality !== undefined) {
+      Locality.encode(message.locality, writer.uint32(122).fork()).join();
+    }
+    if (message.capacity !== 0) {
+      writer.uint32(128).uint32(message.capacity);
+    }
+    sortedEntries(message.labels).forEach(([key, value]: [string, string]) => {
+      Workload_LabelsEntry.encode({ key: key as any, value }, writer.uint32(138).fork()).join();
+    });
+    for (const v of message.services) {
+      WorkloadService.encode(v!, writer.uint32(146).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Workload {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkload();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.serviceAccount = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.workloadName = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.canonicalName = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.canonicalRevision = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.tunnel = reader.int32() as any;
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.unhealthy = reader.bool();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.sharedAddress = reader.bool();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.locality = Locality.decode(reader, reader.uint32());
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.capacity = reader.uint32();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            const entry17 = Workload_LabelsEntry.decode(reader, reader.uint32());
+            if (entry17.value !== undefined) {
+              message.labels[entry17.key] = entry17.value;
+            }
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.services.push(WorkloadService.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Workload {
+    return {
+      uid: isSet(object.uid) ? globalThis.String(object.uid) : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      namespace: isSet(object.namespace) ? globalThis.String(object.namespace) : "",
+      addresses: globalThis.Array.isArray(object?.addresses)
+        ? object.addresses.map((e: any) => globalThis.String(e))
+        : [],
+      hostname: isSet(object.hostname) ? globalThis.String(object.hostname) : "",
+      network: isSet(object.network) ? globalThis.String(object.network) : "",
+      serviceAccount: isSet(object.serviceAccount)
+        ? globalThis.String(object.serviceAccount)
+        : isSet(object.service_account)
+        ? globalThis.String(object.service_account)
+        : "",
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      workloadName: isSet(object.workloadName)
+        ? globalThis.String(object.workloadName)
+        : isSet(object.workload_name)
+        ? globalThis.String(object.workload_name)
+        : "",
+      canonicalName: isSet(object.canonicalName)
+        ? globalThis.String(object.canonicalName)
+        : isSet(object.canonical_name)
+        ? globalThis.String(object.canonical_name)
+        : "",
+      canonicalRevision: isSet(object.canonicalRevision)
+        ? globalThis.String(object.canonicalRevision)
+        : isSet(object.canonical_revision)
+        ? globalThis.String(object.canonical_revision)
+        : "",
+      tunnel: isSet(object.tunnel) ? tunnelFromJSON(object.tunnel) : 0,
+      unhealthy: isSet(object.unhealthy) ? globalThis.Boolean(object.unhealthy) : false,
+      sharedAddress: isSet(object.sharedAddress)
+        ? globalThis.Boolean(object.sharedAddress)
+        : isSet(object.shared_address)
+        ? globalThis.Boolean(object.shared_address)
+        : false,
+      locality: isSet(object.locality) ? Locality.fromJSON(object.locality) : undefined,
+      capacity: isSet(object.capacity) ? globalThis.Number(object.capacity) : 0,
+      labels: isObject(object.labels)
+        ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      services: globalThis.Array.isArray(object?.services)
+        ? object.services.map((e: any) => WorkloadService.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Workload): unknown {
+    const obj: any = {};
+    if (message.uid !== "") {
+      obj.uid = message.uid;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.namespace !== "") {
+      obj.namespace = message.namespace;
+    }
+    if (message.addresses?.length) {
+      obj.addresses = message.addresses;
+    }
+    if (message.hostname !== "") {
+      obj.hostname = message.hostname;
+    }
+    if (message.network !== "") {
+      obj.network = message.network;
+    }
+    if (message.serviceAccount !== "") {
+      obj.serviceAccount = message.serviceAccount;
+    }
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.workloadName !== "") {
+      obj.workloadName = message.workloadName;
+    }
+    if (message.canonicalName !== "") {
+      obj.canonicalName = message.canonicalName;
+    }
+    if (message.canonicalRevision !== "") {
+      obj.canonicalRevision = message.canonicalRevision;
+    }
+    if (message.tunnel !== 0) {
+      obj.tunnel = tunnelToJSON(message.tunnel);
+    }
+    if (message.unhealthy !== false) {
+      obj.unhealthy = message.unhealthy;
+    }
+    if (message.sharedAddress !== false) {
+      obj.sharedAddress = message.sharedAddress;
+    }
+    if (message.locality !== undefined) {
+      obj.locality = Locality.toJSON(message.locality);
+    }
+    if (message.capacity !== 0) {
+      obj.capacity = Math.round(message.capacity);
+    }
+    if (message.labels) {
+      const entries = globalThis.Object.entries(message.labels) as [string, string][];
+      if (entries.length > 0) {
+        obj.labels = {};
+        entries.forEach(([k, v]) => {
+          obj.labels[k] = v;
+        });
+      }
+    }
+    if (message.services?.length) {
+      obj.services = message.services.map((e) => WorkloadService.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Workload>): Workload {
+    return Workload.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Workload>): Workload {
+    const message = createBaseWorkload();
+    message.uid = object.uid ?? "";
+    message.name = object.name ?? "";
+    message.namespace = object.namespace ?? "";
+    message.addresses = object.addresses?.map((e) => e) || [];
+    message.hostname = object.hostname ?? "";
+    message.network = object.network ?? "";
+    message.serviceAccount = object.serviceAccount ?? "";
+    message.node = object.node ?? "";
+    message.workloadName = object.workloadName ?? "";
+    message.canonicalName = object.canonicalName ?? "";
+    message.canonicalRevision = object.canonicalRevision ?? "";
+    message.tunnel = object.tunnel ?? 0;
+    message.unhealthy = object.unhealthy ?? false;
+    message.sharedAddress = object.sharedAddress ?? false;
+    message.locality = (object.locality !== undefined && object.locality !== null)
+      ? Locality.fromPartial(object.locality)
+      : undefined;
+    message.capacity = object.capacity ?? 0;
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.services = object.services?.map((e) => WorkloadService.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseWorkload_LabelsEntry(): Workload_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const Workload_LabelsEntry: MessageFns<Workload_LabelsEntry> = {
+  encode(message: Workload_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Workload_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkload_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Workload_LabelsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: Workload_LabelsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Workload_LabelsEntry>): Workload_LabelsEntry {
+    return Workload_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Workload_LabelsEntry>): Workload_LabelsEntry {
+    const message = createBaseWorkload_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseWorkloadService(): WorkloadService {
+  return { namespace: "", host: "", ports: [] };
+}
+
+export const WorkloadService: MessageFns<WorkloadService> = {
+  encode(message: WorkloadService, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    if (message.host !== "") {
+      writer.uint32(18).string(message.host);
+    }
+    for (const v of message.ports) {
+      WorkloadPort.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WorkloadService {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkloadService();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.host = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.ports.push(WorkloadPort.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WorkloadService {
+    return {
+      namespace: isSet(object.namespace) ? globalThis.String(object.namespace) : "",
+      host: isSet(object.host) ? globalThis.String(object.host) : "",
+      ports: globalThis.Array.isArray(object?.ports) ? object.ports.map((e: any) => WorkloadPort.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: WorkloadService): unknown {
+    const obj: any = {};
+    if (message.namespace !== "") {
+      obj.namespace = message.namespace;
+    }
+    if (message.host !== "") {
+      obj.host = message.host;
+    }
+    if (message.ports?.length) {
+      obj.ports = message.ports.map((e) => WorkloadPort.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WorkloadService>): WorkloadService {
+    return WorkloadService.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WorkloadService>): WorkloadService {
+    const message = createBaseWorkloadService();
+    message.namespace = object.namespace ?? "";
+    message.host = object.host ?? "";
+    message.ports = object.ports?.map((e) => WorkloadPort.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseWorkloadPort(): WorkloadPort {
+  return { servicePort: 0, targetPort: 0 };
+}
+
+export const WorkloadPort: MessageFns<WorkloadPort> = {
+  encode(message: WorkloadPort, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.servicePort !== 0) {
+      writer.uint32(8).uint32(message.servicePort);
+    }
+    if (message.targetPort !== 0) {
+      writer.uint32(16).uint32(message.targetPort);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WorkloadPort {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkloadPort();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.servicePort = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.targetPort = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WorkloadPort {
+    return {
+      servicePort: isSet(object.servicePort)
+        ? globalThis.Number(object.servicePort)
+        : isSet(object.service_port)
+        ? globalThis.Number(object.service_port)
+        : 0,
+      targetPort: isSet(object.targetPort)
+        ? globalThis.Number(object.targetPort)
+        : isSet(object.target_port)
+        ? globalThis.Number(object.target_port)
+        : 0,
+    };
+  },
+
+  toJSON(message: WorkloadPort): unknown {
+    const obj: any = {};
+    if (message.servicePort !== 0) {
+      obj.servicePort = Math.round(message.servicePort);
+    }
+    if (message.targetPort !== 0) {
+      obj.targetPort = Math.round(message.targetPort);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WorkloadPort>): WorkloadPort {
+    return WorkloadPort.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WorkloadPort>): WorkloadPort {
+    const message = createBaseWorkloadPort();
+    message.servicePort = object.servicePort ?? 0;
+    message.targetPort = object.targetPort ?? 0;
     return message;
   },
 };
@@ -10859,6 +12006,1045 @@ export const IngressListener: MessageFns<IngressListener> = {
     message.captureMode = object.captureMode ?? 0;
     message.defaultEndpoint = object.defaultEndpoint ?? "";
     message.tls = (object.tls !== undefined && object.tls !== null) ? ServerTls.fromPartial(object.tls) : undefined;
+    return message;
+  },
+};
+
+function createBaseAuthorization(): Authorization {
+  return { selector: {}, action: 0, rules: [] };
+}
+
+export const Authorization: MessageFns<Authorization> = {
+  encode(message: Authorization, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    sortedEntries(message.selector).forEach(([key, value]: [string, string]) => {
+      Authorization_SelectorEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    if (message.action !== 0) {
+      writer.uint32(16).int32(message.action);
+    }
+    for (const v of message.rules) {
+      AuthorizationRule.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Authorization {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuthorization();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = Authorization_SelectorEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.selector[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.action = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.rules.push(AuthorizationRule.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Authorization {
+    return {
+      selector: isObject(object.selector)
+        ? (globalThis.Object.entries(object.selector) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      action: isSet(object.action) ? authorizationActionFromJSON(object.action) : 0,
+      rules: globalThis.Array.isArray(object?.rules) ? object.rules.map((e: any) => AuthorizationRule.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: Authorization): unknown {
+    const obj: any = {};
+    if (message.selector) {
+      const entries = globalThis.Object.entries(message.selector) as [string, string][];
+      if (entries.length > 0) {
+        obj.selector = {};
+        entries.forEach(([k, v]) => {
+          obj.selector[k] = v;
+        });
+      }
+    }
+    if (message.action !== 0) {
+      obj.action = authorizationActionToJSON(message.action);
+    }
+    if (message.rules?.length) {
+      obj.rules = message.rules.map((e) => AuthorizationRule.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Authorization>): Authorization {
+    return Authorization.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Authorization>): Authorization {
+    const message = createBaseAuthorization();
+    message.selector = (globalThis.Object.entries(object.selector ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.action = object.action ?? 0;
+    message.rules = object.rules?.map((e) => AuthorizationRule.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAuthorization_SelectorEntry(): Authorization_SelectorEntry {
+  return { key: "", value: "" };
+}
+
+export const Authorization_SelectorEntry: MessageFns<Authorization_SelectorEntry> = {
+  encode(message: Authorization_SelectorEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Authorization_SelectorEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuthorization_SelectorEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Authorization_SelectorEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: Authorization_SelectorEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Authorization_SelectorEntry>): Authorization_SelectorEntry {
+    return Authorization_SelectorEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Authorization_SelectorEntry>): Authorization_SelectorEntry {
+    const message = createBaseAuthorization_SelectorEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseAuthorizationRule(): AuthorizationRule {
+  return { clauses: [] };
+}
+
+export const AuthorizationRule: MessageFns<AuthorizationRule> = {
+  encode(message: AuthorizationRule, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.clauses) {
+      AuthorizationClause.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AuthorizationRule {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuthorizationRule();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clauses.push(AuthorizationClause.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AuthorizationRule {
+    return {
+      clauses: globalThis.Array.isArray(object?.clauses)
+        ? object.clauses.map((e: any) => AuthorizationClause.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: AuthorizationRule): unknown {
+    const obj: any = {};
+    if (message.clauses?.length) {
+      obj.clauses = message.clauses.map((e) => AuthorizationClause.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AuthorizationRule>): AuthorizationRule {
+    return AuthorizationRule.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AuthorizationRule>): AuthorizationRule {
+    const message = createBaseAuthorizationRule();
+    message.clauses = object.clauses?.map((e) => AuthorizationClause.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAuthorizationClause(): AuthorizationClause {
+  return { matches: [] };
+}
+
+export const AuthorizationClause: MessageFns<AuthorizationClause> = {
+  encode(message: AuthorizationClause, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.matches) {
+      AuthorizationMatch.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AuthorizationClause {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuthorizationClause();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.matches.push(AuthorizationMatch.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AuthorizationClause {
+    return {
+      matches: globalThis.Array.isArray(object?.matches)
+        ? object.matches.map((e: any) => AuthorizationMatch.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: AuthorizationClause): unknown {
+    const obj: any = {};
+    if (message.matches?.length) {
+      obj.matches = message.matches.map((e) => AuthorizationMatch.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AuthorizationClause>): AuthorizationClause {
+    return AuthorizationClause.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AuthorizationClause>): AuthorizationClause {
+    const message = createBaseAuthorizationClause();
+    message.matches = object.matches?.map((e) => AuthorizationMatch.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAuthorizationMatch(): AuthorizationMatch {
+  return {
+    namespaces: [],
+    notNamespaces: [],
+    principals: [],
+    notPrincipals: [],
+    serviceAccounts: [],
+    notServiceAccounts: [],
+    sourceIps: [],
+    notSourceIps: [],
+    destinationIps: [],
+    notDestinationIps: [],
+    destinationPorts: [],
+    notDestinationPorts: [],
+  };
+}
+
+export const AuthorizationMatch: MessageFns<AuthorizationMatch> = {
+  encode(message: AuthorizationMatch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.namespaces) {
+      writer.uint32(10).string(v!);
+    }
+    for (const v of message.notNamespaces) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.principals) {
+      writer.uint32(26).string(v!);
+    }
+    for (const v of message.notPrincipals) {
+      writer.uint32(34).string(v!);
+    }
+    for (const v of message.serviceAccounts) {
+      writer.uint32(42).string(v!);
+    }
+    for (const v of message.notServiceAccounts) {
+      writer.uint32(50).string(v!);
+    }
+    for (const v of message.sourceIps) {
+      writer.uint32(58).string(v!);
+    }
+    for (const v of message.notSourceIps) {
+      writer.uint32(66).string(v!);
+    }
+    for (const v of message.destinationIps) {
+      writer.uint32(74).string(v!);
+    }
+    for (const v of message.notDestinationIps) {
+      writer.uint32(82).string(v!);
+    }
+    if (message.destinationPorts.length !== 0) {
+      writer.uint32(90).fork();
+      for (const v of message.destinationPorts) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.notDestinationPorts.length !== 0) {
+      writer.uint32(98).fork();
+      for (const v of message.notDestinationPorts) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AuthorizationMatch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuthorizationMatch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespaces.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.notNamespaces.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.principals.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.notPrincipals.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.serviceAccounts.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.notServiceAccounts.push(reader.string());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.sourceIps.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.notSourceIps.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.destinationIps.push(reader.string());
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.notDestinationIps.push(reader.string());
+            continue;
+          }
+          case 11: {
+            if (tag === 88) {
+              message.destinationPorts.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 90) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.destinationPorts.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 12: {
+            if (tag === 96) {
+              message.notDestinationPorts.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 98) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.notDestinationPorts.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AuthorizationMatch {
+    return {
+      namespaces: globalThis.Array.isArray(object?.namespaces)
+        ? object.namespaces.map((e: any) => globalThis.String(e))
+        : [],
+      notNamespaces: globalThis.Array.isArray(object?.notNamespaces)
+        ? object.notNamespaces.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.not_namespaces)
+        ? object.not_namespaces.map((e: any) => globalThis.String(e))
+        : [],
+      principals: globalThis.Array.isArray(object?.principals)
+        ? object.principals.map((e: any) => globalThis.String(e))
+        : [],
+      notPrincipals: globalThis.Array.isArray(object?.notPrincipals)
+        ? object.notPrincipals.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.not_principals)
+        ? object.not_principals.map((e: any) => globalThis.String(e))
+        : [],
+      serviceAccounts: globalThis.Array.isArray(object?.serviceAccounts)
+        ? object.serviceAccounts.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.service_accounts)
+        ? object.service_accounts.map((e: any) => globalThis.String(e))
+        : [],
+      notServiceAccounts: globalThis.Array.isArray(object?.notServiceAccounts)
+        ? object.notServiceAccounts.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.not_service_accounts)
+        ? object.not_service_accounts.map((e: any) => globalThis.String(e))
+        : [],
+      sourceIps: globalThis.Array.isArray(object?.sourceIps)
+        ? object.sourceIps.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.source_ips)
+        ? object.source_ips.map((e: any) => globalThis.String(e))
+        : [],
+      notSourceIps: globalThis.Array.isArray(object?.notSourceIps)
+        ? object.notSourceIps.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.not_source_ips)
+        ? object.not_source_ips.map((e: any) => globalThis.String(e))
+        : [],
+      destinationIps: globalThis.Array.isArray(object?.destinationIps)
+        ? object.destinationIps.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.destination_ips)
+        ? object.destination_ips.map((e: any) => globalThis.String(e))
+        : [],
+      notDestinationIps: globalThis.Array.isArray(object?.notDestinationIps)
+        ? object.notDestinationIps.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.not_destination_ips)
+        ? object.not_destination_ips.map((e: any) => globalThis.String(e))
+        : [],
+      destinationPorts: globalThis.Array.isArray(object?.destinationPorts)
+        ? object.destinationPorts.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.destination_ports)
+        ? object.destination_ports.map((e: any) => globalThis.Number(e))
+        : [],
+      notDestinationPorts: globalThis.Array.isArray(object?.notDestinationPorts)
+        ? object.notDestinationPorts.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.not_destination_ports)
+        ? object.not_destination_ports.map((e: any) => globalThis.Number(e))
+        : [],
+    };
+  },
+
+  toJSON(message: AuthorizationMatch): unknown {
+    const obj: any = {};
+    if (message.namespaces?.length) {
+      obj.namespaces = message.namespaces;
+    }
+    if (message.notNamespaces?.length) {
+      obj.notNamespaces = message.notNamespaces;
+    }
+    if (message.principals?.length) {
+      obj.principals = message.principals;
+    }
+    if (message.notPrincipals?.length) {
+      obj.notPrincipals = message.notPrincipals;
+    }
+    if (message.serviceAccounts?.length) {
+      obj.serviceAccounts = message.serviceAccounts;
+    }
+    if (message.notServiceAccounts?.length) {
+      obj.notServiceAccounts = message.notServiceAccounts;
+    }
+    if (message.sourceIps?.length) {
+      obj.sourceIps = message.sourceIps;
+    }
+    if (message.notSourceIps?.length) {
+      obj.notSourceIps = message.notSourceIps;
+    }
+    if (message.destinationIps?.length) {
+      obj.destinationIps = message.destinationIps;
+    }
+    if (message.notDestinationIps?.length) {
+      obj.notDestinationIps = message.notDestinationIps;
+    }
+    if (message.destinationPorts?.length) {
+      obj.destinationPorts = message.destinationPorts.map((e) => Math.round(e));
+    }
+    if (message.notDestinationPorts?.length) {
+      obj.notDestinationPorts = message.notDestinationPorts.map((e) => Math.round(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AuthorizationMatch>): AuthorizationMatch {
+    return AuthorizationMatch.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AuthorizationMatch>): AuthorizationMatch {
+    const message = createBaseAuthorizationMatch();
+    message.namespaces = object.namespaces?.map((e) => e) || [];
+    message.notNamespaces = object.notNamespaces?.map((e) => e) || [];
+    message.principals = object.principals?.map((e) => e) || [];
+    message.notPrincipals = object.notPrincipals?.map((e) => e) || [];
+    message.serviceAccounts = object.serviceAccounts?.map((e) => e) || [];
+    message.notServiceAccounts = object.notServiceAccounts?.map((e) => e) || [];
+    message.sourceIps = object.sourceIps?.map((e) => e) || [];
+    message.notSourceIps = object.notSourceIps?.map((e) => e) || [];
+    message.destinationIps = object.destinationIps?.map((e) => e) || [];
+    message.notDestinationIps = object.notDestinationIps?.map((e) => e) || [];
+    message.destinationPorts = object.destinationPorts?.map((e) => e) || [];
+    message.notDestinationPorts = object.notDestinationPorts?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBasePeerAuthentication(): PeerAuthentication {
+  return { selector: {}, mode: 0, ports: {}, createdMs: 0 };
+}
+
+export const PeerAuthentication: MessageFns<PeerAuthentication> = {
+  encode(message: PeerAuthentication, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    sortedEntries(message.selector).forEach(([key, value]: [string, string]) => {
+      PeerAuthentication_SelectorEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    if (message.mode !== 0) {
+      writer.uint32(16).int32(message.mode);
+    }
+    sortedEntries(message.ports).forEach(([key, value]: [string, PeerMode]) => {
+      PeerAuthentication_PortsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    if (message.createdMs !== 0) {
+      writer.uint32(32).int64(message.createdMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PeerAuthentication {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePeerAuthentication();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = PeerAuthentication_SelectorEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.selector[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = PeerAuthentication_PortsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.ports[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.createdMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PeerAuthentication {
+    return {
+      selector: isObject(object.selector)
+        ? (globalThis.Object.entries(object.selector) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      mode: isSet(object.mode) ? peerModeFromJSON(object.mode) : 0,
+      ports: isObject(object.ports)
+        ? (globalThis.Object.entries(object.ports) as [string, any][]).reduce(
+          (acc: { [key: number]: PeerMode }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, globalThis.Number(key), {
+              value: peerModeFromJSON(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      createdMs: isSet(object.createdMs)
+        ? globalThis.Number(object.createdMs)
+        : isSet(object.created_ms)
+        ? globalThis.Number(object.created_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: PeerAuthentication): unknown {
+    const obj: any = {};
+    if (message.selector) {
+      const entries = globalThis.Object.entries(message.selector) as [string, string][];
+      if (entries.length > 0) {
+        obj.selector = {};
+        entries.forEach(([k, v]) => {
+          obj.selector[k] = v;
+        });
+      }
+    }
+    if (message.mode !== 0) {
+      obj.mode = peerModeToJSON(message.mode);
+    }
+    if (message.ports) {
+      const entries = globalThis.Object.entries(message.ports) as [string, PeerMode][];
+      if (entries.length > 0) {
+        obj.ports = {};
+        entries.forEach(([k, v]) => {
+          obj.ports[k] = peerModeToJSON(v);
+        });
+      }
+    }
+    if (message.createdMs !== 0) {
+      obj.createdMs = Math.round(message.createdMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PeerAuthentication>): PeerAuthentication {
+    return PeerAuthentication.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PeerAuthentication>): PeerAuthentication {
+    const message = createBasePeerAuthentication();
+    message.selector = (globalThis.Object.entries(object.selector ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.mode = object.mode ?? 0;
+    message.ports = (globalThis.Object.entries(object.ports ?? {}) as [string, PeerMode][]).reduce(
+      (acc: { [key: number]: PeerMode }, [key, value]: [string, PeerMode]) => {
+        if (value !== undefined) {
+          acc[globalThis.Number(key)] = value as PeerMode;
+        }
+        return acc;
+      },
+      {},
+    );
+    message.createdMs = object.createdMs ?? 0;
+    return message;
+  },
+};
+
+function createBasePeerAuthentication_SelectorEntry(): PeerAuthentication_SelectorEntry {
+  return { key: "", value: "" };
+}
+
+export const PeerAuthentication_SelectorEntry: MessageFns<PeerAuthentication_SelectorEntry> = {
+  encode(message: PeerAuthentication_SelectorEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PeerAuthentication_SelectorEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePeerAuthentication_SelectorEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PeerAuthentication_SelectorEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: PeerAuthentication_SelectorEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PeerAuthentication_SelectorEntry>): PeerAuthentication_SelectorEntry {
+    return PeerAuthentication_SelectorEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PeerAuthentication_SelectorEntry>): PeerAuthentication_SelectorEntry {
+    const message = createBasePeerAuthentication_SelectorEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBasePeerAuthentication_PortsEntry(): PeerAuthentication_PortsEntry {
+  return { key: 0, value: 0 };
+}
+
+export const PeerAuthentication_PortsEntry: MessageFns<PeerAuthentication_PortsEntry> = {
+  encode(message: PeerAuthentication_PortsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== 0) {
+      writer.uint32(8).uint32(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).int32(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PeerAuthentication_PortsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePeerAuthentication_PortsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.key = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PeerAuthentication_PortsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.Number(object.key) : 0,
+      value: isSet(object.value) ? peerModeFromJSON(object.value) : 0,
+    };
+  },
+
+  toJSON(message: PeerAuthentication_PortsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== 0) {
+      obj.key = Math.round(message.key);
+    }
+    if (message.value !== 0) {
+      obj.value = peerModeToJSON(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PeerAuthentication_PortsEntry>): PeerAuthentication_PortsEntry {
+    return PeerAuthentication_PortsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PeerAuthentication_PortsEntry>): PeerAuthentication_PortsEntry {
+    const message = createBasePeerAuthentication_PortsEntry();
+    message.key = object.key ?? 0;
+    message.value = object.value ?? 0;
     return message;
   },
 };
