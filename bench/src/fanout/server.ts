@@ -55,13 +55,15 @@ async function main(setup: ServerSetup): Promise<(order: ServerOrder) => Promise
       fragments: [id],
       size: bytes.length,
       refs: [],
+      aliases: [],
+      groups: [],
     };
     await append(xdsKeys.resource(typeUrl, name, ''), { $case: 'resource', value });
     const mark = { partition: 0, epoch };
     await append(xdsKeys.watermark(0), { $case: 'watermark', value: mark });
   };
   const content = ManifestContent.encode({
-    types: [{ typeUrl, shared: [{ name, variant: '' }], own: [] }],
+    types: [{ typeUrl, shared: [{ name, variant: '' }], own: [], whole: false }],
   }).finish();
   await blobs.put([{ digest: digestOf(content), bytes: content }]);
   const manifest = { scope, content: Buffer.from(digestOf(content), 'hex'), scopeClass };

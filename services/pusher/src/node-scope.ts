@@ -1,11 +1,11 @@
 /**
  * What a proxy says of itself, and the scope that follows from it. Node ids and metadata are
  * istio's: `sidecar~IP~POD.NAMESPACE~NAMESPACE.svc.cluster.local`. All of it is the client's word:
- * it is checked and bounded here; whether the client may be that is another question (see
- * `identity/caller.ts`, which alone calls `parseNode`).
+ * it is checked and bounded here, and what secrets it may have is another question (see
+ * `identity.ts`).
  */
 import { scopeId } from '@watershed/blob/scope-id.ts';
-import { ProxyType, type ScopeClass, type Selectors } from '@watershed/model/gen/record.ts';
+import { ProxyType, ScopeClass, type Selectors } from '@watershed/model/gen/record.ts';
 import { Node } from '@watershed/proto/envoy/config/core/v3/base.ts';
 import { OperatingError } from '@watershed/runtime/errors.ts';
 
@@ -14,8 +14,6 @@ export interface ProxyNode {
   readonly type: ProxyType;
   readonly namespace: string;
   readonly pod: string;
-  /** The namespace in its id; mostly the same. */
-  readonly podNamespace: string;
   /** The domain of its own names, `shop.svc.cluster.local`: short names are short in it. */
   readonly dnsDomain: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -44,6 +42,7 @@ const maxPorts = 256;
 const proxyTypes: Readonly<Record<string, ProxyType>> = {
   sidecar: ProxyType.PROXY_TYPE_SIDECAR,
   router: ProxyType.PROXY_TYPE_ROUTER,
+  ztunnel: ProxyType.PROXY_TYPE_ZTUNNEL,
 };
 
 /** @throws OperatingError `invalid`: what is wrong with the node, for the client to read. */
@@ -60,7 +59,11 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
   const type = Object.hasOwn(proxyTypes, kind) ? proxyTypes[kind] : undefined;
   const dot = name.lastIndexOf('.');
   if (type === undefined || domain === undefined || rest.length > 0 || dot <= 0) {
-    throw wrong('node.id', id, 'not TYPE~IP~POD.NAMESPACE~DOMAIN with TYPE sidecar or router');
+    throw wrong(
+      'node.id',
+      id,
+      'not TYPE~IP~POD.NAMESPACE~DOMAIN with TYPE sidecar, router or ztunnel',
+    );
   }
   const metadata = new Metadata(node.metadata);
   const namespace = metadata.text('NAMESPACE') || name.slice(dot + 1);
@@ -74,15 +77,14 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
     type,
     namespace,
     pod: name.slice(0, dot),
-    podNamespace: name.slice(dot + 1),
     dnsDomain: bounded('node.id', domain),
     labels: metadata.labels(),
     cluster: metadata.text('CLUSTER_ID'),
     network: metadata.text('NETWORK'),
-    interception: type === ProxyType.PROXY_TYPE_ROUTER ? '' : metadata.interception(),
+    interception: type === ProxyType.PROXY_TYPE_SIDECAR ? metadata.interception() : '',
     certificates: metadata.text('WATERSHED_CERTS') === 'files',
     serviceAccount: metadata.text('SERVICE_ACCOUNT'),
-    podPorts: type === ProxyType.PROXY_TYPE_ROUTER ? {} : metadata.podPorts(),
+    podPorts: type === ProxyType.PROXY_TYPE_SIDECAR ? metadata.podPorts() : {},
     region,
     zone,
     subZone,
@@ -93,6 +95,8 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
 
 /** Which labels and what else of a node tells its scope: `selectors` of its namespace. */
 function scopeClassOf(node: ProxyNode, selectors: Selectors): ScopeClass {
+  // All of them get the same.
+  if (node.type === ProxyType.PROXY_TYPE_ZTUNNEL) return ScopeClass.create({ type: node.type });
   const labels: Record<string, string> = {};
   for (const key of selectors.labelKeys) {
     const value = Object.hasOwn(node.labels, key) ? node.labels[key] : undefined;

@@ -1,6 +1,8 @@
+import { ProxyType, ScopeClass } from '@watershed/model/gen/record.ts';
 import { Node } from '@watershed/proto/envoy/config/core/v3/base.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { mayHaveSecrets } from '../src/identity.ts';
 import { parseNode, scopeOf, type ProxyNode } from '../src/node-scope.ts';
 
 const id = 'sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local';
@@ -39,7 +41,6 @@ describe('a node', () => {
       type: 0,
       namespace: 'shop',
       pod: 'web-1',
-      podNamespace: 'shop',
       dnsDomain: 'shop.svc.cluster.local',
       labels: { app: 'web', version: 'v1' },
       cluster: 'east',
@@ -58,8 +59,8 @@ describe('a node', () => {
 
   it.each([
     ['', 'node.id ""'],
-    ['ztunnel~1~a.b~b.svc.cluster.local', 'TYPE sidecar or router'],
-    ['__proto__~1~a.b~b.svc.cluster.local', 'TYPE sidecar or router'],
+    ['waypoint~1~a.b~b.svc.cluster.local', 'TYPE sidecar, router or ztunnel'],
+    ['__proto__~1~a.b~b.svc.cluster.local', 'TYPE sidecar, router or ztunnel'],
     ['sidecar~1~nodot~b.svc.cluster.local', 'POD.NAMESPACE'],
     ['sidecar~1~a.b', 'POD.NAMESPACE'],
     ['sidecar~1~a.B|B~d', 'not the name of a namespace'],
@@ -111,11 +112,54 @@ describe('a scope', () => {
     ).toEqual({});
   });
 
+  it('is one for all ztunnels, whatever their nodes say', () => {
+    const scopes = [
+      'ztunnel~10.0.0.1~ztunnel-a.istio-system~istio-system.svc.cluster.local',
+      'ztunnel~10.0.0.2~ztunnel-b.other~other.svc.cluster.local',
+    ]
+      .map((ztunnel) =>
+        Node.fromPartial({
+          id: ztunnel,
+          metadata: { LABELS: { a: ztunnel }, POD_PORTS: 7, INTERCEPTION_MODE: 'X' },
+        }),
+      )
+      .map((node) =>
+        scopeOf(parseNode(Node.encode(node).finish()), { labelKeys: ['a'], locality: true }),
+      );
+    expect(new Set(scopes.map((scope) => scope.id)).size).toBe(1);
+    expect(scopes[0]?.scopeClass).toEqual(
+      ScopeClass.create({ type: ProxyType.PROXY_TYPE_ZTUNNEL }),
+    );
+  });
+
   it('is told by the locality only where something depends on it', () => {
     const one = parse({}, { locality: { region: 'a' } });
     const other = parse({}, { locality: { region: 'b' } });
     expect(scopeOf(one, none).id).toBe(scopeOf(other, none).id);
     const byLocality = { labelKeys: [], locality: true };
     expect(scopeOf(one, byLocality).id).not.toBe(scopeOf(other, byLocality).id);
+  });
+});
+
+describe('secrets', () => {
+  const peer = { address: '127.0.0.1', secure: false, identities: [] };
+
+  it('go in plaintext to this machine only', () => {
+    expect(mayHaveSecrets(peer, parse())).toBe(true);
+    expect(mayHaveSecrets({ ...peer, address: '::ffff:127.0.0.1' }, parse())).toBe(true);
+    expect(mayHaveSecrets({ ...peer, address: '10.0.0.9' }, parse())).toBe(false);
+  });
+
+  it('go over TLS to a verified identity of the namespace only, wherever it is', () => {
+    const tls = { address: '127.0.0.1', secure: true };
+    const identities = ['spiffe://cluster.local/ns/shop/sa/web'];
+    expect(mayHaveSecrets({ ...tls, identities }, parse())).toBe(true);
+    expect(mayHaveSecrets({ ...tls, identities: [] }, parse())).toBe(false);
+    const others = [
+      'spiffe://cluster.local/ns/other/sa/web',
+      'https://shop',
+      'spiffe://ns/shop/sa/x',
+    ];
+    expect(mayHaveSecrets({ ...tls, identities: others }, parse())).toBe(false);
   });
 });

@@ -82,6 +82,10 @@ export interface ResourcePlan {
    * cluster.
    */
   readonly bypassesEpochs: boolean;
+  /** Other names that find it, of a type of its own (rule 44 of delta xDS). */
+  readonly aliases?: readonly string[];
+  /** Names of resources of its type that it comes with, to whom asks for those by name. */
+  readonly groups?: readonly string[];
   /** What could not be honoured while it was put together. */
   readonly diagnostics?: readonly Diagnostic[];
 }
@@ -106,6 +110,13 @@ export interface Plans {
   readonly manifest: Query<ScopeClass, ManifestPlan>;
   /** Per namespace: what of a proxy's node tells its scope. */
   readonly selectors: Query<string, Selectors>;
+  /**
+   * Types of which a scope has all or nothing, whatever shard makes a resource and whenever it
+   * comes: no manifest lists them, and what is not there any more is taken back at once. What a
+   * plan shares of such a type is what this shard is to make; it may be in several parts, so that a
+   * new resource touches one of them.
+   */
+  readonly whole?: ReadonlySet<string>;
 }
 
 /** Makes the queries over these inputs; once per process. */

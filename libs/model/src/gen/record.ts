@@ -13,7 +13,12 @@ export const protobufFileName = "record.proto";
  * Bytes of resources are never in a record: a record holds digests, the blob store holds the bytes.
  */
 
-export const ProxyType = { PROXY_TYPE_SIDECAR: 0, PROXY_TYPE_ROUTER: 1, UNRECOGNIZED: -1 } as const;
+export const ProxyType = {
+  PROXY_TYPE_SIDECAR: 0,
+  PROXY_TYPE_ROUTER: 1,
+  PROXY_TYPE_ZTUNNEL: 2,
+  UNRECOGNIZED: -1,
+} as const;
 
 export type ProxyType = typeof ProxyType[keyof typeof ProxyType];
 
@@ -25,6 +30,9 @@ export function proxyTypeFromJSON(object: any): ProxyType {
     case 1:
     case "PROXY_TYPE_ROUTER":
       return ProxyType.PROXY_TYPE_ROUTER;
+    case 2:
+    case "PROXY_TYPE_ZTUNNEL":
+      return ProxyType.PROXY_TYPE_ZTUNNEL;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -38,6 +46,8 @@ export function proxyTypeToJSON(object: ProxyType): string {
       return "PROXY_TYPE_SIDECAR";
     case ProxyType.PROXY_TYPE_ROUTER:
       return "PROXY_TYPE_ROUTER";
+    case ProxyType.PROXY_TYPE_ZTUNNEL:
+      return "PROXY_TYPE_ZTUNNEL";
     case ProxyType.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
@@ -72,6 +82,10 @@ export interface SharedResource {
   size: number;
   /** names of resources that it needs: a Cluster's EDS name, an RDS name */
   refs: string[];
+  /** other names that find it */
+  aliases: string[];
+  /** names of resources of its type that it comes with: a workload's services */
+  groups: string[];
 }
 
 /** What one scope has. Key: `m|scope`. The content is a blob (ManifestContent), because it can exceed a message. */
@@ -93,6 +107,8 @@ export interface ManifestType {
   shared: SharedRef[];
   /** sorted by name; variant empty */
   own: SharedResource[];
+  /** Every shared resource of the type, those that come later too: then none is listed. */
+  whole: boolean;
 }
 
 export interface SharedRef {
@@ -345,7 +361,17 @@ export const XdsRecord: MessageFns<XdsRecord> = {
 };
 
 function createBaseSharedResource(): SharedResource {
-  return { typeUrl: "", name: "", variant: "", version: new Uint8Array(0), fragments: [], size: 0, refs: [] };
+  return {
+    typeUrl: "",
+    name: "",
+    variant: "",
+    version: new Uint8Array(0),
+    fragments: [],
+    size: 0,
+    refs: [],
+    aliases: [],
+    groups: [],
+  };
 }
 
 export const SharedResource: MessageFns<SharedResource> = {
@@ -370,6 +396,12 @@ export const SharedResource: MessageFns<SharedResource> = {
     }
     for (const v of message.refs) {
       writer.uint32(58).string(v!);
+    }
+    for (const v of message.aliases) {
+      writer.uint32(66).string(v!);
+    }
+    for (const v of message.groups) {
+      writer.uint32(74).string(v!);
     }
     return writer;
   },
@@ -443,6 +475,22 @@ export const SharedResource: MessageFns<SharedResource> = {
             message.refs.push(reader.string());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.aliases.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.groups.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -470,6 +518,8 @@ export const SharedResource: MessageFns<SharedResource> = {
         : [],
       size: isSet(object.size) ? globalThis.Number(object.size) : 0,
       refs: globalThis.Array.isArray(object?.refs) ? object.refs.map((e: any) => globalThis.String(e)) : [],
+      aliases: globalThis.Array.isArray(object?.aliases) ? object.aliases.map((e: any) => globalThis.String(e)) : [],
+      groups: globalThis.Array.isArray(object?.groups) ? object.groups.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -496,6 +546,12 @@ export const SharedResource: MessageFns<SharedResource> = {
     if (message.refs?.length) {
       obj.refs = message.refs;
     }
+    if (message.aliases?.length) {
+      obj.aliases = message.aliases;
+    }
+    if (message.groups?.length) {
+      obj.groups = message.groups;
+    }
     return obj;
   },
 
@@ -511,6 +567,8 @@ export const SharedResource: MessageFns<SharedResource> = {
     message.fragments = object.fragments?.map((e) => e) || [];
     message.size = object.size ?? 0;
     message.refs = object.refs?.map((e) => e) || [];
+    message.aliases = object.aliases?.map((e) => e) || [];
+    message.groups = object.groups?.map((e) => e) || [];
     return message;
   },
 };
@@ -692,7 +750,7 @@ export const ManifestContent: MessageFns<ManifestContent> = {
 };
 
 function createBaseManifestType(): ManifestType {
-  return { typeUrl: "", shared: [], own: [] };
+  return { typeUrl: "", shared: [], own: [], whole: false };
 }
 
 export const ManifestType: MessageFns<ManifestType> = {
@@ -705,6 +763,9 @@ export const ManifestType: MessageFns<ManifestType> = {
     }
     for (const v of message.own) {
       SharedResource.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.whole !== false) {
+      writer.uint32(32).bool(message.whole);
     }
     return writer;
   },
@@ -746,6 +807,14 @@ export const ManifestType: MessageFns<ManifestType> = {
             message.own.push(SharedResource.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.whole = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -767,6 +836,7 @@ export const ManifestType: MessageFns<ManifestType> = {
         : "",
       shared: globalThis.Array.isArray(object?.shared) ? object.shared.map((e: any) => SharedRef.fromJSON(e)) : [],
       own: globalThis.Array.isArray(object?.own) ? object.own.map((e: any) => SharedResource.fromJSON(e)) : [],
+      whole: isSet(object.whole) ? globalThis.Boolean(object.whole) : false,
     };
   },
 
@@ -781,6 +851,9 @@ export const ManifestType: MessageFns<ManifestType> = {
     if (message.own?.length) {
       obj.own = message.own.map((e) => SharedResource.toJSON(e));
     }
+    if (message.whole !== false) {
+      obj.whole = message.whole;
+    }
     return obj;
   },
 
@@ -792,6 +865,7 @@ export const ManifestType: MessageFns<ManifestType> = {
     message.typeUrl = object.typeUrl ?? "";
     message.shared = object.shared?.map((e) => SharedRef.fromPartial(e)) || [];
     message.own = object.own?.map((e) => SharedResource.fromPartial(e)) || [];
+    message.whole = object.whole ?? false;
     return message;
   },
 };

@@ -10,6 +10,7 @@ import {
 import type { Any } from '@watershed/proto/google/protobuf/any.ts';
 import { anyToJson } from '@watershed/proto/registry.ts';
 import type { XdsStream } from '../push/stream.ts';
+import { isAsked } from '../session/asked.ts';
 import type { TypeState } from '../session/type-state.ts';
 import type { Entry } from '../view/type-view.ts';
 
@@ -100,8 +101,11 @@ function heldOf(
 ): { readonly versionInfo: string; readonly held: readonly Held[] } {
   const state = states.get(typeUrl);
   const held: Held[] = [];
-  state?.held?.each((entry) => {
-    if (state.subscription.has(entry)) held.push(heldEntry(entry));
+  const { subscription, held: view } = state ?? {};
+  view?.each((entry) => {
+    if (subscription !== undefined && isAsked(subscription, view, entry)) {
+      held.push(heldEntry(entry));
+    }
   });
   held.sort((a, b) => (a.name < b.name ? -1 : 1));
   return { versionInfo: state?.versionSent ?? '', held };

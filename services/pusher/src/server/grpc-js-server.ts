@@ -108,15 +108,7 @@ function definitionOf(path: string): ServiceDefinition {
 
 function serve(duplex: Duplex, method: Method): void {
   const call = new GrpcJsCall(duplex, method.path);
-  const opened = method.open(call);
-  if (!(opened instanceof Promise)) {
-    call.start(opened);
-    return;
-  }
-  opened.then(
-    (handler) => call.start(handler),
-    () => call.end({ code: status.internal, message: 'the call could not be opened' }),
-  );
+  call.start(method.open(call));
 }
 
 function peerOf(duplex: Duplex): Peer {
@@ -127,7 +119,6 @@ function peerOf(duplex: Duplex): Peer {
     port: from?.port ?? 0,
     secure: transportSecurityType !== undefined,
     identities: uriNames(sslPeerCertificate?.subjectaltname ?? ''),
-    certificateProblem: '',
   };
 }
 

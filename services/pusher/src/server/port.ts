@@ -33,8 +33,6 @@ export interface Peer {
   readonly secure: boolean;
   /** URI SANs of a client certificate that was verified. */
   readonly identities: readonly string[];
-  /** Why the certificate that it showed was not taken; empty: it was, or it showed none. */
-  readonly certificateProblem: string;
 }
 
 /** One RPC. */
@@ -65,11 +63,10 @@ export interface CallHandler {
   closed(): void;
 }
 
-/** What is served at a path. */
+/** One row of the table of services. */
 export interface Method {
   readonly path: string;
-  /** Where it takes time (who is it?), nothing is read of the call until then. */
-  open(call: ServerCall): CallHandler | Promise<CallHandler>;
+  open(call: ServerCall): CallHandler;
 }
 
 export interface ServerLimits {

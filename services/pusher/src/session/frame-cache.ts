@@ -1,4 +1,5 @@
 import type { Entry, TypeView } from '../view/type-view.ts';
+import { eachAsked, isAsked } from './asked.ts';
 import { encodeFrame, type Frame, type Materialise, type Plan } from './frame.ts';
 import type { Mode } from './request.ts';
 import type { NameList, Subscription } from './subscription.ts';
@@ -182,44 +183,43 @@ function difference(step: Step): Difference {
   const { held, target, subscription, owed } = step;
   const changed = new Set<Entry>();
   const gone: string[] = [];
+  const add = (to: Set<Entry>, entry: Entry): boolean => {
+    if (entry.fragments !== undefined) to.add(entry);
+    return entry.fragments !== undefined;
+  };
   if (held === undefined) {
-    eachSubscribed(target, subscription, (entry) => changed.add(entry));
+    eachAsked(subscription, target, (entry) => add(changed, entry));
   } else {
     held.diff(target, (_name, before, after) => {
-      const leaf = after ?? before;
-      if (leaf === undefined || !subscription.has(leaf)) return;
-      if (after?.fragments !== undefined) changed.add(after);
-      else if (after === undefined) gone.push(leaf.name);
+      const was = before !== undefined && isAsked(subscription, held, before);
+      if (after === undefined || !isAsked(subscription, target, after)) {
+        if (was) gone.push(before.name);
+        return;
+      }
+      add(changed, after);
+      // What it has just begun to bring along may be old.
+      if (!was && !subscription.wildcard) target.eachMember(after, (entry) => add(changed, entry));
     });
   }
   const removed = new Set(gone);
   const found = new Set<Entry>();
   for (const leaf of owed?.leaves ?? []) {
     if (!subscription.has(leaf)) continue;
-    const entry = target.lookup(leaf);
-    if (entry?.fragments === undefined) removed.add(leaf.name);
-    else found.add(entry);
+    let isThere = false;
+    target.eachNamed(leaf, (entry) => {
+      isThere = add(found, entry) || isThere;
+    });
+    if (!isThere) removed.add(leaf.name);
   }
   return { changed, owed: found, gone, removed };
 }
 
 function fullSet(step: Step): Entry[] {
-  const entries: Entry[] = [];
-  eachSubscribed(step.target, step.subscription, (entry) => entries.push(entry));
-  return entries;
-}
-
-/** Walks the smaller side. */
-function eachSubscribed(
-  target: TypeView,
-  subscription: Subscription,
-  visit: (entry: Entry) => void,
-): void {
-  const take = (entry: Entry | undefined): void => {
-    if (entry?.fragments !== undefined) visit(entry);
-  };
-  if (subscription.wildcard) target.each(take);
-  else subscription.eachName((leaf) => take(target.lookup(leaf)));
+  const entries = new Set<Entry>();
+  eachAsked(step.subscription, step.target, (entry) => {
+    if (entry.fragments !== undefined) entries.add(entry);
+  });
+  return [...entries];
 }
 
 function byName(a: Entry, b: Entry): number {

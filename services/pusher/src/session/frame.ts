@@ -7,7 +7,7 @@
  * Field numbers are those of `envoy/service/discovery/v3/discovery.proto`:
  * DiscoveryResponse: version_info 1, resources 2 (Any), type_url 4, nonce 5, control_plane 6.
  * DeltaDiscoveryResponse: system_version_info 1, resources 2 (Resource), type_url 4, nonce 5,
- * removed_resources 6, control_plane 7. Resource: version 1, resource 2 (Any), name 3.
+ * removed_resources 6, control_plane 7. Resource: version 1, resource 2 (Any), name 3, aliases 4.
  * Any: type_url 1, value 2. ControlPlane: identifier 1.
  */
 import type { Entry, TypeView } from '../view/type-view.ts';
@@ -103,11 +103,13 @@ interface Body {
   readonly anyLength: number;
   readonly name: Buffer;
   readonly version: Buffer;
+  readonly aliases: readonly Buffer[];
   /** Of the whole: a Resource (delta) or an Any. */
   readonly length: number;
 }
 
 const nothing = Buffer.alloc(0);
+const none: readonly Buffer[] = [];
 
 function bodyOf(
   entry: Entry,
@@ -120,12 +122,15 @@ function bodyOf(
   const anyLength = fieldSize(type.length) + fieldSize(messageLength);
   if (!delta) {
     const length = anyLength;
-    return { fragments, messageLength, anyLength, name: nothing, version: nothing, length };
+    const rest = { name: nothing, version: nothing, aliases: none, length };
+    return { fragments, messageLength, anyLength, ...rest };
   }
   const name = Buffer.from(entry.name);
   const version = Buffer.from(entry.version);
-  const length = fieldSize(version.length) + fieldSize(anyLength) + fieldSize(name.length);
-  return { fragments, messageLength, anyLength, name, version, length };
+  const aliases = entry.aliases?.map((alias) => Buffer.from(alias)) ?? none;
+  let length = fieldSize(version.length) + fieldSize(anyLength) + fieldSize(name.length);
+  for (const alias of aliases) length += fieldSize(alias.length);
+  return { fragments, messageLength, anyLength, name, version, aliases, length };
 }
 
 function writeBody(out: Output, body: Body, type: Buffer, delta: boolean): void {
@@ -137,7 +142,9 @@ function writeBody(out: Output, body: Body, type: Buffer, delta: boolean): void 
   out.field(1, type);
   out.head(2, body.messageLength);
   for (const fragment of body.fragments) out.raw(fragment);
-  if (delta) out.field(3, body.name);
+  if (!delta) return;
+  out.field(3, body.name);
+  for (const alias of body.aliases) out.field(4, alias);
 }
 
 /** Bytes of a length-delimited field whose number is below 16. */

@@ -72,8 +72,13 @@ export function applyDelta(
 
 function begin(context: SessionContext, state: TypeState, request: DeltaRequest): void {
   const { subscribe, initial } = request;
-  const { wildcard } = state.subscription;
   const holds = initial !== undefined && initial.entries.length > 0;
+  if (holds && state.subscription.isEmpty) {
+    // ztunnel on demand: it asks for nothing new, and goes on with what it was given before.
+    const names = new NameList(initial.entries.map((entry) => entry.name));
+    state.subscription = context.subscriptions.add(state.subscription, names);
+  }
+  const { wildcard } = state.subscription;
   // Nothing is answered too: `*` and not `*` in one request ask for nothing (rule 53).
   state.mustAnswer = (wildcard && !holds) || state.subscription.isEmpty;
   const names = subscribe.hasWildcard ? withoutStar(subscribe) : subscribe;

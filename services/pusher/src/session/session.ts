@@ -83,7 +83,6 @@ export class Session {
     const answered = first ? undefined : this.#answer(state, request);
     if (request.mode === 'sotw') applySotw(this.#context, state, request, { first, answered });
     else applyDelta(this.#context, state, request, first);
-    state.mustAnswer ||= this.#options.alwaysAnswer === true;
     this.#answers ||= state.resumed;
     if (first) state.resuming = state.resumed;
     if (state.subscription.size > this.#limits.maxNames) {
@@ -282,10 +281,7 @@ export class Session {
     if (owed === undefined || held === undefined) return undefined;
     if (state.outstanding.length >= this.#limits.maxOutstanding) return undefined;
     // What only the target has comes with it; an absent name is not absent if it is about to come.
-    const later = owed.leaves.filter(
-      (leaf) =>
-        held.lookup(leaf)?.fragments === undefined && target.lookup(leaf)?.fragments !== undefined,
-    );
+    const later = owed.leaves.filter((leaf) => !held.serves(leaf) && target.serves(leaf));
     const gone = new Set(later.map((leaf) => leaf.name));
     const now =
       later.length === 0 ? owed : new NameList(owed.names.filter((name) => !gone.has(name)));

@@ -14,6 +14,8 @@ export class ResourceList {
   readonly typeUrl: string;
   /** Of the encoded ManifestType: equal lists are one. */
   readonly digest: Digest;
+  /** All of the type, what comes later too: nothing is listed. */
+  readonly whole: boolean;
   /** All that is listed and known, perhaps without bytes yet. */
   wanted: TypeView;
   /** Listed under these keys, and not on the log yet; by key, their names. */
@@ -24,15 +26,15 @@ export class ResourceList {
   readonly scopes = new Set<string>();
 
   constructor(
-    typeUrl: string,
-    digest: Digest,
+    { typeUrl, digest }: EncodedList,
     wanted: TypeView,
-    absent: ReadonlyMap<string, string>,
+    absent: ReadonlyMap<string, string> | 'whole',
   ) {
     this.typeUrl = typeUrl;
     this.digest = digest;
     this.wanted = wanted;
-    this.absent = new Map(absent);
+    this.whole = absent === 'whole';
+    this.absent = new Map(absent === 'whole' ? [] : absent);
   }
 
   get complete(): boolean {
@@ -43,6 +45,10 @@ export class ResourceList {
   apply(changed: readonly SharedEntry[]): readonly SharedEntry[] {
     const taken = changed.filter((entry) => {
       const listed = this.wanted.lookup(entry);
+      if (this.whole) {
+        if (listed instanceof SharedEntry) this.unloaded.delete(listed);
+        return true;
+      }
       if (listed instanceof SharedEntry && listed.key === entry.key) {
         this.unloaded.delete(listed);
         return true;
@@ -51,6 +57,24 @@ export class ResourceList {
     });
     if (taken.length > 0) this.wanted = this.wanted.with(taken);
     return taken;
+  }
+
+  /**
+   * Drops those of the resources that are gone from the log; says whether it had any. What is
+   * listed stays: there, the manifest decides.
+   */
+  drop(gone: readonly SharedEntry[]): boolean {
+    if (!this.whole) return false;
+    const before = this.wanted;
+    for (const entry of gone) {
+      const listed = before.lookup(entry);
+      if (listed instanceof SharedEntry) this.unloaded.delete(listed);
+    }
+    this.wanted = before.with(
+      [],
+      gone.map((entry) => entry.name),
+    );
+    return this.wanted !== before;
   }
 
   /**
@@ -95,16 +119,16 @@ export function splitContent(content: Uint8Array): readonly EncodedList[] {
   return lists;
 }
 
-/**
- * Reads a list. `previous`: what the scope had of the type; what is still in it is shared. `find`:
- * the record of a key.
- */
-export function readList(
-  encoded: EncodedList,
-  previous: TypeView,
-  find: (key: string) => SharedEntry | undefined,
-): ResourceList {
-  const { shared, own } = ManifestType.decode(encoded.bytes);
+/** The records of the log, without those of single scopes. */
+interface Records {
+  readonly find: (key: string) => SharedEntry | undefined;
+  readonly ofType: (typeUrl: string) => Iterable<SharedEntry>;
+}
+
+/** Reads a list. `previous`: what the scope had of the type; what is still in it is shared. */
+export function readList(encoded: EncodedList, previous: TypeView, records: Records): ResourceList {
+  const { shared, own, whole } = ManifestType.decode(encoded.bytes);
+  if (whole) return wholeList(encoded, previous, records);
   const set: Entry[] = [];
   const listed = new Set<string>();
   const absent = new Map<string, string>();
@@ -123,7 +147,7 @@ export function readList(
     if (listed.has(name)) continue;
     listed.add(name);
     const key = xdsKeys.resource(encoded.typeUrl, name, variant);
-    const entry = find(key);
+    const entry = records.find(key);
     if (entry === undefined) absent.set(key, name);
     else if (previous.lookup(entry) !== entry) set.push(entry);
   }
@@ -133,5 +157,15 @@ export function readList(
     if (!listed.has(entry.name)) gone.push(entry.name);
   });
   const wanted = previous.with(set, gone);
-  return new ResourceList(encoded.typeUrl, encoded.digest, wanted, absent);
+  return new ResourceList(encoded, wanted, absent);
+}
+
+function wholeList(encoded: EncodedList, previous: TypeView, records: Records): ResourceList {
+  const all = new Map<string, SharedEntry>();
+  for (const entry of records.ofType(encoded.typeUrl)) all.set(entry.name, entry);
+  const gone: string[] = [];
+  previous.each((entry) => {
+    if (!all.has(entry.name)) gone.push(entry.name);
+  });
+  return new ResourceList(encoded, previous.with(all.values(), gone), 'whole');
 }

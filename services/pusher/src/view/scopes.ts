@@ -1,10 +1,8 @@
-import type { BlobStore } from '@watershed/blob/port.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { Clock, Timer, Timers } from '@watershed/runtime/clock.ts';
 import { emptyView } from '../session/context.ts';
 import type { Assignments } from './assignments.ts';
 import type { BlobLoader } from './blob-loader.ts';
-import { Former } from './former.ts';
 import { readList, splitContent, type ResourceList } from './resource-list.ts';
 import type { ScopeView } from './scope-view.ts';
 import { SharedEntry } from './shared-entry.ts';
@@ -13,7 +11,6 @@ import type { TypeView } from './type-view.ts';
 
 export interface ScopesOptions {
   readonly loader: BlobLoader;
-  readonly blobs: Pick<BlobStore, 'get'>;
   readonly assignments: Assignments;
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly timers: Timers;
@@ -57,7 +54,6 @@ export class Scopes {
   readonly #options: ScopesOptions;
   readonly #resources = new Map<string, SharedEntry>();
   readonly #manifests = new Map<string, ManifestRecord>();
-  readonly #former: Former;
   readonly #active = new Map<string, ActiveScope>();
   readonly #lists = new Set<ResourceList>();
   /** Those that several scopes may have, by type and digest. */
@@ -69,7 +65,6 @@ export class Scopes {
 
   constructor(options: ScopesOptions) {
     this.#options = options;
-    this.#former = new Former(options.blobs);
   }
 
   /** How many records are known: resources, manifests, scopes in use. */
@@ -138,14 +133,6 @@ export class Scopes {
     this.#options.onView(scope.view, new Set(view.types.keys()), undefined);
   }
 
-  /** Clusters that the scope lists no more, and clients may hold (see `Former`). */
-  formerClusters(id: string): Promise<TypeView | undefined> {
-    return this.#former.clusters(id, {
-      present: () => this.#manifests.get(id)?.content,
-      find: (key) => this.#resources.get(key),
-    });
-  }
-
   /** Ends one use; the caller decides when the last one is really over. */
   release(id: string): void {
     const scope = this.#active.get(id);
@@ -159,21 +146,15 @@ export class Scopes {
   /** Applies one cut. `additive`: it is overdue, so what manifests remove goes on waiting. */
   apply(changes: Changes, epoch: number, additive = false): void {
     this.#epoch = Math.max(this.#epoch, epoch);
-    const changed = new Map<string, SharedEntry[]>();
-    for (const [key, entry] of changes.resources) {
-      if (entry === undefined) {
-        this.#resources.delete(key);
-        continue;
-      }
-      this.#resources.set(key, entry);
-      const same = changed.get(entry.typeUrl);
-      if (same === undefined) changed.set(entry.typeUrl, [entry]);
-      else same.push(entry);
+    const { changed, gone } = this.#take(changes.resources);
+    for (const [id, manifest] of changes.manifests) {
+      if (manifest === undefined) this.#manifests.delete(id);
+      else this.#manifests.set(id, manifest);
     }
-    for (const [id, manifest] of changes.manifests) this.#setManifest(id, manifest, changes);
     for (const list of this.#lists) {
       const taken = list.apply(changed.get(list.typeUrl) ?? []);
-      if (taken.length === 0) continue;
+      const dropped = list.drop(gone.get(list.typeUrl) ?? []);
+      if (taken.length === 0 && !dropped) continue;
       this.#load(list, taken);
       for (const id of list.scopes) this.#touch(this.#active.get(id), changes);
     }
@@ -187,18 +168,25 @@ export class Scopes {
     this.#settle();
   }
 
-  #setManifest(id: string, manifest: ManifestRecord | undefined, { superseded }: Changes): void {
-    if (manifest === undefined) {
-      this.#manifests.delete(id);
-      this.#former.forget(id);
-      return;
+  /** Takes records in; gives by type what is new, and what is gone. */
+  #take(resources: Changes['resources']): Record<'changed' | 'gone', Map<string, SharedEntry[]>> {
+    const changed = new Map<string, SharedEntry[]>();
+    const gone = new Map<string, SharedEntry[]>();
+    for (const [key, entry] of resources) {
+      const known = entry ?? this.#resources.get(key);
+      if (known === undefined) continue;
+      if (entry === undefined) this.#resources.delete(key);
+      else this.#resources.set(key, entry);
+      const byType = entry === undefined ? gone : changed;
+      const same = byType.get(known.typeUrl);
+      if (same === undefined) byType.set(known.typeUrl, [known]);
+      else same.push(known);
     }
-    const before = this.#manifests.get(id)?.content;
-    const replaced = [...(before === undefined ? [] : [before]), ...(superseded.get(id) ?? [])];
-    this.#manifests.set(id, manifest);
-    for (const content of replaced) {
-      if (content !== manifest.content) this.#former.note(id, content);
-    }
+    return { changed, gone };
+  }
+
+  *#ofType(typeUrl: string): IterableIterator<SharedEntry> {
+    for (const entry of this.#resources.values()) if (entry.typeUrl === typeUrl) yield entry;
   }
 
   #touch(scope: ActiveScope | undefined, changes: Changes): void {
@@ -242,7 +230,10 @@ export class Scopes {
       let list = this.#shared.get(key);
       if (list === undefined) {
         const previous = before?.wanted ?? emptyView(encoded.typeUrl);
-        list = readList(encoded, previous, (k) => this.#resources.get(k));
+        list = readList(encoded, previous, {
+          find: (k) => this.#resources.get(k),
+          ofType: (typeUrl) => this.#ofType(typeUrl),
+        });
         this.#lists.add(list);
         // What stands in for a resource that is not on the log yet is this scope's own.
         if (list.absent.size === 0) this.#shared.set(key, list);

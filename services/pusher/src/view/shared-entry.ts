@@ -7,6 +7,8 @@ import { hexOf } from '../wire.ts';
 import { hashName } from './trie.ts';
 import type { Entry } from './type-view.ts';
 
+const none: readonly string[] = [];
+
 /** All of an entry but its bytes. */
 export interface StoredEntry {
   readonly key: string;
@@ -16,6 +18,8 @@ export interface StoredEntry {
   readonly size: number;
   readonly refs: readonly string[];
   readonly digests: readonly Digest[];
+  readonly aliases?: readonly string[];
+  readonly groups?: readonly string[];
 }
 
 /**
@@ -32,6 +36,8 @@ export class SharedEntry implements Entry {
   readonly size: number;
   readonly refs: readonly string[];
   readonly digests: readonly Digest[];
+  readonly aliases: readonly string[];
+  readonly groups: readonly string[];
   #fragments: readonly Uint8Array[] | undefined;
 
   private constructor(of: StoredEntry) {
@@ -43,6 +49,8 @@ export class SharedEntry implements Entry {
     this.size = of.size;
     this.refs = of.refs;
     this.digests = of.digests;
+    this.aliases = of.aliases ?? none;
+    this.groups = of.groups ?? none;
   }
 
   /** `own`: of one scope alone, and so not under a key of its own. */
@@ -59,6 +67,8 @@ export class SharedEntry implements Entry {
       size,
       refs,
       digests,
+      aliases: record.aliases,
+      groups: record.groups,
     });
   }
 
@@ -68,8 +78,8 @@ export class SharedEntry implements Entry {
   }
 
   get stored(): StoredEntry {
-    const { key, typeUrl, name, version, size, refs, digests } = this;
-    return { key, typeUrl, name, version, size, refs, digests };
+    const { key, typeUrl, name, version, size, refs, digests, aliases, groups } = this;
+    return { key, typeUrl, name, version, size, refs, digests, aliases, groups };
   }
 
   withoutBytes(): SharedEntry {

@@ -1,3 +1,4 @@
+import { addNames, dropNames, eachOf, type OtherNames } from './other-names.ts';
 import {
   hashName,
   trieDelete,
@@ -24,12 +25,27 @@ export interface Entry extends Leaf {
   readonly size: number;
   /** Names of resources that it needs. */
   readonly refs: readonly string[];
+  /** Other names that find it (rule 44). Absent: none. */
+  readonly aliases?: readonly string[];
+  /** Names of resources of its type that it comes with, to whom asks for those. Absent: none. */
+  readonly groups?: readonly string[];
 }
 
 /** Which clusters need a resource of this name; the version is made of theirs. */
 interface Referrers extends Leaf {
   readonly clusters: readonly Leaf[];
 }
+
+/** What a view knows of its entries beside their names. */
+interface Tables {
+  readonly referrers: Trie<Referrers>;
+  /** Entries by alias. */
+  readonly aliases: OtherNames;
+  /** Entries by the names of what they come with. */
+  readonly members: OtherNames;
+}
+
+const noTables: Tables = { referrers: undefined, aliases: undefined, members: undefined };
 
 /**
  * All resources of one type in one version of a scope: immutable, and sharing structure with the
@@ -40,26 +56,21 @@ export class TypeView {
   readonly typeUrl: string;
   readonly entries: Trie<Entry>;
   readonly #tracksRefs: boolean;
-  readonly #referrers: Trie<Referrers>;
+  readonly #tables: Tables;
   #digest: string | undefined;
   #unions: WeakMap<TypeView, TypeView> | undefined;
   #replaced: WeakMap<Replacements, TypeView> | undefined;
 
-  private constructor(
-    typeUrl: string,
-    tracksRefs: boolean,
-    entries: Trie<Entry>,
-    referrers: Trie<Referrers>,
-  ) {
+  private constructor(typeUrl: string, tracksRefs: boolean, entries: Trie<Entry>, tables: Tables) {
     this.typeUrl = typeUrl;
     this.#tracksRefs = tracksRefs;
     this.entries = entries;
-    this.#referrers = referrers;
+    this.#tables = tables;
   }
 
   /** `tracksRefs`: whether the versions of other resources depend on who refers to them (clusters). */
   static empty(typeUrl: string, tracksRefs: boolean): TypeView {
-    return new TypeView(typeUrl, tracksRefs, undefined, undefined);
+    return new TypeView(typeUrl, tracksRefs, undefined, noTables);
   }
 
   get size(): number {
@@ -90,24 +101,74 @@ export class TypeView {
     trieDiff(this.entries, after.entries, visit);
   }
 
+  /**
+   * Visits what a name stands for: the resource of that name, else those that have it as an alias;
+   * each with all that comes with it.
+   */
+  eachNamed(
+    leaf: { readonly name: string; readonly hash: number },
+    visit: (entry: Entry) => void,
+  ): void {
+    const own = this.lookup(leaf);
+    const take = (entry: Entry): void => {
+      visit(entry);
+      this.eachMember(entry, visit);
+    };
+    if (own === undefined) eachOf(this.#tables.aliases, leaf, take);
+    else take(own);
+  }
+
+  /** Whether there is something to send to whom asks for the name. */
+  serves(leaf: { readonly name: string; readonly hash: number }): boolean {
+    let found = false;
+    this.eachNamed(leaf, ({ fragments }) => {
+      found ||= fragments !== undefined;
+    });
+    return found;
+  }
+
+  /** Visits what comes with a resource. */
+  eachMember(
+    leaf: { readonly name: string; readonly hash: number },
+    visit: (entry: Entry) => void,
+  ): void {
+    eachOf(this.#tables.members, leaf, visit);
+  }
+
   /** The view with some entries set and some names gone; itself if nothing differs. */
   with(set: Iterable<Entry>, gone: Iterable<string> = []): TypeView {
     let entries = this.entries;
-    let referrers = this.#referrers;
+    let tables = this.#tables;
     for (const entry of set) {
-      if (this.#tracksRefs) {
-        const before = trieGet(entries, entry.name, entry.hash);
-        referrers = refer(unrefer(referrers, before), entry);
-      }
+      const before = trieGet(entries, entry.name, entry.hash);
+      tables = this.#note(tables, before, entry);
       entries = trieSet(entries, entry);
     }
     for (const name of gone) {
       const nameHash = hashName(name);
-      if (this.#tracksRefs) referrers = unrefer(referrers, trieGet(entries, name, nameHash));
+      tables = this.#note(tables, trieGet(entries, name, nameHash), undefined);
       entries = trieDelete(entries, name, nameHash);
     }
     if (entries === this.entries) return this;
-    return new TypeView(this.typeUrl, this.#tracksRefs, entries, referrers);
+    return new TypeView(this.typeUrl, this.#tracksRefs, entries, tables);
+  }
+
+  #note(tables: Tables, before: Entry | undefined, after: Entry | undefined): Tables {
+    if (before === after) return tables;
+    let { referrers, aliases, members } = tables;
+    if (before !== undefined) {
+      if (this.#tracksRefs) referrers = unrefer(referrers, before);
+      aliases = dropNames(aliases, before, before.aliases);
+      members = dropNames(members, before, before.groups);
+    }
+    if (after !== undefined) {
+      if (this.#tracksRefs) referrers = refer(referrers, after);
+      aliases = addNames(aliases, after, after.aliases);
+      members = addNames(members, after, after.groups);
+    }
+    const same =
+      referrers === tables.referrers && aliases === tables.aliases && members === tables.members;
+    return same ? tables : { referrers, aliases, members };
   }
 
   /** This view and what only `old` has: the first half of make-before-break. */
@@ -148,12 +209,12 @@ export class TypeView {
 
   /** The versions of the clusters that need the resource `name`; empty if none does. */
   referrersOf(leaf: { readonly name: string; readonly hash: number }): string {
-    return trieGet(this.#referrers, leaf.name, leaf.hash)?.version ?? '';
+    return trieGet(this.#tables.referrers, leaf.name, leaf.hash)?.version ?? '';
   }
 
   /** Names whose referrers differ between two views. */
   static diffReferrers(before: TypeView, after: TypeView, visit: (name: string) => void): void {
-    trieDiff(before.#referrers, after.#referrers, visit);
+    trieDiff(before.#tables.referrers, after.#tables.referrers, visit);
   }
 }
 

@@ -65,6 +65,7 @@ export class Translator {
           .sort()
           .map((name) => ({ name, variant: '' })),
         own: [],
+        whole: false,
       }))
       .sort((a, b) => (a.typeUrl < b.typeUrl ? -1 : 1));
     const bytes = ManifestContent.encode({ types }).finish();
@@ -106,6 +107,8 @@ export class Translator {
       fragments: [Buffer.from(digest, 'hex')],
       size: bytes.length,
       refs: typeUrl === resourceTypes.cluster ? [name] : [],
+      aliases: [],
+      groups: [],
     };
     const epoch = typeUrl === resourceTypes.endpoint ? 0 : this.#epoch;
     await this.#put(name, key, { $case: 'resource', value }, epoch);
@@ -130,6 +133,8 @@ export class Translator {
       fragments: [fragment],
       size: bytes.length,
       refs: [],
+      aliases: [],
+      groups: [],
     };
     this.#written.set(xdsKeys.resource(typeUrl, name, ''), 'given');
     await this.#put(name, xdsKeys.resource(typeUrl, name, ''), { $case: 'resource', value });

@@ -14,6 +14,8 @@ export interface Content {
   /** Bytes of the message. */
   readonly size: number;
   readonly refs: readonly string[];
+  readonly aliases: readonly string[];
+  readonly groups: readonly string[];
 }
 
 export interface Built {
@@ -30,8 +32,8 @@ export function versionOf(fragments: readonly Digest[], follows: readonly Digest
 }
 
 export function contentOf(resource: SharedResource): Content {
-  const { fragments, size, refs } = resource;
-  return { fragments: fragments.map(digestText), size, refs };
+  const { fragments, size, refs, aliases, groups } = resource;
+  return { fragments: fragments.map(digestText), size, refs, aliases, groups };
 }
 
 export function recordOf(key: ResourceKey, content: Content, version: Digest): SharedResource {
@@ -43,6 +45,8 @@ export function recordOf(key: ResourceKey, content: Content, version: Digest): S
     fragments: content.fragments.map(digestBytes),
     size: content.size,
     refs: [...content.refs],
+    aliases: [...content.aliases],
+    groups: [...content.groups],
   };
 }
 
@@ -73,6 +77,8 @@ export class Builder {
         fragments: parts.map((part) => part.digest),
         size: parts.reduce((sum, part) => sum + part.size, 0),
         refs: plan.refs,
+        aliases: plan.aliases ?? [],
+        groups: plan.groups ?? [],
       },
       diagnostics: [...(plan.diagnostics ?? []), ...parts.flatMap((part) => part.diagnostics)],
     };

@@ -63,9 +63,15 @@ export function buildManifest(
     if (content !== undefined) own.set(id, content);
   }
   const versions = new Versions(plan, own, resources);
-  const types = plan.types.map((type) => buildType(type, own, versions, resources));
+  const listing = plan.types.filter(({ typeUrl }) => !resources.isWhole(typeUrl));
+  const typeUrls = new Set(plan.types.map(({ typeUrl }) => typeUrl));
+  const whole = [...typeUrls].filter((typeUrl) => resources.isWhole(typeUrl));
+  const types = [
+    ...listing.map((type) => buildType(type, own, versions, resources)),
+    ...whole.map((typeUrl) => ({ typeUrl, shared: [], own: [], whole: true })),
+  ];
   types.sort((a, b) => compare(a.typeUrl, b.typeUrl));
-  const listed = plan.types.reduce((sum, type) => sum + type.shared.length, 0);
+  const listed = listing.reduce((sum, type) => sum + type.shared.length, 0);
   const waits = types.reduce((sum, type) => sum + type.shared.length, 0) < listed;
   return { content: { types }, own, diagnostics, errors, waits, lacks };
 }
@@ -91,7 +97,7 @@ function buildType(
     const content = own.get(resourceId(key));
     if (content !== undefined) records.push(recordOf(key, content, versions.of(key)));
   }
-  return { typeUrl, shared, own: records.sort(byName) };
+  return { typeUrl, shared, own: records.sort(byName), whole: false };
 }
 
 /** Versions of what a scope has of its own; it may follow its own resources and shared ones. */

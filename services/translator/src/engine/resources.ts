@@ -132,7 +132,15 @@ export class Resources {
     const entry = this.#find(key);
     if (entry === undefined) return;
     entry.listed--;
-    if (entry.listed === 0) this.#unlisted.set(entry.id, nowMs + this.#options.graceMs);
+    if (entry.listed > 0) return;
+    // Who has all of a type is told by the tombstone alone that it has no more of this one.
+    const graceMs = this.isWhole(key.typeUrl) ? 0 : this.#options.graceMs;
+    this.#unlisted.set(entry.id, nowMs + graceMs);
+  }
+
+  /** Whether scopes have all or nothing of a type. */
+  isWhole(typeUrl: string): boolean {
+    return this.#options.plans.whole?.has(typeUrl) === true;
   }
 
   /** Whether a manifest may list it: it is on the log, or will be, or is another shard's. */
@@ -178,6 +186,9 @@ export class Resources {
     }
     const before = entry.plan?.follows ?? [];
     entry.plan = change.after;
+    const isGone = change.after === undefined && entry.listed === 0;
+    // It went while no process was there to see it.
+    if (isGone && this.isWhole(entry.key.typeUrl)) this.#unlisted.set(entry.id, nowMs);
     this.follow(entry.id, before, entry.plan?.follows ?? [], nowMs);
     this.#dirty.add(entry.id);
   }

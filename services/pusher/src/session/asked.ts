@@ -1,0 +1,34 @@
+/** What a subscription asks for: by name, by alias (rule 44), or as a member of what is asked for. */
+import type { Entry, TypeView } from '../view/type-view.ts';
+import { hashName } from '../view/trie.ts';
+import type { Subscription } from './subscription.ts';
+
+/**
+ * Whether a resource of the view is to be sent. Costs its other names, and not how many are
+ * subscribed.
+ */
+export function isAsked(subscription: Subscription, view: TypeView, entry: Entry): boolean {
+  if (subscription.wildcard || isNamed(subscription, entry)) return true;
+  return (entry.groups ?? []).some((name) => {
+    const leaf = { name, hash: hashName(name) };
+    if (subscription.names(leaf)) return true;
+    const group = view.lookup(leaf);
+    return group !== undefined && isNamed(subscription, group);
+  });
+}
+
+/** By its own name or an alias. */
+function isNamed(subscription: Subscription, entry: Entry): boolean {
+  if (subscription.names(entry)) return true;
+  return (entry.aliases ?? []).some((name) => subscription.names({ name, hash: hashName(name) }));
+}
+
+/** Walks the smaller side; a resource may come twice. */
+export function eachAsked(
+  subscription: Subscription,
+  view: TypeView,
+  visit: (entry: Entry) => void,
+): void {
+  if (subscription.wildcard) view.each(visit);
+  else subscription.eachName((leaf) => view.eachNamed(leaf, visit));
+}
