@@ -1,19 +1,33 @@
-/**
- * Holds many delta streams, one connection each, and ACKs whatever comes. As cheap as a client can
- * be, so that the server is what is measured.
- */
-import { connect, type ClientHttp2Stream } from 'node:http2';
-import { connect as connectSocket } from 'node:net';
-import { DeltaDiscoveryRequest } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
+/** A process of clients: holds many streams, one connection each, and ACKs whatever comes. */
+import {
+  DeltaDiscoveryRequest,
+  DiscoveryRequest,
+} from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { FieldReader } from '@watershed/pusher/wire.ts';
 import { nodeIdOf, type ClientOrder, type ClientReport } from './messages.ts';
+import { framed, RawStream } from './raw-stream.ts';
 
-const path = '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources';
+type Open = Extract<ClientOrder, { kind: 'open' }>;
+
+const service = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
+const typeUrl = resourceTypes.cluster;
+/** Streams that are opened at once. */
+const batch = 200;
+
+let streams: RawStream[] = [];
 let acked = 0;
+let resourceBytes = 0;
+/** What the first response of this process had: name to version. */
+let versions: Record<string, string> | undefined;
+/** The same response goes to many streams, and so does its ACK. */
+let ackNonce = '';
+let ackVersion = '';
+let ackFrame: Buffer = Buffer.alloc(0);
 
 process.on('message', (order: ClientOrder) => {
-  void open(order).then(() => report({ kind: 'open' }));
+  if (order.kind === 'open') void open(order).then(() => report({ kind: 'open' }));
+  else close();
 });
 
 /** Told now and then: a message for each ACK would be what is measured. */
@@ -23,71 +37,101 @@ function report(message: ClientReport): void {
   if (process.connected) process.send?.(message);
 }
 
-async function open({ port, from, count }: ClientOrder): Promise<void> {
-  const batch = 200;
+function close(): void {
+  for (const stream of streams) stream.close();
+  streams = [];
+  report({ kind: 'closed', resourceBytes });
+  resourceBytes = 0;
+}
+
+async function open(order: Open): Promise<void> {
+  const { from, count } = order;
   for (let at = 0; at < count; at += batch) {
     const some = Array.from({ length: Math.min(batch, count - at) }, (_, i) => from + at + i);
-    await Promise.all(some.map((index) => stream(port, index)));
+    await Promise.all(some.map((index) => openOne(order, index)));
   }
 }
 
-/** Resolves with the first response. */
-function stream(port: number, index: number): Promise<void> {
-  // 28,000 ports per pair of addresses: several addresses for more.
-  const localAddress = `127.1.${Math.floor(index / 4_000)}.1`;
-  const session = connect(`http://127.0.0.1:${port}`, {
-    createConnection: () => connectSocket({ port, host: '127.0.0.1', localAddress, noDelay: true }),
-    settings: { initialWindowSize: 16 * 1024 * 1024 },
-  });
-  const call = session.request({
-    ':method': 'POST',
-    ':path': path,
-    'content-type': 'application/grpc',
-    te: 'trailers',
-  });
-  const node = { id: nodeIdOf(index) };
-  send(call, DeltaDiscoveryRequest.fromPartial({ node, typeUrl: resourceTypes.cluster }));
-  return new Promise((resolve, reject) => {
-    session.on('error', reject);
-    call.on('error', reject);
-    let pending: Buffer[] = [];
-    let size = 0;
-    call.on('data', (chunk: Buffer) => {
-      pending.push(chunk);
-      size += chunk.length;
-      for (;;) {
-        const [head] = pending;
-        if (head === undefined || size < 5) return;
-        const bytes = head.length >= 5 ? head : Buffer.concat(pending);
-        const length = 5 + bytes.readUInt32BE(1);
-        if (size < length) return;
-        const all = pending.length === 1 ? head : Buffer.concat(pending);
-        ack(call, all.subarray(5, length));
+/** Resolves with the first response; one that resumes, with the response's headers. */
+function openOne(order: Open, index: number): Promise<void> {
+  const { port, localAddress, mode, resume } = order;
+  return new Promise((resolve) => {
+    const stream = new RawStream({
+      port,
+      localAddress,
+      path: `${service}/${mode === 'delta' ? 'Delta' : 'Stream'}AggregatedResources`,
+      first: firstOf(order, index),
+      onHeaders: () => resume && resolve(),
+      onMessage: (bytes, start, end) => {
+        acknowledge(order, stream, bytes, start, end);
         resolve();
-        pending = size > length ? [all.subarray(length)] : [];
-        size -= length;
-      }
+      },
+      onFail: (error) => {
+        throw error;
+      },
     });
+    streams.push(stream);
   });
 }
 
-function ack(call: ClientHttp2Stream, response: Uint8Array): void {
-  const fields = new FieldReader(response);
-  let nonce = '';
-  while (fields.next()) if (fields.field === 5) nonce = fields.text();
-  acked++;
-  send(
-    call,
-    DeltaDiscoveryRequest.fromPartial({ typeUrl: resourceTypes.cluster, responseNonce: nonce }),
-  );
+function firstOf({ mode, resume }: Open, index: number): Uint8Array {
+  const node = { id: nodeIdOf(index) };
+  if (mode === 'sotw') {
+    return DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ node, typeUrl })).finish();
+  }
+  const initialResourceVersions = resume ? (versions ?? {}) : {};
+  return DeltaDiscoveryRequest.encode(
+    DeltaDiscoveryRequest.fromPartial({ node, typeUrl, initialResourceVersions }),
+  ).finish();
 }
 
-function send(call: ClientHttp2Stream, request: DeltaDiscoveryRequest): void {
-  const message = DeltaDiscoveryRequest.encode(request).finish();
-  const framed = Buffer.alloc(5 + message.length);
-  framed.writeUInt32BE(message.length, 1);
-  framed.set(message, 5);
-  call.write(framed);
+function acknowledge(
+  { mode }: Open,
+  stream: RawStream,
+  bytes: Buffer,
+  start: number,
+  end: number,
+): void {
+  const fields = new FieldReader(bytes, start);
+  fields.until = end;
+  let nonce = '';
+  let version = '';
+  const learns = versions === undefined && mode === 'delta';
+  if (learns) versions = {};
+  while (fields.next()) {
+    if (fields.field === 1) version = fields.text();
+    else if (fields.field === 2) {
+      resourceBytes += fields.end - fields.start;
+      if (learns) learn(fields.content());
+    } else if (fields.field === 5) nonce = fields.text();
+  }
+  if (nonce !== ackNonce || version !== ackVersion) {
+    ackNonce = nonce;
+    ackVersion = version;
+    ackFrame = framed(ackOf(mode, nonce, version));
+  }
+  acked++;
+  stream.write(ackFrame);
+}
+
+function ackOf(mode: Open['mode'], responseNonce: string, versionInfo: string): Uint8Array {
+  if (mode === 'delta') {
+    const partial = { typeUrl, responseNonce };
+    return DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(partial)).finish();
+  }
+  const partial = { typeUrl, responseNonce, versionInfo };
+  return DiscoveryRequest.encode(DiscoveryRequest.fromPartial(partial)).finish();
+}
+
+/** A Resource: version 1, name 3. */
+function learn(resource: Uint8Array): void {
+  const fields = new FieldReader(resource);
+  let [name, version] = ['', ''];
+  while (fields.next()) {
+    if (fields.field === 1) version = fields.text();
+    else if (fields.field === 3) name = fields.text();
+  }
+  if (versions !== undefined) versions[name] = version;
 }
 
 process.on('disconnect', () => process.exit());

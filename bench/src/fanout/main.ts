@@ -1,151 +1,191 @@
 /**
- * One change of one resource, to many streams of one connection each: CPU of the server per push
- * (with its ACK), memory per stream, encodings.
+ * One change of one resource, to many streams of one connection each, beside other servers that are
+ * given the same clients: in each round each server has its turn.
  *
- *     node bench/src/fanout/main.ts [--streams 4000] [--bytes 10240] [--rounds 7]
- *         [--transport http2|grpc-js]
+ *     npm run bench:fanout -- [--streams 4000] [--rounds 7] [--servers NAME,NAME]
  */
-import { fork, type ChildProcess } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { ClientReport, ServerOrder, ServerReport, ServerSetup } from './messages.ts';
+import type { Mode } from '@watershed/pusher/session/request.ts';
+import type { Measured } from './messages.ts';
+import { buildPeers, type Peer } from './peers.ts';
+import { Clients, ownServer, Server, type Command } from './processes.ts';
+import { median, round, spread } from '../statistics.ts';
 
-/** Streams that one client process holds. */
-const perClient = 4_000;
+interface Contender {
+  readonly name: string;
+  readonly mode: Mode;
+  readonly command: (peer: (name: Peer) => string) => Command;
+}
+
+const one = ['--clusters', '1', '--bytes', '10240'];
+const hundred = ['--clusters', '100', '--bytes', '160'];
+
+const contenders: readonly Contender[] = [
+  { name: 'watershed', mode: 'delta', command: () => ownServer(...one) },
+  {
+    name: 'grpc-go',
+    mode: 'delta',
+    command: (peer) => ({ file: peer('grpcgo'), args: ['--bytes', '10240'] }),
+  },
+  { name: 'watershed-100-sotw', mode: 'sotw', command: () => ownServer(...hundred) },
+  {
+    name: 'go-control-plane-100-sotw',
+    mode: 'sotw',
+    command: (peer) => ({ file: peer('controlplane'), args: [] }),
+  },
+  { name: 'watershed-100-delta', mode: 'delta', command: () => ownServer(...hundred) },
+  {
+    name: 'go-control-plane-100-delta',
+    mode: 'delta',
+    command: (peer) => ({ file: peer('controlplane'), args: [] }),
+  },
+  {
+    name: 'watershed-grpc-js',
+    mode: 'delta',
+    command: () => ownServer(...one, '--transport', 'grpc-js'),
+  },
+];
+
+/** CPU per push of the first over that of the second, and what it should be at most. */
+const goals: readonly (readonly [string, string, number])[] = [
+  ['watershed', 'grpc-go', 0.5],
+  ['watershed', 'go-control-plane-100-sotw', 0.1],
+  ['watershed', 'go-control-plane-100-delta', 0.2],
+  ['watershed-100-sotw', 'go-control-plane-100-sotw', 0.1],
+  ['watershed-100-delta', 'go-control-plane-100-delta', 0.2],
+];
+
+const usual = contenders.slice(0, -1).map(({ name }) => name);
 
 const { values } = parseArgs({
   options: {
     streams: { type: 'string', default: '4000' },
-    bytes: { type: 'string', default: '10240' },
     rounds: { type: 'string', default: '7' },
-    transport: { type: 'string', default: 'http2' },
+    servers: { type: 'string', default: usual.join(',') },
   },
 });
 
-class Server {
-  readonly #child: ChildProcess;
-  #waiting: ((report: ServerReport) => void) | undefined;
+/** One server with its clients, connected. */
+class Lane {
+  readonly name: string;
+  readonly #server: Server;
+  readonly #clients: Clients;
+  readonly #streams: number;
+  readonly #connectUs: number;
+  readonly #rssKib: number;
+  #last: Measured;
+  #acked: number;
+  #encodedBefore: number;
+  readonly #pushUs: number[] = [];
+  readonly #wallMs: number[] = [];
+  readonly #stallP99Ms: number[] = [];
+  readonly #stallMaxMs: number[] = [];
 
-  constructor() {
-    this.#child = start('server.ts', ['--expose-gc']);
-    this.#child.on('message', (report: ServerReport) => this.#waiting?.(report));
+  private constructor(
+    name: string,
+    server: Server,
+    clients: Clients,
+    at: { readonly streams: number; readonly before: Measured; readonly open: Measured },
+  ) {
+    const { streams, before, open } = at;
+    this.name = name;
+    this.#server = server;
+    this.#clients = clients;
+    this.#streams = streams;
+    this.#last = open;
+    this.#acked = streams;
+    this.#connectUs = (open.cpuUs - before.cpuUs) / streams;
+    this.#rssKib = (open.rssBytes - before.rssBytes) / streams / 1_024;
+    this.#encodedBefore = open.own?.encodings ?? 0;
   }
 
-  ask(order: ServerOrder): Promise<ServerReport> {
-    return new Promise((resolve) => {
-      this.#waiting = resolve;
-      this.#child.send(order);
-    });
+  static async open(name: string, mode: Mode, command: Command, net: number): Promise<Lane> {
+    const streams = Number(values.streams);
+    const server = await Server.start(command);
+    const clients = new Clients(streams);
+    const before = await server.measure(true);
+    await clients.open({ port: server.port, mode, streams, net });
+    await clients.until(streams);
+    return new Lane(name, server, clients, { streams, before, open: await server.measure(true) });
   }
 
-  stop(): void {
-    this.#child.disconnect();
-  }
-}
-
-function start(file: string, execArgv: readonly string[]): ChildProcess {
-  const path = fileURLToPath(new URL(file, import.meta.url));
-  return fork(path, [], {
-    execArgv: [...execArgv],
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
-}
-
-/** Client processes, and how many ACKs they have sent in all. */
-class Clients {
-  readonly #children: ChildProcess[] = [];
-  readonly #acked = new Map<ChildProcess, number>();
-  #changed: (() => void) | undefined;
-
-  async open(port: number, streams: number): Promise<void> {
-    for (let from = 0; from < streams; from += perClient) {
-      const child = start('client.ts', []);
-      this.#children.push(child);
-      const count = Math.min(perClient, streams - from);
-      await new Promise<void>((resolve) => {
-        child.on('message', (report: ClientReport) => {
-          if (report.kind === 'open') resolve();
-          else this.#acked.set(child, report.count);
-          this.#changed?.();
-        });
-        child.send({ port, from, count });
-      });
-    }
-  }
-
-  get acked(): number {
-    return [...this.#acked.values()].reduce((sum, count) => sum + count, 0);
-  }
-
-  async until(acked: number): Promise<void> {
-    while (this.acked < acked) {
-      await new Promise<void>((resolve) => {
-        this.#changed = resolve;
-      });
-    }
-  }
-
-  stop(): void {
-    for (const child of this.#children) child.disconnect();
-  }
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0;
-}
-
-async function measure(server: Server, collect = false) {
-  const report = await server.ask({ kind: 'measure', collect });
-  if (report.kind !== 'measured') throw new Error('unexpected report');
-  return report;
-}
-
-async function run(setup: ServerSetup, streams: number, rounds: number): Promise<void> {
-  const server = new Server();
-  const ready = await server.ask({ kind: 'setup', setup });
-  if (ready.kind !== 'ready') throw new Error('unexpected report');
-  const before = await measure(server, true);
-  const clients = new Clients();
-  await clients.open(ready.port, streams);
-  await clients.until(streams);
-  const open = await measure(server, true);
-  const perPush: number[] = [];
-  const walls: number[] = [];
-  const stalls: number[] = [];
-  let last = await measure(server);
-  const encodedBefore = last.encodings;
-  for (let round = 1; round <= rounds; round++) {
+  async round(): Promise<void> {
+    this.#last = await this.#server.measure();
     const startMs = performance.now();
-    await server.ask({ kind: 'change' });
-    await clients.until(streams * (round + 1));
-    walls.push(performance.now() - startMs);
-    const now = await measure(server);
-    perPush.push((now.cpuUs - last.cpuUs) / streams);
-    stalls.push(now.stallMs);
-    last = now;
+    await this.#server.change();
+    this.#acked += this.#streams;
+    await this.#clients.until(this.#acked);
+    this.#wallMs.push(performance.now() - startMs);
+    const now = await this.#server.measure();
+    this.#pushUs.push((now.cpuUs - this.#last.cpuUs) / this.#streams);
+    if (now.own !== undefined) {
+      this.#stallP99Ms.push(now.own.stallP99Ms);
+      this.#stallMaxMs.push(now.own.stallMaxMs);
+    }
+    this.#last = now;
   }
-  const tenth = (value: number): number => Math.round(value * 10) / 10;
-  console.log({
-    ...setup,
-    streams,
-    cpuUsPerPush: tenth(median(perPush)),
-    cpuUsPerPushRange: [Math.min(...perPush), Math.max(...perPush)].map(tenth),
-    wallMs: Math.round(median(walls)),
-    longestStallMs: Math.round(median(stalls)),
-    encodingsPerChange: (last.encodings - encodedBefore) / rounds,
-    rssKibPerStream: tenth((open.rssBytes - before.rssBytes) / streams / 1_024),
-    connectCpuUs: Math.round((open.cpuUs - before.cpuUs) / streams),
-  });
-  clients.stop();
-  server.stop();
+
+  /** Rounds so far do not count. */
+  forget(): void {
+    this.#encodedBefore = this.#last.own?.encodings ?? 0;
+    for (const all of [this.#pushUs, this.#wallMs, this.#stallP99Ms, this.#stallMaxMs]) {
+      all.length = 0;
+    }
+  }
+
+  get pushUs(): number {
+    return median(this.#pushUs);
+  }
+
+  row(): Record<string, string | number> {
+    const { own } = this.#last;
+    const shared = {
+      server: this.name,
+      'CPU µs/push': spread(this.#pushUs),
+      'RSS KiB/stream': round(this.#rssKib),
+      'connect CPU µs': Math.round(this.#connectUs),
+      'all ACKed ms': Math.round(median(this.#wallMs)),
+    };
+    if (own === undefined) return shared;
+    return {
+      ...shared,
+      'stall p99 ms': spread(this.#stallP99Ms),
+      'stall max ms': spread(this.#stallMaxMs),
+      encodings: (own.encodings - this.#encodedBefore) / this.#pushUs.length,
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.#clients.stop();
+    await this.#server.stop();
+  }
 }
 
-const { transport } = values;
-if (transport !== 'http2' && transport !== 'grpc-js') {
-  throw new RangeError(`--transport ${transport}`);
+const wanted = values.servers.split(',');
+const chosen = wanted.map((name) => {
+  const found = contenders.find((one) => one.name === name);
+  if (found === undefined) throw new RangeError(`no server ${name}`);
+  return found;
+});
+const needsPeers = chosen.some(({ name }) => !name.startsWith('watershed'));
+const peer = needsPeers ? await buildPeers() : () => '';
+const lanes: Lane[] = [];
+for (const [at, { name, mode, command }] of chosen.entries()) {
+  lanes.push(await Lane.open(name, mode, command(peer), at + 1));
 }
-await run(
-  { transport, bytes: Number(values.bytes) },
-  Number(values.streams),
-  Number(values.rounds),
-);
+// One that does not count: everybody's code is compiled, and buffers have their size.
+for (const lane of lanes) await lane.round();
+for (const lane of lanes) lane.forget();
+for (let done = 0; done < Number(values.rounds); done++) {
+  for (const lane of lanes) await lane.round();
+}
+console.log(`${values.streams} streams, ${values.rounds} rounds: median (least–most)`);
+console.table(lanes.map((lane) => lane.row()));
+for (const [ours, theirs, goal] of goals) {
+  const a = lanes.find(({ name }) => name === ours);
+  const b = lanes.find(({ name }) => name === theirs);
+  if (a === undefined || b === undefined) continue;
+  const ratio = (a.pushUs / b.pushUs).toFixed(2);
+  console.log(`${ours} / ${theirs}: ${ratio}x CPU per push (goal: ${goal}x)`);
+}
+for (const lane of lanes) await lane.stop();

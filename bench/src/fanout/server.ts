@@ -1,11 +1,20 @@
-/** A pusher on the embedded log, with one scope and one cluster of a given size. */
+/**
+ * A pusher on the embedded log, with one scope and some clusters of a given size, of which one
+ * changes. Orders come and reports go as lines of JSON.
+ *
+ *     server.ts [--bytes 10240] [--clusters 1] [--transport http2|grpc-js]
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
 import { digestOf } from '@watershed/blob/digest.ts';
 import { memoryBlobs } from '@watershed/blob/memory.ts';
+import type { BlobStore } from '@watershed/blob/port.ts';
 import { openEmbeddedLog } from '@watershed/log/embedded.ts';
+import type { Log } from '@watershed/log/port.ts';
 import { topicSpecs } from '@watershed/log/topics.ts';
 import { ManifestContent, XdsRecord } from '@watershed/model/gen/record.ts';
 import { topics, xdsKeys } from '@watershed/model/keys.ts';
@@ -18,7 +27,7 @@ import { Logging } from '@watershed/runtime/logger.ts';
 import { Metrics } from '@watershed/runtime/metrics.ts';
 import { Readiness } from '@watershed/runtime/readiness.ts';
 import { noTracing } from '@watershed/runtime/tracing.ts';
-import { nodeIdOf, type ServerOrder, type ServerReport, type ServerSetup } from './messages.ts';
+import { nodeIdOf, type Measured, type ServerOrder, type ServerReport } from './messages.ts';
 
 /** The scope of the clients' nodes. */
 const { id: scope, scopeClass } = scopeOf(
@@ -27,52 +36,81 @@ const { id: scope, scopeClass } = scopeOf(
 );
 
 const typeUrl = resourceTypes.cluster;
-const name = 'cluster';
 
-async function main(setup: ServerSetup): Promise<(order: ServerOrder) => Promise<void>> {
+interface Setup {
+  readonly transport: 'http2' | 'grpc-js';
+  /** Of each cluster. */
+  readonly bytes: number;
+  readonly clusters: number;
+}
+
+/** What the log has of one scope. */
+class Publisher {
+  readonly #log: Log;
+  readonly #blobs: BlobStore;
+  readonly #setup: Setup;
+  #epoch = 0;
+
+  constructor(log: Log, blobs: BlobStore, setup: Setup) {
+    this.#log = log;
+    this.#blobs = blobs;
+    this.#setup = setup;
+  }
+
+  async begin(): Promise<void> {
+    const names = Array.from({ length: this.#setup.clusters }, (_, at) => `cluster-${at}`);
+    const shared = names.map((name) => ({ name, variant: '' }));
+    const content = ManifestContent.encode({
+      types: [{ typeUrl, shared, own: [], whole: false }],
+    }).finish();
+    const digest = digestOf(content);
+    await this.#blobs.put([{ digest, bytes: content }]);
+    const manifest = { scope, content: Buffer.from(digest, 'hex'), scopeClass };
+    const selectors = { labelKeys: [], locality: false };
+    await this.#append(xdsKeys.selectors(''), { $case: 'selectors', value: selectors });
+    await this.#append(xdsKeys.manifest(scope), { $case: 'manifest', value: manifest });
+    await this.publish(names);
+  }
+
+  async publish(names: readonly string[]): Promise<void> {
+    this.#epoch++;
+    for (const name of names) {
+      const bytes = Buffer.alloc(this.#setup.bytes, `${name}, change ${this.#epoch} `);
+      const digest = digestOf(bytes);
+      await this.#blobs.put([{ digest, bytes }]);
+      const id = Buffer.from(digest, 'hex');
+      const resource = {
+        typeUrl,
+        name,
+        variant: '',
+        version: id,
+        fragments: [id],
+        refs: [],
+        aliases: [],
+        groups: [],
+      };
+      const value = { ...resource, size: bytes.length };
+      await this.#append(xdsKeys.resource(typeUrl, name, ''), { $case: 'resource', value });
+    }
+    const mark = { partition: 0, epoch: this.#epoch };
+    await this.#append(xdsKeys.watermark(0), { $case: 'watermark', value: mark });
+  }
+
+  async #append(key: string, record: XdsRecord['record']): Promise<void> {
+    const value = XdsRecord.encode({ record, epoch: this.#epoch }).finish();
+    await this.#log.append([{ topic: topics.xds, partition: 0, key, value }]);
+  }
+}
+
+async function main(setup: Setup): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'fanout-'));
   process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
   const log = await openEmbeddedLog({ dir, time: systemTime });
   await log.ensureTopics(topicSpecs({ shards: 1 }));
   const blobs = memoryBlobs();
   const metrics = new Metrics();
-  let epoch = 0;
-  const append = async (key: string, record: XdsRecord['record']): Promise<void> => {
-    const value = XdsRecord.encode({ record, epoch }).finish();
-    await log.append([{ topic: topics.xds, partition: 0, key, value }]);
-  };
-  const publish = async (): Promise<void> => {
-    epoch++;
-    const bytes = Buffer.alloc(setup.bytes, `change ${epoch} `);
-    const digest = digestOf(bytes);
-    await blobs.put([{ digest, bytes }]);
-    const id = Buffer.from(digest, 'hex');
-    const value = {
-      typeUrl,
-      name,
-      variant: '',
-      version: id,
-      fragments: [id],
-      size: bytes.length,
-      refs: [],
-      aliases: [],
-      groups: [],
-    };
-    await append(xdsKeys.resource(typeUrl, name, ''), { $case: 'resource', value });
-    const mark = { partition: 0, epoch };
-    await append(xdsKeys.watermark(0), { $case: 'watermark', value: mark });
-  };
-  const content = ManifestContent.encode({
-    types: [{ typeUrl, shared: [{ name, variant: '' }], own: [], whole: false }],
-  }).finish();
-  await blobs.put([{ digest: digestOf(content), bytes: content }]);
-  const manifest = { scope, content: Buffer.from(digestOf(content), 'hex'), scopeClass };
-  await append(xdsKeys.selectors(''), {
-    $case: 'selectors',
-    value: { labelKeys: [], locality: false },
-  });
-  await append(xdsKeys.manifest(scope), { $case: 'manifest', value: manifest });
-  await publish();
+  const publisher = new Publisher(log, blobs, setup);
+  await publisher.begin();
   const pusher = createPusher({
     log,
     blobs,
@@ -93,26 +131,40 @@ async function main(setup: ServerSetup): Promise<(order: ServerOrder) => Promise
     },
   });
   await pusher.start();
-  report({ kind: 'ready', port: Number(pusher.address.split(':').at(-1)) });
-  const delay = monitorEventLoopDelay({ resolution: 5 });
+  const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
-  return async (order) => {
+  const report = (message: ServerReport): void => console.log(JSON.stringify(message));
+  report({ kind: 'ready', port: Number(pusher.address.split(':').at(-1)) });
+  for await (const line of createInterface({ input: process.stdin })) {
+    const order: ServerOrder = JSON.parse(line);
     if (order.kind === 'change') {
-      await publish();
+      delay.reset();
+      await publisher.publish(['cluster-0']);
       report({ kind: 'changed' });
-      return;
+      continue;
     }
-    if (order.kind !== 'measure') return;
     if (order.collect) globalThis.gc?.();
-    const { user, system } = process.cpuUsage();
-    report({
-      kind: 'measured',
-      rssBytes: process.memoryUsage().rss,
-      cpuUs: user + system,
+    report(await measured(metrics, delay));
+  }
+  process.exit();
+}
+
+async function measured(
+  metrics: Metrics,
+  delay: ReturnType<typeof monitorEventLoopDelay>,
+): Promise<Measured> {
+  const { user, system } = process.cpuUsage();
+  const resumed = { type: 'cds', outcome: 'unchanged' };
+  return {
+    kind: 'measured',
+    rssBytes: process.memoryUsage().rss,
+    cpuUs: user + system,
+    own: {
       encodings: await metrics.value('watershed_encodings_total', { type: 'cds-response' }),
-      stallMs: delay.max / 1e6,
-    });
-    delay.reset();
+      resumed: await metrics.value('watershed_resumes_total', resumed),
+      stallP99Ms: delay.percentile(99) / 1e6,
+      stallMaxMs: delay.max / 1e6,
+    },
   };
 }
 
@@ -127,14 +179,15 @@ function quiet() {
   return logging.scope('pusher');
 }
 
-function report(message: ServerReport): void {
-  process.send?.(message);
-}
-
-let handle: ((order: ServerOrder) => Promise<void>) | undefined;
-process.on('message', (order: ServerOrder) => {
-  if (order.kind === 'setup') void main(order.setup).then((made) => (handle = made));
-  else void handle?.(order);
+const { values } = parseArgs({
+  options: {
+    bytes: { type: 'string', default: '10240' },
+    clusters: { type: 'string', default: '1' },
+    transport: { type: 'string', default: 'http2' },
+  },
 });
-
-process.on('disconnect', () => process.exit());
+const { transport } = values;
+if (transport !== 'http2' && transport !== 'grpc-js') {
+  throw new RangeError(`--transport ${transport}`);
+}
+await main({ transport, bytes: Number(values.bytes), clusters: Number(values.clusters) });

@@ -1,0 +1,85 @@
+import { resourceTypes } from '@watershed/proto/any.ts';
+import { DeltaDiscoveryRequest } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
+import { XdsStream, type Carrier, type StreamHost } from '@watershed/pusher/push/stream.ts';
+import { RequestDecoder } from '@watershed/pusher/session/request-codec.ts';
+import { systemTime } from '@watershed/runtime/clock.ts';
+import { namesTo, Scope } from './views.ts';
+
+const nothing = (): void => undefined;
+
+/** Bytes of heap of one whole stream (node, session, two subscribed types), its carrier apart. */
+export function memory(count: number, streams: number): number {
+  const names = namesTo(count);
+  const scope = new Scope(names);
+  const host = hostOf(scope);
+  const clusters = { typeUrl: resourceTypes.cluster };
+  const subscribe = { typeUrl: resourceTypes.endpoint, resourceNamesSubscribe: names };
+  const second = Buffer.from(
+    DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(subscribe)).finish(),
+  );
+  const open = (index: number): XdsStream => {
+    const carrier: Carrier = {
+      peer: { address: '127.0.0.1', secure: false, identities: [] },
+      write: () => true,
+      end: nothing,
+    };
+    const stream = new XdsStream(host, carrier, { mode: 'delta', id: index });
+    const node = { id: `sidecar~10.0.0.1~p-${index}.shop~shop.svc.cluster.local` };
+    stream.message(
+      Buffer.from(
+        DeltaDiscoveryRequest.encode(
+          DeltaDiscoveryRequest.fromPartial({ node, ...clusters }),
+        ).finish(),
+      ),
+    );
+    stream.follow(scope.view.scope, scope.view);
+    stream.message(second);
+    for (const { traits, nonceSent } of stream.session?.types() ?? []) {
+      const ack = { typeUrl: traits.typeUrl, responseNonce: nonceSent };
+      stream.message(
+        Buffer.from(DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(ack)).finish()),
+      );
+    }
+    return stream;
+  };
+  // What is shared is there before it is measured.
+  const held = [open(0)];
+  const before = heap();
+  for (let index = 1; index <= streams; index++) held.push(open(index));
+  const perStreamBytes = (heap() - before) / streams;
+  if (!held.every(({ session }) => session?.synced === true)) throw new Error('not synced');
+  return perStreamBytes;
+}
+
+function heap(): number {
+  if (globalThis.gc === undefined) throw new Error('needs --expose-gc');
+  globalThis.gc();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+function hostOf({ context }: Scope): StreamHost {
+  return {
+    context,
+    decoder: new RequestDecoder(),
+    time: systemTime,
+    limits: {},
+    sendTimeoutMs: 300_000,
+    observer: {
+      sent: nothing,
+      suppressed: nothing,
+      acked: nothing,
+      nacked: nothing,
+      gateForced: nothing,
+      resumed: nothing,
+      stale: nothing,
+      wrote: nothing,
+      drained: nothing,
+      converged: nothing,
+      writeTimeout: nothing,
+      request: nothing,
+    },
+    identified: nothing,
+    closed: nothing,
+  };
+}
