@@ -26,12 +26,12 @@ export interface Grant {
 const istioProto = /^libs\/proto\/src\/(?:gen\/(?:istio|google)\/|istio-|strict-|any\.)/u;
 /** And the names of types, which `any.ts` has. */
 const discoveryProto =
-  /^libs\/proto\/src\/any\.ts|^libs\/proto\/src\/gen\/(?:envoy\/service\/discovery\/|envoy\/config\/core\/v3\/base|google\/(?:rpc|protobuf)\/)/u;
+  /^libs\/proto\/src\/(?:any|descriptors)\.ts|^libs\/proto\/src\/gen\/(?:envoy\/service\/discovery\/|envoy\/config\/core\/v3\/base|google\/(?:rpc|protobuf)\/|grpc\/)/u;
 
 export const rooms: readonly Room[] = [
   { path: 'libs/derive/src', may: [] },
   { path: 'libs/model/src', may: [] },
-  { path: 'libs/proto/src', may: [], node: /\/istio-descriptors\.ts$/u },
+  { path: 'libs/proto/src', may: [], node: /\/(?:istio-)?descriptors\.ts$/u },
   { path: 'libs/proto/scripts', may: [], node: true },
   { path: 'libs/blob/src', may: [{ room: 'libs/model/src' }], node: true },
   { path: 'libs/log/src', may: [{ room: 'libs/model/src' }], node: true },
@@ -115,7 +115,7 @@ export const roomTests: readonly Grant[] = [
  * alone. A package that is not listed is not imported anywhere.
  */
 export const packages: Readonly<Record<string, readonly RegExp[]>> = {
-  '@bufbuild/protobuf': [/^libs\/(?:model|proto)\//u, /^bench\//u],
+  '@bufbuild/protobuf': [/^libs\/(?:model|proto)\//u, /^services\/pusher\/test\//u, /^bench\//u],
   '@grpc/grpc-js': [/^services\/pusher\/(?:src\/server|test)\//u, /^(?:test|bench)\//u],
   'node:http2': [/^services\/pusher\/(?:src\/server|test)\//u, /^(?:test|bench)\//u],
   '@opentelemetry/api': [/^libs\/runtime\/src\/tracing-otlp\.ts$/u],

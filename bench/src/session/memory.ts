@@ -1,3 +1,4 @@
+import { Caller } from '@watershed/pusher/identity/caller.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { DeltaDiscoveryRequest } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
 import { XdsStream, type Carrier, type StreamHost } from '@watershed/pusher/push/stream.ts';
@@ -6,6 +7,8 @@ import { systemTime } from '@watershed/runtime/clock.ts';
 import { namesTo, Scope } from './views.ts';
 
 const nothing = (): void => undefined;
+
+const policy = { gatewayAccounts: new Set<string>(), operatorNamespaces: new Set<string>() };
 
 /** Bytes of heap of one whole stream (node, session, two subscribed types), its carrier apart. */
 export function memory(count: number, streams: number): number {
@@ -19,7 +22,14 @@ export function memory(count: number, streams: number): number {
   );
   const open = (index: number): XdsStream => {
     const carrier: Carrier = {
-      peer: { address: '127.0.0.1', secure: false, identities: [] },
+      peer: {
+        address: '127.0.0.1',
+        port: 15_010,
+        secure: false,
+        identities: [],
+        certificateProblem: '',
+      },
+      caller: new Caller({ trust: 'local', identities: [], policy, onDenied: nothing }),
       write: () => true,
       end: nothing,
     };

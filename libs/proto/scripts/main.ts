@@ -23,8 +23,8 @@ interface Pass {
   readonly excluded?: readonly string[];
   readonly output: string;
   readonly comments: boolean;
-  /** A FileDescriptorSet of the same types, for reflection. */
-  readonly descriptors?: string;
+  /** A FileDescriptorSet of the same types, and of more, for reflection. */
+  readonly descriptors?: { readonly output: string; readonly more: readonly string[] };
 }
 
 const options = [
@@ -52,6 +52,10 @@ async function passes(): Promise<Pass[]> {
       excluded: ['envoy.annotations', 'udpa.annotations', 'validate', 'xds.annotations.v3'],
       output: 'libs/proto/src/gen',
       comments: false,
+      descriptors: {
+        output: 'libs/proto/src/gen/descriptors.binpb',
+        more: await readRoots(join(roots, 'services.txt')),
+      },
     },
     {
       input: await fetchTree(istioTree, cache),
@@ -59,7 +63,7 @@ async function passes(): Promise<Pass[]> {
       excluded: ['google.api'],
       output: 'libs/proto/src/gen/istio',
       comments: false,
-      descriptors: 'libs/proto/src/gen/istio/descriptors.binpb',
+      descriptors: { output: 'libs/proto/src/gen/istio/descriptors.binpb', more: [] },
     },
   ];
 }
@@ -91,14 +95,16 @@ async function generate(pass: Pass, target: string): Promise<void> {
     const file = join(output, path);
     await writeFile(file, postprocess(path, await readFile(file, 'utf8')));
   }
-  if (pass.descriptors !== undefined) await describe(pass, join(target, pass.descriptors));
+  const { descriptors, input, roots: all = [] } = pass;
+  if (descriptors === undefined) return;
+  await describe(input, [...all, ...descriptors.more], join(target, descriptors.output));
 }
 
-async function describe(pass: Pass, file: string): Promise<void> {
-  const types = (pass.roots ?? []).map((root) => `--type=${root}`);
+async function describe(cwd: string, roots: readonly string[], file: string): Promise<void> {
+  const types = roots.map((root) => `--type=${root}`);
   const args = ['build', '--as-file-descriptor-set', '--exclude-source-info', ...types];
   await mkdir(dirname(file), { recursive: true });
-  await run(bin('buf'), [...args, '-o', file], { cwd: pass.input });
+  await run(bin('buf'), [...args, '-o', file], { cwd });
 }
 
 async function files(folder: string, suffix: string): Promise<string[]> {

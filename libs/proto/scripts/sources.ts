@@ -44,7 +44,7 @@ export const envoyTree: Tree = {
     {
       artifact: 'io.grpc:grpc-services:1.68.1',
       sha256: '43b4cca51788ad219eb8e688cf646f35ba41118a5d2a38281d7cfcc73927d947',
-      paths: ['grpc/health/v1', 'grpc/reflection/v1'],
+      paths: ['grpc/health/v1', 'grpc/reflection/v1', 'grpc/reflection/v1alpha'],
     },
   ],
   go: [],

@@ -240,6 +240,12 @@ export const watershedMetrics = {
     help: 'Open streams: delta or sotw.',
     labels: ['protocol'],
   },
+  refusals: {
+    kind: 'counter',
+    name: 'watershed_xds_refusals_total',
+    help: 'Calls refused for who their client is: unauthenticated, or denied what it claims to be.',
+    labels: ['reason'],
+  },
   scopes: { kind: 'gauge', name: 'watershed_scopes', help: 'Scopes that are held.', labels: [] },
   scopesWaiting: {
     kind: 'gauge',

@@ -18,6 +18,8 @@ import type { Tracing } from '@watershed/runtime/tracing.ts';
 import { pagesOf } from './debug/pages.ts';
 import { ColdStore } from './cold.ts';
 import { FeedbackWriter } from './feedback.ts';
+import { Authenticator, type AuthenticatorOptions } from './identity/authenticator.ts';
+import { Refusals } from './identity/refusals.ts';
 import { PusherMetrics } from './metrics.ts';
 import { Hub } from './push/hub.ts';
 import { createMaterialise } from './secrets.ts';
@@ -68,6 +70,8 @@ export interface PusherOptions {
   readonly coldAfterMs?: number;
   /** A second listener, with TLS. */
   readonly tls?: { readonly address: Address; readonly options: TlsOptions };
+  /** Who clients may be. Default: what certificates of trust domain `cluster.local` say. */
+  readonly identity?: AuthenticatorOptions;
   /** Default `http2`. */
   readonly transport?: 'http2' | 'grpc-js';
   readonly serverLimits?: Partial<ServerLimits>;
@@ -98,6 +102,12 @@ export interface Pusher extends Part {
 /** Streams of one turn: cuts the time for which a large push holds the event loop. */
 const defaultChunk = 256;
 const defaultColdAfterMs = 2_000;
+
+const defaultIdentity: AuthenticatorOptions = {
+  trustDomains: ['cluster.local'],
+  policy: { gatewayAccounts: new Set(), operatorNamespaces: new Set(['istio-system']) },
+  plaintextNeedsToken: false,
+};
 
 /**
  * It listens as soon as it has started, and holds proxies until the log has been read to the end
@@ -151,6 +161,7 @@ class PusherPart {
     const assignments = new Assignments();
     const scopes = new Scopes({
       loader: this.#loader,
+      blobs: options.blobs,
       assignments,
       clock: options.time,
       timers: options.time,
@@ -256,8 +267,14 @@ class PusherPart {
   }
 
   async #listen(address: Address, tls: TlsOptions | undefined): Promise<Address> {
-    const { time, logger, serverLimits, transport } = this.#options;
-    const methods = methodsOf({ hub: this.hub, serving: this.#serving });
+    const { time, logger, serverLimits, transport, identity } = this.#options;
+    const refusals = new Refusals({ clock: time, logger, metrics: this.#metrics });
+    const methods = methodsOf({
+      hub: this.hub,
+      serving: this.#serving,
+      authenticator: new Authenticator(identity ?? defaultIdentity),
+      onRefused: (call, reason, message) => refusals.add(call, reason, message),
+    });
     const common = { methods, limits: serverLimits, tls };
     const server =
       transport === 'grpc-js'

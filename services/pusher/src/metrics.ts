@@ -82,6 +82,10 @@ export class PusherMetrics {
     return this.#metrics.gauge(watershedMetrics.streams).with({ protocol: mode });
   }
 
+  refused(reason: 'unauthenticated' | 'denied'): Counter {
+    return this.#metrics.counter(watershedMetrics.refusals).with({ reason });
+  }
+
   /** By what the proxy says its version is. */
   clients(version: string): Gauge {
     return this.#metrics.gauge(pilotMetrics.clients).with({ version });

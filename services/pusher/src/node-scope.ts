@@ -1,8 +1,8 @@
 /**
  * What a proxy says of itself, and the scope that follows from it. Node ids and metadata are
  * istio's: `sidecar~IP~POD.NAMESPACE~NAMESPACE.svc.cluster.local`. All of it is the client's word:
- * it is checked and bounded here, and what secrets it may have is another question (see
- * `identity.ts`).
+ * it is checked and bounded here; whether the client may be that is another question (see
+ * `identity/caller.ts`, which alone calls `parseNode`).
  */
 import { scopeId } from '@watershed/blob/scope-id.ts';
 import { ProxyType, ScopeClass, type Selectors } from '@watershed/model/gen/record.ts';
@@ -14,6 +14,8 @@ export interface ProxyNode {
   readonly type: ProxyType;
   readonly namespace: string;
   readonly pod: string;
+  /** The namespace in its id; mostly the same. */
+  readonly podNamespace: string;
   /** The domain of its own names, `shop.svc.cluster.local`: short names are short in it. */
   readonly dnsDomain: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -44,6 +46,7 @@ const proxyTypes: Readonly<Record<string, ProxyType>> = {
   router: ProxyType.PROXY_TYPE_ROUTER,
   ztunnel: ProxyType.PROXY_TYPE_ZTUNNEL,
 };
+const typeNames = 'sidecar, router or ztunnel';
 
 /** @throws OperatingError `invalid`: what is wrong with the node, for the client to read. */
 export function parseNode(bytes: Uint8Array): ProxyNode {
@@ -59,11 +62,7 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
   const type = Object.hasOwn(proxyTypes, kind) ? proxyTypes[kind] : undefined;
   const dot = name.lastIndexOf('.');
   if (type === undefined || domain === undefined || rest.length > 0 || dot <= 0) {
-    throw wrong(
-      'node.id',
-      id,
-      'not TYPE~IP~POD.NAMESPACE~DOMAIN with TYPE sidecar, router or ztunnel',
-    );
+    throw wrong('node.id', id, `not TYPE~IP~POD.NAMESPACE~DOMAIN with TYPE ${typeNames}`);
   }
   const metadata = new Metadata(node.metadata);
   const namespace = metadata.text('NAMESPACE') || name.slice(dot + 1);
@@ -77,6 +76,7 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
     type,
     namespace,
     pod: name.slice(0, dot),
+    podNamespace: name.slice(dot + 1),
     dnsDomain: bounded('node.id', domain),
     labels: metadata.labels(),
     cluster: metadata.text('CLUSTER_ID'),

@@ -2,7 +2,6 @@ import { ProxyType, ScopeClass } from '@watershed/model/gen/record.ts';
 import { Node } from '@watershed/proto/envoy/config/core/v3/base.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { mayHaveSecrets } from '../src/identity.ts';
 import { parseNode, scopeOf, type ProxyNode } from '../src/node-scope.ts';
 
 const id = 'sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local';
@@ -41,6 +40,7 @@ describe('a node', () => {
       type: 0,
       namespace: 'shop',
       pod: 'web-1',
+      podNamespace: 'shop',
       dnsDomain: 'shop.svc.cluster.local',
       labels: { app: 'web', version: 'v1' },
       cluster: 'east',
@@ -138,28 +138,5 @@ describe('a scope', () => {
     expect(scopeOf(one, none).id).toBe(scopeOf(other, none).id);
     const byLocality = { labelKeys: [], locality: true };
     expect(scopeOf(one, byLocality).id).not.toBe(scopeOf(other, byLocality).id);
-  });
-});
-
-describe('secrets', () => {
-  const peer = { address: '127.0.0.1', secure: false, identities: [] };
-
-  it('go in plaintext to this machine only', () => {
-    expect(mayHaveSecrets(peer, parse())).toBe(true);
-    expect(mayHaveSecrets({ ...peer, address: '::ffff:127.0.0.1' }, parse())).toBe(true);
-    expect(mayHaveSecrets({ ...peer, address: '10.0.0.9' }, parse())).toBe(false);
-  });
-
-  it('go over TLS to a verified identity of the namespace only, wherever it is', () => {
-    const tls = { address: '127.0.0.1', secure: true };
-    const identities = ['spiffe://cluster.local/ns/shop/sa/web'];
-    expect(mayHaveSecrets({ ...tls, identities }, parse())).toBe(true);
-    expect(mayHaveSecrets({ ...tls, identities: [] }, parse())).toBe(false);
-    const others = [
-      'spiffe://cluster.local/ns/other/sa/web',
-      'https://shop',
-      'spiffe://ns/shop/sa/x',
-    ];
-    expect(mayHaveSecrets({ ...tls, identities: others }, parse())).toBe(false);
   });
 });

@@ -1,6 +1,6 @@
 import type { Selectors } from '@watershed/model/gen/record.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
-import type { Time, Timer } from '@watershed/runtime/clock.ts';
+import { sleep, type Time, type Timer } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import type { Tracing } from '@watershed/runtime/tracing.ts';
 import type { ColdStore } from '../cold.ts';
@@ -9,11 +9,11 @@ import type { PusherMetrics } from '../metrics.ts';
 import { scopeOf, type ProxyNode } from '../node-scope.ts';
 import type { SessionContext } from '../session/context.ts';
 import { RequestDecoder } from '../session/request-codec.ts';
-import type { Mode } from '../session/request.ts';
 import type { SessionLimits } from '../session/session-options.ts';
 import { traitsOf } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { Scopes } from '../view/scopes.ts';
+import type { TypeView } from '../view/type-view.ts';
 import { FanOut, type Lane } from './fan-out.ts';
 import { PushSpans } from './push-spans.ts';
 import { StreamMeter } from './stream-meter.ts';
@@ -21,6 +21,7 @@ import {
   XdsStream,
   type Carrier,
   type StreamEnd,
+  type StreamHow,
   type StreamHost,
   type StreamObserver,
 } from './stream.ts';
@@ -50,7 +51,7 @@ export interface HubOptions {
 
 interface Held {
   readonly streams: Set<XdsStream>;
-  /** It is known what this machine served before, if anything: streams may be brought on. */
+  /** It is known what clients may have been served before: streams may be brought on. */
   ready: boolean;
   readonly tenant: string;
   idle: Timer | undefined;
@@ -105,7 +106,7 @@ export class Hub implements StreamHost {
   }
 
   /** A new stream. */
-  open(carrier: Carrier, how: { readonly mode: Mode; readonly onlyType?: string }): XdsStream {
+  open(carrier: Carrier, how: StreamHow): XdsStream {
     const stream = new XdsStream(this, carrier, { ...how, id: ++this.#lastStream });
     this.#streams.add(stream);
     this.#options.metrics.streams(stream.mode).add(1);
@@ -278,28 +279,52 @@ export class Hub implements StreamHost {
       held.idle = undefined;
       return;
     }
-    const { cold, scopes, onHeld } = this.#options;
-    const begun: Held = { streams: new Set(), ready: cold === undefined, tenant, idle: undefined };
+    const { scopes, onHeld } = this.#options;
+    const begun: Held = { streams: new Set(), ready: false, tenant, idle: undefined };
     this.#held.set(scope, begun);
     scopes.acquire(scope);
     onHeld();
-    if (cold !== undefined) void this.#warm(scope, begun, cold);
+    void this.#warm(scope, begun);
     this.#measure();
   }
 
   /**
-   * Reads what this machine served before. A client may come with a version of it, so streams wait
-   * for it; and where nothing newer comes, it is served.
+   * Reads what clients may have been served before: by this machine, or while it was away. They may
+   * come with a version of it, so streams wait for it; and where nothing newer comes, what this
+   * machine served is served.
    */
-  async #warm(scope: string, held: Held, cold: ColdStore): Promise<void> {
-    const view = await cold.load(scope);
+  async #warm(scope: string, held: Held): Promise<void> {
+    const { cold, scopes, time, coldAfterMs } = this.#options;
+    const view = await cold?.load(scope);
+    const clusters = await this.#formerClusters(scope);
     if (this.#held.get(scope) !== held) return;
+    if (clusters !== undefined) {
+      this.context.observe({ scope, types: new Map([[clusters.typeUrl, clusters]]) });
+    }
     if (view !== undefined) {
       this.context.observe(view);
-      this.time.after(this.#options.coldAfterMs, () => this.#options.scopes.offer(view));
+      time.after(coldAfterMs, () => scopes.offer(view));
     }
     held.ready = true;
     for (const stream of held.streams) stream.follow(scope, this.#viewOf(scope));
+  }
+
+  /** A blob store that does not answer, or fails, must not keep proxies waiting. */
+  async #formerClusters(scope: string): Promise<TypeView | undefined> {
+    const { scopes, time, coldAfterMs, logger } = this.#options;
+    const answered = new AbortController();
+    const late = sleep(time, coldAfterMs, answered.signal).then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      return await Promise.race([scopes.formerClusters(scope), late]);
+    } catch (error) {
+      logger.warn('what a scope had before cannot be read', { scope, error });
+      return undefined;
+    } finally {
+      answered.abort();
+    }
   }
 
   /** A scope that nobody uses is kept for a while: its proxies may only be reconnecting. */

@@ -1,8 +1,8 @@
-import { digestOf } from '@watershed/blob/digest.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import { describeError, toOperatingError } from '@watershed/runtime/errors.ts';
-import { mayHaveSecrets, type PeerIdentity } from '../identity.ts';
-import { parseNode, type ProxyNode } from '../node-scope.ts';
+import type { PeerIdentity } from '../identity/authenticator.ts';
+import type { Caller } from '../identity/caller.ts';
+import type { ProxyNode } from '../node-scope.ts';
 import type { SessionContext } from '../session/context.ts';
 import type { Frame } from '../session/frame.ts';
 import type { RequestDecoder } from '../session/request-codec.ts';
@@ -16,13 +16,29 @@ import { WireError } from '../wire.ts';
 
 /** Why a stream ends, in gRPC's words. */
 export interface StreamEnd {
-  readonly code: 'invalid-argument' | 'resource-exhausted' | 'internal' | 'unavailable' | 'ok';
+  readonly code:
+    | 'invalid-argument'
+    | 'permission-denied'
+    | 'resource-exhausted'
+    | 'internal'
+    | 'unavailable'
+    | 'ok';
   readonly message: string;
+}
+
+export interface StreamHow {
+  readonly mode: Mode;
+  /** Of one type; absent: aggregated. */
+  readonly onlyType?: string;
+  /** State of the world: the one request is answered whole, whatever the client says it has. */
+  readonly once?: boolean;
 }
 
 /** What carries a stream's bytes. */
 export interface Carrier {
   readonly peer: PeerIdentity;
+  /** Says which node it may be. */
+  readonly caller: Caller;
   /** `false`: no more until `writable` is called. */
   write(framed: Uint8Array): boolean;
   end(end: StreamEnd): void;
@@ -76,9 +92,8 @@ export class XdsStream implements SessionObserver {
   readonly #host: StreamHost;
   readonly #carrier: Carrier;
   readonly #onlyType: string | undefined;
+  readonly #once: boolean;
   #node: ProxyNode | undefined;
-  /** Of the node as it was sent; Envoy's can be 60 KB. */
-  #nodeDigest = '';
   #session: Session | undefined;
   /** Of requests, one per type: what an ACK most likely repeats. */
   readonly #recent = new Map<string, NameList>();
@@ -92,16 +107,13 @@ export class XdsStream implements SessionObserver {
   #converging: ScopeView | undefined;
   #closed = false;
 
-  constructor(
-    host: StreamHost,
-    carrier: Carrier,
-    how: { readonly mode: Mode; readonly id: number; readonly onlyType?: string },
-  ) {
+  constructor(host: StreamHost, carrier: Carrier, how: StreamHow & { readonly id: number }) {
     this.#host = host;
     this.#carrier = carrier;
     this.mode = how.mode;
     this.id = how.id;
     this.#onlyType = how.onlyType;
+    this.#once = how.once === true;
     this.peer = carrier.peer;
     this.openedMs = host.time.now();
     this.#sinceMs = host.time.monotonic();
@@ -136,15 +148,10 @@ export class XdsStream implements SessionObserver {
     this.#host.observer.request(bytes.length);
     let request: Request;
     try {
-      request =
-        this.mode === 'sotw'
-          ? this.#host.decoder.sotw(bytes, this.#recent.values())
-          : this.#host.decoder.delta(bytes);
+      request = this.mode === 'sotw' ? this.#sotw(bytes) : this.#host.decoder.delta(bytes);
       this.#identify(request.node);
     } catch (error) {
-      const known = error instanceof WireError ? 'invalid' : toOperatingError(error).code;
-      const code = known === 'invalid' ? 'invalid-argument' : 'internal';
-      this.end({ code, message: describeError(error) });
+      this.end({ code: codeOf(error), message: describeError(error) });
       return;
     }
     const violation = this.#session?.request(request, this.#host.time.monotonic());
@@ -236,6 +243,11 @@ export class XdsStream implements SessionObserver {
     return this.#closed;
   }
 
+  #sotw(bytes: Uint8Array): Request {
+    const request = this.#host.decoder.sotw(bytes, this.#recent.values());
+    return this.#once ? { ...request, versionInfo: '', nonce: '' } : request;
+  }
+
   #block(nowMs: number): void {
     const { sendTimeoutMs, time, observer } = this.#host;
     this.#blockedMs = nowMs;
@@ -254,31 +266,22 @@ export class XdsStream implements SessionObserver {
     this.#sendTimer = undefined;
   }
 
-  /** Only the first request need name the node (rule 2); a later one must not name another. */
+  /** Every message passes here: who it is of is decided anew. */
   #identify(bytes: Uint8Array | undefined): void {
-    if (this.#node === undefined) {
-      const node = parseNode(bytes ?? new Uint8Array(0));
-      this.#node = node;
-      this.#nodeDigest = digestOf(bytes ?? '');
-      const { context, limits } = this.#host;
-      this.#session = new Session(context, {
-        mode: this.mode,
-        mayHaveSecrets: mayHaveSecrets(this.peer, node),
-        limits,
-        observer: this,
-        ...(this.#onlyType === undefined ? {} : { onlyType: this.#onlyType }),
-      });
-      this.#host.identified(this, node);
-      return;
-    }
-    if (bytes === undefined) return;
-    const digest = digestOf(bytes);
-    if (digest === this.#nodeDigest) return;
-    const { id } = parseNode(bytes);
-    if (id !== this.#node.id) {
-      throw new WireError(`the stream is of node ${this.#node.id}, not of ${id}`);
-    }
-    this.#nodeDigest = digest;
+    const { caller } = this.#carrier;
+    const node = caller.claim(bytes);
+    if (this.#node !== undefined) return;
+    this.#node = node;
+    const { context, limits } = this.#host;
+    this.#session = new Session(context, {
+      mode: this.mode,
+      mayHaveSecrets: caller.mayHaveSecrets,
+      limits,
+      alwaysAnswer: this.#once,
+      observer: this,
+      ...(this.#onlyType === undefined ? {} : { onlyType: this.#onlyType }),
+    });
+    this.#host.identified(this, node);
   }
 
   #setWake(atMs: number): void {
@@ -293,4 +296,10 @@ export class XdsStream implements SessionObserver {
       this.pump();
     });
   }
+}
+
+function codeOf(error: unknown): StreamEnd['code'] {
+  const code = error instanceof WireError ? 'invalid' : toOperatingError(error).code;
+  if (code === 'denied') return 'permission-denied';
+  return code === 'invalid' ? 'invalid-argument' : 'internal';
 }

@@ -108,7 +108,15 @@ function definitionOf(path: string): ServiceDefinition {
 
 function serve(duplex: Duplex, method: Method): void {
   const call = new GrpcJsCall(duplex, method.path);
-  call.start(method.open(call));
+  const opened = method.open(call);
+  if (!(opened instanceof Promise)) {
+    call.start(opened);
+    return;
+  }
+  opened.then(
+    (handler) => call.start(handler),
+    () => call.end({ code: status.internal, message: 'the call could not be opened' }),
+  );
 }
 
 function peerOf(duplex: Duplex): Peer {
@@ -119,6 +127,7 @@ function peerOf(duplex: Duplex): Peer {
     port: from?.port ?? 0,
     secure: transportSecurityType !== undefined,
     identities: uriNames(sslPeerCertificate?.subjectaltname ?? ''),
+    certificateProblem: '',
   };
 }
 

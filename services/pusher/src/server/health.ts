@@ -1,7 +1,8 @@
 /** gRPC health checking (grpc/grpc `doc/health-checking.md`), `grpc.health.v1`. */
 import type { ServingState } from '../serving.ts';
 import { FieldReader } from '../wire.ts';
-import { status, type CallHandler, type Method, type ServerCall } from './port.ts';
+import type { Row } from './guard.ts';
+import { status, type CallHandler, type ServerCall } from './port.ts';
 
 const serviceName = 'grpc.health.v1.Health';
 
@@ -22,18 +23,17 @@ function serviceOf(request: Uint8Array): string {
 }
 
 /** `known`: services that may be asked for by name; "" is the whole server. */
-export function healthMethods(
-  serving: ServingState,
-  known: ReadonlySet<string>,
-): readonly Method[] {
+export function healthRows(serving: ServingState, known: ReadonlySet<string>): readonly Row[] {
   const stateOf = (service: string): 1 | 2 | 3 => {
     if (service !== '' && service !== serviceName && !known.has(service)) return 3;
     return serving.value ? 1 : 2;
   };
   const handler = (call: ServerCall, watch: boolean): CallHandler => {
     let unwatch = (): void => undefined;
+    let asked = false;
     return {
       message: (bytes) => {
+        asked = true;
         let service: string;
         try {
           service = serviceOf(bytes);
@@ -55,14 +55,14 @@ export function healthMethods(
         unwatch = serving.watch(() => call.write(response(stateOf(service))));
       },
       halfClosed: () => {
-        if (!watch) call.end({ code: status.invalidArgument, message: 'no request' });
+        if (!asked) call.end({ code: status.internal, message: 'no request' });
       },
       drain: () => undefined,
       closed: () => unwatch(),
     };
   };
   return [
-    { path: `/${serviceName}/Check`, open: (call) => handler(call, false) },
-    { path: `/${serviceName}/Watch`, open: (call) => handler(call, true) },
+    { path: `/${serviceName}/Check`, access: 'public', open: (call) => handler(call, false) },
+    { path: `/${serviceName}/Watch`, access: 'public', open: (call) => handler(call, true) },
   ];
 }

@@ -46,7 +46,7 @@ export class Http2Call implements ServerCall {
 
   /** Answers with headers at once, so that the client sees the stream open. */
   start(
-    open: (call: ServerCall) => CallHandler,
+    open: (call: ServerCall) => CallHandler | Promise<CallHandler>,
     timeoutMs: number | undefined,
     timers: Timers,
   ): void {
@@ -59,8 +59,30 @@ export class Http2Call implements ServerCall {
       { ':status': 200, 'content-type': 'application/grpc', 'grpc-accept-encoding': 'identity' },
       { waitForTrailers: true },
     );
-    const handler = open(this);
+    resetWhenDone(stream, timers);
+    stream.on('close', () => this.#closed());
+    if (timeoutMs !== undefined) {
+      this.#deadline = timers.after(timeoutMs, () => {
+        this.end({ code: status.deadlineExceeded, message: 'the deadline passed' });
+      });
+    }
+    const opened = open(this);
+    if (opened instanceof Promise) {
+      // Nothing is read until it is known who calls.
+      opened.then(
+        (handler) => this.#serve(handler),
+        () => this.end({ code: status.internal, message: 'the call could not be opened' }),
+      );
+    } else this.#serve(opened);
+  }
+
+  #serve(handler: CallHandler): void {
+    if (this.#ended) {
+      handler.closed();
+      return;
+    }
     this.#handler = handler;
+    const stream = this.#stream;
     stream.on('data', (chunk: Buffer) => this.#data(chunk));
     stream.on('end', () => {
       if (this.#ended) return;
@@ -70,13 +92,6 @@ export class Http2Call implements ServerCall {
     stream.on('drain', () => {
       if (!this.#ended) handler.drain();
     });
-    resetWhenDone(stream, timers);
-    stream.on('close', () => this.#closed());
-    if (timeoutMs !== undefined) {
-      this.#deadline = timers.after(timeoutMs, () => {
-        this.end({ code: status.deadlineExceeded, message: 'the deadline passed' });
-      });
-    }
   }
 
   header(name: string): string | undefined {

@@ -9,7 +9,7 @@ import {
   type ServerHttp2Stream,
   type ServerOptions,
 } from 'node:http2';
-import { TLSSocket } from 'node:tls';
+import { TLSSocket, type PeerCertificate } from 'node:tls';
 import { OperatingError, toOperatingError } from '@watershed/runtime/errors.ts';
 import type { Timer, Timers } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
@@ -218,9 +218,21 @@ function peerOf(session: Http2Session): Peer {
   const address = socket.remoteAddress ?? '';
   const port = socket.remotePort ?? 0;
   const secure = socket instanceof TLSSocket;
-  const verified = secure && socket.authorized;
-  const names = verified ? (socket.getPeerCertificate().subjectaltname ?? '') : '';
-  return { address, port, secure, identities: uriNames(names) };
+  if (!secure) return { address, port, secure, identities: [], certificateProblem: '' };
+  const { subjectaltname, raw } = certificateOf(socket);
+  const refused = raw !== undefined && !socket.authorized;
+  return {
+    address,
+    port,
+    secure,
+    identities: socket.authorized ? uriNames(subjectaltname ?? '') : [],
+    certificateProblem: refused ? String(socket.authorizationError) : '',
+  };
+}
+
+/** Node gives an empty object where there is none. */
+function certificateOf(socket: TLSSocket): Partial<PeerCertificate> {
+  return socket.getPeerCertificate();
 }
 
 function refuseHttp(

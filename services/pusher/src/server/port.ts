@@ -33,6 +33,8 @@ export interface Peer {
   readonly secure: boolean;
   /** URI SANs of a client certificate that was verified. */
   readonly identities: readonly string[];
+  /** Why the certificate that it showed was not taken; empty: it was, or it showed none. */
+  readonly certificateProblem: string;
 }
 
 /** One RPC. */
@@ -63,10 +65,11 @@ export interface CallHandler {
   closed(): void;
 }
 
-/** One row of the table of services. */
+/** What is served at a path. */
 export interface Method {
   readonly path: string;
-  open(call: ServerCall): CallHandler;
+  /** Where it takes time (who is it?), nothing is read of the call until then. */
+  open(call: ServerCall): CallHandler | Promise<CallHandler>;
 }
 
 export interface ServerLimits {

@@ -9,6 +9,8 @@ import type { InitialVersions } from './request.ts';
 import { NameList, Subscriptions, type Subscription } from './subscription.ts';
 import { traitsOf } from './type-traits.ts';
 
+type Past = Pick<ScopeView, 'scope' | 'types'>;
+
 /** What all streams of a process share, so that a stream's own state can be a few pointers. */
 export class SessionContext {
   readonly frames: FrameCache;
@@ -27,7 +29,7 @@ export class SessionContext {
    */
   readonly #sent = new Map<string, TypeView>();
   /** The last views of each scope, the newest last; in order of use. */
-  readonly #past = new Map<string, readonly ScopeView[]>();
+  readonly #past = new Map<string, readonly Past[]>();
 
   /** `assignments`: shared with what builds the views, so that their derivations are found again. */
   constructor(frames: FrameCache, assignments: Assignments = new Assignments()) {
@@ -92,7 +94,7 @@ export class SessionContext {
    * Tells of a view, so that a client which was given it, here or by another replica, is
    * understood.
    */
-  observe(view: ScopeView): void {
+  observe(view: Past): void {
     const past = this.#past.get(view.scope) ?? [];
     this.#past.delete(view.scope);
     this.#past.set(view.scope, [...past.filter((old) => old !== view), view].slice(-maxPastViews));
@@ -120,6 +122,18 @@ export class SessionContext {
       }
     }
     return undefined;
+  }
+
+  /**
+   * What a client whose `version_info` is not understood may hold: all that the scope had of late.
+   */
+  mayHold(scope: string, typeUrl: string): TypeView | undefined {
+    let all: TypeView | undefined;
+    for (const { types } of this.#past.get(scope) ?? []) {
+      const view = types.get(typeUrl);
+      if (view !== undefined) all = view.union(all);
+    }
+    return all;
   }
 
   /** Whether all of `needs` that `assignments` has are subscribed. */

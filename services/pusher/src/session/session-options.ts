@@ -9,6 +9,8 @@ export interface SessionOptions {
    * another.
    */
   readonly onlyType?: string;
+  /** Each request is answered, with nothing if there is nothing: the client does not wait. */
+  readonly alwaysAnswer?: boolean;
   /** Whether the client's identity was verified to own the scope's secrets. */
   readonly mayHaveSecrets: boolean;
   readonly limits?: Partial<SessionLimits>;

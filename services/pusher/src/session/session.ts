@@ -83,6 +83,7 @@ export class Session {
     const answered = first ? undefined : this.#answer(state, request);
     if (request.mode === 'sotw') applySotw(this.#context, state, request, { first, answered });
     else applyDelta(this.#context, state, request, first);
+    state.mustAnswer ||= this.#options.alwaysAnswer === true;
     this.#answers ||= state.resumed;
     if (first) state.resuming = state.resumed;
     if (state.subscription.size > this.#limits.maxNames) {

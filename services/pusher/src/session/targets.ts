@@ -73,8 +73,8 @@ export class Targets {
     const { typeUrl } = state.traits;
     const scope = this.goal?.scope ?? '';
     const held = version === target.digest ? target : this.#context.recall(scope, typeUrl, version);
-    if (held === undefined) return;
-    state.held = held;
-    state.mustAnswer = false;
+    // Else it is sent all, in a way that takes nothing away that it may still have routes to.
+    state.held = held ?? this.#context.mayHold(scope, typeUrl);
+    state.mustAnswer = held === undefined;
   }
 }

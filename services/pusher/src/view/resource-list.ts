@@ -3,6 +3,7 @@ import type { Digest } from '@watershed/blob/port.ts';
 import { ManifestType } from '@watershed/model/gen/record.ts';
 import { xdsKeys } from '@watershed/model/keys.ts';
 import { FieldReader } from '../wire.ts';
+import type { Records } from './records.ts';
 import { SharedEntry } from './shared-entry.ts';
 import type { Entry, TypeView } from './type-view.ts';
 
@@ -117,12 +118,6 @@ export function splitContent(content: Uint8Array): readonly EncodedList[] {
     lists.push({ typeUrl, digest: digestOf(bytes), bytes });
   }
   return lists;
-}
-
-/** The records of the log, without those of single scopes. */
-interface Records {
-  readonly find: (key: string) => SharedEntry | undefined;
-  readonly ofType: (typeUrl: string) => Iterable<SharedEntry>;
 }
 
 /** Reads a list. `previous`: what the scope had of the type; what is still in it is shared. */

@@ -1,8 +1,11 @@
+import type { BlobStore } from '@watershed/blob/port.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { Clock, Timer, Timers } from '@watershed/runtime/clock.ts';
 import { emptyView } from '../session/context.ts';
 import type { Assignments } from './assignments.ts';
 import type { BlobLoader } from './blob-loader.ts';
+import { Former } from './former.ts';
+import { Records } from './records.ts';
 import { readList, splitContent, type ResourceList } from './resource-list.ts';
 import type { ScopeView } from './scope-view.ts';
 import { SharedEntry } from './shared-entry.ts';
@@ -11,6 +14,7 @@ import type { TypeView } from './type-view.ts';
 
 export interface ScopesOptions {
   readonly loader: BlobLoader;
+  readonly blobs: Pick<BlobStore, 'get'>;
   readonly assignments: Assignments;
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly timers: Timers;
@@ -52,8 +56,9 @@ interface ActiveScope {
  */
 export class Scopes {
   readonly #options: ScopesOptions;
-  readonly #resources = new Map<string, SharedEntry>();
+  readonly #resources = new Records();
   readonly #manifests = new Map<string, ManifestRecord>();
+  readonly #former: Former;
   readonly #active = new Map<string, ActiveScope>();
   readonly #lists = new Set<ResourceList>();
   /** Those that several scopes may have, by type and digest. */
@@ -65,6 +70,7 @@ export class Scopes {
 
   constructor(options: ScopesOptions) {
     this.#options = options;
+    this.#former = new Former(options.blobs);
   }
 
   /** How many records are known: resources, manifests, scopes in use. */
@@ -133,6 +139,14 @@ export class Scopes {
     this.#options.onView(scope.view, new Set(view.types.keys()), undefined);
   }
 
+  /** Clusters that the scope lists no more, and clients may hold (see `Former`). */
+  formerClusters(id: string): Promise<TypeView | undefined> {
+    return this.#former.clusters(id, {
+      present: () => this.#manifests.get(id)?.content,
+      find: (key) => this.#resources.find(key),
+    });
+  }
+
   /** Ends one use; the caller decides when the last one is really over. */
   release(id: string): void {
     const scope = this.#active.get(id);
@@ -146,11 +160,8 @@ export class Scopes {
   /** Applies one cut. `additive`: it is overdue, so what manifests remove goes on waiting. */
   apply(changes: Changes, epoch: number, additive = false): void {
     this.#epoch = Math.max(this.#epoch, epoch);
-    const { changed, gone } = this.#take(changes.resources);
-    for (const [id, manifest] of changes.manifests) {
-      if (manifest === undefined) this.#manifests.delete(id);
-      else this.#manifests.set(id, manifest);
-    }
+    const { changed, gone } = this.#resources.take(changes.resources);
+    for (const [id, manifest] of changes.manifests) this.#setManifest(id, manifest, changes);
     for (const list of this.#lists) {
       const taken = list.apply(changed.get(list.typeUrl) ?? []);
       const dropped = list.drop(gone.get(list.typeUrl) ?? []);
@@ -168,25 +179,18 @@ export class Scopes {
     this.#settle();
   }
 
-  /** Takes records in; gives by type what is new, and what is gone. */
-  #take(resources: Changes['resources']): Record<'changed' | 'gone', Map<string, SharedEntry[]>> {
-    const changed = new Map<string, SharedEntry[]>();
-    const gone = new Map<string, SharedEntry[]>();
-    for (const [key, entry] of resources) {
-      const known = entry ?? this.#resources.get(key);
-      if (known === undefined) continue;
-      if (entry === undefined) this.#resources.delete(key);
-      else this.#resources.set(key, entry);
-      const byType = entry === undefined ? gone : changed;
-      const same = byType.get(known.typeUrl);
-      if (same === undefined) byType.set(known.typeUrl, [known]);
-      else same.push(known);
+  #setManifest(id: string, manifest: ManifestRecord | undefined, { superseded }: Changes): void {
+    if (manifest === undefined) {
+      this.#manifests.delete(id);
+      this.#former.forget(id);
+      return;
     }
-    return { changed, gone };
-  }
-
-  *#ofType(typeUrl: string): IterableIterator<SharedEntry> {
-    for (const entry of this.#resources.values()) if (entry.typeUrl === typeUrl) yield entry;
+    const before = this.#manifests.get(id)?.content;
+    const replaced = [...(before === undefined ? [] : [before]), ...(superseded.get(id) ?? [])];
+    this.#manifests.set(id, manifest);
+    for (const content of replaced) {
+      if (content !== manifest.content) this.#former.note(id, content);
+    }
   }
 
   #touch(scope: ActiveScope | undefined, changes: Changes): void {
@@ -230,10 +234,7 @@ export class Scopes {
       let list = this.#shared.get(key);
       if (list === undefined) {
         const previous = before?.wanted ?? emptyView(encoded.typeUrl);
-        list = readList(encoded, previous, {
-          find: (k) => this.#resources.get(k),
-          ofType: (typeUrl) => this.#ofType(typeUrl),
-        });
+        list = readList(encoded, previous, this.#resources);
         this.#lists.add(list);
         // What stands in for a resource that is not on the log yet is this scope's own.
         if (list.absent.size === 0) this.#shared.set(key, list);
@@ -362,9 +363,7 @@ export class Scopes {
         if (entry instanceof SharedEntry) listed.add(entry.key);
       });
     }
-    for (const [key, entry] of this.#resources) {
-      if (entry.loaded && !listed.has(key)) this.#resources.set(key, entry.withoutBytes());
-    }
+    this.#resources.keepBytes(listed);
   }
 }
 

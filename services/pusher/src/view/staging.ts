@@ -20,6 +20,8 @@ export interface ManifestRecord {
 export interface Changes {
   readonly resources: ReadonlyMap<string, SharedEntry | undefined>;
   readonly manifests: ReadonlyMap<string, ManifestRecord | undefined>;
+  /** By scope: contents of manifests that a later one of `manifests` replaced, in order. */
+  readonly superseded: ReadonlyMap<string, readonly string[]>;
   readonly selectors: ReadonlyMap<string, Selectors | undefined>;
   /** Of the newest change that has one. */
   readonly trace: string | undefined;
@@ -118,15 +120,23 @@ export class Staging {
   takeCut(): Changes | undefined {
     const { epoch } = this;
     const taken = new Map<string, Staged>();
+    const superseded = new Map<string, readonly string[]>();
     const passed = [...this.#byEpoch.keys()].filter((staged) => staged <= epoch);
     for (const one of passed.sort((a, b) => a - b)) {
-      for (const [key, staged] of this.#byEpoch.get(one) ?? []) taken.set(key, staged);
+      for (const [key, staged] of this.#byEpoch.get(one) ?? []) {
+        const before = taken.get(key)?.item;
+        if (before?.kind === 'manifest' && before.value !== undefined) {
+          const { scope, content } = before.value;
+          superseded.set(scope, [...(superseded.get(scope) ?? []), content]);
+        }
+        taken.set(key, staged);
+      }
       this.#byEpoch.delete(one);
     }
     for (const [key, staged] of this.#immediate) taken.set(key, staged);
     this.#immediate = new Map();
     this.#measure();
-    return taken.size === 0 ? undefined : changesOf(taken);
+    return taken.size === 0 ? undefined : changesOf(taken, superseded);
   }
 
   /**
@@ -189,7 +199,10 @@ function decode(
   }
 }
 
-function changesOf(taken: ReadonlyMap<string, Staged>): Changes {
+function changesOf(
+  taken: ReadonlyMap<string, Staged>,
+  superseded: Changes['superseded'] = new Map(),
+): Changes {
   const resources = new Map<string, SharedEntry | undefined>();
   const manifests = new Map<string, ManifestRecord | undefined>();
   const selectors = new Map<string, Selectors | undefined>();
@@ -203,5 +216,5 @@ function changesOf(taken: ReadonlyMap<string, Staged>): Changes {
     else if (kind === 'manifest') manifests.set(key.slice('m|'.length), value);
     else selectors.set(key.slice('s|'.length), value);
   }
-  return { resources, manifests, selectors, trace, sinceMs };
+  return { resources, manifests, superseded, selectors, trace, sinceMs };
 }

@@ -386,6 +386,22 @@ describe('state of the world: coming back', () => {
     expect(world.sotw().send(CDS, ['a'], { versionInfo: named?.version ?? '' })).toHaveLength(1);
   });
 
+  it('rule 14: who comes with an unknown version loses no cluster before its routes have moved', () => {
+    const world = worldOf({ [CDS]: { a: '1', b: '1' }, [LDS]: { l: '1' }, [RDS]: { r: '1' } });
+    world.cut({ [CDS]: { a: '1' }, [LDS]: { l: '1' }, [RDS]: { r: '2' } });
+    const back = world.sotw();
+    const [cds] = back.send(CDS, [], { versionInfo: 'of another time' });
+    expect(brief([cds!])).toEqual([[CDS, ['a', 'b']]]);
+    const [lds] = back.send(LDS, [], { versionInfo: 'of another time' });
+    expect(lds).toBeUndefined();
+    const [listeners] = back.ack(cds);
+    expect(brief([listeners!])).toEqual([[LDS, ['l']]]);
+    const [routes] = back.send(RDS, ['r'], { versionInfo: 'of another time' });
+    expect(brief([routes!])).toEqual([[RDS, ['r']]]);
+    expect(back.ack(listeners)).toEqual([]);
+    expect(brief(back.ack(routes, ['r']))).toEqual([[CDS, ['a']]]);
+  });
+
   it('a nonce of another replica in a first request is ignored (osm#3252)', () => {
     const stream = worldOf().sotw();
     expect(brief(stream.send(CDS, [], { nonce: '1', versionInfo: 'x' }))).toEqual([

@@ -1,6 +1,7 @@
 import { digestOf } from '@watershed/blob/digest.ts';
 import { memoryBlobs } from '@watershed/blob/memory.ts';
 import { ManifestContent } from '@watershed/model/gen/record.ts';
+import { xdsKeys } from '@watershed/model/keys.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
 import { expect, it } from 'vitest';
@@ -12,12 +13,22 @@ import { SharedEntry } from '../../src/view/shared-entry.ts';
 
 const { cluster } = resourceTypes;
 
+const nothing = {
+  resources: new Map(),
+  manifests: new Map(),
+  superseded: new Map(),
+  selectors: new Map(),
+  trace: undefined,
+  sinceMs: 0,
+};
+
 /** Scopes over blobs in memory; `apply` shows one scope the clusters `name → variant`. */
 function scopes() {
   const time = new VirtualTime();
   const blobs = memoryBlobs();
   const views: ScopeView[] = [];
   const under = new Scopes({
+    blobs,
     loader: new BlobLoader({
       blobs,
       timers: time,
@@ -63,11 +74,9 @@ function scopes() {
     await blobs.put([{ digest: digestOf(content), bytes: content }]);
     under.apply(
       {
+        ...nothing,
         resources,
         manifests: new Map([['scope', { scope: 'scope', content: digestOf(content) }]]),
-        selectors: new Map(),
-        trace: undefined,
-        sinceMs: 0,
       },
       1,
     );
@@ -75,7 +84,7 @@ function scopes() {
       setTimeout(resolve, 5);
     });
   };
-  return { apply, views };
+  return { apply, views, under };
 }
 
 it('shows a variant of equal content with its bytes', async () => {
@@ -92,4 +101,29 @@ it('shows a variant of equal content with its bytes', async () => {
     });
   // Without bytes it would be left out of what clients are sent.
   expect(found).toEqual({ a: true, b: true, c: true });
+});
+
+it('knows what a scope listed before, with the bytes, as far as it is still on the log', async () => {
+  const { apply, under } = scopes();
+  const former = async (): Promise<readonly (readonly [string, string | undefined])[]> => {
+    const found: [string, string | undefined][] = [];
+    (await under.formerClusters('scope'))?.each(({ name, fragments }) => {
+      found.push([name, fragments?.map((one) => Buffer.from(one).toString()).join()]);
+    });
+    return found.sort();
+  };
+  await apply({ a: '', b: 'x' });
+  expect(await former()).toEqual([]);
+  await apply({ a: '', c: '' });
+  await apply({ a: '' });
+  expect(await former()).toEqual([
+    ['b', 'content of b'],
+    ['c', 'content of c'],
+  ]);
+  const gone = new Map([[xdsKeys.resource(cluster, 'c', ''), undefined]]);
+  under.apply({ ...nothing, resources: gone }, 1);
+  expect(await former()).toEqual([['b', 'content of b']]);
+  // Listed again: nobody loses it.
+  await apply({ a: '', b: 'x' });
+  expect(await former()).toEqual([]);
 });

@@ -107,4 +107,16 @@ describe('staging', () => {
     mark(staging, 0, 5);
     expect(mark(staging, 0, 5)).toBe('other');
   });
+
+  it('tells of manifests that were replaced before they were taken', () => {
+    const staging = new Staging(1);
+    for (const [at, content] of ['aa', 'bb', 'cc'].entries()) {
+      const value = { scope: 's', content: Buffer.from(content, 'hex'), scopeClass: undefined };
+      put(staging, xdsKeys.manifest('s'), { $case: 'manifest', value }, at + 1);
+    }
+    mark(staging, 0, 3);
+    const changes = staging.takeCut();
+    expect(changes?.manifests.get('s')?.content).toBe('cc');
+    expect(changes?.superseded.get('s')).toEqual(['aa', 'bb']);
+  });
 });

@@ -20,6 +20,7 @@ function whole() {
   const scopes = new Scopes({
     loader: new BlobLoader({ blobs, timers: time, onMissing: onNone, onError: onNone }),
     assignments: new Assignments(),
+    blobs,
     clock: time,
     timers: time,
     onView: (view) => views.push(view),
@@ -51,7 +52,8 @@ function whole() {
       await blobs.put([{ digest: digestOf(bytes), bytes }]);
       manifests.set('scope', { scope: 'scope', content: digestOf(bytes) });
     }
-    const rest = { selectors: new Map<string, undefined>(), trace: undefined, sinceMs: 0 };
+    const none = { selectors: new Map<string, undefined>(), superseded: new Map<string, never>() };
+    const rest = { ...none, trace: undefined, sinceMs: 0 };
     scopes.apply({ resources, manifests, ...rest }, 1);
     await new Promise((resolve) => {
       setTimeout(resolve, 5);
@@ -93,7 +95,7 @@ it('is shown without a single resource, and again when all are gone', async () =
   expect(views.length).toBe(3);
 });
 
-it('a record that goes and comes back is there, and one that was never there goes unnoticed', async () => {
+it('a record that goes and comes back is there, and one that never was is none', async () => {
   const { apply, names, views } = whole();
   await apply({ a: '1' }, [typeUrl]);
   await apply({ a: undefined });

@@ -1,0 +1,130 @@
+/**
+ * The one place that decides what a client may claim to be. Every RPC that serves what depends on a
+ * node gets its `ProxyNode` here, of each of its messages, and nowhere else; `server/guard.ts`
+ * gives every row of the table of services its `Caller`, so a new row cannot miss it.
+ */
+import { digestOf } from '@watershed/blob/digest.ts';
+import { ProxyType } from '@watershed/model/gen/record.ts';
+import { OperatingError } from '@watershed/runtime/errors.ts';
+import { parseNode, type ProxyNode } from '../node-scope.ts';
+import type { Identity } from './spiffe.ts';
+
+/** How far a client's word goes. */
+export type Trust =
+  /** Its certificate or token was verified: its node must be what they say. */
+  | 'verified'
+  /**
+   * A process of this machine, in plaintext: nothing goes over a wire, and who can connect can read
+   * this process's files as well.
+   */
+  | 'local'
+  /** It showed nothing, on a listener that was opened to such clients: it gets no secrets. */
+  | 'anonymous';
+
+/** What identities may do beyond being themselves. */
+export interface Policy {
+  /** `NAMESPACE/ACCOUNT` that may be a router; empty: any account, in its own namespace. */
+  readonly gatewayAccounts: ReadonlySet<string>;
+  /** Namespaces whose accounts may see what is served to others. */
+  readonly operatorNamespaces: ReadonlySet<string>;
+}
+
+export interface CallerOptions {
+  readonly trust: Trust;
+  /** Of a verified client: at least one. */
+  readonly identities: readonly Identity[];
+  readonly policy: Policy;
+  /** A claim was refused. */
+  readonly onDenied: (message: string) => void;
+}
+
+/** The client of one RPC. */
+export class Caller {
+  readonly #options: CallerOptions;
+  #node: ProxyNode | undefined;
+  /** Of the node as it was sent; Envoy's can be 60 KB. */
+  #digest = '';
+
+  constructor(options: CallerOptions) {
+    this.#options = options;
+  }
+
+  /** Whether it may have the secrets of the scope of what `claim` gave. */
+  get mayHaveSecrets(): boolean {
+    return this.#options.trust !== 'anonymous';
+  }
+
+  /** Whether it may see what is served to others. */
+  get mayOperate(): boolean {
+    const { trust, identities, policy } = this.#options;
+    if (trust !== 'verified') return trust === 'local';
+    return identities.some(({ namespace }) => policy.operatorNamespaces.has(namespace));
+  }
+
+  /** For people: `shop/web`; empty where nothing was verified. */
+  get account(): string {
+    return this.#options.identities.map(accountOf).join(', ');
+  }
+
+  /**
+   * The node of a message, `undefined` where it names none. Only the first must (rule 2); a later
+   * one must not name another.
+   *
+   * @throws OperatingError `denied`: it is more than the client's identity; `invalid`: it is
+   *   malformed, or another than before.
+   */
+  claim(bytes: Uint8Array | undefined): ProxyNode {
+    const known = this.#node;
+    if (known !== undefined && bytes === undefined) return known;
+    const digest = digestOf(bytes ?? '');
+    if (known !== undefined && digest === this.#digest) return known;
+    const node = parseNode(bytes ?? new Uint8Array(0));
+    this.#authorise(node);
+    this.#digest = digest;
+    if (known === undefined) return (this.#node = node);
+    if (!isSame(known, node)) {
+      throw new OperatingError('invalid', `the stream is of node ${known.id}, not of ${node.id}`);
+    }
+    return known;
+  }
+
+  #authorise(node: ProxyNode): void {
+    const { trust, identities, policy } = this.#options;
+    if (trust !== 'verified') return;
+    const own = identities.find((identity) => isOf(node, identity));
+    if (own === undefined) {
+      const { namespace, serviceAccount, pod } = node;
+      const claim = `${pod} of ${namespace}/${serviceAccount || '*'}`;
+      this.#deny(`node ${node.id} claims to be ${claim}, the client is ${this.account}`);
+    } else if (
+      node.type === ProxyType.PROXY_TYPE_ROUTER &&
+      policy.gatewayAccounts.size > 0 &&
+      !policy.gatewayAccounts.has(accountOf(own))
+    ) {
+      this.#deny(`node ${node.id} claims to be a router, which ${accountOf(own)} may not be`);
+    }
+  }
+
+  #deny(message: string): never {
+    this.#options.onDenied(message);
+    throw new OperatingError('denied', message);
+  }
+}
+
+/** The namespace is said twice, in the id and in the metadata; both must be the identity's. */
+function isOf(node: ProxyNode, { namespace, serviceAccount, pod }: Identity): boolean {
+  return (
+    node.namespace === namespace &&
+    node.podNamespace === namespace &&
+    (node.serviceAccount === '' || node.serviceAccount === serviceAccount) &&
+    (pod === '' || node.pod === pod)
+  );
+}
+
+function isSame(a: ProxyNode, b: ProxyNode): boolean {
+  return a.id === b.id && a.namespace === b.namespace && a.serviceAccount === b.serviceAccount;
+}
+
+function accountOf({ namespace, serviceAccount }: Identity): string {
+  return `${namespace}/${serviceAccount}`;
+}

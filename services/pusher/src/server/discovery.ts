@@ -1,0 +1,130 @@
+/** The services of the xDS protocol: a row each. */
+import { resourceTypes } from '@watershed/proto/any.ts';
+import type { Caller } from '../identity/caller.ts';
+import type { Hub } from '../push/hub.ts';
+import type { Carrier, StreamEnd } from '../push/stream.ts';
+import type { Mode } from '../session/request.ts';
+import type { Row } from './guard.ts';
+import { status, type CallHandler, type ServerCall, type StatusCode } from './port.ts';
+import { unary } from './unary.ts';
+
+type Variant = 'Stream' | 'Delta' | 'Fetch';
+
+interface Service {
+  readonly service: string;
+  /** A method's name behind its variant. */
+  readonly noun: string;
+  readonly variants: readonly Variant[];
+  /** Absent: aggregated. */
+  readonly onlyType?: string;
+}
+
+const all: readonly Variant[] = ['Stream', 'Delta', 'Fetch'];
+
+function service(name: string, noun: string, onlyType: string, variants = all): Service {
+  return { service: `envoy.service.${name}`, noun, variants, onlyType };
+}
+
+const { cluster, endpoint, listener, route, secret, virtualHost, extensionConfig, runtime } =
+  resourceTypes;
+
+const services: readonly Service[] = [
+  {
+    service: 'envoy.service.discovery.v3.AggregatedDiscoveryService',
+    noun: 'AggregatedResources',
+    variants: ['Stream', 'Delta'],
+  },
+  service('cluster.v3.ClusterDiscoveryService', 'Clusters', cluster),
+  service('endpoint.v3.EndpointDiscoveryService', 'Endpoints', endpoint),
+  service('listener.v3.ListenerDiscoveryService', 'Listeners', listener),
+  service('route.v3.RouteDiscoveryService', 'Routes', route),
+  service('secret.v3.SecretDiscoveryService', 'Secrets', secret),
+  service('extension.v3.ExtensionConfigDiscoveryService', 'ExtensionConfigs', extensionConfig),
+  service('runtime.v3.RuntimeDiscoveryService', 'Runtime', runtime),
+  // Delta only (rule 48).
+  service('route.v3.VirtualHostDiscoveryService', 'VirtualHosts', virtualHost, ['Delta']),
+];
+
+export function discoveryRows(hub: Hub): readonly Row[] {
+  return services.flatMap(({ service, noun, variants, onlyType }) =>
+    variants.map((variant): Row => ({
+      path: `/${service}/${variant}${noun}`,
+      access: 'proxy',
+      open: openerOf(hub, variant, onlyType),
+    })),
+  );
+}
+
+type Opener = (call: ServerCall, caller: Caller) => CallHandler;
+
+function openerOf(hub: Hub, variant: Variant, onlyType: string | undefined): Opener {
+  const mode: Mode = variant === 'Delta' ? 'delta' : 'sotw';
+  const how = onlyType === undefined ? { mode } : { mode, onlyType };
+  return variant === 'Fetch'
+    ? (call, caller) => openFetch(hub, call, caller, how)
+    : (call, caller) => openStream(hub, call, caller, how);
+}
+
+interface How {
+  readonly mode: Mode;
+  readonly onlyType?: string;
+}
+
+const codes: Readonly<Record<StreamEnd['code'], StatusCode>> = {
+  ok: status.ok,
+  'invalid-argument': status.invalidArgument,
+  'resource-exhausted': status.resourceExhausted,
+  'permission-denied': status.permissionDenied,
+  internal: status.internal,
+  unavailable: status.unavailable,
+};
+
+function carrierOf(call: ServerCall, caller: Caller, write: Carrier['write']): Carrier {
+  return {
+    peer: call.peer,
+    caller,
+    write,
+    end: ({ code, message }) => call.end({ code: codes[code], message }),
+  };
+}
+
+function openStream(hub: Hub, call: ServerCall, caller: Caller, how: How): CallHandler {
+  const stream = hub.open(
+    carrierOf(call, caller, (framed) => call.write(framed)),
+    how,
+  );
+  return {
+    message: (bytes) => stream.message(bytes),
+    halfClosed: () => stream.end({ code: 'ok', message: '' }),
+    drain: () => stream.writable(),
+    closed: () => stream.closed(),
+  };
+}
+
+/** How long one waits for a scope that nothing is known of yet. */
+const fetchWaitMs = 15_000;
+
+/**
+ * A stream of one response. What the client says it has is not regarded: gRPC, unlike REST (rule
+ * 52), has no word for "nothing changed", and an empty answer would mean that all is gone (rule
+ * 20). The version tells that it is the same.
+ */
+function openFetch(hub: Hub, call: ServerCall, caller: Caller, how: How): CallHandler {
+  return unary(call, (request, reply) => {
+    const carrier = carrierOf(call, caller, (framed) => {
+      reply(framed);
+      return true;
+    });
+    const stream = hub.open(carrier, { ...how, once: true });
+    const patience = hub.time.after(fetchWaitMs, () => {
+      stream.end({ code: 'unavailable', message: 'nothing is known of this scope yet' });
+    });
+    stream.message(request);
+    return {
+      closed: () => {
+        patience.cancel();
+        stream.closed();
+      },
+    };
+  });
+}

@@ -1,0 +1,54 @@
+import { status, type CallHandler, type ServerCall, type Status } from './port.ts';
+
+/** What a unary method makes of its request; `closed`: nobody waits for the answer any more. */
+export interface Answering {
+  closed?(): void;
+}
+
+const ok: Status = { code: status.ok, message: '' };
+
+/**
+ * A call of one request and one response. `answer` gets the request (valid during the call only)
+ * and replies with a framed message, or ends the call itself, at once or later.
+ */
+export function unary(
+  call: ServerCall,
+  answer: (request: Uint8Array, reply: (framed: Uint8Array) => void) => Answering | undefined,
+): CallHandler {
+  let asked = false;
+  let over = false;
+  let answering: Answering | undefined;
+  const reply = (framed: Uint8Array): void => {
+    call.write(framed);
+    call.end(ok);
+  };
+  return {
+    message: (bytes) => {
+      if (asked) {
+        call.end({ code: status.internal, message: 'more than one request' });
+        return;
+      }
+      asked = true;
+      answering = answer(bytes, reply);
+      // It was answered at once.
+      if (over) answering?.closed?.();
+    },
+    halfClosed: () => {
+      if (!asked) call.end({ code: status.internal, message: 'no request' });
+    },
+    drain: () => undefined,
+    closed: () => {
+      over = true;
+      answering?.closed?.();
+    },
+  };
+}
+
+/** A message with gRPC's prefix, as it goes out. */
+export function framed(message: Uint8Array): Uint8Array {
+  const out = Buffer.allocUnsafe(5 + message.length);
+  out[0] = 0;
+  out.writeUInt32BE(message.length, 1);
+  out.set(message, 5);
+  return out;
+}
