@@ -408,6 +408,7 @@ const all: Corpus = {
     proxy({ namespace: 'shop', labels: { app: 'web' }, region: 'r1', zone: 'z1' }),
     proxy({ namespace: 'shop', labels: { app: 'cart' }, network: 'n2', podPorts: { data: 9000 } }),
     proxy({ namespace: 'pay', labels: { app: 'pay' }, interception: 'NONE', certificates: false }),
+    proxy({ namespace: 'shop', labels: { app: 'web' }, interception: 'NONE', proxyless: true }),
     proxy({ type: 'PROXY_TYPE_ROUTER', namespace: 'shop', labels: { istio: 'ingress' } }),
     proxy({ type: 'PROXY_TYPE_ROUTER', namespace: 'istio-system', labels: { istio: 'ingress' } }),
   ],

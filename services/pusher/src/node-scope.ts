@@ -22,6 +22,8 @@ export interface ProxyNode {
   readonly cluster: string;
   readonly network: string;
   readonly interception: string;
+  /** The workload itself is the client, by gRPC: istio's `GENERATOR: grpc`. */
+  readonly proxyless: boolean;
   /** The bootstrap has the static secrets `default` and `ROOTCA`. */
   readonly certificates: boolean;
   readonly serviceAccount: string;
@@ -65,6 +67,7 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
     throw wrong('node.id', id, `not TYPE~IP~POD.NAMESPACE~DOMAIN with TYPE ${typeNames}`);
   }
   const metadata = new Metadata(node.metadata);
+  const proxyless = type === ProxyType.PROXY_TYPE_SIDECAR && metadata.text('GENERATOR') === 'grpc';
   const namespace = metadata.text('NAMESPACE') || name.slice(dot + 1);
   if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/u.test(namespace)) {
     throw wrong('namespace', namespace, 'not the name of a namespace');
@@ -81,7 +84,8 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
     labels: metadata.labels(),
     cluster: metadata.text('CLUSTER_ID'),
     network: metadata.text('NETWORK'),
-    interception: type === ProxyType.PROXY_TYPE_SIDECAR ? metadata.interception() : '',
+    interception: interceptionOf(type, proxyless, metadata),
+    proxyless,
     certificates: metadata.text('WATERSHED_CERTS') === 'files',
     serviceAccount: metadata.text('SERVICE_ACCOUNT'),
     podPorts: type === ProxyType.PROXY_TYPE_SIDECAR ? metadata.podPorts() : {},
@@ -119,6 +123,7 @@ function scopeClassOf(node: ProxyNode, selectors: Selectors): ScopeClass {
     serviceAccount: '',
     podPorts: { ...node.podPorts },
     envoyMinor: 0,
+    proxyless: node.proxyless,
   };
 }
 
@@ -128,6 +133,12 @@ export function scopeOf(
 ): { readonly id: string; readonly scopeClass: ScopeClass } {
   const scopeClass = scopeClassOf(node, selectors);
   return { id: scopeId(scopeClass), scopeClass };
+}
+
+/** Nothing intercepts the calls of a workload that makes them itself. */
+function interceptionOf(type: ProxyType, proxyless: boolean, metadata: Metadata): string {
+  if (type !== ProxyType.PROXY_TYPE_SIDECAR) return '';
+  return proxyless ? 'NONE' : metadata.interception();
 }
 
 class Metadata {

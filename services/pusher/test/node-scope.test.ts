@@ -46,6 +46,7 @@ describe('a node', () => {
       cluster: 'east',
       network: 'net1',
       interception: 'TPROXY',
+      proxyless: false,
       certificates: true,
       serviceAccount: 'web',
       podPorts: { http: 8080 },
@@ -55,6 +56,14 @@ describe('a node', () => {
       version: '1.40.0',
       istioVersion: '1.29.1',
     });
+  });
+
+  it('that generates for gRPC is the workload itself, whose calls nothing intercepts', () => {
+    const node = parse({ GENERATOR: 'grpc', INTERCEPTION_MODE: 'REDIRECT' });
+    expect(node).toMatchObject({ proxyless: true, interception: 'NONE' });
+    expect(scopeOf(node, none).id).not.toBe(scopeOf(parse({ INTERCEPTION_MODE: 'NONE' }), none).id);
+    const router = { id: id.replace('sidecar', 'router') };
+    expect(parse({ GENERATOR: 'grpc' }, router).proxyless).toBe(false);
   });
 
   it.each([

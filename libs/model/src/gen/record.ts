@@ -152,6 +152,8 @@ export interface ScopeClass {
   podPorts: { [key: string]: number };
   /** 0 unless a generator must tell versions apart */
   envoyMinor: number;
+  /** GENERATOR: grpc: the workload itself is the client */
+  proxyless: boolean;
 }
 
 export interface ScopeClass_LabelsEntry {
@@ -1145,6 +1147,7 @@ function createBaseScopeClass(): ScopeClass {
     serviceAccount: "",
     podPorts: {},
     envoyMinor: 0,
+    proxyless: false,
   };
 }
 
@@ -1191,6 +1194,9 @@ export const ScopeClass: MessageFns<ScopeClass> = {
     });
     if (message.envoyMinor !== 0) {
       writer.uint32(112).uint32(message.envoyMinor);
+    }
+    if (message.proxyless !== false) {
+      writer.uint32(120).bool(message.proxyless);
     }
     return writer;
   },
@@ -1326,6 +1332,14 @@ export const ScopeClass: MessageFns<ScopeClass> = {
             message.envoyMinor = reader.uint32();
             continue;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.proxyless = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1409,6 +1423,7 @@ export const ScopeClass: MessageFns<ScopeClass> = {
         : isSet(object.envoy_minor)
         ? globalThis.Number(object.envoy_minor)
         : 0,
+      proxyless: isSet(object.proxyless) ? globalThis.Boolean(object.proxyless) : false,
     };
   },
 
@@ -1468,6 +1483,9 @@ export const ScopeClass: MessageFns<ScopeClass> = {
     if (message.envoyMinor !== 0) {
       obj.envoyMinor = Math.round(message.envoyMinor);
     }
+    if (message.proxyless !== false) {
+      obj.proxyless = message.proxyless;
+    }
     return obj;
   },
 
@@ -1506,6 +1524,7 @@ export const ScopeClass: MessageFns<ScopeClass> = {
       {},
     );
     message.envoyMinor = object.envoyMinor ?? 0;
+    message.proxyless = object.proxyless ?? false;
     return message;
   },
 };

@@ -126,8 +126,8 @@ function factsOf(
     subsetLabels: subset?.labels ?? {},
     meshTls: meshTlsOf(key, service, traffic, {
       auto: mesh.autoMtls,
-      // Without endpoints of its own, a cluster cannot tell who speaks TLS.
-      uniform: kind === 'original-dst',
+      // Without endpoints of its own, a cluster cannot tell who speaks TLS; gRPC does not ask.
+      uniform: kind === 'original-dst' || key.client.proxyless,
       all: () => read.query(localities.allMtls, host),
     }),
     locality: localityOf(traffic, mesh.localityLb),
@@ -152,7 +152,8 @@ function serviceFacts(service: MergedService): ServiceFacts {
 function kindOf(service: MergedService, traffic: Traffic, key: ClusterKey): DiscoveryKind {
   const dnsKind =
     service.resolution === Resolution.RESOLUTION_DNS_ROUND_ROBIN ? 'logical-dns' : 'dns';
-  if (traffic.loadBalancer?.algorithm === LbAlgorithm.LB_ALGORITHM_PASSTHROUGH) {
+  const asked = traffic.loadBalancer?.algorithm;
+  if (asked === LbAlgorithm.LB_ALGORITHM_PASSTHROUGH && !key.client.proxyless) {
     return 'original-dst';
   }
   if (service.externalName !== '') return dnsKind;

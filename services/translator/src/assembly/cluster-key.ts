@@ -23,6 +23,8 @@ export interface ClusterClient {
   readonly certificates: boolean;
   /** Traffic is not intercepted, so there is no original destination to go to. */
   readonly direct: boolean;
+  /** The workload itself, which speaks gRPC: what it does not understand must not be there. */
+  readonly proxyless: boolean;
   readonly mesh: string;
 }
 
@@ -34,6 +36,7 @@ export function clusterVariant(key: ClusterKey): string {
     r: client.router ? '1' : '',
     t: client.certificates ? '1' : '',
     d: client.direct ? '1' : '',
+    g: client.proxyless ? '1' : '',
     m: client.mesh,
   });
 }
@@ -67,6 +70,7 @@ export function parseCluster(name: string, variant: string): ClusterKey | undefi
       router: field(fields, 'r') === '1',
       certificates: field(fields, 't') === '1',
       direct: field(fields, 'd') === '1',
+      proxyless: field(fields, 'g') === '1',
       mesh: field(fields, 'm'),
     },
   };

@@ -44,9 +44,9 @@ interface ServiceKey {
 
 export function clusterListKey(client: Client): ClusterListKey {
   const { view, policies, router, mesh, scope } = client;
-  const { certificates, interception } = scope;
+  const { certificates, interception, proxyless } = scope;
   const direct = !router && interception === 'NONE';
-  return { view, policies, client: { router, certificates, direct, mesh } };
+  return { view, policies, client: { router, certificates, direct, proxyless, mesh } };
 }
 
 export function createClusterLists(core: Core, facts: FactsQuery): ClusterListQueries {
@@ -76,8 +76,8 @@ export function createClusterLists(core: Core, facts: FactsQuery): ClusterListQu
   return { list };
 }
 
-function clientId({ router, certificates, direct, mesh }: ClusterClient): string {
-  return `${Number(router)}${Number(certificates)}${Number(direct)}${mesh}`;
+function clientId({ router, certificates, direct, proxyless, mesh }: ClusterClient): string {
+  return `${Number(router)}${Number(certificates)}${Number(direct)}${Number(proxyless)}${mesh}`;
 }
 
 /** The clusters of a list, for a proxy of the scope. */
@@ -112,6 +112,8 @@ function entriesOf(
 ): readonly ClusterEntry[] {
   const known = read.query(core.services.service, service);
   if (known === undefined) return [];
+  // Nobody can call a name with a wildcard without a proxy.
+  if (client.proxyless && service.host.startsWith('*')) return [];
   const subsets = read.query(core.policies.policy, policies)?.subsets ?? [];
   // Only where it matters, so that others share what is made.
   const direct = client.direct && isPassthrough(known);
@@ -138,15 +140,22 @@ function entryOf(facts: FactsQuery, read: Reader, key: ClusterKey): readonly Clu
   const known = read.query(facts, key);
   if (known === undefined) return [];
   const cluster = clusterResource(key);
-  const secrets = secretsOf(key, known);
+  const secrets = key.client.proxyless ? [] : secretsOf(key, known);
   const { distribute, failover } = known.locality;
   const matters = known.kind !== 'original-dst' && (distribute.length > 0 || failover);
+  const endpoints = key.client.proxyless ? sidecarsKey(facts, read, key) : key;
   return [
     {
       cluster,
-      assignment: known.kind === 'eds' ? assignmentResource(key, nowhere) : undefined,
-      placed: matters ? { key, locality: known.locality } : undefined,
+      assignment: known.kind === 'eds' ? assignmentResource(endpoints, nowhere) : undefined,
+      placed: matters ? { key: endpoints, locality: known.locality } : undefined,
       secrets,
     },
   ];
+}
+
+/** A sidecar's endpoints are as good, where it has any: one assignment serves both. */
+function sidecarsKey(facts: FactsQuery, read: Reader, key: ClusterKey): ClusterKey {
+  const ofSidecar = { ...key, client: { ...key.client, proxyless: false } };
+  return read.query(facts, ofSidecar)?.kind === 'eds' ? ofSidecar : key;
 }

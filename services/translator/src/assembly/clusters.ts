@@ -6,7 +6,8 @@ import type { LocalityArgument } from '../generators/addresses.ts';
 import { cluster, type ClusterArgument, type Discovery } from '../generators/cluster.ts';
 import type { UpstreamProtocol } from '../generators/connection-pool.ts';
 import type { BalanceArgument, Warmup } from '../generators/load-balancer.ts';
-import { job, type ResourceKey } from '../plan.ts';
+import { proxylessCluster } from '../generators/proxyless-cluster.ts';
+import { job, type Job, type ResourceKey } from '../plan.ts';
 import { isAuto, type ClusterFacts, type FactsQuery } from './cluster-facts.ts';
 import { nameOfCluster, parseCluster, type ClusterKey } from './cluster-key.ts';
 import { problemsOf, secretsOf, tlsOf } from './cluster-tls.ts';
@@ -15,6 +16,7 @@ import type { PlanOf } from './parts.ts';
 import { localitiesOf, parsePlace, type ProxyPlace } from './placement.ts';
 import { lifeOf, limitsOf } from './pools.ts';
 import { isHttp, isHttp2 } from './protocols.ts';
+import { proxylessArgument } from './proxyless-clusters.ts';
 import type { Traffic } from './traffic.ts';
 
 /** Plans of outbound clusters, by key. */
@@ -26,8 +28,8 @@ export function createClusterPlans(facts: FactsQuery, localities: LocalityQuerie
     const eds = known.kind === 'eds' ? [key.name] : [];
     return {
       key,
-      parts: [job(cluster, argumentOf(read, localities, parsed, known, parsePlace(key.variant)))],
-      refs: [...eds, ...secretsOf(parsed, known)],
+      parts: [jobOf(read, localities, parsed, known, parsePlace(key.variant))],
+      refs: parsed.client.proxyless ? eds : [...eds, ...secretsOf(parsed, known)],
       follows: [],
       bypassesEpochs: false,
     };
@@ -36,6 +38,19 @@ export function createClusterPlans(facts: FactsQuery, localities: LocalityQuerie
 
 export function isClusterKey(key: ResourceKey): boolean {
   return key.typeUrl === resourceTypes.cluster && key.name.startsWith('outbound|');
+}
+
+function jobOf(
+  read: Reader,
+  localities: LocalityQueries,
+  key: ClusterKey,
+  facts: ClusterFacts,
+  place: ProxyPlace,
+): Job {
+  if (!key.client.proxyless) return job(cluster, argumentOf(read, localities, key, facts, place));
+  const discovery = discoveryOf(read, localities, key, facts, place);
+  const named = discovery.kind === 'dns' ? discovery.localities : [];
+  return job(proxylessCluster, proxylessArgument(read, localities, key, facts, named));
 }
 
 function argumentOf(

@@ -24,6 +24,7 @@ import { createLocalityQueries } from './localities.ts';
 import { createOutboundListeners, type OutboundListeners } from './outbound-listeners.ts';
 import { createOutboundLayout } from './outbound.ts';
 import type { PlanOf, RouterPlans, SidecarRoutes } from './parts.ts';
+import { createProxyless, isProxylessListener, type Proxyless } from './proxyless.ts';
 import { isRouteTable } from './route-table.ts';
 import { createSecretPlans, secretKeys } from './secrets.ts';
 import { createSpecialClusters, specialClustersOf } from './special-clusters.ts';
@@ -37,6 +38,7 @@ interface Parts {
   readonly inbound: Query<ScopeClass, InboundResources>;
   readonly routes: SidecarRoutes;
   readonly routers: RouterPlans;
+  readonly proxyless: Proxyless;
   readonly secrets: PlanOf;
 }
 
@@ -61,6 +63,7 @@ export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterP
     inbound: createInbound(core, ports),
     routes,
     routers,
+    proxyless: createProxyless(core, ports),
     secrets: createSecretPlans(core),
   };
   const shared = graph.query<ResourceKey, ResourcePlan | undefined>({
@@ -75,6 +78,9 @@ export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterP
     compute: (read, scope) => {
       const known = read.query(client, scope);
       const clusters = clusterTypes(parts, read, known);
+      if (scope.proxyless) {
+        return { types: merged([...clusters, ...proxylessTypes(parts, read, known)]) };
+      }
       if (!known.router) {
         return { types: merged([...clusters, ...sidecarTypes(parts, read, known)]) };
       }
@@ -95,6 +101,7 @@ function planOf(parts: Parts, read: Reader, key: ResourceKey): ResourcePlan | un
     case resourceTypes.secret:
       return parts.secrets(read, key);
     case resourceTypes.listener:
+      if (isProxylessListener(key)) return parts.proxyless.shared(read, key);
       if (isOutboundListener(key)) return parts.outbound.shared(read, key);
       break;
     case resourceTypes.route:
@@ -126,6 +133,17 @@ function sidecarTypes(parts: Parts, read: Reader, client: Client): readonly Mani
     typePlan(resourceTypes.cluster, [], clusters),
     typePlan(resourceTypes.listener, outbound.listenersOf(read, client), listeners),
     typePlan(resourceTypes.route, outbound.tablesOf(read, client)),
+  ];
+}
+
+function proxylessTypes(
+  { proxyless }: Parts,
+  read: Reader,
+  client: Client,
+): readonly ManifestTypePlan[] {
+  return [
+    typePlan(resourceTypes.listener, proxyless.listenersOf(read, client)),
+    typePlan(resourceTypes.route, proxyless.tablesOf(read, client)),
   ];
 }
 

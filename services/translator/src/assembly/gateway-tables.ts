@@ -121,5 +121,6 @@ function hostKey(
     policies: client.policies,
     tls,
     requireTls,
+    proxyless: false,
   });
 }

@@ -64,8 +64,9 @@ export function createWorkloadPorts(
         const host = own === undefined ? '' : `${own.name}.${scope.namespace}`;
         return byPort(ingress.map((listener) => ingressPort(listener, scope, host, pool)));
       }
-      // Without interception the workload has its ports itself; only a Sidecar can name others.
-      if (scope.interception === 'NONE') return [];
+      // Without interception the workload has its ports itself; only a Sidecar can name others. A
+      // gRPC server asks for its own.
+      if (scope.interception === 'NONE' && !scope.proxyless) return [];
       return byPort(servicePorts(core, read, client, pool));
     },
     equal: sameData,

@@ -170,6 +170,7 @@ function tablesOf(context: Context, read: Reader, client: Client): readonly Reso
     listener,
     port,
     host,
+    proxyless: false,
   });
   for (const { chains } of read.query(outbound.layout, layoutKeyOf(client))) {
     for (const chain of chains) {

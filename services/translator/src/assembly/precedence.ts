@@ -8,7 +8,7 @@ import type { RuleArgument } from '../generators/virtual-host.ts';
  * parameters; the order of routes and rules decides the rest (HTTPRouteRule.matches). Each rule is
  * split into its matches.
  */
-export function bySpecificMatch(rules: readonly RuleArgument[]): readonly RuleArgument[] {
+export function bySpecificMatch<R extends RuleArgument>(rules: readonly R[]): readonly R[] {
   const ranked = rules.flatMap(split).map((rule, order) => {
     return { rule, order, rank: rankOf(rule.matches[0]) };
   });
@@ -16,7 +16,7 @@ export function bySpecificMatch(rules: readonly RuleArgument[]): readonly RuleAr
   return ranked.map(({ rule }) => rule);
 }
 
-function split(rule: RuleArgument): readonly RuleArgument[] {
+function split<R extends RuleArgument>(rule: R): readonly R[] {
   if (rule.matches.length <= 1) return [rule];
   return rule.matches.map((match) => ({ ...rule, matches: [match] }));
 }
@@ -46,8 +46,8 @@ function compare(a: readonly number[], b: readonly number[]): number {
  * Istio's order within one route: the user's. What comes behind a match of everything is never
  * reached.
  */
-export function upToCatchAll(rules: readonly RuleArgument[]): readonly RuleArgument[] {
-  const reached: RuleArgument[] = [];
+export function upToCatchAll<R extends RuleArgument>(rules: readonly R[]): readonly R[] {
+  const reached: R[] = [];
   for (const rule of rules) {
     const at = catchAllAt(rule);
     if (at === undefined) {
@@ -65,9 +65,9 @@ export function upToCatchAll(rules: readonly RuleArgument[]): readonly RuleArgum
  * Istio's order over several routes of a host: matches of everything come last (istiod's
  * SortVHostRoutes).
  */
-export function catchAllsLast(rules: readonly RuleArgument[]): readonly RuleArgument[] {
-  const specific: RuleArgument[] = [];
-  const catchAlls: RuleArgument[] = [];
+export function catchAllsLast<R extends RuleArgument>(rules: readonly R[]): readonly R[] {
+  const specific: R[] = [];
+  const catchAlls: R[] = [];
   for (const rule of rules) {
     const at = catchAllAt(rule);
     if (at === undefined) {

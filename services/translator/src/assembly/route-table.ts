@@ -19,6 +19,8 @@ export interface RouteTableKey {
   readonly port: number;
   /** Only this host's virtual host, for every domain (a sniffed service's own listener); '' for all. */
   readonly host: string;
+  /** For gRPC without a proxy: in its own words. */
+  readonly proxyless: boolean;
 }
 
 /** What of a client its route tables depend on. */
@@ -55,6 +57,7 @@ export function routeTableId(key: RouteTableKey): ResourceKey {
     e: key.listener === 0 ? '' : String(key.listener),
     o: key.port === 0 ? '' : String(key.port),
     h: key.host,
+    g: key.proxyless ? '1' : '',
   });
   // Spread over shards by the clients' namespace: every namespace has a table of each name.
   return { typeUrl: resourceTypes.route, name: key.name, variant, host: client.namespace };
@@ -81,5 +84,6 @@ export function parseRouteTable(key: ResourceKey): RouteTableKey {
     listener: Number(field(fields, 'e')),
     port: Number(field(fields, 'o')),
     host: field(fields, 'h'),
+    proxyless: field(fields, 'g') === '1',
   };
 }

@@ -45,7 +45,7 @@ export function createSidecarRoutes(core: Core): SidecarRoutes {
       const table = parseRouteTable(key);
       const own = read.query(hosts, key);
       const jobs = own.map((host) => read.query(virtualHosts, host));
-      const last = takesAll(own) ? [] : [read.query(catchAll, table)];
+      const last = table.proxyless || takesAll(own) ? [] : [read.query(catchAll, table)];
       const head = job(routeConfiguration, { name: key.name, ignorePort: !tellsByPort(table) });
       return { key, parts: [head, ...jobs, ...last], refs: [], follows: [], bypassesEpochs: false };
     },
@@ -194,6 +194,7 @@ function hostKey(table: RouteTableKey, one: Candidate): VirtualHostKey {
     policies: client.policies,
     tls: false,
     requireTls: false,
+    proxyless: table.proxyless,
   });
 }
 

@@ -19,8 +19,9 @@ interface Connecting {
   readonly keepalive: TcpKeepalive | undefined;
 }
 
-/** A router has no original destination to pass anything through to. */
-export function specialClustersOf({ router, mesh }: Client): readonly ResourceKey[] {
+/** A router has no original destination to pass anything through to; gRPC calls what it knows. */
+export function specialClustersOf({ router, mesh, scope }: Client): readonly ResourceKey[] {
+  if (scope.proxyless) return [];
   const variant = encodeVariant({ m: mesh });
   return (router ? [blackHole] : names).map((name) => ({
     typeUrl: resourceTypes.cluster,

@@ -6,6 +6,7 @@
 import type { Query, Reader } from '@watershed/derive/graph.ts';
 import type { Backend, HashKey, Retry, Route } from '@watershed/model/gen/model.ts';
 import { clusterName } from '../generators/names.ts';
+import { proxylessVirtualHost } from '../generators/proxyless-virtual-host.ts';
 import {
   type RuleArgument,
   virtualHost,
@@ -13,10 +14,11 @@ import {
 } from '../generators/virtual-host.ts';
 import type { Keyed } from '../inputs.ts';
 import { job, type Job } from '../plan.ts';
-import type { Core } from './core.ts';
+import { type Core, policyOf } from './core.ts';
 import { sameData } from './equal.ts';
 import { sameJob } from './jobs.ts';
 import { bySpecificMatch, catchAllsLast, upToCatchAll } from './precedence.ts';
+import { proxylessRoutes, type RoutedRule } from './proxyless-rules.ts';
 import { retryOf } from './retry.ts';
 import { type Destination, ruleArgument, type RuleSite } from './rules.ts';
 import { chooseService, isExportedTo, namespaceOf, type ServiceChoice } from './services.ts';
@@ -36,6 +38,8 @@ export interface VirtualHostFields extends RuleSite {
   readonly policies: string;
   /** Plain HTTP is answered with a redirect to HTTPS. */
   readonly requireTls: boolean;
+  /** For gRPC without a proxy, of one service and for all of its names. */
+  readonly proxyless: boolean;
 }
 
 /**
@@ -63,6 +67,7 @@ export function virtualHostKey(fields: VirtualHostFields): VirtualHostKey {
     fields.mesh,
     fields.policies,
     `${fields.tls ? 'tls' : ''} ${fields.requireTls ? 'redirect' : ''}`,
+    fields.proxyless ? 'proxyless' : '',
   ].join('\n');
   return { ...fields, id };
 }
@@ -120,28 +125,79 @@ function hashOf({ policies }: Core, read: Reader, key: HashClient): HashKey | un
 }
 
 function jobOf(context: Context, read: Reader, key: VirtualHostKey): Job {
+  if (key.proxyless) return proxylessJob(context, read, key);
   const argument: VirtualHostArgument = {
     name: key.name,
     domains: key.domains,
-    rules: key.routes.length > 0 ? routed(context, read, key) : unrouted(context, read, key),
+    rules:
+      key.routes.length > 0
+        ? routed(context, read, key, (rule) => rule)
+        : unrouted(context, read, key),
     requireTls: key.requireTls,
   };
   return job(virtualHost, argument);
+}
+
+function proxylessJob(context: Context, read: Reader, key: VirtualHostKey): Job {
+  const { name, service, port } = key;
+  const rules: readonly RoutedRule[] =
+    key.routes.length > 0
+      ? routed(context, read, key, (rule, route) => ({ ...rule, object: route.key }))
+      : unrouted(context, read, key).map((rule) => ({ ...rule, object: '' }));
+  const own = clusterName('outbound', port, '', service?.host ?? '');
+  const exists = (cluster: string): boolean => isThere(context, read, key, cluster);
+  const { routes, problems } = proxylessRoutes(rules, own, exists);
+  return job(proxylessVirtualHost, {
+    name,
+    routes,
+    ...(problems.length === 0 ? {} : { problems }),
+  });
+}
+
+/** Whether there is a cluster of that name: the service, its port and its subset. */
+function isThere({ core }: Context, read: Reader, key: VirtualHostKey, cluster: string): boolean {
+  const [, port, wanted = '', host = ''] = cluster.split('|');
+  const choice = chosen(core, read, key, host);
+  const service = choice && read.query(core.services.service, choice);
+  if (service === undefined) return false;
+  if (!service.ports.some(({ number }) => number === Number(port))) return false;
+  if (wanted === '') return true;
+  const named = { ...service, ref: choice?.ref ?? '' };
+  const policy = read.query(core.policies.policy, policyOf(core, read, named, key));
+  return policy?.subsets.some(({ name }) => name === wanted) ?? false;
+}
+
+function chosen(
+  { services }: Core,
+  read: Reader,
+  { namespace }: VirtualHostKey,
+  host: string,
+): ServiceChoice | undefined {
+  const all = read.query(services.candidates, host);
+  const visible = all.filter((candidate) => isExportedTo(candidate.exportTo, namespace));
+  return chooseService(host, visible, all, namespace);
 }
 
 /**
  * Istio's routes keep the user's order and come first; the Gateway API's are sorted over all of
  * them.
  */
-function routed(context: Context, read: Reader, key: VirtualHostKey): readonly RuleArgument[] {
+function routed<R extends RuleArgument>(
+  context: Context,
+  read: Reader,
+  key: VirtualHostKey,
+  as: (rule: RuleArgument, route: Keyed<Route>) => R,
+): readonly R[] {
   const routes = key.routes.flatMap((route) => read.get(context.core.inputs.routes, route) ?? []);
   const retry = read.query(context.retry, key.mesh);
-  const rulesOf = ({ value }: Keyed<Route>): readonly RuleArgument[] => {
+  const rulesOf = (route: Keyed<Route>): readonly R[] => {
+    const { value } = route;
     const resolve = (backend: Backend): Destination => destination(context, read, key, backend);
     const gatewayApi = value.bySpecificity;
-    return value.rules.flatMap(
-      (rule) => ruleArgument(rule, { site: key, retry, gatewayApi, resolve }) ?? [],
-    );
+    return value.rules.flatMap((rule) => {
+      const made = ruleArgument(rule, { site: key, retry, gatewayApi, resolve });
+      return made === undefined ? [] : [as(made, route)];
+    });
   };
   const ordered = routes.filter(({ value }) => !value.bySpecificity);
   const sorted = routes.filter(({ value }) => value.bySpecificity);
@@ -195,10 +251,7 @@ function destination(
   key: VirtualHostKey,
   { host, port, subset }: Backend,
 ): Destination {
-  const { services } = context.core;
-  const all = read.query(services.candidates, host);
-  const visible = all.filter((candidate) => isExportedTo(candidate.exportTo, key.namespace));
-  const choice = chooseService(host, visible, all, key.namespace);
+  const choice = chosen(context.core, read, key, host);
   if (choice === undefined) {
     return { cluster: clusterName('outbound', port || key.port, subset, host), hash: undefined };
   }

@@ -62,9 +62,8 @@ export function localityOf(argument: LocalityArgument): LocalityLbEndpoints {
   const { region, zone, subZone, priority, weight } = argument;
   const endpoints = LocalityLbEndpoints.fromPartial({
     priority,
-    ...(region === '' && zone === '' && subZone === ''
-      ? {}
-      : { locality: { region, zone, subZone } }),
+    // Said even where nothing is known of it: gRPC refuses endpoints without a locality.
+    locality: { region, zone, subZone },
     ...(weight === 0 ? {} : { loadBalancingWeight: weight }),
   });
   endpoints.lbEndpoints = argument.endpoints.map(endpointOf);

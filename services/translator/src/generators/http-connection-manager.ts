@@ -115,13 +115,22 @@ function filtersOf(grpcWeb: boolean): HttpFilter[] {
   return [
     ...web,
     filter('envoy.filters.http.grpc_stats', grpcStats),
-    filter('envoy.filters.http.fault', fault),
+    faultFilter(),
     filter('envoy.filters.http.cors', pack(typeUrls.cors, Cors, {})),
-    filter('envoy.filters.http.router', pack(typeUrls.router, Router, Router.fromPartial({}))),
+    routerFilter(),
   ];
 }
 
 const fault = pack(typeUrls.httpFault, HTTPFault, HTTPFault.fromPartial({}));
+
+export function faultFilter(): HttpFilter {
+  return filter('envoy.filters.http.fault', fault);
+}
+
+export function routerFilter(): HttpFilter {
+  const config = pack(typeUrls.router, Router, Router.fromPartial({}));
+  return filter('envoy.filters.http.router', config);
+}
 
 /** One count per service and not per method, as istiod's. */
 const grpcStats = pack(

@@ -112,7 +112,7 @@ function filterConfigs(rule: RuleArgument): Record<string, Any> {
   return configs;
 }
 
-function faultConfig(fault: Fault): Any {
+export function faultConfig(fault: Fault): Any {
   const delay =
     fault.delayPercent > 0
       ? {

@@ -31,6 +31,7 @@ const clusterKey: fc.Arbitrary<ClusterKey> = fc.record({
     router: fc.boolean(),
     certificates: fc.boolean(),
     direct: fc.boolean(),
+    proxyless: fc.boolean(),
     mesh: optional,
   }),
 });
@@ -98,6 +99,7 @@ describe('what a variant names can be read back from it:', () => {
       listener: fc.nat(9),
       port: fc.nat(65_535),
       host: optional,
+      proxyless: fc.boolean(),
     });
     fc.assert(
       fc.property(tableKey, (key) => {
