@@ -14,6 +14,7 @@ import { openEmbeddedLog } from '@watershed/log/embedded.ts';
 import type { Log } from '@watershed/log/port.ts';
 import { topicSpecs } from '@watershed/log/topics.ts';
 import { createPusher } from '@watershed/pusher/app.ts';
+import { openSecurity } from '@watershed/pusher/security.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import { MonitoringServer } from '@watershed/runtime/http.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
@@ -26,6 +27,7 @@ import { version } from '@watershed/runtime/version.ts';
 import { createTranslator } from '@watershed/translator/app.ts';
 import { createPlans } from '@watershed/translator/assembly/plans.ts';
 import { type Config, sampleConfig } from './config.ts';
+import type { Addresses } from './welcome.ts';
 
 /** One process reads all partitions; more of them would only be more tables in a file. */
 const shards = 8;
@@ -45,7 +47,7 @@ export interface App {
   readonly parts: readonly Part[];
   readonly readiness: Readiness;
   /** Where it listens; after the start. */
-  readonly addresses: () => { readonly grpc: string; readonly monitoring: string };
+  readonly addresses: () => Addresses;
 }
 
 export async function createApp(config: Config, around: Surroundings): Promise<App> {
@@ -92,6 +94,7 @@ export async function createApp(config: Config, around: Surroundings): Promise<A
     options: config,
     coldDir: join(config.dataDir, 'pusher'),
     logger: logging.scope('pusher'),
+    ...(await openSecurity(config, { time, logger: logging.scope('pusher') })),
   });
   const monitoring = new MonitoringServer({
     address: config.monitoringAddr,
@@ -106,6 +109,7 @@ export async function createApp(config: Config, around: Surroundings): Promise<A
     readiness,
     addresses: () => ({
       grpc: pusher.address,
+      ...(pusher.tlsAddress === undefined ? {} : { secureGrpc: pusher.tlsAddress }),
       monitoring: `${monitoring.address.host}:${monitoring.address.port}`,
     }),
   };

@@ -10,10 +10,12 @@ import {
 } from '@watershed/runtime/options-common.ts';
 import { type ConfigOf, defineOptions } from '@watershed/runtime/options.ts';
 import type { Program } from '@watershed/runtime/options-parse.ts';
+import { checkSecurity, securityOptions } from '@watershed/pusher/security-options.ts';
 import { version } from '@watershed/runtime/version.ts';
 
 const table = defineOptions({
   ...xdsOptions,
+  ...securityOptions,
   ...processOptions,
   ...sourceOptions,
   ...dataOptions,
@@ -40,7 +42,7 @@ export const program: Program<typeof table> = {
   description: 'Watershed in one process: files in, xDS out.',
   version,
   table,
-  check: checkDebounce,
+  check: (config) => [...checkDebounce(config), ...checkSecurity(config)],
 };
 
 export type Config = ConfigOf<typeof table>;

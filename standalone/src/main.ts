@@ -59,7 +59,7 @@ async function run(config: Config, warnings: readonly string[]): Promise<void> {
   }
   const addresses = app.addresses();
   // For who started it with port 0: where it listens, in a form that programs read.
-  logger.info('Watershed is ready', addresses);
+  logger.info('Watershed is ready', { ...addresses });
   process.stdout.write(welcome(config, addresses));
   await stopped;
   await tracing.shutdown();

@@ -3,12 +3,14 @@ import { type Config, sampleConfig } from './config.ts';
 
 export interface Addresses {
   readonly grpc: string;
+  /** Absent: TLS is not served. */
+  readonly secureGrpc?: string;
   readonly monitoring: string;
 }
 
 /** What listens where, and what to do next: commands that work as they are, in a checkout. */
 export function welcome(config: Config, addresses: Addresses): string {
-  const { grpc, monitoring } = addresses;
+  const { grpc, secureGrpc, monitoring } = addresses;
   const sample = sampleConfig(config);
   const sources = [config.configDir, config.meshConfig, sample].filter(
     (source) => source !== undefined,
@@ -16,7 +18,7 @@ export function welcome(config: Config, addresses: Addresses): string {
   return `
 Watershed is ready.
   configuration   ${sources.join(', ')}
-  xDS             ${grpc}   (plaintext gRPC)
+  xDS             ${grpc}   (plaintext gRPC)${secureGrpc === undefined ? '' : `\n                  ${secureGrpc}   (TLS)`}
   monitoring      http://${monitoring}   /ready /metrics /version /debug
   log             ${config.kafkaBrokers.join(', ') || join(config.dataDir, 'log')}
 

@@ -25,7 +25,7 @@ import { Hub } from './push/hub.ts';
 import { createMaterialise } from './secrets.ts';
 import { GrpcJsServer } from './server/grpc-js-server.ts';
 import { Http2RpcServer } from './server/http2-server.ts';
-import type { RpcServer, ServerLimits, TlsOptions } from './server/port.ts';
+import type { RpcServer, ServerLimits, TlsSource } from './server/port.ts';
 import { methodsOf } from './server/services.ts';
 import { ServingState } from './serving.ts';
 import { SessionContext } from './session/context.ts';
@@ -69,7 +69,7 @@ export interface PusherOptions {
   /** How long a proxy waits for the log, or for its scope, before it gets those. Default 2 s. */
   readonly coldAfterMs?: number;
   /** A second listener, with TLS. */
-  readonly tls?: { readonly address: Address; readonly options: TlsOptions };
+  readonly tls?: { readonly address: Address; readonly source: TlsSource };
   /** Who clients may be. Default: what certificates of trust domain `cluster.local` say. */
   readonly identity?: AuthenticatorOptions;
   /** Default `http2`. */
@@ -144,7 +144,7 @@ class PusherPart {
   readonly #cold: ColdStore | undefined;
   /** While the log is waited for. */
   #coldTimer: Timer | undefined;
-  readonly #servers: { readonly server: RpcServer; readonly tls: boolean }[] = [];
+  readonly #servers: RpcServer[] = [];
 
   constructor(options: PusherOptions) {
     const { options: settings } = options;
@@ -245,7 +245,7 @@ class PusherPart {
     const { options, tls } = this.#options;
     try {
       this.address = await this.#listen(options.grpcAddr, undefined);
-      if (tls !== undefined) this.tlsAddress = await this.#listen(tls.address, tls.options);
+      if (tls !== undefined) this.tlsAddress = await this.#listen(tls.address, tls.source);
     } catch (error) {
       // Nobody stops what did not start, and the log is closed next.
       await this.stop(AbortSignal.abort());
@@ -256,7 +256,8 @@ class PusherPart {
   async stop(signal: AbortSignal): Promise<void> {
     this.#serving.set(false);
     this.#coldTimer?.cancel();
-    const stopped = this.#servers.map(({ server }) => server.stop(signal));
+    this.#options.tls?.source.stop();
+    const stopped = this.#servers.map((server) => server.stop(signal));
     await this.hub.drain(signal, this.#options.drainMs ?? 5_000);
     this.hub.stop();
     await this.#view.stop();
@@ -266,7 +267,7 @@ class PusherPart {
     await Promise.all(stopped);
   }
 
-  async #listen(address: Address, tls: TlsOptions | undefined): Promise<Address> {
+  async #listen(address: Address, source: TlsSource | undefined): Promise<Address> {
     const { time, logger, serverLimits, transport, identity } = this.#options;
     const refusals = new Refusals({ clock: time, logger, metrics: this.#metrics });
     const methods = methodsOf({
@@ -275,13 +276,14 @@ class PusherPart {
       authenticator: new Authenticator(identity ?? defaultIdentity),
       onRefused: (call, reason, message) => refusals.add(call, reason, message),
     });
-    const common = { methods, limits: serverLimits, tls };
+    const common = { methods, limits: serverLimits, tls: source?.current };
     const server =
       transport === 'grpc-js'
         ? new GrpcJsServer(common)
         : new Http2RpcServer({ ...common, timers: time, logger });
     const port = await server.listen(address.host, address.port);
-    this.#servers.push({ server, tls: tls !== undefined });
+    this.#servers.push(server);
+    source?.watch((now) => server.setTls(now));
     return { host: address.host, port };
   }
 }

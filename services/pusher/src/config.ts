@@ -8,39 +8,13 @@ import {
 import { defineOptions, type ConfigOf } from '@watershed/runtime/options.ts';
 import type { Program } from '@watershed/runtime/options-parse.ts';
 import { version } from '@watershed/runtime/version.ts';
+import { checkSecurity, securityOptions } from './security-options.ts';
 
 const { cacheEntries: _generated, ...served } = xdsOptions;
 
 const table = defineOptions({
   ...served,
-  secureGrpcAddr: {
-    type: 'address',
-    flag: '--secureGRPCAddr',
-    env: ['WATERSHED_SECURE_GRPC_ADDR'],
-    group: 'Addresses',
-    doc: "Where xDS is served over TLS; nowhere if it is not set. Istiod's is :15012.",
-  },
-  tlsCertFile: {
-    type: 'string',
-    flag: '--tlsCertFile',
-    env: ['WATERSHED_TLS_CERT_FILE'],
-    placeholder: 'file',
-    doc: 'The certificate chain of the TLS listener, PEM.',
-  },
-  tlsKeyFile: {
-    type: 'string',
-    flag: '--tlsKeyFile',
-    env: ['WATERSHED_TLS_KEY_FILE'],
-    placeholder: 'file',
-    doc: 'Its private key, PEM.',
-  },
-  caCertFile: {
-    type: 'string',
-    flag: '--caCertFile',
-    env: ['WATERSHED_CA_CERT_FILE'],
-    placeholder: 'file',
-    doc: "What signs proxies' certificates, PEM. Without it no proxy has an identity, and none gets secrets over TLS.",
-  },
+  ...securityOptions,
   ...processOptions,
   ...dataOptions,
   kafkaBrokers: {
@@ -83,19 +57,11 @@ export const program: Program<typeof table> = {
   description: 'Serves xDS to proxies: what translators wrote to the log.',
   version,
   table,
-  check: (config) => [...checkDebounce(config), ...checkLog(config), ...checkTls(config)],
+  check: (config) => [...checkDebounce(config), ...checkLog(config), ...checkSecurity(config)],
 };
 
 function checkLog({ kafkaBrokers }: Pick<Config, 'kafkaBrokers'>): readonly string[] {
   return kafkaBrokers.length === 0
     ? ['--kafkaBrokers: missing; in one process with the other tiers, run watershed instead']
     : [];
-}
-
-function checkTls(config: Config): readonly string[] {
-  if (config.secureGrpcAddr === undefined) return [];
-  const problems: string[] = [];
-  if (config.tlsCertFile === undefined) problems.push('--tlsCertFile: needed by --secureGRPCAddr');
-  if (config.tlsKeyFile === undefined) problems.push('--tlsKeyFile: needed by --secureGRPCAddr');
-  return problems;
 }

@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { openDiskBlobs } from '@watershed/blob/disk.ts';
@@ -19,6 +18,7 @@ import { openTracing, tracingOptions } from '@watershed/runtime/tracing-open.ts'
 import { version } from '@watershed/runtime/version.ts';
 import { createPusher, type PusherOptions } from './app.ts';
 import { program, type Config } from './config.ts';
+import { openSecurity } from './security.ts';
 
 try {
   const parsed = parseOptions(program, { argv: process.argv.slice(2), environment: process.env });
@@ -65,7 +65,7 @@ async function run(config: Config, warnings: readonly string[]): Promise<void> {
     coldDir: join(dataDir, 'pusher'),
     transport: config.transport,
     ...(await secrets(config)),
-    ...(await tls(config)),
+    ...(await openSecurity(config, { time, logger: logging.scope('pusher') })),
   });
   const monitoring = new MonitoringServer({
     address: config.monitoringAddr,
@@ -85,15 +85,4 @@ async function run(config: Config, warnings: readonly string[]): Promise<void> {
 async function secrets({ sealingKeyFile }: Config): Promise<Pick<PusherOptions, 'sealing'>> {
   if (sealingKeyFile === undefined) return {};
   return { sealing: createSealing(await readSealingKeys(sealingKeyFile)) };
-}
-
-async function tls(config: Config): Promise<Pick<PusherOptions, 'tls'>> {
-  const { secureGrpcAddr: address, tlsCertFile, tlsKeyFile, caCertFile } = config;
-  if (address === undefined || tlsCertFile === undefined || tlsKeyFile === undefined) return {};
-  const [cert, key] = await Promise.all([
-    readFile(tlsCertFile, 'utf8'),
-    readFile(tlsKeyFile, 'utf8'),
-  ]);
-  const ca = caCertFile === undefined ? {} : { clientCa: await readFile(caCertFile, 'utf8') };
-  return { tls: { address, options: { cert, key, ...ca } } };
 }

@@ -70,6 +70,11 @@ export class GrpcJsServer implements RpcServer {
     });
   }
 
+  /** The library reads them once: a new certificate needs a restart. */
+  setTls(): void {
+    return undefined;
+  }
+
   stop(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const cut = (): void => this.#server.forceShutdown();

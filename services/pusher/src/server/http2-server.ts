@@ -7,6 +7,7 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
+  type SecureServerOptions,
   type ServerOptions,
 } from 'node:http2';
 import { TLSSocket, type PeerCertificate } from 'node:tls';
@@ -91,6 +92,10 @@ export class Http2RpcServer implements RpcServer {
         resolve(bound === null || typeof bound === 'string' ? port : bound.port);
       });
     });
+  }
+
+  setTls(tls: TlsOptions): void {
+    if ('setSecureContext' in this.#server) this.#server.setSecureContext(tlsOptions(tls));
   }
 
   stop(signal: AbortSignal): Promise<void> {
@@ -199,7 +204,7 @@ function serverOptions(limits: ServerLimits): ServerOptions {
   };
 }
 
-function tlsOptions(tls: TlsOptions): Parameters<typeof createSecureServer>[0] {
+function tlsOptions(tls: TlsOptions): SecureServerOptions {
   const { key, cert, clientCa } = tls;
   return {
     key,

@@ -107,11 +107,21 @@ export interface TlsOptions {
   readonly clientCa?: string;
 }
 
+/** What a TLS listener shows, as it changes. */
+export interface TlsSource {
+  readonly current: TlsOptions;
+  /** Calls back with each new one until `stop`. */
+  watch(changed: (now: TlsOptions) => void): void;
+  stop(): void;
+}
+
 export interface RpcServer {
   /** Resolves with the port once it listens. */
   listen(host: string, port: number): Promise<number>;
   /** Takes no new RPCs and lets those that are open end; `signal`: cuts what is left. */
   stop(signal: AbortSignal): Promise<void>;
+  /** New connections are shown other certificates; those that are open go on. */
+  setTls(tls: TlsOptions): void;
   /** Open connections, where the transport can tell. */
   readonly connections: number;
 }

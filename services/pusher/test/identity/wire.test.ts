@@ -8,6 +8,7 @@ import {
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeAuthority, type Certificate } from '../../../../test/components/certificates.ts';
 import { Authenticator } from '../../src/identity/authenticator.ts';
+import type { TlsOptions, TlsSource } from '../../src/server/port.ts';
 import { methodsOf } from '../../src/server/services.ts';
 import { ServingState } from '../../src/serving.ts';
 import { CDS } from '../session/support.ts';
@@ -31,6 +32,10 @@ const identity = {
   plaintextNeedsToken: false,
 };
 
+function fixed(current: TlsOptions): TlsSource {
+  return { current, watch: () => undefined, stop: () => undefined };
+}
+
 let running: Running;
 const open: Client[] = [];
 
@@ -39,7 +44,11 @@ beforeEach(async () => {
     identity,
     tls: {
       address: { host: '127.0.0.1', port: 0 },
-      options: { key: server.key, cert: server.certificate, clientCa: authority.certificate },
+      source: fixed({
+        key: server.key,
+        cert: server.certificate,
+        clientCa: authority.certificate,
+      }),
     },
   });
   const scope = scopeOfNode();
