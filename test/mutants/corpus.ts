@@ -98,6 +98,11 @@ const allEndpoints: readonly Input[] = [
   endpoints('db.shop.svc.cluster.local', 'shop', [
     { ...zoned('10.0.2.1', 'z1'), hostname: 'db-0' },
   ]),
+  object('destinations', 'shop/slice:a:db', {
+    host: 'db.shop.svc.cluster.local',
+    namespace: 'shop',
+    addresses: [{ address: '10.0.2.1', portNames: ['tcp'] }],
+  }),
   endpoints('pay.pay.svc.cluster.local', 'pay', [{ ...zoned('10.0.3.1', 'z2'), mtls: false }]),
   endpoints('api.example.com', 'shop', [{ address: 'api-1.example.com', ports: { tls: 443 } }]),
 ];

@@ -23,7 +23,8 @@ export type ConfigKind =
   | 'secret'
   | 'authorization'
   | 'peerAuthentication'
-  | 'source';
+  | 'source'
+  | 'destinations';
 
 export interface ConfigKey {
   readonly cluster: string;

@@ -8,6 +8,7 @@ import type { Collection, Index } from '@watershed/derive/collection.ts';
 import type { Graph } from '@watershed/derive/graph.ts';
 import { Event } from '@watershed/model/gen/model.ts';
 import type {
+  Destinations,
   Endpoints,
   Gateway,
   Mesh,
@@ -53,6 +54,7 @@ export interface Inputs {
   readonly scopes: Collection<Keyed<Scope>>;
   readonly secrets: Collection<Keyed<Secret>>;
   readonly sources: Collection<Keyed<Source>>;
+  readonly destinations: Collection<Keyed<Destinations>>;
   /** Keys of the topic `endpoints`; only those of the partitions that this shard owns. */
   readonly endpoints: Collection<Keyed<Endpoints>>;
   /** Scopes that some pusher asks for, by scope id. */
@@ -107,6 +109,8 @@ export interface Indexes {
   readonly secretsByName: Index<Keyed<Secret>>;
   /** By host, exactly. */
   readonly endpointsByHost: Index<Keyed<Endpoints>>;
+  /** By host, exactly. */
+  readonly destinationsByHost: Index<Keyed<Destinations>>;
   /** By `everything`. */
   readonly sources: Index<Keyed<Source>>;
 }
@@ -142,6 +146,7 @@ export function createInputs(graph: Graph): Inputs {
     scopes: collection<Scope>('scope'),
     secrets: collection<Secret>('secret'),
     sources: collection<Source>('source'),
+    destinations: collection<Destinations>('destinations'),
     endpoints: collection<Endpoints>('endpoints'),
     demand: graph.collection<ScopeClass>('demand'),
   };
@@ -180,6 +185,7 @@ function createIndexes(inputs: Omit<Inputs, 'indexes'>): Indexes {
     scopesByNamespace: inputs.scopes.index('namespace', (_, s) => [s.namespace]),
     secretsByName: inputs.secrets.index('name', (_, s) => [`${s.namespace}|${s.name}`]),
     endpointsByHost: inputs.endpoints.index('host', (_, e) => [e.value.host]),
+    destinationsByHost: inputs.destinations.index('host', (_, d) => [d.value.host]),
     sources: inputs.sources.index('all', () => [everything]),
   };
 }
@@ -290,6 +296,8 @@ function targetOf(inputs: Inputs, kind: string): Target | undefined {
       return inputs.secrets;
     case 'source':
       return inputs.sources;
+    case 'destinations':
+      return inputs.destinations;
     case 'endpoints':
       return inputs.endpoints;
     default:

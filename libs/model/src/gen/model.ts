@@ -926,6 +926,7 @@ export interface Event {
     | { $case: "workload"; value: Workload }
     | { $case: "authorization"; value: Authorization }
     | { $case: "peerAuthentication"; value: PeerAuthentication }
+    | { $case: "destinations"; value: Destinations }
     | undefined;
 }
 
@@ -1048,6 +1049,24 @@ export interface Endpoints {
   namespace: string;
   /** by address */
   endpoints: Endpoint[];
+}
+
+/**
+ * One slice's (or WorkloadEntry's) share of the addresses that clients of a headless Service connect to
+ * themselves: each has a listener of its own, so these are configuration, which every shard knows, and not only
+ * the shard that has the host's endpoints. Key `cluster|destinations|namespace|KIND:NAME:HOST`.
+ */
+export interface Destinations {
+  host: string;
+  /** of the service */
+  namespace: string;
+  /** by address */
+  addresses: Destination[];
+}
+
+export interface Destination {
+  address: string;
+  portNames: string[];
 }
 
 export interface Endpoint {
@@ -1695,6 +1714,9 @@ export const Event: MessageFns<Event> = {
       case "peerAuthentication":
         PeerAuthentication.encode(message.object.value, writer.uint32(106).fork()).join();
         break;
+      case "destinations":
+        Destinations.encode(message.object.value, writer.uint32(162).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1816,6 +1838,14 @@ export const Event: MessageFns<Event> = {
             message.object = { $case: "peerAuthentication", value: PeerAuthentication.decode(reader, reader.uint32()) };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.object = { $case: "destinations", value: Destinations.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1858,6 +1888,8 @@ export const Event: MessageFns<Event> = {
         ? { $case: "peerAuthentication", value: PeerAuthentication.fromJSON(object.peerAuthentication) }
         : isSet(object.peer_authentication)
         ? { $case: "peerAuthentication", value: PeerAuthentication.fromJSON(object.peer_authentication) }
+        : isSet(object.destinations)
+        ? { $case: "destinations", value: Destinations.fromJSON(object.destinations) }
         : undefined,
     };
   },
@@ -1890,6 +1922,8 @@ export const Event: MessageFns<Event> = {
       obj.authorization = Authorization.toJSON(message.object.value);
     } else if (message.object?.$case === "peerAuthentication") {
       obj.peerAuthentication = PeerAuthentication.toJSON(message.object.value);
+    } else if (message.object?.$case === "destinations") {
+      obj.destinations = Destinations.toJSON(message.object.value);
     }
     return obj;
   },
@@ -1975,6 +2009,12 @@ export const Event: MessageFns<Event> = {
       case "peerAuthentication": {
         if (object.object?.value !== undefined && object.object?.value !== null) {
           message.object = { $case: "peerAuthentication", value: PeerAuthentication.fromPartial(object.object.value) };
+        }
+        break;
+      }
+      case "destinations": {
+        if (object.object?.value !== undefined && object.object?.value !== null) {
+          message.object = { $case: "destinations", value: Destinations.fromPartial(object.object.value) };
         }
         break;
       }
@@ -3675,6 +3715,198 @@ export const Endpoints: MessageFns<Endpoints> = {
     message.host = object.host ?? "";
     message.namespace = object.namespace ?? "";
     message.endpoints = object.endpoints?.map((e) => Endpoint.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDestinations(): Destinations {
+  return { host: "", namespace: "", addresses: [] };
+}
+
+export const Destinations: MessageFns<Destinations> = {
+  encode(message: Destinations, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.host !== "") {
+      writer.uint32(10).string(message.host);
+    }
+    if (message.namespace !== "") {
+      writer.uint32(18).string(message.namespace);
+    }
+    for (const v of message.addresses) {
+      Destination.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Destinations {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDestinations();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.host = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.addresses.push(Destination.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Destinations {
+    return {
+      host: isSet(object.host) ? globalThis.String(object.host) : "",
+      namespace: isSet(object.namespace) ? globalThis.String(object.namespace) : "",
+      addresses: globalThis.Array.isArray(object?.addresses)
+        ? object.addresses.map((e: any) => Destination.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Destinations): unknown {
+    const obj: any = {};
+    if (message.host !== "") {
+      obj.host = message.host;
+    }
+    if (message.namespace !== "") {
+      obj.namespace = message.namespace;
+    }
+    if (message.addresses?.length) {
+      obj.addresses = message.addresses.map((e) => Destination.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Destinations>): Destinations {
+    return Destinations.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Destinations>): Destinations {
+    const message = createBaseDestinations();
+    message.host = object.host ?? "";
+    message.namespace = object.namespace ?? "";
+    message.addresses = object.addresses?.map((e) => Destination.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDestination(): Destination {
+  return { address: "", portNames: [] };
+}
+
+export const Destination: MessageFns<Destination> = {
+  encode(message: Destination, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.address !== "") {
+      writer.uint32(10).string(message.address);
+    }
+    for (const v of message.portNames) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Destination {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDestination();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.portNames.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Destination {
+    return {
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      portNames: globalThis.Array.isArray(object?.portNames)
+        ? object.portNames.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.port_names)
+        ? object.port_names.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Destination): unknown {
+    const obj: any = {};
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.portNames?.length) {
+      obj.portNames = message.portNames;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Destination>): Destination {
+    return Destination.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Destination>): Destination {
+    const message = createBaseDestination();
+    message.address = object.address ?? "";
+    message.portNames = object.portNames?.map((e) => e) || [];
     return message;
   },
 };

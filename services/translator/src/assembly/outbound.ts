@@ -186,12 +186,12 @@ function createHeadlessAddresses(core: Core): HeadlessAddresses {
     name: 'headlessAddresses',
     id: (key) => `${key.host}\n${key.namespace}\n${key.portName}`,
     compute: (read, { host, namespace, portName }) => {
-      const endpoints = read
-        .lookup(indexes.endpointsByHost, host)
+      const destinations = read
+        .lookup(indexes.destinationsByHost, host)
         .filter((entry) => entry.value.value.namespace === namespace)
-        .flatMap((entry) => entry.value.value.endpoints)
-        .filter(({ address, ports }) => isAddress(address) && ports[portName] !== undefined);
-      return [...new Set(endpoints.map((endpoint) => endpoint.address))].sort();
+        .flatMap((entry) => entry.value.value.addresses)
+        .filter(({ portNames }) => portNames.includes(portName));
+      return [...new Set(destinations.map(({ address }) => address))].sort();
     },
     equal: sameData,
   });

@@ -4,9 +4,11 @@ import { Endpoint, Health, type Locality } from '@watershed/model/gen/model.ts';
 import type { Emission, Kind, SourceObject, World } from '../../kind.ts';
 import { serviceHost } from '../common/hosts.ts';
 import { endpointsEvent, localityOf } from '../istio/endpoints.ts';
+import { destinationsOf } from './destinations.ts';
 import { decodeSlice, type SliceEndpoint, type SliceSpec } from './endpoint-slice-spec.ts';
 import { localityOfNode, nodeKind } from './node.ts';
 import { podKind, type PodSpec } from './pod.ts';
+import { serviceKind } from './service.ts';
 
 const blankEndpoint = Endpoint.create();
 
@@ -38,7 +40,13 @@ function emit(read: Reader, world: World, object: SourceObject<SliceSpec>): Emis
   }
   const host = serviceHost(spec.service, namespace, domain);
   const key = { host, cluster, kind: 'slice', namespace, name } as const;
-  return { events: [endpointsEvent(key, namespace, [...byAddress.values()])], problems: [] };
+  const endpoints = [...byAddress.values()];
+  const service = read.get(world.objects(serviceKind), `${namespace}/${spec.service}`);
+  const events = [
+    endpointsEvent(key, namespace, endpoints),
+    ...destinationsOf(key, service, endpoints),
+  ];
+  return { events, problems: [] };
 }
 
 function endpointOf(

@@ -1,5 +1,6 @@
 import type { Reader } from '@watershed/derive/graph.ts';
 import type { Endpoint } from '@watershed/model/gen/model.ts';
+import type { EndpointsKey } from '@watershed/model/keys.ts';
 import type { ServiceEntry } from '@watershed/proto/istio/networking/v1alpha3/service_entry.ts';
 import { WorkloadEntry } from '@watershed/proto/istio/networking/v1alpha3/workload_entry.ts';
 import type { At } from '../../decode.ts';
@@ -16,7 +17,8 @@ import type {
 } from '../../kind.ts';
 import { isAddress, serviceHost } from '../common/hosts.ts';
 import { selects } from '../common/labels.ts';
-import type { ServicePortSpec } from '../core/service-spec.ts';
+import { destinationsOf } from '../core/destinations.ts';
+import type { ServicePortSpec, ServiceSpec } from '../core/service-spec.ts';
 import { serviceKind } from '../core/service.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
 import { endpointsEvent, servedPorts, workloadEndpoint } from './endpoints.ts';
@@ -75,10 +77,20 @@ function emit(read: Reader, world: World, object: SourceObject<Workload>): Emiss
   const { namespace, name } = object.ref;
   const { cluster } = world.settings;
   const events: Emitted[] = [];
-  const shares = [...ofServiceEntries(read, world, object), ...ofServices(read, world, object)];
-  for (const [host, endpoint] of shares) {
-    const key = { host, cluster, kind: 'workload', namespace, name } as const;
+  const keyOf = (host: string): EndpointsKey => ({
+    host,
+    cluster,
+    kind: 'workload',
+    namespace,
+    name,
+  });
+  for (const [host, endpoint] of ofServiceEntries(read, world, object)) {
+    events.push(endpointsEvent(keyOf(host), namespace, [endpoint]));
+  }
+  for (const { host, service, endpoint } of ofServices(read, world, object)) {
+    const key = keyOf(host);
     events.push(endpointsEvent(key, namespace, [endpoint]));
+    events.push(...destinationsOf(key, service, [endpoint]));
   }
   return { events, problems: [] };
 }
@@ -118,16 +130,22 @@ function takes(
   return isAddress(entry.address) || isDns(spec.resolution);
 }
 
-/** By host: the endpoint as the Kubernetes Services of the namespace that select it see it. */
+interface OfService {
+  readonly host: string;
+  readonly service: SourceObject<ServiceSpec>;
+  readonly endpoint: Endpoint;
+}
+
+/** The endpoint as the Kubernetes Services of the namespace that select it see it. */
 function ofServices(
   read: Reader,
   world: World,
   object: SourceObject<Workload>,
-): ReadonlyMap<string, Endpoint> {
+): readonly OfService[] {
   const { entry } = object.spec;
-  const byHost = new Map<string, Endpoint>();
+  const found: OfService[] = [];
   // Kubernetes Services have no endpoints that are names or sockets.
-  if (!isAddress(entry.address)) return byHost;
+  if (!isAddress(entry.address)) return found;
   const labels = workloadLabels(object);
   const { namespace } = object.ref;
   for (const { value } of read.lookup(world.index(serviceKind, 'namespace'), namespace)) {
@@ -135,9 +153,10 @@ function ofServices(
     if (Object.keys(selector).length === 0 || externalName !== '') continue;
     if (!selects(selector, labels)) continue;
     const host = serviceHost(value.ref.name, namespace, world.settings.domain);
-    byHost.set(host, workloadEndpoint(entry, labels, targetPorts(ports, entry.ports)));
+    const endpoint = workloadEndpoint(entry, labels, targetPorts(ports, entry.ports));
+    found.push({ host, service: value, endpoint });
   }
-  return byHost;
+  return found;
 }
 
 /** A named target port is what the entry calls so; without it, the entry does not serve the port. */

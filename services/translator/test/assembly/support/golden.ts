@@ -51,7 +51,7 @@ function readGolden(name: string): Golden {
 
 /**
  * `service: namespace/name` and the fields of its message, with what nearly all of them say filled
- * in; `slice: namespace/host/name` for endpoints.
+ * in; `slice: namespace/host/name` for endpoints, and so for `destinations`.
  */
 function givenOf({ cluster, ...rest }: Json & { readonly cluster?: string }): Given {
   const [first, ...fields] = Object.entries(rest);
@@ -86,6 +86,7 @@ function defaults(kind: string, namespace: string, name: string): Json {
     case 'policy':
     case 'route':
       return { exportTo: ['*'] };
+    case 'destinations':
     case 'endpoints':
       return { host: name.split('/')[0], namespace };
     default:
