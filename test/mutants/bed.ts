@@ -5,7 +5,7 @@ import { scopeId } from '@watershed/blob/scope-id.ts';
 import { Event } from '@watershed/model/gen/model.ts';
 import { Feedback, XdsRecord } from '@watershed/model/gen/record.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
-import { configKey } from '@watershed/model/keys.ts';
+import { configKey, parseEndpointsKey, partitionOf } from '@watershed/model/keys.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { Metrics } from '@watershed/runtime/metrics.ts';
@@ -46,22 +46,34 @@ const logger: Logger = {
   with: () => logger,
 };
 
+/** What of the topics' partitions a bed has for itself. */
+export interface Share {
+  readonly partitions: number;
+  readonly owned: readonly number[];
+}
+
 export class Bed {
   readonly #engine: Engine;
   readonly #virtual = new VirtualTime();
   readonly #appended: OutputRecord[] = [];
   /** What the log would hold. */
   readonly #held = new Map<string, Uint8Array>();
+  /** Which partition each of those is in. */
+  readonly #placed = new Map<string, number>();
   readonly fatal: unknown[] = [];
   #offset = 0;
   #told = '';
 
-  private constructor(plans: PlansOf, mutant: EngineOptions['mutant']) {
+  readonly #share: Share;
+  /** Of partitions that are not this bed's; with what there is of each host now. */
+  readonly #endpoints = new Map<string, Input>();
+
+  private constructor(plans: PlansOf, mutant: EngineOptions['mutant'], share: Share) {
     const virtual = this.#virtual;
+    this.#share = share;
     this.#engine = new Engine({
       plans,
-      partitions: 1,
-      owned: new Set([0]),
+      partitions: share.partitions,
       blobs: memoryBlobs(),
       clock: virtual,
       timers: { after: (ms, done) => virtual.after(ms, done), soon: systemTime.soon },
@@ -82,8 +94,9 @@ export class Bed {
     plans: PlansOf,
     corpus: Corpus,
     mutant?: EngineOptions['mutant'],
+    share: Share = { partitions: 1, owned: [0] },
   ): Promise<Bed> {
-    const bed = new Bed(plans, mutant);
+    const bed = new Bed(plans, mutant, share);
     const synced: Input = {
       topic: 'config',
       key: configKey({ cluster: 'c', kind: 'source', namespace: '', name: 'corpus' }),
@@ -96,16 +109,19 @@ export class Bed {
       const value = Feedback.encode({ report: { $case: 'demand', value: demand } }).finish();
       bed.#engine.feedback([{ key: `d|p|${scope}`, value, record: undefined }]);
     }
-    await bed.#engine.start({
-      current: () => [],
+    bed.#engine.start({
       append: async (records) => {
         for (const record of records) {
+          const { partition, key, value } = record;
           bed.#appended.push(record);
-          if (record.value === undefined) bed.#held.delete(record.key);
-          else bed.#held.set(record.key, record.value);
+          bed.#placed.set(key, partition);
+          if (value === undefined) bed.#held.delete(key);
+          else bed.#held.set(key, value);
         }
       },
     });
+    for (const partition of share.owned) bed.#read(partition);
+    await bed.#engine.gain(share.owned.map((partition) => ({ partition, current: [] })));
     await bed.apply([]);
     return bed;
   }
@@ -140,6 +156,37 @@ export class Bed {
     return new Map(entries.map(([key, value]) => [key, contentOf(value)] as const));
   }
 
+  /** Becomes the owner of a partition, where it holds what `from` published. */
+  async gain(partition: number, from: Bed): Promise<void> {
+    const held = [...from.#held].filter(([key]) => from.#placed.get(key) === partition);
+    for (const [key, value] of held) {
+      this.#held.set(key, value);
+      this.#placed.set(key, partition);
+    }
+    this.#read(partition);
+    await this.#engine.gain([{ partition, current: held }]);
+    await this.apply([]);
+  }
+
+  /** Another bed is the owner now. */
+  async lose(partition: number): Promise<void> {
+    await this.#engine.lose(
+      partition,
+      this.#endpointsOf(partition).map(({ key }) => key),
+    );
+    for (const [key, at] of this.#placed) {
+      if (at !== partition) continue;
+      this.#held.delete(key);
+      this.#placed.delete(key);
+    }
+    await this.apply([]);
+  }
+
+  /** The endpoints that it holds, as far as it may: how much of the state is its own. */
+  get endpoints(): number {
+    return [...this.#engine.inputs.endpoints.entries()].length;
+  }
+
   /** Something keeps its last good output. */
   get failed(): boolean {
     return this.#engine.findings.some((finding) => finding.severity === 'error');
@@ -150,12 +197,36 @@ export class Bed {
   }
 
   #apply(inputs: readonly Input[]): void {
-    for (const { topic, key, object } of inputs) {
-      const value = object && Event.encode({ object }).finish();
-      const record = { offset: this.#offset++, timestampMs: 0, headers: {} };
-      this.#engine.apply(topic, [{ key, value, record }], this.#offset);
+    for (const input of inputs) {
+      if (input.topic === 'config') this.#tell(0, input);
+      else {
+        this.#endpoints.set(input.key, input);
+        const partition = partitionOfEndpoints(input.key, this.#share.partitions);
+        if (this.#engine.owned.has(partition)) this.#tell(partition, input);
+      }
     }
   }
+
+  #tell(partition: number, { topic, key, object }: Input): void {
+    const value = object && Event.encode({ object }).finish();
+    const record = { offset: this.#offset++, timestampMs: 0, headers: {} };
+    this.#engine.apply(topic, partition, [{ key, value, record }], this.#offset);
+  }
+
+  #read(partition: number): void {
+    for (const input of this.#endpointsOf(partition)) this.#tell(partition, input);
+  }
+
+  #endpointsOf(partition: number): readonly Input[] {
+    const { partitions } = this.#share;
+    return [...this.#endpoints.values()].filter(
+      ({ key }) => partitionOfEndpoints(key, partitions) === partition,
+    );
+  }
+}
+
+function partitionOfEndpoints(key: string, partitions: number): number {
+  return partitionOf(parseEndpointsKey(key).host, partitions);
 }
 
 function contentOf(value: Uint8Array | undefined): string {

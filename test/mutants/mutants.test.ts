@@ -79,7 +79,7 @@ function plansOf(flawed: boolean): PlansOf {
 }
 
 function planOf(key: ResourceKey, argument: ClusterArgument) {
-  return { key, parts: [job(cluster, argument)], refs: [], follows: [], bypassesEpochs: false };
+  return { key, parts: [job(cluster, argument)], refs: [], bypassesEpochs: false };
 }
 
 function input(kind: 'service' | 'policy' | 'route', name: string, object: EventObject): Input {

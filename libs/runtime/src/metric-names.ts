@@ -259,6 +259,12 @@ export const watershedMetrics = {
     help: 'The config epoch that a partition has reached.',
     labels: ['partition'],
   },
+  partitionsOwned: {
+    kind: 'gauge',
+    name: 'watershed_partitions_owned',
+    help: 'Partitions of the topics endpoints and xds that this shard translates.',
+    labels: [],
+  },
   lagRecords: {
     kind: 'gauge',
     name: 'watershed_log_lag_records',

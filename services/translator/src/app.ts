@@ -5,7 +5,8 @@
  *     config, endpoints, feedback ─► readers ─► engine (plans, generators) ─► blobs, then xds
  */
 import type { BlobStore } from '@watershed/blob/port.ts';
-import type { Log, ReadBatch } from '@watershed/log/port.ts';
+import { soleMember, type PartitionGroup } from '@watershed/log/group.ts';
+import { LogError, type Log, type ReadBatch } from '@watershed/log/port.ts';
 import { topics } from '@watershed/model/keys.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import type { DebugPage } from '@watershed/runtime/http.ts';
@@ -21,6 +22,7 @@ import { readFeedback } from './engine/demand.ts';
 import { Engine } from './engine/engine.ts';
 import type { EngineOptions } from './engine/engine.ts';
 import { LogOutputs } from './outputs.ts';
+import { Partitions } from './partitions.ts';
 import type { PlansOf } from './plan.ts';
 import { Reader } from './readers.ts';
 
@@ -29,8 +31,8 @@ export interface TranslatorOptions {
   readonly blobs: BlobStore;
   /** Of the topics `endpoints` and `xds` alike. */
   readonly partitions: number;
-  /** Those that this shard owns. Default: all. */
-  readonly owned?: ReadonlySet<number>;
+  /** Tells which of them are this shard's. Default: all are. */
+  readonly group?: PartitionGroup;
   /** Of the topic `feedback`; every shard reads all of it. Default 1. */
   readonly feedbackPartitions?: number;
   /** Who writes, for people who read the log: the process's name. */
@@ -70,10 +72,14 @@ const defaultGraceMs = 300_000;
 const defaultRetainMs = 600_000;
 const lagEveryMs = 10_000;
 
+/** A shard that lost what the group says is its own has not heard the newest word yet, or is alone. */
+const takeAgainMs = 10_000;
+
 /**
- * It is ready (token `translator`) when all that was on the log at the start is read and its
- * outputs are on the log. `start` resolves when reading has begun; `stop` lets go of the log and
- * the blobs, which stay open.
+ * It is ready when all that was on the log at the start is read (token `translator-log`), and when
+ * the outputs of the partitions that it was given first are on the log (`translator-partitions`).
+ * `start` resolves when reading has begun; `stop` lets go of the log and the blobs, which stay
+ * open.
  */
 export function createTranslator(options: TranslatorOptions): Translator {
   const translator = new TranslatorPart(options);
@@ -90,44 +96,63 @@ export function createTranslator(options: TranslatorOptions): Translator {
 class TranslatorPart {
   readonly engine: Engine;
   readonly #options: TranslatorOptions;
-  readonly #owned: ReadonlySet<number>;
+  readonly #group: PartitionGroup;
   readonly #signal = new AbortController();
-  readonly #readers = new Map<string, Reader>();
+  /** Of what every shard reads. */
+  readonly #common: Reader[] = [];
+  readonly #outputs: LogOutputs;
+  readonly #partitions: Partitions;
   #running: Promise<unknown> = Promise.resolve();
-  #outputs: LogOutputs | undefined;
   #lagTimer: Timer | undefined;
+  #takeAgain: Timer | undefined;
   #failed = false;
+  #measured: readonly Reader[] = [];
 
   constructor(options: TranslatorOptions) {
     this.#options = options;
-    const { partitions, time } = options;
-    this.#owned = options.owned ?? new Set(Array.from({ length: partitions }, (_, at) => at));
+    this.#group = options.group ?? soleMember(options.partitions);
+    const { time, metrics } = options;
     this.engine = new Engine({
       ...options,
-      owned: this.#owned,
       clock: time,
       timers: time,
       graceMs: options.graceMs ?? defaultGraceMs,
       retainMs: options.retainMs ?? defaultRetainMs,
       onFatal: (error) => this.#fail(error),
     });
+    this.#outputs = new LogOutputs({ ...options, signal: this.#signal.signal });
+    const owned = metrics.gauge(watershedMetrics.partitionsOwned).with();
+    this.#partitions = new Partitions({
+      engine: this.engine,
+      outputs: this.#outputs,
+      read: (partition, signal) =>
+        this.#reader(topics.endpoints, partition, signal, (changes, end) =>
+          this.engine.apply('endpoints', partition, changes, end),
+        ),
+      onLost: (partition, reason) => this.#lost(partition, reason),
+      onError: (error) => this.#fail(error),
+      onOwned: (count) => owned.set(count),
+    });
   }
 
   async start(): Promise<void> {
-    const ready = this.#options.readiness.expect('translator');
+    const { readiness, feedbackPartitions = 1 } = this.#options;
+    const read = readiness.expect('translator-log');
+    const owned = readiness.expect('translator-partitions');
     const { engine } = this;
-    this.#read(topics.config, [0], (changes, end) => engine.apply('config', changes, end));
-    this.#read(topics.endpoints, this.#owned, (changes, end) =>
-      engine.apply('endpoints', changes, end),
+    const { signal } = this.#signal;
+    this.#common.push(
+      this.#reader(topics.config, 0, signal, (changes, end) =>
+        engine.apply('config', 0, changes, end),
+      ),
     );
-    this.#read(
-      topics.feedback,
-      Array.from({ length: this.#options.feedbackPartitions ?? 1 }, (_, at) => at),
-      (changes) => engine.feedback(changes),
-      (batch) => this.#seeMissing(batch),
-    );
-    const runs = [...this.#readers.values()].map((reader) => reader.run());
-    this.#running = Promise.all([...runs, this.#begin(ready)]).catch((error: unknown) => {
+    for (let partition = 0; partition < feedbackPartitions; partition++) {
+      const apply = (changes: Parameters<Engine['feedback']>[0]): void => engine.feedback(changes);
+      const see = (batch: ReadBatch): void => this.#seeMissing(batch);
+      this.#common.push(this.#reader(topics.feedback, partition, signal, apply, see));
+    }
+    const runs = this.#common.map((reader) => reader.run());
+    this.#running = Promise.all([...runs, this.#begin(read, owned)]).catch((error: unknown) => {
       this.#fail(error);
     });
     this.#measureLag();
@@ -136,61 +161,75 @@ class TranslatorPart {
   async stop(): Promise<void> {
     this.#signal.abort();
     this.#lagTimer?.cancel();
+    this.#takeAgain?.cancel();
     await this.engine.close();
+    await this.#partitions.close();
+    // Behind the last append: the next owner has nothing to wait for.
+    await this.#group.leave();
     await this.#running;
-    await this.#outputs?.close();
   }
 
   async lag(): Promise<number> {
     let lag = 0;
-    for (const reader of this.#readers.values()) lag += await reader.lag();
+    for (const reader of this.#readers()) lag += await reader.lag();
     return lag;
   }
 
-  /**
-   * Only a shard that has read all there was takes the partitions over: its word is then as good.
-   */
-  async #begin(ready: () => void): Promise<void> {
-    for (const reader of this.#readers.values()) await reader.caughtUp;
-    const { signal } = this.#signal;
-    if (signal.aborted) return;
-    try {
-      this.#outputs = await LogOutputs.open(
-        { ...this.#options, owned: this.#owned, signal },
-        (reason) => this.#fail(reason),
-      );
-      await this.engine.start(this.#outputs);
-    } catch (error) {
-      if (signal.aborted) return;
-      throw error;
-    }
-    const { scopes, resources } = this.engine.statistics;
-    const { epoch } = this.engine;
-    this.#options.logger.info('all that was on the log is translated', {
-      epoch,
-      scopes,
-      resources,
+  async #begin(read: () => void, owned: () => void): Promise<void> {
+    for (const reader of this.#common) await reader.caughtUp;
+    if (this.#signal.signal.aborted) return;
+    this.engine.start(this.#outputs);
+    read();
+    let first = true;
+    this.#group.join((partitions) => {
+      const { logger } = this.#options;
+      void this.#partitions.assign(partitions).then(() => {
+        if (this.#signal.signal.aborted) return;
+        const { epoch, statistics } = this.engine;
+        const { scopes, resources } = statistics;
+        const count = this.engine.owned.size;
+        logger.info('partitions are translated', { partitions: count, epoch, scopes, resources });
+        if (first) owned();
+        first = false;
+      });
     });
-    ready();
   }
 
-  #read(
+  #reader(
     topic: string,
-    partitions: Iterable<number>,
+    partition: number,
+    signal: AbortSignal,
     apply: ConstructorParameters<typeof Reader>[0]['apply'],
     see?: (batch: ReadBatch) => void,
-  ): void {
-    for (const partition of partitions) {
-      const reader = new Reader({
-        ...this.#options,
-        topic,
-        partition,
-        signal: this.#signal.signal,
-        apply,
-        ...(see === undefined ? {} : { see }),
-      });
-      this.#readers.set(`${topic} ${partition}`, reader);
+  ): Reader {
+    return new Reader({
+      ...this.#options,
+      topic,
+      partition,
+      signal,
+      apply,
+      ...(see === undefined ? {} : { see }),
+    });
+  }
+
+  *#readers(): IterableIterator<Reader> {
+    yield* this.#common;
+    yield* this.#partitions.readers.values();
+  }
+
+  /** Who is alone must end: somebody runs it twice. Else the group's next word settles it. */
+  #lost(partition: number, reason: unknown): void {
+    if (this.#signal.signal.aborted) return;
+    if (!this.#group.shared || !(reason instanceof LogError && reason.code === 'fenced')) {
+      this.#fail(reason);
+      return;
     }
+    const { logger, time } = this.#options;
+    logger.warn('another shard has taken a partition', { partition, error: reason });
+    this.#takeAgain ??= time.after(takeAgainMs, () => {
+      this.#takeAgain = undefined;
+      void this.#partitions.again();
+    });
   }
 
   /** Asked again, the same digests are no change to a fold, but a new question. */
@@ -220,10 +259,13 @@ class TranslatorPart {
 
   async #setLag(metrics: Metrics): Promise<void> {
     const family = metrics.gauge(watershedMetrics.lagRecords);
-    for (const [name, reader] of this.#readers) {
-      const [topic = '', partition = ''] = name.split(' ');
-      family.with({ topic, partition }).set(await reader.lag());
-    }
+    const set = ({ topic, partition }: Reader, lag: number): void =>
+      family.with({ topic, partition: String(partition) }).set(lag);
+    const read = [...this.#readers()];
+    // What was given up is another shard's lag now.
+    for (const reader of this.#measured) set(reader, 0);
+    for (const reader of read) set(reader, await reader.lag());
+    this.#measured = read;
   }
 }
 

@@ -7,12 +7,11 @@ import type { Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
-import type { OutputRecord, Outputs } from './engine/published.ts';
+import type { Current, OutputRecord, Outputs } from './engine/published.ts';
 import { retry } from './engine/retry.ts';
 
 export interface LogOutputsOptions {
   readonly log: Log;
-  readonly owned: ReadonlySet<number>;
   /** Who owns them, for people who read the log. */
   readonly writer: string;
   readonly time: Time;
@@ -24,37 +23,35 @@ export interface LogOutputsOptions {
 
 export class LogOutputs implements Outputs {
   readonly #options: LogOutputsOptions;
-  readonly #partitions: ReadonlyMap<number, OwnedPartition>;
+  readonly #partitions = new Map<number, OwnedPartition>();
 
-  private constructor(options: LogOutputsOptions, partitions: ReadonlyMap<number, OwnedPartition>) {
+  constructor(options: LogOutputsOptions) {
     this.#options = options;
-    this.#partitions = partitions;
   }
 
   /**
-   * Takes the partitions over from whoever had them, and reads what they hold. Waits while the log
-   * is away. `lost` is called when another process takes one of them.
+   * Takes a partition over from whoever had it, and gives what it holds. Waits while the log is
+   * away. `lost` is called when another process takes it, or the log is gone for good.
    */
-  static async open(
-    options: LogOutputsOptions,
-    lost: (reason: unknown) => void,
-  ): Promise<LogOutputs> {
-    const partitions = new Map<number, OwnedPartition>();
-    for (const partition of options.owned) {
-      const { log, writer, time } = options;
-      const owned = await persist(options, () =>
-        OwnedPartition.open({ log, topic: topics.xds, partition, writer, time }),
-      );
-      partitions.set(partition, owned);
-      owned.lost.addEventListener('abort', () => lost(owned.lost.reason), { once: true });
-    }
-    return new LogOutputs(options, partitions);
+  async open(partition: number, lost: (reason: unknown) => void): Promise<Current> {
+    const { log, writer, time } = this.#options;
+    const owned = await persist(this.#options, () =>
+      OwnedPartition.open({ log, topic: topics.xds, partition, writer, time }),
+    );
+    this.#partitions.set(partition, owned);
+    const tell = (): void => {
+      if (this.#partitions.get(partition) === owned) lost(owned.lost.reason);
+    };
+    owned.lost.addEventListener('abort', tell, { once: true });
+    if (owned.lost.aborted) tell();
+    return currentOf(owned);
   }
 
-  *current(): IterableIterator<OutputRecord> {
-    for (const [partition, owned] of this.#partitions) {
-      for (const key of owned.keys()) yield { partition, key, value: owned.get(key) };
-    }
+  /** What is appended to it from now on is dropped. */
+  async close(partition: number): Promise<void> {
+    const owned = this.#partitions.get(partition);
+    this.#partitions.delete(partition);
+    await owned?.close();
   }
 
   async append(
@@ -66,10 +63,15 @@ export class LogOutputs implements Outputs {
     const byPartition = Map.groupBy(records, (record) => record.partition);
     const writes = [...byPartition].map(async ([partition, changes]) => {
       const owned = this.#partitions.get(partition);
-      if (owned === undefined) throw new RangeError(`partition ${partition} is not owned`);
+      if (owned === undefined) return;
       const writes = changes.map(({ key, value }) => ({ key, value, headers }));
-      // Written again, it waits until the owner itself has brought what was not durable to the log.
-      await persist(this.#options, () => owned.write(writes));
+      try {
+        // Written again, it waits until the owner has brought what was not durable to the log.
+        await persist(this.#options, () => owned.write(writes));
+      } catch (error) {
+        // Whoever is told of the loss decides what follows from it.
+        if (!owned.lost.aborted) throw error;
+      }
     });
     await Promise.all(writes);
     const topic = topics.xds;
@@ -77,9 +79,12 @@ export class LogOutputs implements Outputs {
     seconds.observe((time.monotonic() - sinceMs) / 1_000);
     metrics.counter(watershedMetrics.recordsAppended).with({ topic }).add(records.length);
   }
+}
 
-  async close(): Promise<void> {
-    for (const owned of this.#partitions.values()) await owned.close();
+function* currentOf(owned: OwnedPartition): Current {
+  for (const key of owned.keys()) {
+    const value = owned.get(key);
+    if (value !== undefined) yield [key, value];
   }
 }
 

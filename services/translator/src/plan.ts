@@ -71,16 +71,7 @@ export interface ResourcePlan {
   readonly parts: readonly Job[];
   /** Names of resources that it needs: a Cluster's EDS name, a Listener's RDS names, SDS names. */
   readonly refs: readonly string[];
-  /**
-   * Resources whose version is part of this one's: an assignment's clusters, because a client must
-   * take the assignment again after its cluster changed (xDS warming), even over a reconnect.
-   */
-  readonly follows: readonly ResourceKey[];
-  /**
-   * True: ordered per host, published at once (endpoints). What it follows does wait for its epoch:
-   * an assignment that has a new version because its cluster changed moves together with the
-   * cluster.
-   */
+  /** True: ordered per host, published at once (endpoints). */
   readonly bypassesEpochs: boolean;
   /** Other names that find it, of a type of its own (rule 44 of delta xDS). */
   readonly aliases?: readonly string[];

@@ -33,11 +33,24 @@ export class Reader {
     this.#options = options;
   }
 
+  get topic(): string {
+    return this.#options.topic;
+  }
+
+  get partition(): number {
+    return this.#options.partition;
+  }
+
   /**
    * Resolves when all is applied that was there when the reader started, or when the reader ends.
    */
   get caughtUp(): Promise<void> {
     return this.#caughtUp.promise;
+  }
+
+  /** Of all that is held. */
+  *keys(): IterableIterator<string> {
+    for (const [key] of this.#fold.entries()) yield key;
   }
 
   /** Offsets between the reader and the end; 0 if that cannot be told now. */

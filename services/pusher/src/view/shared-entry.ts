@@ -1,8 +1,6 @@
-import { digestOf } from '@watershed/blob/digest.ts';
 import type { Digest } from '@watershed/blob/port.ts';
 import type { SharedResource } from '@watershed/model/gen/record.ts';
 import { xdsKeys } from '@watershed/model/keys.ts';
-import { resourceTypes } from '@watershed/proto/any.ts';
 import { hexOf } from '../wire.ts';
 import { hashName } from './trie.ts';
 import type { Entry } from './type-view.ts';
@@ -62,8 +60,7 @@ export class SharedEntry implements Entry {
       typeUrl,
       name,
       // What an assignment's clusters add to its version is added per view (see `Assignments`).
-      version:
-        typeUrl === resourceTypes.endpoint ? digestOf(digests.join('')) : hexOf(record.version),
+      version: hexOf(record.version),
       size,
       refs,
       digests,

@@ -4,7 +4,7 @@ import { assignmentHead, localityEndpoints } from '../generators/endpoints.ts';
 import type { Inputs } from '../inputs.ts';
 import { job, type Job, type ResourceKey } from '../plan.ts';
 import type { FactsQuery } from './cluster-facts.ts';
-import { clusterResource, clusterVariant, nameOfCluster, parseCluster } from './cluster-key.ts';
+import { clusterVariant, nameOfCluster, parseCluster } from './cluster-key.ts';
 import type { ClusterKey } from './cluster-key.ts';
 import { sameJob } from './jobs.ts';
 import type { LocalityQueries } from './localities.ts';
@@ -49,7 +49,6 @@ export function createAssignments(
       key,
       parts: [job(assignmentHead, { clusterName: key.name }), ...jobs],
       refs: [],
-      follows: [clusterResource(cluster)],
       bypassesEpochs: true,
     };
   };

@@ -30,7 +30,6 @@ export function createClusterPlans(facts: FactsQuery, localities: LocalityQuerie
       key,
       parts: [jobOf(read, localities, parsed, known, parsePlace(key.variant))],
       refs: parsed.client.proxyless ? eds : [...eds, ...secretsOf(parsed, known)],
-      follows: [],
       bypassesEpochs: false,
     };
   };

@@ -60,7 +60,7 @@ export function createGatewayTables(core: Core): GatewayTables {
         key: { typeUrl: resourceTypes.route, name, variant: '' },
         parts: [job(routeConfiguration, { name, ignorePort: true }), ...served],
         refs: [],
-        follows: [],
+
         bypassesEpochs: false,
       };
     },

@@ -171,7 +171,7 @@ function ownPlan<A extends object>(
     key: { typeUrl, name, variant: '' },
     parts: [job(generator, argument)],
     refs: [],
-    follows: [],
+
     bypassesEpochs: false,
   };
 }

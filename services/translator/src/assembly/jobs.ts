@@ -16,7 +16,6 @@ export function samePlan(a: ResourcePlan | undefined, b: ResourcePlan | undefine
     a.parts.length === b.parts.length &&
     a.parts.every((part, at) => sameJob(part, b.parts[at])) &&
     sameData(a.refs, b.refs) &&
-    sameData(a.follows, b.follows) &&
     sameData(a.aliases, b.aliases) &&
     sameData(a.groups, b.groups) &&
     a.bypassesEpochs === b.bypassesEpochs

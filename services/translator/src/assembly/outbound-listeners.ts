@@ -87,7 +87,7 @@ export function createOutboundListeners(core: Core, outbound: OutboundQueries): 
   const shared: PlanOf = (read, key) => {
     const made = madeOf(context, read, key);
     if (made === undefined) return undefined;
-    return { key, parts: [made.job], refs: made.refs, follows: [], bypassesEpochs: false };
+    return { key, parts: [made.job], refs: made.refs, bypassesEpochs: false };
   };
   const list = graph.query<ListKey, readonly ResourceKey[]>({
     name: 'outboundListenerList',

@@ -56,7 +56,7 @@ export function createProxyless(core: Core, ports: WorkloadPorts): Proxyless {
     shared: (_read, key) => {
       const made = jobOf(key);
       if (made === undefined) return undefined;
-      return { key, parts: [made.job], refs: made.refs, follows: [], bypassesEpochs: false };
+      return { key, parts: [made.job], refs: made.refs, bypassesEpochs: false };
     },
     listenersOf: (read, { view, scope }) => [
       ...read.query(names, { view, dnsDomain: scope.dnsDomain }),

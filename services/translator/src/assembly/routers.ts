@@ -120,7 +120,7 @@ function planOf({ name, job: made, tables, secrets }: RouterSocket): ManifestTyp
   if (made === undefined) return [];
   const key = { typeUrl: resourceTypes.listener, name, variant: '' };
   const refs = [...tables, ...secrets].map((one) => one.name);
-  return [{ key, parts: [made], refs, follows: [], bypassesEpochs: false }];
+  return [{ key, parts: [made], refs, bypassesEpochs: false }];
 }
 
 /** By name. */

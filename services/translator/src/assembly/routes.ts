@@ -47,7 +47,7 @@ export function createSidecarRoutes(core: Core): SidecarRoutes {
       const jobs = own.map((host) => read.query(virtualHosts, host));
       const last = table.proxyless || takesAll(own) ? [] : [read.query(catchAll, table)];
       const head = job(routeConfiguration, { name: key.name, ignorePort: !tellsByPort(table) });
-      return { key, parts: [head, ...jobs, ...last], refs: [], follows: [], bypassesEpochs: false };
+      return { key, parts: [head, ...jobs, ...last], refs: [], bypassesEpochs: false };
     },
     equal: samePlan,
   });

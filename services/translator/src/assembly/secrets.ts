@@ -40,7 +40,7 @@ export function createSecretPlans(core: Core): PlanOf {
     const found = findSecret(core, read, key);
     if (found === undefined) return undefined;
     const parts = [job(sealedSecret, { record: found.bytes })];
-    return { key, parts, refs: [], follows: [], bypassesEpochs: false };
+    return { key, parts, refs: [], bypassesEpochs: false };
   };
 }
 

@@ -40,6 +40,6 @@ export function createSpecialClusters(core: Core): PlanOf {
     if (name === undefined) return undefined;
     const mesh = read.query(connecting, field(decodeVariant(key.variant), 'm'));
     const parts = [job(specialCluster, { name, ...mesh })];
-    return { key, parts, refs: [], follows: [], bypassesEpochs: false };
+    return { key, parts, refs: [], bypassesEpochs: false };
   };
 }

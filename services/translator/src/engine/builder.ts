@@ -24,11 +24,11 @@ export interface Built {
 }
 
 /**
- * A version covers the bytes, and the versions of what the resource follows; so it changes whenever
- * a client must take the resource again, and never otherwise.
+ * A version covers the bytes. What else must make a client take a resource again (an assignment,
+ * after its cluster changed) is the pusher's to add: it depends on what that client has.
  */
-export function versionOf(fragments: readonly Digest[], follows: readonly Digest[]): Digest {
-  return digestOf(`${fragments.join('')}\n${follows.join('')}`);
+export function versionOf(fragments: readonly Digest[]): Digest {
+  return digestOf(fragments.join(''));
 }
 
 export function contentOf(resource: SharedResource): Content {
@@ -36,12 +36,12 @@ export function contentOf(resource: SharedResource): Content {
   return { fragments: fragments.map(digestText), size, refs, aliases, groups };
 }
 
-export function recordOf(key: ResourceKey, content: Content, version: Digest): SharedResource {
+export function recordOf(key: ResourceKey, content: Content): SharedResource {
   return {
     typeUrl: key.typeUrl,
     name: key.name,
     variant: key.variant,
-    version: digestBytes(version),
+    version: digestBytes(versionOf(content.fragments)),
     fragments: content.fragments.map(digestBytes),
     size: content.size,
     refs: [...content.refs],

@@ -20,15 +20,16 @@ import type { Assertion } from './cache.ts';
 import type { Canonical } from './canonical.ts';
 import { Causes } from './causes.ts';
 import { readFeedback } from './demand.ts';
+import { Handovers } from './handovers.ts';
 import { Diagnostics } from './diagnostics.ts';
 import type { Finding } from './diagnostics.ts';
-import type { Outputs } from './published.ts';
+import type { Current, Outputs } from './published.ts';
 import type { Ownership } from './resources.ts';
 import { retry } from './retry.ts';
 import { Shard } from './shard.ts';
 import { Turns } from './turns.ts';
 
-export interface EngineOptions extends Ownership {
+export interface EngineOptions extends Pick<Ownership, 'partitions'> {
   readonly plans: PlansOf;
   readonly blobs: BlobStore;
   readonly clock: Clock;
@@ -69,6 +70,12 @@ export interface InputRecord {
 /** A timer may not be set for longer than this; what is due later is looked at again. */
 const maxWaitMs = 3_600_000;
 
+/** A partition that becomes the shard's, with what the log holds of its outputs. */
+export interface Gained {
+  readonly partition: number;
+  readonly current: Current;
+}
+
 export class Engine {
   readonly inputs: Inputs;
   readonly #options: EngineOptions;
@@ -79,6 +86,8 @@ export class Engine {
   readonly #cache: GeneratorCache;
   readonly #builder: Builder;
   readonly #stop = new AbortController();
+  readonly #owned = new Set<number>();
+  readonly #handovers = new Handovers<Shard>();
   /** Config objects by namespace. */
   readonly #namespaces = new Map<string, Set<string>>();
   /** Demands that came before the start, by record. */
@@ -123,6 +132,11 @@ export class Engine {
     return this.#epoch;
   }
 
+  /** The partitions that the shard owns now. */
+  get owned(): ReadonlySet<number> {
+    return this.#owned;
+  }
+
   /** How often each query was computed, and what is held. For /debug and tests. */
   get statistics(): {
     readonly computed: Readonly<Record<string, number>>;
@@ -146,10 +160,18 @@ export class Engine {
 
   /**
    * Takes in changes of one partition of `config` or `endpoints`, in the order of the log. `end`:
-   * the position behind them, which swept keys count as.
+   * the position behind them, which swept keys count as. Endpoints of a partition that is not the
+   * shard's yet are what it starts from when it is.
    */
-  apply(topic: 'config' | 'endpoints', changes: readonly InputChange[], end: number): void {
+  apply(
+    topic: 'config' | 'endpoints',
+    partition: number,
+    changes: readonly InputChange[],
+    end: number,
+  ): void {
     let changed = false;
+    // What was there already caused nothing that is to be measured, traced or blamed.
+    const live = topic === 'config' ? this.#shard !== undefined : this.#owned.has(partition);
     if (topic === 'config') this.#configEnd = end;
     for (const { key, value, record } of changes) {
       const applied = applyRecord(this.inputs, topic, key, value);
@@ -163,12 +185,12 @@ export class Engine {
       this.#diagnostics.clear(`record ${key}`);
       if (applied.outcome === 'equal') continue;
       changed = true;
-      this.#causes.add(key, record);
+      if (live) this.#causes.add(key, record);
       if (topic === 'endpoints') continue;
       this.#epoch = Math.max(this.#epoch, record === undefined ? end : record.offset + 1);
       this.#countNamespace(key, value !== undefined);
     }
-    if (changed) this.#wake();
+    if (changed && live) this.#wake();
   }
 
   /** Takes in changes of the topic `feedback`. */
@@ -193,14 +215,15 @@ export class Engine {
   }
 
   /**
-   * Begins to publish: the log was read to the end, so what is not there is not there. Resolves
-   * after the first pass.
+   * Config and feedback were read to the end: what is not there is not there. It publishes nothing
+   * until it owns a partition.
    */
-  async start(outputs: Outputs): Promise<void> {
+  start(outputs: Outputs): void {
     const { clock, timers } = this.#options;
     const shard = new Shard(
       {
         ...this.#options,
+        owned: this.#owned,
         graph: this.#graph,
         inputs: this.inputs,
         plans: this.#plans,
@@ -214,17 +237,48 @@ export class Engine {
       },
       outputs,
     );
-    // The last change may have been a tombstone that is compacted away: then the watermark knows
-    // better, unless it is of another topic, which was longer.
-    if (shard.watermark <= this.#configEnd) this.#epoch = Math.max(this.#epoch, shard.watermark);
-    // What was there already caused nothing that is to be measured, traced or blamed.
-    this.#causes = new Causes();
     this.#shard = shard;
     for (const namespace of this.#namespaces.keys()) shard.wantSelectors(namespace);
     for (const [key, value] of this.#early) this.#feedback(shard, key, value);
     this.#early.clear();
     this.#wake();
+  }
+
+  /**
+   * The shard owns these from the next pass on; their endpoints were applied, as far as the log had
+   * any. Resolves after that pass.
+   */
+  async gain(gained: readonly Gained[]): Promise<void> {
+    await this.#handOver((shard) => {
+      for (const { partition, current } of gained) {
+        this.#owned.add(partition);
+        shard.gain(partition, current);
+        // The last change may have been a tombstone that is compacted away: then the watermark
+        // knows better, unless it is of another topic, which was longer.
+        const watermark = shard.watermarkOf(partition);
+        if (watermark <= this.#configEnd) this.#epoch = Math.max(this.#epoch, watermark);
+      }
+    });
     await this.idle();
+  }
+
+  /**
+   * The shard does not own it any more. `endpoints`: the keys of what was applied of it, which is
+   * forgotten. Resolves when that is so.
+   */
+  lose(partition: number, endpoints: Iterable<string>): Promise<void> {
+    return this.#handOver((shard) => {
+      // First of all: what is forgotten must not look as if it were gone.
+      this.#owned.delete(partition);
+      shard.lose(partition);
+      for (const key of endpoints) applyRecord(this.inputs, 'endpoints', key, undefined);
+    });
+  }
+
+  #handOver(work: (shard: Shard) => void): Promise<void> {
+    const done = this.#handovers.add(work);
+    this.#wake();
+    return done;
   }
 
   /** Resolves when there is nothing to do. */
@@ -297,6 +351,7 @@ export class Engine {
         const missing = this.#missing;
         this.#causes = new Causes();
         this.#missing = new Set();
+        this.#handovers.run(shard);
         await shard.pass({ epoch: this.#epoch, synced: this.#synced(), causes, missing });
       }
     } catch (error) {

@@ -1,14 +1,13 @@
 /** From a scope's plan to its manifest. */
-import type { Digest } from '@watershed/blob/port.ts';
 import type {
   ManifestContent,
   ManifestType,
   SharedRef,
   SharedResource,
 } from '@watershed/model/gen/record.ts';
-import type { Diagnostic, ManifestPlan, ManifestTypePlan, ResourcePlan } from '../plan.ts';
+import type { Diagnostic, ManifestPlan, ManifestTypePlan } from '../plan.ts';
 import { resourceId } from '../plan.ts';
-import { contentOf, recordOf, versionOf } from './builder.ts';
+import { contentOf, recordOf } from './builder.ts';
 import type { Builder, Content } from './builder.ts';
 import { GeneratorError } from './cache.ts';
 import type { Resources } from './resources.ts';
@@ -62,12 +61,11 @@ export function buildManifest(
     }
     if (content !== undefined) own.set(id, content);
   }
-  const versions = new Versions(plan, own, resources);
   const listing = plan.types.filter(({ typeUrl }) => !resources.isWhole(typeUrl));
   const typeUrls = new Set(plan.types.map(({ typeUrl }) => typeUrl));
   const whole = [...typeUrls].filter((typeUrl) => resources.isWhole(typeUrl));
   const types = [
-    ...listing.map((type) => buildType(type, own, versions, resources)),
+    ...listing.map((type) => buildType(type, own, resources)),
     ...whole.map((typeUrl) => ({ typeUrl, shared: [], own: [], whole: true })),
   ];
   types.sort((a, b) => compare(a.typeUrl, b.typeUrl));
@@ -76,12 +74,7 @@ export function buildManifest(
   return { content: { types }, own, diagnostics, errors, waits, lacks };
 }
 
-function buildType(
-  type: ManifestTypePlan,
-  own: Own,
-  versions: Versions,
-  resources: Resources,
-): ManifestType {
+function buildType(type: ManifestTypePlan, own: Own, resources: Resources): ManifestType {
   const { typeUrl } = type;
   const ownNames = ownNamesOf(type);
   const shared: SharedRef[] = [];
@@ -95,38 +88,9 @@ function buildType(
   const records: SharedResource[] = [];
   for (const { key } of type.own) {
     const content = own.get(resourceId(key));
-    if (content !== undefined) records.push(recordOf(key, content, versions.of(key)));
+    if (content !== undefined) records.push(recordOf(key, content));
   }
   return { typeUrl, shared, own: records.sort(byName), whole: false };
-}
-
-/** Versions of what a scope has of its own; it may follow its own resources and shared ones. */
-class Versions {
-  readonly #plans: ReadonlyMap<string, ResourcePlan>;
-  readonly #own: Own;
-  readonly #resources: Resources;
-  readonly #known = new Map<string, Digest>();
-
-  constructor(plan: ManifestPlan, own: Own, resources: Resources) {
-    const plans = plan.types.flatMap((type) => type.own);
-    this.#plans = new Map(plans.map((resource) => [resourceId(resource.key), resource]));
-    this.#own = own;
-    this.#resources = resources;
-  }
-
-  of(key: ResourcePlan['key']): Digest {
-    const id = resourceId(key);
-    const known = this.#known.get(id);
-    if (known !== undefined) return known;
-    const plan = this.#plans.get(id);
-    if (plan === undefined) return this.#resources.version(key) ?? '';
-    // In a circle, each counts without what it is asked from.
-    this.#known.set(id, '');
-    const follows = plan.follows.map((followed) => this.of(followed));
-    const version = versionOf(this.#own.get(id)?.fragments ?? [], follows);
-    this.#known.set(id, version);
-    return version;
-  }
 }
 
 /** What the scope had of its own, as an earlier manifest says. */

@@ -14,13 +14,15 @@ export interface OutputRecord {
   readonly value: Uint8Array | undefined;
 }
 
+/** What the log holds of one partition when the shard becomes its owner; no tombstones. */
+export type Current = Iterable<readonly [key: string, value: Uint8Array]>;
+
 /** The partitions of `xds` that this shard owns. */
 export interface Outputs {
-  /** What the log holds in them when the shard becomes their owner; no tombstones. */
-  current(): Iterable<OutputRecord>;
   /**
-   * Appends in the order given within each partition; resolves when all are durable. Rejects only
-   * for good: what may succeed later is tried again inside.
+   * Appends in the order given within each partition; resolves when all are durable. What is of a
+   * partition that the shard has lost meanwhile is dropped: the new owner's word counts. Rejects
+   * only for good: what may succeed later is tried again inside.
    */
   append(
     records: readonly OutputRecord[],
@@ -57,17 +59,19 @@ export class Published {
 
   constructor(outputs: Outputs) {
     this.#outputs = outputs;
-    for (const { partition, key, value } of outputs.current()) {
-      if (value !== undefined) this.#held.set(key, { partition, ...split(value) });
-    }
   }
 
-  get size(): number {
-    return this.#held.size;
+  gain(partition: number, current: Current): void {
+    for (const [key, value] of current) this.#held.set(key, { partition, ...split(value) });
   }
 
-  keys(): Iterable<string> {
-    return this.#held.keys();
+  lose(partition: number): void {
+    for (const key of this.keysOf(partition)) this.#held.delete(key);
+    this.#staged = this.#staged.filter((record) => record.partition !== partition);
+  }
+
+  *keysOf(partition: number): IterableIterator<string> {
+    for (const [key, held] of this.#held) if (held.partition === partition) yield key;
   }
 
   has(key: string): boolean {
@@ -77,10 +81,6 @@ export class Published {
   get(key: string): Content | undefined {
     const held = this.#held.get(key);
     return held === undefined ? undefined : XdsRecord.decode(held.content).record;
-  }
-
-  partitionOf(key: string): number | undefined {
-    return this.#held.get(key)?.partition;
   }
 
   /** The epoch that a record carries; 0 where there is none. */

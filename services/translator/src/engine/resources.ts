@@ -1,15 +1,15 @@
 /**
- * Shared resources: each is computed while some manifest lists it (or a listed one follows it), by
- * the shard that owns its partition.
+ * Shared resources: each is computed while some manifest lists it, by the shard that owns its
+ * partition. Of the others a shard knows only that they are listed, so that it can compute them
+ * when their partition becomes its own.
  */
 import type { Digest } from '@watershed/blob/port.ts';
 import type { Change, Graph } from '@watershed/derive/graph.ts';
 import type { SharedResource } from '@watershed/model/gen/record.ts';
 import { partitionOf, xdsKeys } from '@watershed/model/keys.ts';
-import { digestText } from '../bytes.ts';
 import type { Plans, ResourceKey, ResourcePlan } from '../plan.ts';
 import { resourceId } from '../plan.ts';
-import { contentOf, recordOf, versionOf } from './builder.ts';
+import { contentOf, recordOf } from './builder.ts';
 import type { Builder, Content } from './builder.ts';
 import { GeneratorError } from './cache.ts';
 import { Deadlines } from './deadlines.ts';
@@ -20,6 +20,7 @@ import type { Published } from './published.ts';
 export interface Ownership {
   /** Of the topics `endpoints` and `xds` alike. */
   readonly partitions: number;
+  /** Changes while the shard runs, but never within a pass. */
   readonly owned: ReadonlySet<number>;
 }
 
@@ -40,12 +41,11 @@ interface Entry {
   readonly id: string;
   readonly recordKey: string;
   readonly partition: number;
-  /** By how many manifests and followers. */
+  /** By how many manifests. */
   listed: number;
   plan: ResourcePlan | undefined;
   /** The last good one: of this process, or read back from the log. */
   content: Content | undefined;
-  version: Digest | undefined;
   dropped: boolean;
 }
 
@@ -54,28 +54,54 @@ export class Resources {
   readonly #entries = new Map<string, Entry>();
   /** Spares the making of ids: keys come again and again, in each manifest that lists them. */
   readonly #byKey = new WeakMap<ResourceKey, Entry>();
-  /** By the id of a followed resource: ids of those that follow it. Scopes are followers too. */
-  readonly #followers = new Map<string, Set<string>>();
   readonly #unlisted = new Deadlines<string>();
   readonly #dirty = new Set<string>();
+  readonly #staged = new Set<Entry>();
 
-  /** What the log holds and nobody lists by the end of the grace is taken back. */
-  constructor(options: ResourcesOptions, nowMs: number) {
+  constructor(options: ResourcesOptions) {
     this.#options = options;
-    for (const recordKey of options.published.keys()) {
-      const held = options.published.get(recordKey);
-      if (held?.$case === 'resource') this.#restore(recordKey, held.value, nowMs);
+  }
+
+  /** A partition is this shard's now: what the log holds and nobody lists goes after the grace. */
+  gain(partition: number, nowMs: number): void {
+    const { published } = this.#options;
+    for (const recordKey of published.keysOf(partition)) {
+      const held = published.get(recordKey);
+      if (held?.$case === 'resource') this.#restore(recordKey, partition, held.value, nowMs);
+    }
+    for (const entry of this.#of(partition)) if (entry.listed > 0) this.#observe(entry);
+  }
+
+  /** Another shard's word counts from now on; what is listed stays known. */
+  lose(partition: number): void {
+    const { graph, plans, diagnostics } = this.#options;
+    for (const entry of this.#of(partition)) {
+      graph.unobserve(plans.shared, entry.key);
+      diagnostics.clear(entry.id);
+      entry.plan = undefined;
+      entry.content = undefined;
+      this.#dirty.delete(entry.id);
+      this.#staged.delete(entry);
+      if (entry.listed === 0) this.#forget(entry);
     }
   }
 
-  #restore(recordKey: string, resource: SharedResource, nowMs: number): void {
+  *#of(partition: number): IterableIterator<Entry> {
+    for (const entry of this.#entries.values()) if (entry.partition === partition) yield entry;
+  }
+
+  #restore(recordKey: string, partition: number, resource: SharedResource, nowMs: number): void {
     const { typeUrl, name, variant } = resource;
-    const partition = this.#options.published.partitionOf(recordKey) ?? 0;
-    const entry = this.#create({ typeUrl, name, variant }, recordKey, partition);
+    const key = { typeUrl, name, variant };
+    const entry = this.#find(key) ?? this.#create(key, recordKey, partition);
     entry.content = contentOf(resource);
-    entry.version = digestText(resource.version);
+    if (entry.listed > 0) return;
     this.#unlisted.set(entry.id, nowMs + this.#options.graceMs);
     // Up to date for as long as it stays, as if this process had published it.
+    this.#observe(entry);
+  }
+
+  #observe(entry: Entry): void {
     this.#options.graph.observe(this.#options.plans.shared, entry.key);
   }
 
@@ -89,7 +115,6 @@ export class Resources {
       listed: 0,
       plan: undefined,
       content: undefined,
-      version: undefined,
       dropped: false,
     };
     this.#entries.set(id, created);
@@ -125,7 +150,7 @@ export class Resources {
     entry.listed++;
     if (entry.listed > 1) return;
     this.#unlisted.delete(entry.id);
-    this.#options.graph.observe(this.#options.plans.shared, entry.key);
+    if (this.#owns(entry)) this.#observe(entry);
   }
 
   unlist(key: ResourceKey, nowMs: number): void {
@@ -149,34 +174,6 @@ export class Resources {
     return entry !== undefined && (!this.#owns(entry) || entry.content !== undefined);
   }
 
-  /** `undefined`: not computed here. */
-  version(key: ResourceKey): Digest | undefined {
-    return this.#find(key)?.version;
-  }
-
-  /** From now on `follower` follows `after`, where it followed `before`. */
-  follow(
-    follower: string,
-    before: readonly ResourceKey[],
-    after: readonly ResourceKey[],
-    nowMs: number,
-  ): void {
-    const gone = new Map(before.map((key) => [resourceId(key), key]));
-    for (const key of after) {
-      const id = resourceId(key);
-      if (gone.delete(id)) continue;
-      const followers = this.#followers.get(id) ?? new Set();
-      if (followers.has(follower)) continue;
-      this.#followers.set(id, followers.add(follower));
-      this.list(key);
-    }
-    for (const [id, key] of gone) {
-      const followers = this.#followers.get(id);
-      if (followers?.delete(follower) === true) this.unlist(key, nowMs);
-      if (followers?.size === 0) this.#followers.delete(id);
-    }
-  }
-
   changed(change: Change<ResourceKey, ResourcePlan | undefined>, nowMs: number): void {
     const entry = this.#find(change.key);
     if (entry === undefined) return;
@@ -184,29 +181,23 @@ export class Resources {
       this.#fail(entry, change.failure.error);
       return;
     }
-    const before = entry.plan?.follows ?? [];
     entry.plan = change.after;
     const isGone = change.after === undefined && entry.listed === 0;
     // It went while no process was there to see it.
     if (isGone && this.isWhole(entry.key.typeUrl)) this.#unlisted.set(entry.id, nowMs);
-    this.follow(entry.id, before, entry.plan?.follows ?? [], nowMs);
     this.#dirty.add(entry.id);
   }
 
-  /**
-   * Generates what changed. Gives the followers outside (scopes) whose versions may have changed.
-   */
-  async build(pause: () => Promise<void>): Promise<ReadonlySet<string>> {
-    const built: Entry[] = [];
+  /** Generates what changed. */
+  async build(pause: () => Promise<void>): Promise<void> {
     for (const id of this.#dirty) {
       this.#dirty.delete(id);
       const entry = this.#entries.get(id);
       if (entry === undefined || !this.#owns(entry)) continue;
       this.#build(entry);
-      built.push(entry);
+      this.#staged.add(entry);
       await pause();
     }
-    return this.#reversion(built);
   }
 
   #build(entry: Entry): void {
@@ -232,60 +223,16 @@ export class Resources {
     blame(graph.entriesOf(plans.shared, entry.key), entry.id, error);
   }
 
-  readonly #staged = new Set<Entry>();
-
-  /** Computes the versions of these and of all that follow them. */
-  #reversion(built: readonly Entry[]): ReadonlySet<string> {
-    const affected = new Set(built.map((entry) => entry.id));
-    const outside = new Set<string>();
-    for (const id of affected) {
-      if (!this.#entries.has(id)) outside.add(id);
-      for (const follower of this.#followers.get(id) ?? []) affected.add(follower);
-    }
-    const known = new Map<string, Digest | undefined>();
-    for (const id of affected) {
-      const entry = this.#entries.get(id);
-      if (entry === undefined) continue;
-      this.#computeVersion(entry, affected, known);
-      this.#staged.add(entry);
-    }
-    return outside;
-  }
-
-  #computeVersion(
-    entry: Entry,
-    affected: ReadonlySet<string>,
-    known: Map<string, Digest | undefined>,
-  ): Digest | undefined {
-    if (known.has(entry.id)) return known.get(entry.id);
-    // In a circle of followers, each counts without what it is asked from.
-    known.set(entry.id, undefined);
-    const { content, plan } = entry;
-    if (content === undefined || plan === undefined) {
-      known.set(entry.id, entry.version);
-      return entry.version;
-    }
-    const follows = plan.follows.map((key) => {
-      const followed = this.#find(key);
-      if (followed === undefined) return '';
-      if (!affected.has(followed.id)) return followed.version ?? '';
-      return this.#computeVersion(followed, affected, known) ?? '';
-    });
-    entry.version = versionOf(content.fragments, follows);
-    known.set(entry.id, entry.version);
-    return entry.version;
-  }
-
   /** Stages the records of all that was built since the last call; gives how many are new. */
   stage(epoch: number): number {
     const { published } = this.#options;
     let count = 0;
     for (const entry of this.#staged) {
-      const { content, version, plan } = entry;
-      if (content === undefined || version === undefined || plan === undefined) continue;
-      const record = { $case: 'resource', value: recordOf(entry.key, content, version) } as const;
-      const at = this.#epochOf(entry, plan, epoch);
+      const { content, plan } = entry;
+      if (content === undefined || plan === undefined) continue;
+      const record = { $case: 'resource', value: recordOf(entry.key, content) } as const;
       try {
+        const at = plan.bypassesEpochs ? 0 : epoch;
         if (published.put(entry.partition, entry.recordKey, record, at)) count++;
       } catch (error) {
         if (!(error instanceof OversizeError)) throw error;
@@ -297,44 +244,26 @@ export class Resources {
   }
 
   /**
-   * What bypasses epochs has epoch 0, or that of the last change of what it follows: until a pusher
-   * has come to that epoch, the new assignment must not overtake the new cluster.
-   */
-  #epochOf(entry: Entry, plan: ResourcePlan, epoch: number): number {
-    if (!plan.bypassesEpochs) return epoch;
-    if (plan.follows.length === 0) return 0;
-    const { published } = this.#options;
-    const held = published.get(entry.recordKey);
-    if (held?.$case !== 'resource') return epoch;
-    const follows = plan.follows.map((key) => this.version(key) ?? '');
-    const unchanged = versionOf(contentOf(held.value).fragments, follows);
-    return unchanged === digestText(held.value.version)
-      ? published.epochOf(entry.recordKey)
-      : epoch;
-  }
-
-  /**
    * Takes back what nobody has listed for the grace, unless `keep`: then it is asked again later.
    */
   expire(nowMs: number, keep: boolean): void {
     if (keep) return;
-    for (let due = this.#unlisted.take(nowMs); due.length > 0; due = this.#unlisted.take(nowMs)) {
-      for (const id of due) this.#drop(id, nowMs);
+    for (const id of this.#unlisted.take(nowMs)) {
+      const entry = this.#entries.get(id);
+      if (entry === undefined || entry.listed > 0) continue;
+      const { graph, plans, published, diagnostics } = this.#options;
+      graph.unobserve(plans.shared, entry.key);
+      if (this.#owns(entry)) published.remove(entry.recordKey);
+      diagnostics.clear(id);
+      this.#forget(entry);
     }
   }
 
-  #drop(id: string, nowMs: number): void {
-    const { graph, plans, published, diagnostics, graceMs } = this.#options;
-    const entry = this.#entries.get(id);
-    if (entry === undefined || entry.listed > 0) return;
-    graph.unobserve(plans.shared, entry.key);
-    // What only this one followed has been of no use for as long.
-    this.follow(id, entry.plan?.follows ?? [], [], nowMs - graceMs);
-    published.remove(entry.recordKey);
-    diagnostics.clear(id);
-    this.#entries.delete(id);
+  #forget(entry: Entry): void {
+    this.#entries.delete(entry.id);
+    this.#unlisted.delete(entry.id);
     entry.dropped = true;
-    this.#dirty.delete(id);
+    this.#dirty.delete(entry.id);
     this.#staged.delete(entry);
   }
 

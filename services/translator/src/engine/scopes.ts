@@ -64,15 +64,44 @@ export class Scopes {
   readonly #failed = new Set<string>();
   #staged: { readonly entry: Entry; readonly record: Manifest }[] = [];
 
-  constructor(options: ScopesOptions, nowMs: number) {
+  constructor(options: ScopesOptions) {
     this.#options = options;
-    for (const key of options.published.keys()) {
-      const held = options.published.get(key);
+  }
+
+  /** A partition is this shard's now: its manifests on the log stay for the grace, asked for or not. */
+  gain(partition: number, nowMs: number): void {
+    const { published, graceMs } = this.#options;
+    for (const key of published.keysOf(partition)) {
+      const held = published.get(key);
       if (held?.$case !== 'manifest' || held.value.scopeClass === undefined) continue;
       const entry = this.#want(scopeId(held.value.scopeClass), held.value.scopeClass);
       entry.digest = digestText(held.value.content);
-      this.#lapses.set(entry.id, nowMs + options.graceMs);
+      if (entry.demands.size === 0) this.#lapses.set(entry.id, nowMs + graceMs);
     }
+    for (const entry of this.#of(partition)) this.#dirty.add(entry.id);
+  }
+
+  /** Another shard's word counts from now on. */
+  lose(partition: number, nowMs: number): void {
+    const { diagnostics } = this.#options;
+    for (const entry of this.#of(partition)) {
+      this.#give(entry, nowMs);
+      entry.own = undefined;
+      entry.digest = undefined;
+      diagnostics.clear(placeOf(entry));
+      for (const set of [this.#dirty, this.#held, this.#waiting]) set.delete(entry.id);
+    }
+    this.#staged = this.#staged.filter(({ entry }) => entry.partition !== partition);
+  }
+
+  *#of(partition: number): IterableIterator<Entry> {
+    for (const entry of this.#entries.values()) if (entry.partition === partition) yield entry;
+  }
+
+  /** What was listed on behalf of the manifest on the log is not any more. */
+  #give(entry: Entry, nowMs: number): void {
+    for (const key of entry.kept ?? []) this.#options.resources.unlist(key, nowMs);
+    entry.kept = undefined;
   }
 
   get size(): number {
@@ -152,17 +181,10 @@ export class Scopes {
       for (const key of shared) resources.list(key);
     }
     for (const shared of kept) for (const key of shared) resources.unlist(key, nowMs);
-    resources.follow(followerId(entry), followsOf(before), followsOf(entry.plan), nowMs);
   }
 
-  /** Builds manifests of scopes that changed, or that follow a resource that did. */
-  async build(
-    followers: ReadonlySet<string>,
-    synced: boolean,
-    nowMs: number,
-    pause: () => Promise<void>,
-  ): Promise<void> {
-    for (const id of followers) this.#dirty.add(id.slice(followerPrefix.length));
+  /** Builds manifests of scopes that changed. */
+  async build(synced: boolean, nowMs: number, pause: () => Promise<void>): Promise<void> {
     for (const id of this.#waiting) this.#dirty.add(id);
     if (synced) for (const id of this.#held) this.#dirty.add(id);
     for (const id of this.#dirty) {
@@ -195,7 +217,7 @@ export class Scopes {
       }
       this.#keep(entry, built, nowMs);
       if (built.errors.length > 0) this.#blame(entry, built.errors[0]);
-      else diagnostics.set(followerId(entry), { warning: built.diagnostics });
+      else diagnostics.set(placeOf(entry), { warning: built.diagnostics });
     } catch (error) {
       if (error instanceof DuplicateNameError) this.#fail(entry, error);
       else throw error;
@@ -205,8 +227,7 @@ export class Scopes {
   #keep(entry: Entry, built: BuiltManifest, nowMs: number): void {
     entry.own = built.own;
     this.#failed.delete(entry.id);
-    for (const key of entry.kept ?? []) this.#options.resources.unlist(key, nowMs);
-    entry.kept = undefined;
+    this.#give(entry, nowMs);
     if (built.waits) this.#waiting.add(entry.id);
     else this.#waiting.delete(entry.id);
     const bytes = ManifestContent.encode(built.content).finish();
@@ -230,7 +251,7 @@ export class Scopes {
   #blame(entry: Entry, error: unknown): void {
     const { graph, plans, blame } = this.#options;
     if (!this.#owns(entry)) return;
-    blame(graph.entriesOf(plans.manifest, entry.scopeClass), followerId(entry), error);
+    blame(graph.entriesOf(plans.manifest, entry.scopeClass), placeOf(entry), error);
   }
 
   /** Lists what the manifests of failed scopes list, so that it is not taken back. */
@@ -277,11 +298,11 @@ export class Scopes {
       const before = entry.plan;
       entry.plan = undefined;
       this.#relist(entry, before, nowMs);
-      for (const key of entry.kept ?? []) this.#options.resources.unlist(key, nowMs);
+      this.#give(entry, nowMs);
       graph.unobserve(plans.manifest, entry.scopeClass);
       inputs.demand.delete(id);
-      published.remove(entry.recordKey);
-      diagnostics.clear(followerId(entry));
+      if (this.#owns(entry)) published.remove(entry.recordKey);
+      diagnostics.clear(placeOf(entry));
       this.#entries.delete(id);
       for (const set of [this.#dirty, this.#held, this.#waiting, this.#failed]) set.delete(id);
     }
@@ -321,17 +342,7 @@ export class Scopes {
   }
 }
 
-const followerPrefix = 'scope ';
-
-/** Stands for the scope where resources keep who follows them, and where diagnostics are found. */
-function followerId(entry: Entry): string {
-  return followerPrefix + entry.id;
-}
-
-function followsOf(plan: ManifestPlan | undefined): readonly ResourceKey[] {
-  const own = plan?.types.flatMap((type) => type.own) ?? [];
-  const owned = new Set(own.map(({ key }) => `${key.typeUrl}\n${key.name}`));
-  return own
-    .flatMap((resource) => resource.follows)
-    .filter((key) => !owned.has(`${key.typeUrl}\n${key.name}`));
+/** Where diagnostics of the scope are found. */
+function placeOf(entry: Entry): string {
+  return `scope ${entry.id}`;
 }

@@ -28,11 +28,22 @@ export class SelectorTable {
 
   constructor(options: SelectorsOptions) {
     this.#options = options;
-    for (const recordKey of options.published.keys()) {
-      if (options.published.get(recordKey)?.$case !== 'selectors') continue;
-      this.#left.add(recordKey);
-    }
     this.want(others);
+  }
+
+  gain(partition: number): void {
+    const { published } = this.#options;
+    const wanted = new Set([...this.#entries.values()].map((entry) => entry.recordKey));
+    for (const key of published.keysOf(partition)) {
+      if (published.get(key)?.$case === 'selectors' && !wanted.has(key)) this.#left.add(key);
+    }
+    this.#dirty = true;
+  }
+
+  lose(partition: number): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.partition === partition) this.#options.diagnostics.clear(placeOf(entry));
+    }
   }
 
   want(namespace: string): void {

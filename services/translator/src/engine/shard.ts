@@ -1,5 +1,6 @@
 /**
- * A shard that knows what the log holds of its partitions, and works passes:
+ * A shard: it knows what the log holds of the partitions that it owns (which come and go), and
+ * works passes:
  *
  *     settle ─► build resources ─► build manifests ─► put blobs ─► append records
  *
@@ -26,7 +27,7 @@ import type { Causes } from './causes.ts';
 import type { Demanded } from './demand.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { Published } from './published.ts';
-import type { Outputs } from './published.ts';
+import type { Current, Outputs } from './published.ts';
 import { Resources } from './resources.ts';
 import type { Ownership } from './resources.ts';
 import { Scopes } from './scopes.ts';
@@ -79,24 +80,37 @@ export class Shard {
 
   constructor(options: ShardOptions, outputs: Outputs) {
     this.#options = options;
-    const nowMs = options.clock.now();
     const published = new Published(outputs);
     const blame = (entries: ReadonlySet<string>, at: string, error: unknown): void =>
       this.#blame(entries, at, error);
     const common = { ...options, published, blame };
     this.#published = published;
-    this.#resources = new Resources(common, nowMs);
-    this.#scopes = new Scopes({ ...common, resources: this.#resources }, nowMs);
+    this.#resources = new Resources(common);
+    this.#scopes = new Scopes({ ...common, resources: this.#resources });
     this.#selectors = new SelectorTable(common);
-    this.#retainDueMs = nowMs + options.retainMs;
+    this.#retainDueMs = options.clock.now() + options.retainMs;
   }
 
-  /** The newest epoch that a watermark on the log tells of. */
-  get watermark(): number {
-    const epochs = [...this.#options.owned].map((partition) =>
-      this.#published.epochOf(xdsKeys.watermark(partition)),
-    );
-    return Math.max(0, ...epochs);
+  /** Owns a partition from now on; not to be called within a pass. */
+  gain(partition: number, current: Current): void {
+    const nowMs = this.#options.clock.now();
+    this.#published.gain(partition, current);
+    this.#resources.gain(partition, nowMs);
+    this.#scopes.gain(partition, nowMs);
+    this.#selectors.gain(partition);
+  }
+
+  /** Does not own it any more; not to be called within a pass. */
+  lose(partition: number): void {
+    this.#scopes.lose(partition, this.#options.clock.now());
+    this.#resources.lose(partition);
+    this.#selectors.lose(partition);
+    this.#published.lose(partition);
+  }
+
+  /** The epoch that the partition's watermark on the log tells of; 0: there is none. */
+  watermarkOf(partition: number): number {
+    return this.#published.epochOf(xdsKeys.watermark(partition));
   }
 
   /** Scopes that are computed, and those of them that are not yet shown. */
@@ -173,8 +187,8 @@ export class Shard {
       if (blobs.full) await blobs.flush();
       await turns.pause();
     };
-    const followers = await this.#resources.build(pause);
-    await this.#scopes.build(followers, work.synced, nowMs, pause);
+    await this.#resources.build(pause);
+    await this.#scopes.build(work.synced, nowMs, pause);
     this.#regenerate(work.missing);
     await blobs.flush();
   }

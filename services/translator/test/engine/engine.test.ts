@@ -167,20 +167,6 @@ describe('the order of the cut', () => {
     expect(after?.epoch).toBe(before);
     expect(after?.epoch).toBeLessThanOrEqual(world.translator.engine.epoch);
   });
-
-  it('moves an assignment together with the cluster that it follows', async () => {
-    const world = await translated();
-    const versionOf = async (): Promise<string> =>
-      digestText((await world.resource(endpointsType, 'a.test'))?.version ?? new Uint8Array());
-    const before = await versionOf();
-    await world.write(policy('a.test', 5));
-    expect(await versionOf()).not.toBe(before);
-    expect((await world.outputs()).get(`r|${endpointsType}|a.test|`)?.epoch).toBe(
-      world.translator.engine.epoch,
-    );
-    await world.write(policy('a.test'));
-    expect(await versionOf()).toBe(before);
-  });
 });
 
 describe('silence', () => {
@@ -212,7 +198,6 @@ describe('silence', () => {
     await world.write(service({ host: 'a.test', port: 8080 }));
     expect(world.takeAppended().filter((key) => key.startsWith('r|'))).toEqual([
       `r|${clusterType}|a.test|`,
-      `r|${endpointsType}|a.test|`,
     ]);
     expect(await made()).toBe(before + 1);
     await world.write(policy('elsewhere.test', 5));

@@ -3,6 +3,7 @@
  */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { PartitionGroup } from '@watershed/log/group.ts';
 import type { Append } from '@watershed/log/port.ts';
 import { digestText } from '../../src/bytes.ts';
 import { badHost, badPort } from './support/plans.ts';
@@ -88,8 +89,8 @@ async function run<T>(
     await world.write(source());
     await world.demand(scopeClass('shop'));
     await world.demand(scopeClass('other'));
-    await world.start(sharded ? { owned: new Set([0]) } : {});
-    if (sharded) await world.startAnother({ owned: new Set([1]) });
+    await world.start(sharded ? { group: memberOf(0) } : {});
+    if (sharded) await world.startAnother({ group: memberOf(1) });
     for (const [at, step] of steps.entries()) {
       if (restarts[at] === true) await world.restart();
       await world.write(...step.map((one) => one.write));
@@ -99,6 +100,11 @@ async function run<T>(
   } finally {
     await world.close();
   }
+}
+
+function memberOf(partition: number): PartitionGroup {
+  const join: PartitionGroup['join'] = (assigned) => assigned(new Set([partition]));
+  return { shared: true, join, leave: () => Promise.resolve() };
 }
 
 /** Every record without its epoch, with the bytes that it names. */

@@ -122,14 +122,13 @@ export function testPlans(inputs: Inputs, generators = new TestGenerators()): Pl
       if (key.typeUrl === clusterType) {
         const part = read.query(cluster, key.name);
         const plan = { key, parts: part === undefined ? [] : [part], refs: [key.name] };
-        return part && { ...plan, follows: [], bypassesEpochs: false };
+        return part && { ...plan, bypassesEpochs: false };
       }
       const addresses = read
         .lookup(indexes.endpointsByHost, key.name)
         .flatMap((slice) => slice.value.value.endpoints.map((endpoint) => endpoint.address));
       const part = job(generators.endpoints, { host: key.name, addresses });
-      const follows = [clusterKey(key.name)];
-      return { key, parts: [part], refs: [], follows, bypassesEpochs: true };
+      return { key, parts: [part], refs: [], bypassesEpochs: true };
     },
   });
 
@@ -178,7 +177,6 @@ export function testPlans(inputs: Inputs, generators = new TestGenerators()): Pl
         key: { typeUrl, name, variant: '' },
         parts,
         refs: [],
-        follows: [],
         bypassesEpochs: false,
       });
       return {

@@ -7,6 +7,7 @@ import { scopeId } from '@watershed/blob/scope-id.ts';
 import { openEmbeddedLog } from '@watershed/log/embedded.ts';
 import type { EmbeddedLog } from '@watershed/log/embedded.ts';
 import { Fold } from '@watershed/log/fold.ts';
+import type { PartitionGroup } from '@watershed/log/group.ts';
 import type { Append, Log, LogError } from '@watershed/log/port.ts';
 import { Endpoints, Event, Policy, Route, Scope, Service } from '@watershed/model/gen/model.ts';
 import { Feedback, ManifestContent, ScopeClass, XdsRecord } from '@watershed/model/gen/record.ts';
@@ -80,7 +81,7 @@ export interface WorldOptions {
   readonly cacheEntries?: number;
   readonly assertion?: TranslatorOptions['assertion'];
   readonly retainMs?: number;
-  readonly owned?: ReadonlySet<number>;
+  readonly group?: PartitionGroup;
 }
 
 export class World {
@@ -171,7 +172,7 @@ export class World {
       retainMs: all.retainMs ?? 0,
       onFatal: (error) => this.fatal.push(error),
       ...(all.mutant === undefined ? {} : { mutant: all.mutant }),
-      ...(all.owned === undefined ? {} : { owned: all.owned }),
+      ...(all.group === undefined ? {} : { group: all.group }),
     });
     await translator.start();
     await readiness.whenReady();

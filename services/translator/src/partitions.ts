@@ -1,0 +1,121 @@
+/**
+ * The partitions that are this shard's, as its group says: each is taken over by reading its
+ * endpoints to the end, then claiming its outputs; and given up the other way round. Changes of the
+ * group are worked through one after the other, the newest word last.
+ */
+import type { Engine, Gained } from './engine/engine.ts';
+import type { LogOutputs } from './outputs.ts';
+import type { Reader } from './readers.ts';
+
+export interface PartitionsOptions {
+  readonly engine: Engine;
+  readonly outputs: LogOutputs;
+  /** A reader of a partition of `endpoints`; `signal` ends it. */
+  readonly read: (partition: number, signal: AbortSignal) => Reader;
+  /** Another process owns it now, or the log is gone. */
+  readonly onLost: (partition: number, reason: unknown) => void;
+  readonly onError: (error: unknown) => void;
+  /** How many are owned, each time that it changes. */
+  readonly onOwned: (count: number) => void;
+}
+
+interface Held {
+  readonly reader: Reader;
+  readonly stop: AbortController;
+  readonly running: Promise<void>;
+  lost: boolean;
+}
+
+export class Partitions {
+  readonly #options: PartitionsOptions;
+  readonly #held = new Map<number, Held>();
+  readonly #stop = new AbortController();
+  #wanted: ReadonlySet<number> = new Set();
+  #working: Promise<void> | undefined;
+  #again = false;
+
+  constructor(options: PartitionsOptions) {
+    this.#options = options;
+  }
+
+  /** From now on these are wanted. Resolves when they are owned, or something newer was said. */
+  assign(wanted: ReadonlySet<number>): Promise<void> {
+    this.#wanted = wanted;
+    return this.#wake();
+  }
+
+  /** Takes over once more what is wanted and was lost. */
+  again(): Promise<void> {
+    return this.#wake();
+  }
+
+  /** Readers of what is held, by partition. */
+  get readers(): ReadonlyMap<number, Reader> {
+    return new Map([...this.#held].map(([partition, { reader }]) => [partition, reader]));
+  }
+
+  /** The engine is closed before: what it could not append is appended by the next owner. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    const all = [...this.#held];
+    for (const [, { stop }] of all) stop.abort();
+    for (const [partition, { running }] of all) {
+      await this.#options.outputs.close(partition);
+      await running;
+    }
+  }
+
+  #wake(): Promise<void> {
+    if (this.#stop.signal.aborted) return Promise.resolve();
+    this.#again = true;
+    this.#working ??= this.#work().finally(() => {
+      this.#working = undefined;
+    });
+    return this.#working;
+  }
+
+  async #work(): Promise<void> {
+    try {
+      while (this.#again && !this.#stop.signal.aborted) {
+        this.#again = false;
+        for (const [partition, held] of [...this.#held]) {
+          if (held.lost || !this.#wanted.has(partition)) await this.#release(partition, held);
+        }
+        const missing = [...this.#wanted].filter((partition) => !this.#held.has(partition));
+        const gained = await Promise.all(missing.map((partition) => this.#take(partition)));
+        if (this.#stop.signal.aborted) return;
+        if (gained.length > 0) await this.#options.engine.gain(gained);
+        this.#options.onOwned(this.#options.engine.owned.size);
+      }
+    } catch (error) {
+      if (!this.#stop.signal.aborted) this.#options.onError(error);
+    }
+  }
+
+  async #take(partition: number): Promise<Gained> {
+    const { read, outputs, onLost, onError } = this.#options;
+    const stop = new AbortController();
+    const reader = read(partition, stop.signal);
+    const running = reader.run().catch((error: unknown) => {
+      if (!stop.signal.aborted) onError(error);
+    });
+    const held: Held = { reader, stop, running, lost: false };
+    this.#held.set(partition, held);
+    // Only who has read all there was takes it over: its word is then as good.
+    await reader.caughtUp;
+    const current = await outputs.open(partition, (reason) => {
+      held.lost = true;
+      onLost(partition, reason);
+    });
+    return { partition, current };
+  }
+
+  async #release(partition: number, held: Held): Promise<void> {
+    const { engine, outputs } = this.#options;
+    held.stop.abort();
+    await held.running;
+    await outputs.close(partition);
+    await engine.lose(partition, held.reader.keys());
+    this.#held.delete(partition);
+  }
+}
