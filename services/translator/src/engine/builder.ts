@@ -27,7 +27,7 @@ export interface Built {
  * A version covers the bytes. What else must make a client take a resource again (an assignment,
  * after its cluster changed) is the pusher's to add: it depends on what that client has.
  */
-export function versionOf(fragments: readonly Digest[]): Digest {
+function versionOf(fragments: readonly Digest[]): Digest {
   return digestOf(fragments.join(''));
 }
 
