@@ -1,0 +1,137 @@
+/**
+ * A consumer group on Kafka that shares partitions and reads nothing: readers are the log's own
+ * (`reader.ts`). Cooperative and sticky: a member that comes or goes moves what must move, and all
+ * others keep theirs.
+ */
+import {
+  COOPERATIVE_STICKY_ASSIGNOR,
+  Consumer,
+  cooperativeStickyAssigner,
+} from '@platformatic/kafka';
+import type { ConnectionOptions } from '@platformatic/kafka';
+import type { PartitionGroup } from '../group.ts';
+import { pause, type LogTime } from '../time.ts';
+import { failure } from './failure.ts';
+
+export interface KafkaGroupOptions {
+  /** `host:port` of some brokers of the cluster. */
+  readonly brokers: readonly string[];
+  readonly groupId: string;
+  /** Its partitions are shared out. */
+  readonly topic: string;
+  readonly time: LogTime;
+  readonly clientId?: string;
+  readonly tls?: NonNullable<ConnectionOptions['tls']>;
+  readonly sasl?: NonNullable<ConnectionOptions['sasl']>;
+  /** A member that was not heard of for so long is out. Default 10 s. */
+  readonly sessionTimeoutMs?: number;
+  /** Default 1 s. */
+  readonly heartbeatMs?: number;
+  /** Told when the group cannot be reached, and is tried again. Default: ignored. */
+  readonly onError?: (error: unknown) => void;
+}
+
+/** How long a rebalance waits for a member; it has nothing to finish before it joins again. */
+const rebalanceTimeoutMs = 10_000;
+const firstRetryMs = 200;
+const lastRetryMs = 5_000;
+/** For the others to hear that this one leaves; without it they wait for the session to end. */
+const leaveTimeoutMs = 2_000;
+
+export function createKafkaGroup(options: KafkaGroupOptions): PartitionGroup {
+  return new KafkaGroup(options);
+}
+
+class KafkaGroup implements PartitionGroup {
+  readonly shared = true;
+  readonly #options: KafkaGroupOptions;
+  readonly #stop = new AbortController();
+  #consumer: Consumer | undefined;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: KafkaGroupOptions) {
+    this.#options = options;
+  }
+
+  join(assigned: (partitions: ReadonlySet<number>) => void): void {
+    this.#running = this.#stay(assigned);
+  }
+
+  async leave(): Promise<void> {
+    this.#stop.abort();
+    const consumer = this.#consumer;
+    this.#consumer = undefined;
+    if (consumer !== undefined) {
+      const left = promiseOf((done) => consumer.leaveGroup(true, done));
+      await Promise.race([left, pause(this.#options.time, leaveTimeoutMs)]);
+      await this.#close(consumer);
+    }
+    await this.#running;
+  }
+
+  /** A member until it leaves: one that the group cannot keep joins again as another. */
+  async #stay(assigned: (partitions: ReadonlySet<number>) => void): Promise<void> {
+    const { time, onError } = this.#options;
+    const { signal } = this.#stop;
+    let retryMs = firstRetryMs;
+    while (!signal.aborted) {
+      const lost = Promise.withResolvers<unknown>();
+      const consumer = this.#open((error) => lost.resolve(error));
+      this.#consumer = consumer;
+      const tell = (): void => {
+        if (this.#consumer !== consumer || consumer.assignments === null) return;
+        retryMs = firstRetryMs;
+        const own = consumer.assignments.filter(({ topic }) => topic === this.#options.topic);
+        assigned(new Set(own.flatMap(({ partitions }) => partitions)));
+      };
+      consumer.on('consumer:group:join', tell);
+      // Part of a cooperative rebalance: what moves away goes before the others get it.
+      consumer.on('consumer:group:rebalance', tell);
+      const stopped = (): void => lost.resolve(undefined);
+      signal.addEventListener('abort', stopped, { once: true });
+      consumer.joinGroup({}).catch((error: unknown) => lost.resolve(error));
+      const error = await lost.promise;
+      signal.removeEventListener('abort', stopped);
+      if (signal.aborted) return;
+      this.#consumer = undefined;
+      await this.#close(consumer);
+      onError?.(failure(`stay in group ${this.#options.groupId}`, error));
+      await pause(time, retryMs, signal);
+      retryMs = Math.min(lastRetryMs, 2 * retryMs);
+    }
+  }
+
+  #open(onLost: (error: unknown) => void): Consumer {
+    const { brokers, groupId, topic, tls, sasl, clientId } = this.#options;
+    const consumer = new Consumer({
+      clientId: clientId ?? 'watershed',
+      groupId,
+      bootstrapBrokers: [...brokers],
+      sessionTimeout: this.#options.sessionTimeoutMs ?? 10_000,
+      rebalanceTimeout: rebalanceTimeoutMs,
+      heartbeatInterval: this.#options.heartbeatMs ?? 1_000,
+      protocols: [{ name: COOPERATIVE_STICKY_ASSIGNOR, version: 1 }],
+      partitionAssigner: cooperativeStickyAssigner,
+      autocommit: false,
+      ...(tls === undefined ? {} : { tls }),
+      ...(sasl === undefined ? {} : { sasl }),
+    });
+    consumer.on('error', onLost);
+    consumer.on('consumer:heartbeat:stalled', ({ error }: { readonly error?: unknown }) =>
+      onLost(error),
+    );
+    consumer.topics.trackAll(topic);
+    return consumer;
+  }
+
+  async #close(consumer: Consumer): Promise<void> {
+    const closed = consumer.close(true).catch(() => undefined);
+    await Promise.race([closed, pause(this.#options.time, leaveTimeoutMs)]);
+  }
+}
+
+function promiseOf(call: (done: () => void) => void): Promise<void> {
+  return new Promise((resolve) => {
+    call(resolve);
+  });
+}

@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startKafka, type Kafka } from '../../../test/components/kafka.ts';
+import type { PartitionGroup } from '../src/group.ts';
+import { createKafkaGroup } from '../src/kafka/group.ts';
+import { openKafkaLog } from '../src/kafka.ts';
+import { realTime, sleep, until } from './support.ts';
+
+const topic = 'shared-out';
+const partitions = 64;
+
+/** A member, and what it was told last. */
+interface Member {
+  readonly group: PartitionGroup;
+  owned: ReadonlySet<number>;
+  /** Partitions that it got, counted each time. */
+  moved: number;
+}
+
+describe('a partition group on Kafka', () => {
+  let kafka: Kafka;
+  let members: Member[] = [];
+  let groupId = 'group';
+
+  beforeAll(async () => {
+    kafka = await startKafka({ config: { 'group.initial.rebalance.delay.ms': '0' } });
+    const log = await openKafkaLog({ brokers: kafka.brokers, time: realTime });
+    const retention = { kind: 'compact', tombstoneMs: 60_000 } as const;
+    await log.ensureTopics([{ name: topic, partitions, retention }]);
+    await log.close();
+  });
+
+  afterAll(async () => {
+    await Promise.all(members.map(({ group }) => group.leave()));
+    await kafka.stop();
+  });
+
+  function join(): Member {
+    const group = createKafkaGroup({
+      brokers: kafka.brokers,
+      groupId,
+      topic,
+      time: realTime,
+      sessionTimeoutMs: 6_000,
+      heartbeatMs: 200,
+    });
+    const member: Member = { group, owned: new Set(), moved: 0 };
+    group.join((owned) => {
+      for (const partition of owned) if (!member.owned.has(partition)) member.moved++;
+      member.owned = owned;
+    });
+    members.push(member);
+    return member;
+  }
+
+  async function settled(): Promise<void> {
+    const even = Math.ceil(partitions / members.length);
+    await until(
+      `${members.length} members share all partitions evenly`,
+      () => {
+        const all = members.flatMap(({ owned }) => [...owned]);
+        const whole = new Set(all).size === partitions && all.length === partitions;
+        return Promise.resolve(whole && members.every(({ owned }) => owned.size <= even));
+      },
+      40_000,
+    );
+  }
+
+  test('shares the partitions evenly, and moves no more than must be when one joins or leaves', async () => {
+    for (let count = 1; count <= 4; count++) {
+      const before = members.map(({ owned }) => owned);
+      join();
+      await settled();
+      // Who was there before got nothing new: what moved went to the one that came.
+      for (const [at, owned] of before.entries()) {
+        const now = members[at]?.owned ?? new Set();
+        expect([...now].filter((partition) => !owned.has(partition))).toEqual([]);
+      }
+    }
+    const [first, ...others] = members;
+    if (first === undefined) throw new Error('nobody has joined');
+    const had = first.owned.size;
+    for (const member of others) member.moved = 0;
+    await first.group.leave();
+    members = others;
+    await settled();
+    expect(others.reduce((sum, { moved }) => sum + moved, 0)).toBe(had);
+  });
+
+  test('outlives the brokers: members keep what they have, and agree again afterwards', async () => {
+    await settled();
+    const before = members.map(({ owned }) => owned);
+    await kafka.kill(0);
+    await sleep(2_000);
+    expect(members.map(({ owned }) => owned)).toEqual(before);
+    await kafka.restart(0);
+    await settled();
+    join();
+    await settled();
+  });
+
+  test('a group of another name has all partitions for itself', async () => {
+    const others = members;
+    members = [];
+    groupId = 'another';
+    const alone = join();
+    await settled();
+    expect(alone.owned.size).toBe(partitions);
+    members = [...others, alone];
+  });
+});
