@@ -16,6 +16,14 @@ const table = defineOptions({
     placeholder: 'host:port,…',
     doc: 'Brokers of the log that all processes share. Needed: only one process can hold an embedded log.',
   },
+  groupId: {
+    type: 'string',
+    flag: '--groupId',
+    env: ['WATERSHED_TRANSLATOR_GROUP'],
+    default: 'watershed-translators',
+    placeholder: 'name',
+    doc: 'The consumer group of the shards: its members share the partitions out among themselves.',
+  },
   partitions: {
     type: 'int',
     flag: '--partitions',

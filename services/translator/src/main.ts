@@ -2,8 +2,10 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { openDiskBlobs } from '@watershed/blob/disk.ts';
+import { createKafkaGroup } from '@watershed/log/kafka/group.ts';
 import { openKafkaLog } from '@watershed/log/kafka.ts';
 import { topicSpecs } from '@watershed/log/topics.ts';
+import { topics } from '@watershed/model/keys.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { describeError } from '@watershed/runtime/errors.ts';
 import { MonitoringServer } from '@watershed/runtime/http.ts';
@@ -51,8 +53,16 @@ async function run(config: Config, warnings: readonly string[]): Promise<void> {
   const log = await openKafkaLog({ brokers, time });
   const blobs = await openDiskBlobs({ dir: join(dataDir, 'blobs') });
   await log.ensureTopics(topicSpecs({ shards: partitions }));
+  const group = createKafkaGroup({
+    brokers,
+    groupId: config.groupId,
+    topic: topics.endpoints,
+    time,
+    onError: (error) => logger.warn('the group of translators cannot be reached', { error }),
+  });
   const translator = createTranslator({
     log,
+    group,
     blobs,
     partitions,
     writer: `${hostname()}-${process.pid}`,
