@@ -1,3 +1,4 @@
+import { resourceTypes } from '@watershed/proto/any.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import { describeError, toOperatingError } from '@watershed/runtime/errors.ts';
 import type { PeerIdentity } from '../identity/authenticator.ts';
@@ -39,8 +40,8 @@ export interface Carrier {
   readonly peer: PeerIdentity;
   /** Says which node it may be. */
   readonly caller: Caller;
-  /** `false`: no more until `writable` is called. */
-  write(framed: Uint8Array): boolean;
+  /** `false`: no more until `writable` is called. `compressible`: it holds no secrets. */
+  write(framed: Uint8Array, compressible: boolean): boolean;
   end(end: StreamEnd): void;
 }
 
@@ -180,7 +181,7 @@ export class XdsStream implements SessionObserver {
     while (this.#blockedMs === undefined) {
       const frame = session.next(nowMs);
       if (frame === undefined) break;
-      const taken = this.#carrier.write(frame.bytes);
+      const taken = this.#carrier.write(frame.bytes, frame.plan.typeUrl !== resourceTypes.secret);
       const writtenMs = time.monotonic();
       observer.wrote(frame, writtenMs - nowMs);
       nowMs = writtenMs;

@@ -90,7 +90,7 @@ function carrierOf(call: ServerCall, caller: Caller, write: Carrier['write']): C
 
 function openStream(hub: Hub, call: ServerCall, caller: Caller, how: How): CallHandler {
   const stream = hub.open(
-    carrierOf(call, caller, (framed) => call.write(framed)),
+    carrierOf(call, caller, (framed, compressible) => call.write(framed, compressible)),
     how,
   );
   return {

@@ -2,6 +2,14 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Timer, Timers } from '@watershed/runtime/clock.ts';
 import type { Assembly, Slot } from './assembly.ts';
 import {
+  acceptedEncodings,
+  chooseEncoding,
+  decompress,
+  isEncoding,
+  type Compressor,
+  type Encoding,
+} from './compression.ts';
+import {
   status,
   type CallHandler,
   type Peer,
@@ -14,6 +22,13 @@ const prefixBytes = 5;
 /** Messages up to that size are received as they come. */
 const smallMessageBytes = 32 * 1024;
 
+export interface CallContext {
+  readonly peer: Peer;
+  readonly limits: ServerLimits;
+  readonly assembly: Assembly;
+  readonly compressor: Compressor;
+}
+
 /** gRPC over one HTTP/2 stream (grpc/grpc `doc/PROTOCOL-HTTP2.md`). */
 export class Http2Call implements ServerCall {
   readonly path: string;
@@ -22,6 +37,9 @@ export class Http2Call implements ServerCall {
   readonly #headers: IncomingHttpHeaders;
   readonly #limits: ServerLimits;
   readonly #assembly: Assembly;
+  readonly #compressor: Compressor;
+  /** Of responses. */
+  #encoding: Encoding | undefined;
   #handler: CallHandler | undefined;
   /** Of a message that is not whole yet. */
   #pending: Buffer[] = [];
@@ -31,17 +49,14 @@ export class Http2Call implements ServerCall {
   #deadline: Timer | undefined;
   #status: Status | undefined;
 
-  constructor(
-    stream: ServerHttp2Stream,
-    headers: IncomingHttpHeaders,
-    context: { readonly peer: Peer; readonly limits: ServerLimits; readonly assembly: Assembly },
-  ) {
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, context: CallContext) {
     this.#stream = stream;
     this.#headers = headers;
     this.path = headers[':path'] ?? '';
     this.peer = context.peer;
     this.#limits = context.limits;
     this.#assembly = context.assembly;
+    this.#compressor = context.compressor;
   }
 
   /** Answers with headers at once, so that the client sees the stream open. */
@@ -55,8 +70,15 @@ export class Http2Call implements ServerCall {
       const { code, message } = this.#status ?? { code: status.ok, message: '' };
       stream.sendTrailers(trailersOf(code, message));
     });
+    const encoding = chooseEncoding(this.header('grpc-accept-encoding'));
+    this.#encoding = encoding;
     stream.respond(
-      { ':status': 200, 'content-type': 'application/grpc', 'grpc-accept-encoding': 'identity' },
+      {
+        ':status': 200,
+        'content-type': 'application/grpc',
+        'grpc-accept-encoding': acceptedEncodings,
+        ...(encoding === undefined ? {} : { 'grpc-encoding': encoding }),
+      },
       { waitForTrailers: true },
     );
     resetWhenDone(stream, timers);
@@ -99,9 +121,12 @@ export class Http2Call implements ServerCall {
     return Array.isArray(value) ? value.join(', ') : value;
   }
 
-  write(framed: Uint8Array): boolean {
+  write(framed: Uint8Array, compressible = false): boolean {
     if (this.#ended || this.#stream.destroyed) return true;
-    return this.#stream.write(framed);
+    const encoding = compressible ? this.#encoding : undefined;
+    return this.#stream.write(
+      encoding === undefined ? framed : this.#compressor.of(framed, encoding),
+    );
   }
 
   end(ended: Status): void {
@@ -163,11 +188,22 @@ export class Http2Call implements ServerCall {
       }
       const end = at + prefixBytes + length;
       if (end > bytes.length) return at;
-      this.#handler?.message(bytes.subarray(at + prefixBytes, end));
+      this.#message(bytes.subarray(at + prefixBytes, end), bytes[at] === 1);
       if (this.#ended) return at;
       at = end;
     }
     return at;
+  }
+
+  #message(bytes: Buffer, compressed: boolean): void {
+    const encoding = this.header('grpc-encoding') ?? '';
+    if (!compressed || !isEncoding(encoding)) {
+      this.#handler?.message(bytes);
+      return;
+    }
+    const message = decompress(bytes, encoding, this.#limits);
+    if ('code' in message) this.end(message);
+    else this.#handler?.message(message);
   }
 
   /** Goes on receiving a large message only when it is its turn. */
@@ -200,6 +236,7 @@ export class Http2Call implements ServerCall {
     }
     if (flags === 0) return undefined;
     const encoding = this.header('grpc-encoding') ?? 'identity';
+    if (flags === 1 && isEncoding(encoding)) return undefined;
     return flags === 1 && encoding !== 'identity'
       ? { code: status.unimplemented, message: `grpc-encoding ${encoding} is not supported` }
       : { code: status.internal, message: 'a compressed message without a grpc-encoding' };

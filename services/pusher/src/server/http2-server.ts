@@ -16,6 +16,7 @@ import type { Timer, Timers } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { uriNames } from './peer-names.ts';
 import { Assembly } from './assembly.ts';
+import { acceptedEncodings, Compressor } from './compression.ts';
 import { Http2Call, parseTimeout, resetWhenDone, trailersOf } from './http2-call.ts';
 import {
   defaultServerLimits,
@@ -47,12 +48,14 @@ export class Http2RpcServer implements RpcServer {
   readonly #server: Http2Server | Http2SecureServer;
   readonly #sessions = new Map<ServerHttp2Session, { probe: Timer | undefined }>();
   readonly #assembly: Assembly;
+  readonly #compressor: Compressor;
   #draining = false;
 
   constructor(options: Http2ServerOptions) {
     this.#options = options;
     this.#limits = { ...defaultServerLimits, ...options.limits };
     this.#methods = new Map(options.methods.map((method) => [method.path, method]));
+    this.#compressor = new Compressor(this.#limits);
     this.#assembly = new Assembly({ timers: options.timers, slots: 64, slotMs: 5_000 });
     const common = serverOptions(this.#limits);
     this.#server =
@@ -169,6 +172,7 @@ export class Http2RpcServer implements RpcServer {
       peer: peerOf(session),
       limits: this.#limits,
       assembly: this.#assembly,
+      compressor: this.#compressor,
     });
     call.start((opened) => method.open(opened), timeoutMs, timers);
   }
@@ -262,7 +266,7 @@ function refuseGrpc(
     {
       ':status': 200,
       'content-type': 'application/grpc',
-      'grpc-accept-encoding': 'identity',
+      'grpc-accept-encoding': acceptedEncodings,
       ...trailersOf(code, message),
     },
     { endStream: true },

@@ -45,10 +45,10 @@ export interface ServerCall {
   /** A request header; `undefined`: absent. */
   header(name: string): string | undefined;
   /**
-   * `framed`: a message with its 5-byte prefix. `false`: no more until `drain`; what was given is
-   * sent.
+   * `framed`: a message with its 5-byte prefix. `compressible`: it holds no secrets, and others may
+   * get the same buffer. `false`: no more until `drain`; what was given is sent.
    */
-  write(framed: Uint8Array): boolean;
+  write(framed: Uint8Array, compressible?: boolean): boolean;
   /** Sends the status behind all that was written. Nothing may follow. */
   end(ended: Status): void;
 }
@@ -75,6 +75,10 @@ export interface Method {
 export interface ServerLimits {
   /** Of one message, decoded or not. Default 16 MiB. */
   readonly maxMessageBytes: number;
+  /** Responses of that size and more are compressed for clients that take it. Default 4 KiB. */
+  readonly compressFromBytes: number;
+  /** Larger ones would hold up the event loop. Default 1 MiB. */
+  readonly compressToBytes: number;
   /** Of a request's headers. Default 16 KiB. */
   readonly maxHeaderBytes: number;
   /** Open at once on one connection. Default 100. */
@@ -92,6 +96,8 @@ export interface ServerLimits {
 
 export const defaultServerLimits: ServerLimits = {
   maxMessageBytes: 16 * 1024 * 1024,
+  compressFromBytes: 4 * 1024,
+  compressToBytes: 1024 * 1024,
   maxHeaderBytes: 16 * 1024,
   maxStreamsPerConnection: 100,
   maxConnections: 100_000,

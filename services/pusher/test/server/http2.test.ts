@@ -157,17 +157,17 @@ it('a path without a slash reaches no method', async () => {
   expect(seen).toEqual([]);
 });
 
-it('application/grpc+proto is gRPC too, and only identity is offered', async () => {
+it('application/grpc+proto is gRPC too, and what requests may be compressed with is told', async () => {
   const { answer } = open(await start(), { ...grpc, 'content-type': 'application/grpc+proto' });
   await until('headers', () => answer[':status'] === 200);
   expect(answer).toMatchObject({
     'content-type': 'application/grpc',
-    'grpc-accept-encoding': 'identity',
+    'grpc-accept-encoding': 'identity,deflate,gzip',
   });
 });
 
 it.each([
-  ['of an encoding that is not supported', { 'grpc-encoding': 'gzip' }, 1, '12'],
+  ['of an encoding that is not supported', { 'grpc-encoding': 'snappy' }, 1, '12'],
   ['that says compressed without an encoding', {}, 1, '13'],
   ['with flags that do not exist', {}, 2, '13'],
 ])('a message %s ends the call', async (_what, headers, flags, code) => {
