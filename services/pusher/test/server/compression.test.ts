@@ -4,7 +4,7 @@ import {
   DiscoveryRequest,
   DiscoveryResponse,
 } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
-import { Client, credentials } from '@grpc/grpc-js';
+import { Client, compressionAlgorithms, credentials } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Compressor, decompress } from '../../src/server/compression.ts';
 import { CDS } from '../session/support.ts';
@@ -179,7 +179,7 @@ describe('requests', () => {
 it('a client of the reference library that compresses is understood', async () => {
   const port = await start();
   const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
-    'grpc.default_compression_algorithm': 2,
+    'grpc.default_compression_algorithm': compressionAlgorithms.gzip,
     'grpc.use_local_subchannel_pool': 1,
   });
   open.push(client);
