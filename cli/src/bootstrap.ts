@@ -5,6 +5,14 @@
  * istio's.
  */
 
+import {
+  fileCertificate,
+  isIpAddress,
+  tokenService,
+  upstreamTls,
+  type XdsTls,
+} from './bootstrap-tls.ts';
+
 export interface BootstrapOptions {
   /** `sidecar~IP~POD.NS~DNS_DOMAIN` or `router~…` */
   readonly node: string;
@@ -17,6 +25,8 @@ export interface BootstrapOptions {
   readonly adminPort: number;
   /** Holds `cert-chain.pem`, `key.pem` and `root-cert.pem`, as istio's `/etc/certs` does. */
   readonly certDir: string | undefined;
+  /** How the control plane is reached; absent: in plaintext. */
+  readonly tls?: XdsTls | undefined;
 }
 
 export interface NodeId {
@@ -81,20 +91,11 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
         transport_api_version: 'V3',
         // Else every ACK carries the whole node.
         set_node_on_first_message_only: true,
-        grpc_services: [
-          {
-            envoy_grpc: {
-              cluster_name: 'xds-grpc',
-              // A reconnect costs next to nothing here, so nobody waits for it as long as Envoy
-              // would by itself (30 s).
-              retry_policy: { retry_back_off: { base_interval: '0.5s', max_interval: '5s' } },
-            },
-          },
-        ],
+        grpc_services: [serviceOf(options)],
       },
     },
     static_resources: {
-      clusters: [xdsCluster(options.xdsHost, options.xdsPort)],
+      clusters: options.tls?.tokenFile === undefined ? [xdsCluster(options)] : [],
       ...(options.certDir === undefined ? {} : { secrets: fileSecrets(options.certDir) }),
     },
     // No limit of our own; without any, Envoy warns.
@@ -113,8 +114,24 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
   };
 }
 
-function xdsCluster(host: string, port: number): Record<string, unknown> {
-  const isIp = /^[0-9.]+$/.test(host) || host.includes(':');
+function serviceOf({ tls, xdsHost, xdsPort }: BootstrapOptions): Record<string, unknown> {
+  if (tls?.tokenFile !== undefined) {
+    const host = xdsHost.includes(':') ? `[${xdsHost}]` : xdsHost;
+    return tokenService({ ...tls, tokenFile: tls.tokenFile }, `${host}:${xdsPort}`);
+  }
+  return {
+    envoy_grpc: {
+      cluster_name: 'xds-grpc',
+      // A reconnect costs next to nothing here, so nobody waits for it as long as Envoy would by
+      // itself (30 s).
+      retry_policy: { retry_back_off: { base_interval: '0.5s', max_interval: '5s' } },
+    },
+  };
+}
+
+function xdsCluster(options: BootstrapOptions): Record<string, unknown> {
+  const { xdsHost: host, xdsPort: port, tls } = options;
+  const isIp = isIpAddress(host);
   return {
     name: 'xds-grpc',
     type: isIp ? 'STATIC' : 'STRICT_DNS',
@@ -133,6 +150,7 @@ function xdsCluster(host: string, port: number): Record<string, unknown> {
     upstream_connection_options: {
       tcp_keepalive: { keepalive_probes: 3, keepalive_time: 10, keepalive_interval: 10 },
     },
+    ...(tls === undefined ? {} : { transport_socket: upstreamTls(tls) }),
     typed_extension_protocol_options: {
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
         '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
@@ -147,10 +165,7 @@ function fileSecrets(dir: string): readonly Record<string, unknown>[] {
   return [
     {
       name: 'default',
-      tls_certificate: {
-        certificate_chain: { filename: `${dir}/cert-chain.pem` },
-        private_key: { filename: `${dir}/key.pem` },
-      },
+      tls_certificate: fileCertificate(dir),
     },
     { name: 'ROOTCA', validation_context: { trusted_ca: { filename: `${dir}/root-cert.pem` } } },
   ];

@@ -40,6 +40,26 @@ describe('bootstrap envoy', () => {
     expect(config).toContain('/etc/certs/root-cert.pem');
   });
 
+  test('TLS verifies the control plane and shows a certificate, or sends a token', () => {
+    const tls = { rootCertFile: '/roots.pem', serverName: 'xds.local' };
+    const withCertificate = JSON.stringify(
+      envoyBootstrap({ ...options, tls: { ...tls, certDir: '/etc/certs' } }),
+    );
+    expect(withCertificate).toContain('"trusted_ca":{"filename":"/roots.pem"}');
+    expect(withCertificate).toContain(
+      '"certificate_chain":{"filename":"/etc/certs/cert-chain.pem"}',
+    );
+    expect(withCertificate).toContain('"san_type":"DNS","matcher":{"exact":"xds.local"}');
+    expect(withCertificate).not.toContain('injector');
+    const withToken = JSON.stringify(
+      envoyBootstrap({ ...options, tls: { ...tls, serverName: '::1', tokenFile: '/token' } }),
+    );
+    expect(withToken).toContain('"secret_data":{"filename":"/token"}');
+    expect(withToken).toContain('"header_prefix":"Bearer "');
+    expect(withToken).toContain('"grpc.ssl_target_name_override":{"string_value":"::1"}');
+    expect(withToken).not.toContain('tls_certificates');
+  });
+
   test('metadata of the command line wins over what the flags give', () => {
     const config = envoyBootstrap({ ...options, metadata: { CLUSTER_ID: 'west', NETWORK: 'n1' } });
     expect(config['node']).toMatchObject({ metadata: { CLUSTER_ID: 'west', NETWORK: 'n1' } });

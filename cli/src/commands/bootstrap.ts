@@ -1,4 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
+import type { XdsTls } from '../bootstrap-tls.ts';
 import { envoyBootstrap } from '../bootstrap.ts';
 
 interface Flags {
@@ -9,6 +10,10 @@ interface Flags {
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly adminPort: number;
   readonly certDir?: string;
+  readonly tls?: true;
+  readonly tokenFile?: string;
+  readonly rootCert?: string;
+  readonly serverName?: string;
 }
 
 export function addBootstrap(program: Command, print: (text: string) => void): void {
@@ -25,6 +30,16 @@ export function addBootstrap(program: Command, print: (text: string) => void): v
     .option('--metadata <json>', 'node metadata, merged over what the flags give', parseObject, {})
     .option('--admin-port <n>', "Envoy's admin port on 127.0.0.1; 0 picks one", parsePort, 15000)
     .option('--cert-dir <dir>', 'cert-chain.pem, key.pem and root-cert.pem for mutual TLS')
+    .option('--tls', 'reach the control plane by TLS (15012), with the certificate of --cert-dir')
+    .option('--token-file <file>', 'by TLS, with this token in place of a certificate')
+    .option(
+      '--root-cert <file>',
+      "signs the control plane's certificate (root-cert.pem of --cert-dir)",
+    )
+    .option(
+      '--server-name <name>',
+      "of the control plane's certificate (the host of --xds-address)",
+    )
     .action((flags: Flags) => {
       const config = envoyBootstrap({
         node: flags.node,
@@ -35,9 +50,29 @@ export function addBootstrap(program: Command, print: (text: string) => void): v
         metadata: flags.metadata,
         adminPort: flags.adminPort,
         certDir: flags.certDir,
+        tls: tlsOf(flags),
       });
       print(JSON.stringify(config, undefined, 2));
     });
+}
+
+function tlsOf(flags: Flags): XdsTls | undefined {
+  const { certDir, tokenFile, xdsAddress } = flags;
+  if (flags.tls !== true && tokenFile === undefined) return undefined;
+  const rootCertFile = flags.rootCert ?? (certDir === undefined ? undefined : rootsIn(certDir));
+  if (rootCertFile === undefined) {
+    throw new InvalidArgumentError('TLS needs --root-cert, or --cert-dir with root-cert.pem');
+  }
+  return {
+    rootCertFile,
+    tokenFile,
+    certDir: tokenFile === undefined ? certDir : undefined,
+    serverName: flags.serverName ?? xdsAddress.host,
+  };
+}
+
+function rootsIn(certDir: string): string {
+  return `${certDir}/root-cert.pem`;
 }
 
 function parseAddress(value: string): Flags['xdsAddress'] {

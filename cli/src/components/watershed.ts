@@ -24,6 +24,8 @@ export interface Watershed {
   readonly child: Child;
   /** `host:port` of xDS. */
   readonly grpc: string;
+  /** The same over TLS, where it is served. */
+  readonly secureGrpc?: string;
   /** `host:port` of /metrics and /debug. */
   readonly monitoring: string;
 }
@@ -55,9 +57,11 @@ export async function startWatershed(options: WatershedOptions): Promise<Watersh
 }
 
 /** The line that says that it is ready, and where it listens. */
-function readyLine(log: string): Pick<Watershed, 'grpc' | 'monitoring'> | undefined {
+function readyLine(log: string): Omit<Watershed, 'child'> | undefined {
   const line = log.split('\n').findLast((text) => text.includes('"Watershed is ready"'));
   const grpc = /"grpc":"([^"]+)"/u.exec(line ?? '')?.[1];
   const monitoring = /"monitoring":"([^"]+)"/u.exec(line ?? '')?.[1];
-  return grpc === undefined || monitoring === undefined ? undefined : { grpc, monitoring };
+  const secureGrpc = /"secureGrpc":"([^"]+)"/u.exec(line ?? '')?.[1];
+  if (grpc === undefined || monitoring === undefined) return undefined;
+  return { grpc, monitoring, ...(secureGrpc === undefined ? {} : { secureGrpc }) };
 }

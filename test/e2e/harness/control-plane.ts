@@ -34,6 +34,11 @@ export class ControlPlane {
     return { host: '127.0.0.1', port: Number(this.#process?.grpc.split(':').at(-1)) };
   }
 
+  /** The same over TLS. */
+  get secureXds(): { readonly host: string; readonly port: number } {
+    return { host: '127.0.0.1', port: Number(this.#process?.secureGrpc?.split(':').at(-1)) };
+  }
+
   get monitoring(): string {
     return this.#process?.monitoring ?? '';
   }

@@ -14,6 +14,8 @@ export interface ProxyOptions {
   readonly labels?: Readonly<Record<string, string>>;
   readonly metadata?: Readonly<Record<string, unknown>>;
   readonly certDir?: string;
+  /** More flags of `xdsctl bootstrap envoy`. */
+  readonly flags?: readonly string[];
   readonly componentLogLevel?: string;
   /** Default true. False: it may wait for what the test is yet to write. */
   readonly waitReady?: boolean;
@@ -34,6 +36,7 @@ export async function startProxy(options: ProxyOptions): Promise<TestEnvoy> {
     ...Object.entries(labels).flatMap(([key, value]) => ['--label', `${key}=${value}`]),
     ...(metadata === undefined ? [] : ['--metadata', JSON.stringify(metadata)]),
     ...(certDir === undefined ? [] : ['--cert-dir', certDir]),
+    ...(options.flags ?? []),
   );
   const proxy = await startTestEnvoy({
     bootstrap,

@@ -27,7 +27,7 @@ export class Refusals {
     this.#options = options;
   }
 
-  add({ path, peer }: Refused, reason: 'unauthenticated' | 'denied', message: string): void {
+  add({ path, peer }: Refused, reason: 'unauthenticated' | 'denied', problem: string): void {
     const { clock, logger, metrics } = this.#options;
     metrics.refused(reason).add();
     const second = Math.floor(clock.monotonic() / 1_000);
@@ -40,6 +40,6 @@ export class Refusals {
     const { address, secure } = peer;
     const more = this.#unsaid === 0 ? {} : { unsaid: this.#unsaid };
     this.#unsaid = 0;
-    logger.warn('a client was refused', { reason, message, peer: address, secure, path, ...more });
+    logger.warn('a client was refused', { reason, problem, peer: address, secure, path, ...more });
   }
 }
