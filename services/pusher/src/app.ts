@@ -32,6 +32,7 @@ import { SessionContext } from './session/context.ts';
 import { FrameCache } from './session/frame-cache.ts';
 import { encodeControlPlane } from './session/frame.ts';
 import type { SessionLimits } from './session/session-options.ts';
+import { randomKey, type DigestKey } from './session/set-digest.ts';
 import { Assignments } from './view/assignments.ts';
 import { BlobLoader } from './view/blob-loader.ts';
 import { Scopes } from './view/scopes.ts';
@@ -78,6 +79,8 @@ export interface PusherOptions {
   readonly sessionLimits?: Partial<SessionLimits>;
   /** A client that takes nothing for so long is cut off; 0: never. Default 5 minutes. */
   readonly sendTimeoutMs?: number;
+  /** Secret: what equal lists of clients are found by. Default: a random one. */
+  readonly digestKey?: DigestKey;
   /** Of encoded responses that are kept for streams still to come. Default 32 MiB. */
   readonly frameCacheBytes?: number;
   /** How long configuration waits for a partition's watermark. Default 10 s. */
@@ -176,6 +179,7 @@ class PusherPart {
       tracing: options.tracing,
       feedback: this.#feedback,
       scopes,
+      digestKey: options.digestKey ?? randomKey(),
       chunk: settings.pushThrottle === 0 ? defaultChunk : settings.pushThrottle,
       sendTimeoutMs: options.sendTimeoutMs ?? 300_000,
       limits: options.sessionLimits,

@@ -91,11 +91,6 @@ export function textOf(bytes: Uint8Array, start: number, end: number): string {
   return bufferOf(bytes).toString('utf8', start, end);
 }
 
-/** One character for each byte: equal exactly where the bytes are, and quick to make. */
-export function binaryOf(bytes: Uint8Array, start: number, end: number): string {
-  return bufferOf(bytes).toString('latin1', start, end);
-}
-
 function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }

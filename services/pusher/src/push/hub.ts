@@ -10,6 +10,7 @@ import { scopeOf, type ProxyNode } from '../node-scope.ts';
 import type { SessionContext } from '../session/context.ts';
 import { RequestDecoder } from '../session/request-codec.ts';
 import type { SessionLimits } from '../session/session-options.ts';
+import type { DigestKey } from '../session/set-digest.ts';
 import { traitsOf } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { Scopes } from '../view/scopes.ts';
@@ -34,6 +35,7 @@ export interface HubOptions {
   readonly tracing: Tracing;
   readonly feedback: FeedbackWriter;
   readonly scopes: Scopes;
+  readonly digestKey: DigestKey;
   readonly limits?: Partial<SessionLimits> | undefined;
   /** Streams written to before others get a turn. */
   readonly chunk: number;
@@ -60,7 +62,7 @@ interface Held {
 /** Knows all streams: which scope each is of, and what it is to be brought to. */
 export class Hub implements StreamHost {
   readonly context: SessionContext;
-  readonly decoder = new RequestDecoder();
+  readonly decoder: RequestDecoder;
   readonly time: Time;
   readonly limits: Partial<SessionLimits>;
   readonly sendTimeoutMs: number;
@@ -84,6 +86,7 @@ export class Hub implements StreamHost {
   constructor(options: HubOptions) {
     this.#options = options;
     this.context = options.context;
+    this.decoder = new RequestDecoder(options.digestKey);
     this.time = options.time;
     this.limits = options.limits ?? {};
     this.sendTimeoutMs = options.sendTimeoutMs;

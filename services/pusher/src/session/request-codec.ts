@@ -13,21 +13,31 @@
 import { hashName } from '../view/trie.ts';
 import type { Entry } from '../view/type-view.ts';
 import { FieldReader, textOf } from '../wire.ts';
-import { KnownSets, type Spans } from './known-sets.ts';
+import { KnownSets } from './known-sets.ts';
 import {
   InitialVersions,
   type DeltaRequest,
   type ErrorDetail,
   type SotwRequest,
 } from './request.ts';
+import { SetDigest, type DigestKey } from './set-digest.ts';
 import { NameList, noNames } from './subscription.ts';
 
 const maxErrorBytes = 8 * 1024;
-const nothing: Spans = [];
 
 export class RequestDecoder {
   readonly #lists = new KnownSets<NameList>();
   readonly #versions = new KnownSets<InitialVersions>();
+  /** Of the request that is being read. */
+  readonly #subscribe: SetDigest;
+  readonly #unsubscribe: SetDigest;
+  readonly #initial: SetDigest;
+
+  constructor(key: DigestKey) {
+    this.#subscribe = new SetDigest(key);
+    this.#unsubscribe = new SetDigest(key);
+    this.#initial = new SetDigest(key);
+  }
 
   /**
    * `recent`: the stream's last lists, one per type. Throws a WireError for bytes that are no
@@ -82,9 +92,8 @@ export class RequestDecoder {
     let nonce = '';
     let node: Uint8Array | undefined;
     let error: ErrorDetail | undefined;
-    const subscribe: number[] = [];
-    const unsubscribe: number[] = [];
-    const pairs: number[] = [];
+    const [subscribe, unsubscribe, initial] = [this.#subscribe, this.#unsubscribe, this.#initial];
+    for (const digest of [subscribe, unsubscribe, initial]) digest.begin(bytes);
     while (fields.next()) {
       if (fields.wireType !== 2) continue;
       switch (fields.field) {
@@ -95,13 +104,13 @@ export class RequestDecoder {
           typeUrl = fields.text();
           break;
         case 3:
-          subscribe.push(fields.start, fields.end);
+          subscribe.add(fields.start, fields.end);
           break;
         case 4:
-          unsubscribe.push(fields.start, fields.end);
+          unsubscribe.add(fields.start, fields.end);
           break;
         case 5:
-          pairs.push(fields.start, fields.end);
+          initial.add(fields.start, fields.end);
           break;
         case 6:
           nonce = fields.text();
@@ -110,10 +119,10 @@ export class RequestDecoder {
           error = errorOf(fields.content());
           break;
         case 8:
-          pushName(subscribe, fields);
+          addName(subscribe, fields);
           break;
         case 9:
-          pushName(unsubscribe, fields);
+          addName(unsubscribe, fields);
           break;
         default:
       }
@@ -124,69 +133,51 @@ export class RequestDecoder {
       nonce,
       node,
       error,
-      subscribe: this.#list(bytes, subscribe),
-      unsubscribe: this.#list(bytes, unsubscribe),
-      initial: pairs.length === 0 ? undefined : this.#initial(bytes, pairs, typeUrl),
+      subscribe: this.#list(subscribe, () => new NameList(namesIn(bytes, 3, 8))),
+      unsubscribe: this.#list(unsubscribe, () => new NameList(namesIn(bytes, 4, 9))),
+      initial: this.#versionsOf(initial, typeUrl, bytes),
     };
   }
 
   /** The names in a state-of-the-world request; they mostly stand together. */
   #named(bytes: Uint8Array, isNamed: boolean): NameList {
     if (!isNamed) return noNames;
-    const names: number[] = [];
+    const names = this.#subscribe;
+    names.begin(bytes);
     let start = 0;
     let end = 0;
     const fields = new FieldReader(bytes);
     for (let from = 0; fields.next(); from = fields.at) {
       if (fields.wireType !== 2 || (fields.field !== 3 && fields.field !== 7)) continue;
-      if (names.length === 0) start = end = from;
+      if (names.count === 0) start = end = from;
       end = from === end ? fields.at : Number.NaN;
-      if (fields.field === 3) names.push(fields.start, fields.end);
-      else pushName(names, fields);
+      if (fields.field === 3) names.add(fields.start, fields.end);
+      else addName(names, fields);
     }
-    return this.#list(bytes, names, Number.isNaN(end) ? undefined : bytes.subarray(start, end));
-  }
-
-  #list(bytes: Uint8Array, names: Spans, encoded?: Uint8Array): NameList {
-    if (names.length === 0) return noNames;
-    return this.#lists.get('', bytes, { names, values: nothing }, () => {
-      const copy = encoded === undefined ? undefined : new Uint8Array(encoded);
-      return new NameList(textsOf(bytes, names), copy);
+    return this.#list(names, () => {
+      const together = Number.isNaN(end) ? undefined : new Uint8Array(bytes.subarray(start, end));
+      return new NameList(namesIn(bytes, 3, 7), together);
     });
   }
 
-  #initial(bytes: Uint8Array, pairs: Spans, typeUrl: string): InitialVersions {
-    const names: number[] = [];
-    const values: number[] = [];
-    const pair = new FieldReader(bytes);
-    for (let at = 0; at < pairs.length; at += 2) {
-      pair.at = pairs[at] ?? 0;
-      pair.until = pairs[at + 1] ?? 0;
-      let [nameStart, nameEnd, valueStart, valueEnd] = [0, 0, 0, 0];
-      while (pair.next()) {
-        if (pair.wireType !== 2) continue;
-        if (pair.field === 1) [nameStart, nameEnd] = [pair.start, pair.end];
-        else if (pair.field === 2) [valueStart, valueEnd] = [pair.start, pair.end];
+  #list(names: SetDigest, make: () => NameList): NameList {
+    return names.count === 0 ? noNames : this.#lists.get(names.text, names.count, make);
+  }
+
+  #versionsOf(pairs: SetDigest, typeUrl: string, bytes: Uint8Array): InitialVersions | undefined {
+    if (pairs.count === 0) return undefined;
+    return this.#versions.get(`${typeUrl} ${pairs.text}`, pairs.count, () => {
+      const entries: Entry[] = [];
+      for (const [name, version] of versionsIn(bytes)) {
+        const nameHash = hashName(name);
+        entries.push({ typeUrl, name, hash: nameHash, version, ...withoutBytes });
       }
-      names.push(nameStart, nameEnd);
-      values.push(valueStart, valueEnd);
-    }
-    return this.#versions.get(typeUrl, bytes, { names, values }, () => {
-      const versions = textsOf(bytes, values);
-      return new InitialVersions(
-        textsOf(bytes, names).map((name, at): Entry => ({
-          typeUrl,
-          name,
-          hash: hashName(name),
-          version: versions[at] ?? '',
-          fragments: undefined,
-          size: 0,
-          refs: [],
-        })),
-      );
+      return new InitialVersions(entries);
     });
   }
 }
+
+const withoutBytes = { fragments: undefined, size: 0, refs: [] };
 
 /** Which of the recent lists stands at an offset, whole and with nothing of its kind behind it. */
 function knownAt(bytes: Uint8Array, at: number, recent: Iterable<NameList>): NameList | undefined {
@@ -212,23 +203,60 @@ function tagBehind(
   return Buffer.compare(part, bytes.subarray(at, end)) === 0 ? (bytes[end] ?? 0) >>> 3 : undefined;
 }
 
-/** Of a ResourceLocator. */
-function pushName(names: number[], locator: FieldReader): void {
-  const fields = new FieldReader(locator.bytes, locator.start);
-  fields.until = locator.end;
-  let [start, end] = [0, 0];
-  while (fields.next()) {
-    if (fields.field === 1 && fields.wireType === 2) [start, end] = [fields.start, fields.end];
-  }
-  names.push(start, end);
+/** The name in a ResourceLocator. */
+function addName(names: SetDigest, locator: FieldReader): void {
+  const [start, end] = nameIn(locator);
+  names.add(start, end);
 }
 
-function textsOf(bytes: Uint8Array, spans: Spans): readonly string[] {
-  const texts: string[] = [];
-  for (let at = 0; at < spans.length; at += 2) {
-    texts.push(textOf(bytes, spans[at] ?? 0, spans[at + 1] ?? 0));
+function nameIn(locator: FieldReader): readonly [start: number, end: number] {
+  const fields = within(locator);
+  let name: [number, number] = [locator.start, locator.start];
+  while (fields.next()) {
+    if (fields.field === 1 && fields.wireType === 2) name = [fields.start, fields.end];
   }
-  return texts;
+  return name;
+}
+
+/** Names in the order of the message: those given as they are, and those in ResourceLocators. */
+function namesIn(bytes: Uint8Array, plain: number, located: number): readonly string[] {
+  const names: string[] = [];
+  const fields = new FieldReader(bytes);
+  while (fields.next()) {
+    if (fields.wireType !== 2) continue;
+    if (fields.field === plain) names.push(fields.text());
+    else if (fields.field === located) names.push(textOf(bytes, ...nameIn(fields)));
+  }
+  return names;
+}
+
+/**
+ * Of `initial_resource_versions`. A name that stands there with two versions has none: sets that
+ * differ in their order only are equal, so which comes last must not matter.
+ */
+function versionsIn(bytes: Uint8Array): ReadonlyMap<string, string> {
+  const versions = new Map<string, string>();
+  const fields = new FieldReader(bytes);
+  while (fields.next()) {
+    if (fields.wireType !== 2 || fields.field !== 5) continue;
+    const pair = within(fields);
+    let [name, version] = ['', ''];
+    while (pair.next()) {
+      if (pair.wireType !== 2) continue;
+      if (pair.field === 1) name = pair.text();
+      else if (pair.field === 2) version = pair.text();
+    }
+    const known = versions.get(name);
+    versions.set(name, known === undefined || known === version ? version : '');
+  }
+  return versions;
+}
+
+/** A reader of the message in a reader's present field. */
+function within(field: FieldReader): FieldReader {
+  const fields = new FieldReader(field.bytes, field.start);
+  fields.until = field.end;
+  return fields;
 }
 
 /** A google.rpc.Status: code 1, message 2. */

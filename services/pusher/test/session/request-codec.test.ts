@@ -6,9 +6,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KnownSets } from '../../src/session/known-sets.ts';
 import { RequestDecoder } from '../../src/session/request-codec.ts';
+import { SetDigest, type DigestKey } from '../../src/session/set-digest.ts';
 import { hashName } from '../../src/view/trie.ts';
 import { WireError } from '../../src/wire.ts';
 import { CDS, EDS } from './support.ts';
+
+const key: DigestKey = [0x0f1e2d3c, -0x12345678];
 
 const name = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 12 }),
@@ -39,7 +42,7 @@ describe('requests', () => {
         }),
         (message) => {
           const bytes = DiscoveryRequest.encode(DiscoveryRequest.fromPartial(message)).finish();
-          const request = new RequestDecoder().sotw(bytes);
+          const request = new RequestDecoder(key).sotw(bytes);
           const all = [...message.resourceNames, ...message.resourceLocators.map((l) => l.name)];
           // Locators are encoded behind the type, so their order among the names is lost.
           expect([...request.names.names].sort()).toEqual(all.sort());
@@ -79,7 +82,7 @@ describe('requests', () => {
             DeltaDiscoveryRequest.fromPartial(message),
           ).finish();
           const expected = DeltaDiscoveryRequest.decode(bytes);
-          const request = new RequestDecoder().delta(bytes);
+          const request = new RequestDecoder(key).delta(bytes);
           const locate = (list: readonly { name: string }[]): string[] => list.map((l) => l.name);
           expect(request.subscribe.names).toEqual([
             ...expected.resourceNamesSubscribe,
@@ -101,7 +104,7 @@ describe('requests', () => {
   it('that are no messages are refused, whatever they are', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
-        const decoder = new RequestDecoder();
+        const decoder = new RequestDecoder(key);
         for (const decode of [() => decoder.sotw(bytes), () => decoder.delta(bytes)]) {
           try {
             decode();
@@ -131,7 +134,7 @@ describe('lists that are known', () => {
     ).finish();
 
   it('are one object for all streams', () => {
-    const decoder = new RequestDecoder();
+    const decoder = new RequestDecoder(key);
     expect(decoder.sotw(ack('1')).names).toBe(decoder.sotw(ack('2')).names);
     expect(decoder.sotw(ack('1', ['a'])).names).toBe(decoder.sotw(ack('2', ['a'])).names);
     const delta = (nonce: string): Uint8Array =>
@@ -149,7 +152,7 @@ describe('lists that are known', () => {
   });
 
   it('are found by comparing bytes, and not taken for longer or shorter ones', () => {
-    const decoder = new RequestDecoder();
+    const decoder = new RequestDecoder(key);
     const known = decoder.sotw(ack('1')).names;
     expect(decoder.sotw(ack('2'), [known]).names).toBe(known);
     const longer = decoder.sotw(ack('3', [...many, 'more']), [known]);
@@ -164,7 +167,7 @@ describe('lists that are known', () => {
     const some = fc.constantFrom(3, 40);
     fc.assert(
       fc.property(some, fc.nat(39), fc.integer({ min: 1, max: 1_000 }), (count, at, seed) => {
-        const decoder = new RequestDecoder();
+        const decoder = new RequestDecoder(key);
         const pairs = Array.from({ length: count }, (_, i): Pair => [`näme-${i}`, `v${i % 7}`]);
         const encode = (part: Parameters<typeof DeltaDiscoveryRequest.fromPartial>[0]) =>
           DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(part)).finish();
@@ -194,19 +197,89 @@ describe('lists that are known', () => {
     );
   });
 
-  it('are forgotten when there are too many', () => {
-    const sets = new KnownSets<object>({ few: 2, maxMembers: 10 });
-    const find = (text: string): object => {
-      const names = Array.from(text, (_, at) => [at, at + 1]).flat();
-      return sets.get('', Buffer.from(text), { names, values: [] }, () => ({}));
-    };
+  it('are kept a while without users, and forgotten when there are too many', () => {
+    const sets = new KnownSets<object>(10);
+    const find = (text: string): object => sets.get(text, text.length, () => ({}));
     const first = find('abcde');
-    expect(find('edcba')).toBe(first);
     const second = find('fghij');
     expect(find('abcde')).toBe(first);
+    const large = find('more than ten in one set');
+    expect(find('more than ten in one set')).toBe(large);
     find('klmno');
-    expect(find('abcde')).toBe(first);
-    expect(find('fghij')).not.toBe(second);
+    expect([find('abcde'), find('fghij')]).toEqual([first, second]);
+  });
+
+  it('with a name of two versions hold no version of it, in either order', () => {
+    const decoder = new RequestDecoder(key);
+    const send = (pairs: readonly Pair[]) =>
+      decoder.delta(
+        Buffer.concat(
+          pairs.map(([n, v]) =>
+            DeltaDiscoveryRequest.encode(
+              DeltaDiscoveryRequest.fromPartial({ initialResourceVersions: { [n]: v } }),
+            ).finish(),
+          ),
+        ),
+      );
+    const pairs: readonly Pair[] = [
+      ['a', '1'],
+      ['b', '1'],
+      ['a', '2'],
+    ];
+    const one = send(pairs).initial;
+    expect(one?.entries.map(({ name: n, version }) => [n, version])).toEqual([
+      ['a', ''],
+      ['b', '1'],
+    ]);
+    expect(send(pairs.toReversed()).initial).toBe(one);
+  });
+});
+
+describe('digests of sets', () => {
+  const digest = (members: readonly Uint8Array[], secret = key): string => {
+    const set = new SetDigest(secret);
+    const spans = members.map((member) => [0, ...member]);
+    set.begin(Buffer.from(spans.flat()));
+    let at = 0;
+    for (const member of members) {
+      set.add(at + 1, at + 1 + member.length);
+      at += 1 + member.length;
+    }
+    return set.text;
+  };
+
+  it('are equal exactly where the members are, whatever their order', () => {
+    const member = fc.uint8Array({ maxLength: 12 });
+    fc.assert(
+      fc.property(
+        fc.array(member, { maxLength: 8 }),
+        fc.array(member, { maxLength: 8 }),
+        (a, b) => {
+          const sorted = (members: readonly Uint8Array[]): string[] =>
+            members.map((bytes) => Buffer.from(bytes).toString('hex')).sort();
+          expect(digest(a.toReversed())).toBe(digest(a));
+          expect(digest(a) === digest(b)).toBe(sorted(a).join() === sorted(b).join());
+        },
+      ),
+    );
+  });
+
+  it('tell apart what was moved from one member to another', () => {
+    const [a, b, c, d] = ['name1=1', 'name2=2', 'name1=2', 'name2=1'].map((text) =>
+      Buffer.from(text),
+    );
+    if (a === undefined || b === undefined || c === undefined || d === undefined) return;
+    expect(digest([a, b])).not.toBe(digest([c, d]));
+    expect(digest([Buffer.from('ab'), Buffer.from('c')])).not.toBe(
+      digest([Buffer.from('a'), Buffer.from('bc')]),
+    );
+    expect(digest([Buffer.from('\0')])).not.toBe(digest([Buffer.from('')]));
+    expect(digest([a, a])).not.toBe(digest([]));
+  });
+
+  it('differ from key to key', () => {
+    const members = [Buffer.from('a'), Buffer.from('b')];
+    expect(digest(members, [1, 2])).not.toBe(digest(members, [1, 3]));
   });
 });
 
