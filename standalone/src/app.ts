@@ -10,55 +10,29 @@ import type { BlobStore } from '@watershed/blob/port.ts';
 import { createIngester } from '@watershed/ingester/app.ts';
 import { configuredSources } from '@watershed/ingester/sources/configured.ts';
 import { allKinds } from '@watershed/ingester/validate.ts';
+import { openAwaited } from '@watershed/log/awaited.ts';
 import { openEmbeddedLog } from '@watershed/log/embedded.ts';
 import type { Log } from '@watershed/log/port.ts';
 import { topicSpecs } from '@watershed/log/topics.ts';
 import { createPusher } from '@watershed/pusher/app.ts';
 import { openSecurity } from '@watershed/pusher/security.ts';
-import type { Time } from '@watershed/runtime/clock.ts';
-import { MonitoringServer } from '@watershed/runtime/http.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
-import type { Logging } from '@watershed/runtime/logger.ts';
-import { Metrics } from '@watershed/runtime/metrics.ts';
-import { Readiness } from '@watershed/runtime/readiness.ts';
+import type { Composition, Surroundings } from '@watershed/runtime/program.ts';
 import { createSealing, readOrCreateSealingKeys } from '@watershed/runtime/sealing.ts';
-import type { Tracing } from '@watershed/runtime/tracing.ts';
-import { version } from '@watershed/runtime/version.ts';
 import { createTranslator } from '@watershed/translator/app.ts';
 import { createPlans } from '@watershed/translator/assembly/plans.ts';
 import { type Config, sampleConfig } from './config.ts';
-import type { Addresses } from './welcome.ts';
+import { welcome } from './welcome.ts';
 
 /** One process reads all partitions; more of them would only be more tables in a file. */
 const shards = 8;
 
-export interface Surroundings {
-  readonly time: Time;
-  readonly logging: Logging;
-  readonly tracing: Tracing;
-  readonly random: () => number;
-  /** The host's name and pid: unique among pushers. */
-  readonly name: string;
-  readonly onFatal: (error: unknown) => void;
-}
-
-export interface App {
-  /** In the order in which they are started. */
-  readonly parts: readonly Part[];
-  readonly readiness: Readiness;
-  /** Where it listens; after the start. */
-  readonly addresses: () => Addresses;
-}
-
-export async function createApp(config: Config, around: Surroundings): Promise<App> {
-  const { time, logging, tracing, name, onFatal } = around;
-  const metrics = new Metrics({ process: true });
-  const readiness = new Readiness();
+export async function compose(config: Config, around: Surroundings): Promise<Composition> {
+  const { time, logging, name } = around;
   const log = await openLog(config, around);
   const blobs = await openDiskBlobs({ dir: join(config.dataDir, 'blobs') });
-  await log.ensureTopics(topicSpecs({ shards }));
   const sealing = createSealing(await readOrCreateSealingKeys(join(config.dataDir, 'sealing.key')));
-  const common = { log, time, metrics, tracing, readiness, onFatal, writer: name };
+  const common = { ...around, log, writer: name };
   const ingester = createIngester({
     ...common,
     sources: await configuredSources({
@@ -90,42 +64,50 @@ export async function createApp(config: Config, around: Surroundings): Promise<A
     blobs,
     partitions: shards,
     sealing,
-    name,
     options: config,
     coldDir: join(config.dataDir, 'pusher'),
     logger: logging.scope('pusher'),
     ...(await openSecurity(config, { time, logger: logging.scope('pusher') })),
   });
-  const monitoring = new MonitoringServer({
-    address: config.monitoringAddr,
-    version,
-    readiness,
-    metrics,
-    logger: logging.scope('monitoring'),
-    pages: [...ingester.pages, ...translator.pages, ...pusher.pages],
-  });
+  const logger = logging.scope('default');
   return {
-    parts: [storage(log, blobs), monitoring, ingester, translator, pusher],
-    readiness,
-    addresses: () => ({
-      grpc: pusher.address,
-      ...(pusher.tlsAddress === undefined ? {} : { secureGrpc: pusher.tlsAddress }),
-      monitoring: `${monitoring.address.host}:${monitoring.address.port}`,
-    }),
+    storage: storage(log, blobs),
+    // The ingester does not start without the log; proxies are served what is on disk.
+    parts: [pusher, translator, ingester],
+    pages: [...ingester.pages, ...translator.pages, ...pusher.pages],
+    ready: (monitoring) => {
+      const { address: grpc, tlsAddress: secureGrpc } = pusher;
+      const secure = secureGrpc === undefined ? {} : { secureGrpc };
+      const addresses = { grpc, ...secure, monitoring };
+      // For who started it with port 0: where it listens, in a form that programs read.
+      logger.info('Watershed is ready', addresses);
+      process.stdout.write(welcome(config, addresses));
+    },
   };
 }
 
-async function openLog(config: Config, { time, logging }: Surroundings): Promise<Log> {
-  if (config.kafkaBrokers.length > 0) {
+async function openLog(config: Config, around: Surroundings): Promise<Log> {
+  const { time, logging, readiness, onFatal } = around;
+  const topics = topicSpecs({ shards });
+  const logger = logging.scope('log');
+  const { kafkaBrokers: brokers } = config;
+  if (brokers.length > 0) {
     // Not loaded by who does not use it.
     const { openKafkaLog } = await import('@watershed/log/kafka.ts');
-    return await openKafkaLog({ brokers: config.kafkaBrokers, time });
+    const open = (): Promise<Log> => openKafkaLog({ brokers, time });
+    const progress = readiness.awaits('the log', logger);
+    return await openAwaited({ open, topics, time, progress, onFatal });
   }
-  const logger = logging.scope('log');
   const onBackgroundError = (error: unknown): void => {
     logger.error('the log could not be tidied up; it is tried again', { error });
   };
-  return await openEmbeddedLog({ dir: join(config.dataDir, 'log'), time, onBackgroundError });
+  const log = await openEmbeddedLog({
+    dir: join(config.dataDir, 'log'),
+    time,
+    onBackgroundError,
+  });
+  await log.ensureTopics(topics);
+  return log;
 }
 
 /** Opened before all, closed after all. */

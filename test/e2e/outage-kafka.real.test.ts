@@ -1,6 +1,10 @@
 /** With the log gone, what is served stays; with the log back, what changed meanwhile arrives. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startChild, type Child } from 'xdsctl/components/child.ts';
 import { startBackend, type Backend } from '../components/backends.ts';
 import { ask, echoOf } from '../components/clients.ts';
 import { startKafka, type Kafka } from '../components/kafka.ts';
@@ -83,14 +87,67 @@ test('proxies keep what they have, new ones are given it too, and changes wait',
   expect((await load.stop()).failures).toEqual([]);
 });
 
-test('a process that starts without the log ends and says why, and starts when it is back', async () => {
+/** What `/ready` says, with its status. */
+async function ready(monitoring: string): Promise<string> {
+  const response = await fetch(`http://${monitoring}/ready`).catch(() => undefined);
+  return response === undefined ? '' : `${response.status} ${await response.text()}`;
+}
+
+const isAway = /^503 not ready: waiting for .*the log \(kafka: cannot reach any broker of /u;
+
+test('a process that starts without the log serves what it served last, says so, and recovers', async () => {
   const load = new Load({ port, authority: host });
-  await plane.kill();
+  await routed('b');
+  await plane.stop();
   await kafka.kill(0);
-  await expect(plane.start()).rejects.toThrow(/kafka: cannot reach any broker/u);
-  await kafka.restart(0);
-  await plane.start();
+  const starting = plane.start();
+  const { monitoring } = plane;
+  await until('it says what it waits for', async () => isAway.test(await ready(monitoring)));
+  for (const protocol of protocols) await addProxy(protocol);
+  await routed('b');
   await routeToBackend('a');
+  expect(await ready(monitoring)).toMatch(isAway);
+  await kafka.restart(0);
+  await starting;
   await routed('a');
+  expect(await ready(monitoring)).toMatch(/^200 /u);
   expect((await load.stop()).failures).toEqual([]);
+});
+
+test('each service by itself waits for a log that comes later, and stops in order without it', async () => {
+  await plane.stop();
+  await kafka.kill(0);
+  const brokers = ['--kafkaBrokers', kafka.brokers.join(',')];
+  const services = await Promise.all(
+    ['ingester', 'translator', 'pusher'].map(async (name) => {
+      const monitoring = `127.0.0.1:${await freePort()}`;
+      const directory = await mkdtemp(join(tmpdir(), `watershed-${name}-`));
+      const args = ['--monitoringAddr', monitoring, '--dataDir', directory, ...brokers];
+      args.push(name === 'ingester' ? '--shards' : '--partitions', '8');
+      if (name === 'ingester') args.push('--configDir', config.path);
+      if (name === 'pusher') args.push('--grpcAddr', '127.0.0.1:0');
+      const main = new URL(`../../services/${name}/src/main.ts`, import.meta.url).pathname;
+      const start = (): Child =>
+        startChild({
+          command: process.execPath,
+          args: [main, ...args],
+          logFile: join(directory, 'log'),
+        });
+      return { monitoring, start, child: start(), directory };
+    }),
+  );
+  for (const { monitoring } of services) {
+    await until('it says what it waits for', async () => isAway.test(await ready(monitoring)));
+  }
+  for (const service of services) {
+    await service.child.stop(10_000);
+    expect(service.child.exit).toMatchObject({ status: 0 });
+    service.child = service.start();
+  }
+  await kafka.restart(0);
+  for (const { monitoring, child, directory } of services) {
+    await until('it is ready', async () => (await ready(monitoring)).startsWith('200 '));
+    await child.stop(10_000);
+    await rm(directory, { recursive: true, force: true });
+  }
 });

@@ -1,3 +1,13 @@
+import { describeError } from './errors.ts';
+import type { Logger } from './logger.ts';
+
+/** Something that is waited for. */
+export interface Awaited {
+  /** A try failed; others follow. */
+  failed(error: unknown): void;
+  done(): void;
+}
+
 /**
  * Whether a process can do its work, by named tokens: each part names what it waits for, and takes
  * the name back when it has it. Ready is when none is left; `/ready` lists the rest.
@@ -16,6 +26,31 @@ export class Readiness {
     return () => {
       this.#missing.delete(token);
       if (this.#missing.size === 0) for (const resolve of this.#waiting.splice(0)) resolve();
+    };
+  }
+
+  /**
+   * As `expect`, for what may stay away: `/ready` then says why, and the log, when the reason
+   * changes.
+   */
+  awaits(token: string, logger: Logger): Awaited {
+    let reason = '';
+    let met = this.expect(token);
+    return {
+      failed: (error) => {
+        const now = error instanceof Error ? error.message : describeError(error);
+        if (now === reason) return;
+        reason = now;
+        logger.warn(`${token} is not there; it is tried again`, { error });
+        // Expected anew before it is met: in between it would look ready.
+        const before = met;
+        met = this.expect(`${token} (${now})`);
+        before();
+      },
+      done: () => {
+        if (reason !== '') logger.info(`${token} is there`);
+        met();
+      },
     };
   }
 

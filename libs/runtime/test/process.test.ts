@@ -68,6 +68,22 @@ function call(
   });
 }
 
+test('/ready says why something stays away, and the log says it once', async () => {
+  const { port, readiness } = await serve();
+  const waiting = readiness.awaits('the log', logger);
+  for (let at = 0; at < 3; at++) waiting.failed(new Error('no broker'));
+  expect(await call(port, '/ready')).toMatchObject({
+    status: 503,
+    body: 'not ready: waiting for the log (no broker)\n',
+  });
+  waiting.done();
+  expect(await call(port, '/ready')).toMatchObject({ status: 200 });
+  expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual([
+    'the log is not there; it is tried again',
+    'the log is there',
+  ]);
+});
+
 test('/ready lists what is missing until nothing is', async () => {
   const { port, readiness } = await serve();
   const log = readiness.expect('log read to the end');

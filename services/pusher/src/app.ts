@@ -250,6 +250,11 @@ class PusherPart {
     try {
       this.address = await this.#listen(options.grpcAddr, undefined);
       if (tls !== undefined) this.tlsAddress = await this.#listen(tls.address, tls.source);
+      const secure = this.tlsAddress;
+      this.#options.logger.info('xDS is served', {
+        grpc: formatAddress(this.address),
+        ...(secure === undefined ? {} : { secure: formatAddress(secure) }),
+      });
     } catch (error) {
       // Nobody stops what did not start, and the log is closed next.
       await this.stop(AbortSignal.abort());

@@ -1,85 +1,51 @@
 #!/usr/bin/env node
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { openDiskBlobs } from '@watershed/blob/disk.ts';
+import { openAwaited } from '@watershed/log/awaited.ts';
 import { openKafkaLog } from '@watershed/log/kafka.ts';
 import { topicSpecs } from '@watershed/log/topics.ts';
-import { systemTime } from '@watershed/runtime/clock.ts';
-import { describeError } from '@watershed/runtime/errors.ts';
-import { MonitoringServer } from '@watershed/runtime/http.ts';
-import { Lifecycle } from '@watershed/runtime/lifecycle.ts';
-import { Logging } from '@watershed/runtime/logger.ts';
-import { Metrics } from '@watershed/runtime/metrics.ts';
-import { OptionsError } from '@watershed/runtime/options.ts';
 import { parseOptions } from '@watershed/runtime/options-parse.ts';
-import { Readiness } from '@watershed/runtime/readiness.ts';
+import { runProgram, type Composition, type Surroundings } from '@watershed/runtime/program.ts';
 import { createSealing, readSealingKeys } from '@watershed/runtime/sealing.ts';
-import { openTracing, tracingOptions } from '@watershed/runtime/tracing-open.ts';
-import { version } from '@watershed/runtime/version.ts';
 import { createPusher, type PusherOptions } from './app.ts';
 import { program, type Config } from './config.ts';
 import { openSecurity } from './security.ts';
 
-try {
-  const parsed = parseOptions(program, { argv: process.argv.slice(2), environment: process.env });
-  if (parsed.kind === 'print') process.stdout.write(parsed.text);
-  else await run(parsed.config, parsed.warnings);
-} catch (error) {
-  const problems = error instanceof OptionsError ? error.problems : [describeError(error)];
-  process.stderr.write(`${problems.map((one) => `watershed-pusher: ${one}`).join('\n')}\n`);
-  // What was opened before it failed must not keep the process.
-  process.exit(1);
-}
+await runProgram({
+  ...program,
+  parse: () => parseOptions(program, { argv: process.argv.slice(2), environment: process.env }),
+  logScopes: ['log', 'pusher'],
+  compose,
+});
 
-async function run(config: Config, warnings: readonly string[]): Promise<void> {
-  const time = systemTime;
-  const logging = new Logging({
-    scopes: ['default', 'pusher', 'monitoring'],
-    levels: config.logLevels,
-    json: config.logAsJson ?? !process.stdout.isTTY,
-    clock: time,
-    write: (line) => process.stderr.write(line),
-  });
-  const logger = logging.scope('default');
-  for (const warning of warnings) logger.warn(warning);
-  const tracing = await openTracing(tracingOptions(config, version, logger));
-  const lifecycle = new Lifecycle({ timers: time, logger, drainMs: config.shutdownMs });
-  const stopped = lifecycle.runUntilSignal(process, () => process.exit(1));
-  const metrics = new Metrics({ process: true });
-  const readiness = new Readiness();
+async function compose(config: Config, around: Surroundings): Promise<Composition> {
+  const { time, logging, readiness, onFatal } = around;
   const { kafkaBrokers: brokers, partitions, dataDir } = config;
-  const log = await openKafkaLog({ brokers, time });
+  const log = await openAwaited({
+    open: () => openKafkaLog({ brokers, time }),
+    topics: topicSpecs({ shards: partitions }),
+    time,
+    progress: readiness.awaits('the log', logging.scope('log')),
+    onFatal,
+  });
   const blobs = await openDiskBlobs({ dir: join(dataDir, 'blobs') });
-  await log.ensureTopics(topicSpecs({ shards: partitions }));
   const pusher = createPusher({
+    ...around,
     log,
     blobs,
     partitions,
-    name: `${hostname()}-${process.pid}`,
     options: config,
-    time,
     logger: logging.scope('pusher'),
-    metrics,
-    tracing,
-    readiness,
     coldDir: join(dataDir, 'pusher'),
     transport: config.transport,
     ...(await secrets(config)),
     ...(await openSecurity(config, { time, logger: logging.scope('pusher') })),
   });
-  const monitoring = new MonitoringServer({
-    address: config.monitoringAddr,
-    version,
-    readiness,
-    metrics,
-    logger: logging.scope('monitoring'),
+  return {
+    storage: { name: 'storage', stop: () => log.close().then(() => blobs.close()) },
+    parts: [pusher],
     pages: pusher.pages,
-  });
-  const storage = { name: 'storage', stop: () => log.close().then(() => blobs.close()) };
-  await lifecycle.start([storage, monitoring, pusher]);
-  logger.info('the pusher listens', { grpc: pusher.address, secure: pusher.tlsAddress });
-  await stopped;
-  await tracing.shutdown();
+  };
 }
 
 async function secrets({ sealingKeyFile }: Config): Promise<Pick<PusherOptions, 'sealing'>> {

@@ -72,7 +72,8 @@ export class Reader {
       signal,
       retriable: (error: unknown) => error instanceof LogError && error.retriable,
       onRetry: (error: unknown, attempt: number) => {
-        logger.warn('the log cannot be read, trying again', { topic, partition, attempt, error });
+        const level = attempt === 1 ? 'warn' : 'debug';
+        logger[level]('the log cannot be read, trying again', { topic, partition, attempt, error });
       },
     };
     try {

@@ -1,0 +1,125 @@
+/**
+ * A log that may not be there yet. A process that starts while its log is away goes on with what it
+ * has on its own disk, and takes part when the log comes.
+ */
+import { LogError } from './port.ts';
+import type { Append, Log, Position, ReadBatch, TopicSpec } from './port.ts';
+import { pause } from './time.ts';
+import type { LogTime } from './time.ts';
+
+export interface AwaitedLogOptions {
+  /** Opens the log; fails as `Log` does. */
+  readonly open: () => Promise<Log>;
+  /** Created once it is open. */
+  readonly topics: readonly TopicSpec[];
+  readonly time: LogTime;
+  /** Between two tries. Default 1 s. */
+  readonly retryMs?: number;
+  readonly progress: {
+    /** Told of each try that failed, and may succeed later. */
+    failed(error: unknown): void;
+    done(): void;
+  };
+  /** Told when a later try fails for good. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/**
+ * Resolves after the first try, with the log itself, or with one that stands in for it until it can
+ * be opened: reads wait, all else fails as `unavailable`. Fails if the first try fails for good.
+ */
+export async function openAwaited(options: AwaitedLogOptions): Promise<Log> {
+  const opened = await tryToOpen(options);
+  if (opened !== undefined) {
+    options.progress.done();
+    return opened;
+  }
+  return new AwaitedLog(options);
+}
+
+/** `undefined`: not now. */
+async function tryToOpen({ open, topics, progress }: AwaitedLogOptions): Promise<Log | undefined> {
+  let log: Log | undefined;
+  try {
+    log = await open();
+    await log.ensureTopics(topics);
+    return log;
+  } catch (error) {
+    await log?.close();
+    if (!(error instanceof LogError && error.retriable)) throw error;
+    progress.failed(error);
+    return undefined;
+  }
+}
+
+class AwaitedLog implements Log {
+  readonly #options: AwaitedLogOptions;
+  readonly #stop = new AbortController();
+  readonly #opening: Promise<void>;
+  #log: Log | undefined;
+
+  constructor(options: AwaitedLogOptions) {
+    this.#options = options;
+    this.#opening = this.#open().catch((error: unknown) => options.onFatal(error));
+  }
+
+  async #open(): Promise<void> {
+    const { time, retryMs = 1_000, progress } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await pause(time, retryMs, signal);
+      if (signal.aborted) return;
+      const log = await tryToOpen(this.#options);
+      if (log === undefined) continue;
+      this.#log = log;
+      progress.done();
+      return;
+    }
+  }
+
+  #opened(): Log {
+    if (this.#stop.signal.aborted) throw new LogError('closed', 'closed', { retriable: false });
+    if (this.#log !== undefined) return this.#log;
+    throw new LogError('unavailable', 'the log could not be opened yet', { retriable: true });
+  }
+
+  async ensureTopics(specs: readonly TopicSpec[]): Promise<void> {
+    await this.#opened().ensureTopics(specs);
+  }
+
+  async append(records: readonly Append[]): Promise<readonly number[]> {
+    return await this.#opened().append(records);
+  }
+
+  async *read(
+    topic: string,
+    partition: number,
+    from: Position | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<ReadBatch, void, void> {
+    await this.#whileClosed(signal);
+    if (!signal.aborted) yield* this.#opened().read(topic, partition, from, signal);
+  }
+
+  /** Resolves when it is open, or never will be, or `signal` aborts. */
+  async #whileClosed(signal: AbortSignal): Promise<void> {
+    if (signal.aborted || this.#log !== undefined) return;
+    let leave = (): void => undefined;
+    const aborted = new Promise<void>((resolve) => {
+      leave = resolve;
+      signal.addEventListener('abort', leave, { once: true });
+    });
+    await Promise.race([this.#opening, aborted]);
+    signal.removeEventListener('abort', leave);
+  }
+
+  async end(topic: string, partition: number): Promise<Position> {
+    return await this.#opened().end(topic, partition);
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#opening;
+    await this.#log?.close();
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * What every process does: reads its options, logs, traces, starts its parts, stops them in order
+ * on a signal, and says in a line why it could not. What the parts are, each program says by
+ * itself.
+ */
+import { hostname } from 'node:os';
+import { formatAddress } from './address.ts';
+import { systemTime, type Time } from './clock.ts';
+import { describeError } from './errors.ts';
+import { MonitoringServer, type DebugPage } from './http.ts';
+import { Lifecycle, type Part } from './lifecycle.ts';
+import { Logging } from './logger.ts';
+import { Metrics } from './metrics.ts';
+import type { processOptions } from './options-common.ts';
+import { OptionsError, type ConfigOf } from './options.ts';
+import { Readiness } from './readiness.ts';
+import { openTracing, tracingOptions } from './tracing-open.ts';
+import type { Tracing } from './tracing.ts';
+
+type ProcessConfig = ConfigOf<typeof processOptions>;
+
+/** What surrounds the parts of a process. */
+export interface Surroundings {
+  readonly time: Time;
+  readonly random: () => number;
+  readonly logging: Logging;
+  readonly tracing: Tracing;
+  readonly metrics: Metrics;
+  readonly readiness: Readiness;
+  /** The host's name and pid: unique among processes. */
+  readonly name: string;
+  /** Ends the process in order, with status 1. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export interface Composition {
+  /** Let go of last. */
+  readonly storage: Part;
+  /** In the order in which they are started, after the monitoring server. */
+  readonly parts: readonly Part[];
+  readonly pages: readonly DebugPage[];
+  /** Called once it is ready; `monitoring`: `host:port` of /metrics and /debug. */
+  readonly ready?: (monitoring: string) => void;
+}
+
+export interface ProgramOptions<C extends ProcessConfig> {
+  readonly name: string;
+  readonly version: string;
+  /** @throws OptionsError */
+  readonly parse: () => Parsed<C>;
+  /** Of its log; `default` and `monitoring` are always there. */
+  readonly logScopes: readonly string[];
+  readonly compose: (config: C, around: Surroundings) => Promise<Composition>;
+}
+
+type Parsed<C> =
+  | { readonly kind: 'run'; readonly config: C; readonly warnings: readonly string[] }
+  | { readonly kind: 'print'; readonly text: string };
+
+/** Runs to the end of the process. */
+export async function runProgram<C extends ProcessConfig>(
+  options: ProgramOptions<C>,
+): Promise<void> {
+  try {
+    const parsed = options.parse();
+    if (parsed.kind === 'print') process.stdout.write(parsed.text);
+    else {
+      await run(options, parsed.config, parsed.warnings);
+      // What was asked to stop before it started holds on to what it opened.
+      process.exit();
+    }
+  } catch (error) {
+    const problems = error instanceof OptionsError ? error.problems : [describeError(error)];
+    process.stderr.write(
+      `${problems.map((problem) => `${options.name}: ${problem}`).join('\n')}\n`,
+    );
+    // What was opened before it failed must not keep the process.
+    process.exit(1);
+  }
+}
+
+async function run<C extends ProcessConfig>(
+  { version, logScopes, compose }: ProgramOptions<C>,
+  config: C,
+  warnings: readonly string[],
+): Promise<void> {
+  const time = systemTime;
+  const logging = new Logging({
+    scopes: ['default', 'monitoring', ...logScopes],
+    levels: config.logLevels,
+    json: config.logAsJson ?? !process.stdout.isTTY,
+    clock: time,
+    write: (line) => process.stderr.write(line),
+  });
+  const logger = logging.scope('default');
+  for (const warning of warnings) logger.warn(warning);
+  const tracing = await openTracing(tracingOptions(config, version, logger));
+  const lifecycle = new Lifecycle({ timers: time, logger, drainMs: config.shutdownMs });
+  const stopped = lifecycle.runUntilSignal(process, () => process.exit(1));
+  const metrics = new Metrics({ process: true });
+  const readiness = new Readiness();
+  // Parts name what they wait for when they start: until then nothing may look ready.
+  const allStarted = readiness.expect('start');
+  const { storage, parts, pages, ready } = await compose(config, {
+    time,
+    random: Math.random,
+    logging,
+    tracing,
+    metrics,
+    readiness,
+    name: `${hostname()}-${process.pid}`,
+    onFatal: (error) => {
+      logger.fatal('it cannot go on', { error });
+      process.exitCode = 1;
+      process.kill(process.pid, 'SIGTERM');
+    },
+  });
+  const monitoring = new MonitoringServer({
+    address: config.monitoringAddr,
+    version,
+    readiness,
+    metrics,
+    logger: logging.scope('monitoring'),
+    pages,
+  });
+  const started = lifecycle.start([storage, monitoring, ...parts]).then(allStarted);
+  // What a part waits for may never come: a directory that is not there, a log that is away.
+  await Promise.race([started, stopped]);
+  void readiness.whenReady().then(() => ready?.(formatAddress(monitoring.address)));
+  await stopped;
+  await tracing.shutdown();
+}
