@@ -90,7 +90,7 @@ export class Hub implements StreamHost {
     this.time = options.time;
     this.limits = options.limits ?? {};
     this.sendTimeoutMs = options.sendTimeoutMs;
-    this.#spans = new PushSpans(options.tracing);
+    this.#spans = new PushSpans(options.tracing, options.time);
     this.observer = new StreamMeter({ ...options, spans: this.#spans });
     this.#fanOut = new FanOut({
       clock: options.time,
@@ -158,7 +158,7 @@ export class Hub implements StreamHost {
     const lane = laneOf(view, types, before);
     if (before !== undefined) metrics.trigger(triggerOf(lane)).add();
     const shorts = [...types].map((typeUrl) => traitsOf(typeUrl).short);
-    this.#spans.begin(view, shorts, held?.streams.size ?? 0);
+    this.#spans.begin(view, shorts, held?.streams ?? new Set());
     if (held?.ready === true) this.#fanOut.add(view.scope, held.tenant, lane, held.streams);
     const moving = this.#moving.get(view.scope);
     if (moving !== undefined && scopes.complete(view.scope)) {

@@ -93,8 +93,8 @@ export class StreamMeter implements StreamObserver {
     this.#options.metrics.sendSeconds.observe(ms / 1_000);
   }
 
-  converged(view: ScopeView, ms: number): void {
-    this.#options.spans.converged(view);
+  converged(stream: XdsStream, view: ScopeView, ms: number): void {
+    this.#options.spans.acked(stream, view);
     this.#options.metrics.convergence.observe(ms / 1_000);
     this.#options.metrics.pushStage.observe(ms / 1_000);
   }

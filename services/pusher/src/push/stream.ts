@@ -72,7 +72,7 @@ export interface StreamObserver {
   /** What was given to the transport `ms` ago has left. */
   drained(ms: number): void;
   /** The client has all of its view; `ms`: since the view began to be made. */
-  converged(view: ScopeView, ms: number): void;
+  converged(stream: XdsStream, view: ScopeView, ms: number): void;
   writeTimeout(stream: XdsStream): void;
   request(bytes: number): void;
 }
@@ -193,7 +193,7 @@ export class XdsStream implements SessionObserver {
       const view = this.#converging;
       this.#converging = undefined;
       // A client that connects to a view of long ago waits from its connect on.
-      observer.converged(view, nowMs - Math.max(view.sinceMs, this.#sinceMs));
+      observer.converged(this, view, nowMs - Math.max(view.sinceMs, this.#sinceMs));
     }
   }
 
