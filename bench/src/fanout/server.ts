@@ -128,6 +128,7 @@ async function main(setup: Setup): Promise<void> {
       debounceMaxMs: 1_000,
       edsDebounce: false,
       pushThrottle: 0,
+      maxRequestsPerSecond: 0,
     },
   });
   await pusher.start();

@@ -1,6 +1,7 @@
 import { Caller } from '@watershed/pusher/identity/caller.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { DeltaDiscoveryRequest } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
+import { Admission } from '@watershed/pusher/push/admission.ts';
 import { XdsStream, type Carrier, type StreamHost } from '@watershed/pusher/push/stream.ts';
 import { RequestDecoder } from '@watershed/pusher/session/request-codec.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
@@ -75,6 +76,7 @@ function hostOf({ context }: Scope): StreamHost {
     time: systemTime,
     limits: {},
     sendTimeoutMs: 300_000,
+    admission: new Admission({ clock: systemTime, timers: systemTime, ratePerSecond: 0 }),
     observer: {
       sent: nothing,
       suppressed: nothing,

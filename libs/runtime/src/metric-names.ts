@@ -240,6 +240,19 @@ export const watershedMetrics = {
     help: 'Open streams: delta or sotw.',
     labels: ['protocol'],
   },
+  streamsWaiting: {
+    kind: 'gauge',
+    name: 'watershed_streams_waiting',
+    help: 'New streams that wait until there is room to serve them.',
+    labels: [],
+  },
+  admissionSeconds: {
+    kind: 'histogram',
+    name: 'watershed_admission_seconds',
+    help: 'How long new streams had to wait for that.',
+    labels: [],
+    buckets: fineSecondsToThirty,
+  },
   refusals: {
     kind: 'counter',
     name: 'watershed_xds_refusals_total',

@@ -210,6 +210,14 @@ export const xdsOptions = defineOptions({
     unit: 'streams',
     doc: 'How many streams are written to before others get a turn. 0: chosen by the pusher.',
   },
+  maxRequestsPerSecond: {
+    type: 'number',
+    env: ['PILOT_MAX_REQUESTS_PER_SECOND'],
+    default: 0,
+    min: 0,
+    max: 1_000_000,
+    doc: 'How many new streams a second are served. 0, unlike in istiod: as many as the event loop and memory have room for; those that come back and need nothing do not count.',
+  },
   cacheEntries: {
     type: 'int',
     env: ['PILOT_XDS_CACHE_SIZE'],

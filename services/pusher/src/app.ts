@@ -21,6 +21,7 @@ import { FeedbackWriter } from './feedback.ts';
 import { Authenticator, type AuthenticatorOptions } from './identity/authenticator.ts';
 import { Refusals } from './identity/refusals.ts';
 import { PusherMetrics } from './metrics.ts';
+import { Admission, type AdmissionLimits } from './push/admission.ts';
 import { Hub } from './push/hub.ts';
 import { createMaterialise } from './secrets.ts';
 import { GrpcJsServer } from './server/grpc-js-server.ts';
@@ -46,6 +47,8 @@ export interface PusherSettings {
   readonly edsDebounce: boolean;
   /** 0: chosen here. */
   readonly pushThrottle: number;
+  /** New streams a second; 0: by what they cost. */
+  readonly maxRequestsPerSecond: number;
 }
 
 export interface PusherOptions {
@@ -77,6 +80,7 @@ export interface PusherOptions {
   readonly transport?: 'http2' | 'grpc-js';
   readonly serverLimits?: Partial<ServerLimits>;
   readonly sessionLimits?: Partial<SessionLimits>;
+  readonly admissionLimits?: Partial<AdmissionLimits>;
   /** A client that takes nothing for so long is cut off; 0: never. Default 5 minutes. */
   readonly sendTimeoutMs?: number;
   /** Secret: what equal lists of clients are found by. Default: a random one. */
@@ -180,6 +184,7 @@ class PusherPart {
       feedback: this.#feedback,
       scopes,
       digestKey: options.digestKey ?? randomKey(),
+      admission: this.#createAdmission(),
       chunk: settings.pushThrottle === 0 ? defaultChunk : settings.pushThrottle,
       sendTimeoutMs: options.sendTimeoutMs ?? 300_000,
       limits: options.sessionLimits,
@@ -189,6 +194,18 @@ class PusherPart {
     });
     this.#view = this.#createView(scopes);
     this.pages = pagesOf({ hub: this.hub, scopes, view: this.#view });
+  }
+
+  #createAdmission(): Admission {
+    const { time, options, admissionLimits } = this.#options;
+    return new Admission({
+      clock: time,
+      timers: time,
+      ratePerSecond: options.maxRequestsPerSecond,
+      limits: admissionLimits,
+      onAdmitted: (waitedMs) => this.#metrics.admissionSeconds.observe(waitedMs / 1_000),
+      onWaiting: (count) => this.#metrics.streamsWaiting.set(count),
+    });
   }
 
   #createLoader(): BlobLoader {

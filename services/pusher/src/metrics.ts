@@ -33,6 +33,8 @@ export class PusherMetrics {
   readonly scopes: Gauge;
   readonly scopesWaiting: Gauge;
   readonly pushStage: Histogram;
+  readonly streamsWaiting: Gauge;
+  readonly admissionSeconds: Histogram;
   readonly recordsRead: Counter;
 
   constructor(metrics: Metrics) {
@@ -46,6 +48,8 @@ export class PusherMetrics {
     this.missingBlobs = metrics.counter(watershedMetrics.missingBlobs).with();
     this.scopes = metrics.gauge(watershedMetrics.scopes).with();
     this.scopesWaiting = metrics.gauge(watershedMetrics.scopesWaiting).with();
+    this.streamsWaiting = metrics.gauge(watershedMetrics.streamsWaiting).with();
+    this.admissionSeconds = metrics.histogram(watershedMetrics.admissionSeconds).with();
     this.pushStage = metrics.histogram(watershedMetrics.stageSeconds).with({ stage: 'push' });
     this.recordsRead = metrics.counter(watershedMetrics.recordsRead).with({ topic: 'xds' });
   }

@@ -34,6 +34,11 @@ export function pagesOf({ hub, scopes, view }: PagesOptions): readonly DebugPage
       },
     },
     {
+      path: '/debug/admission',
+      doc: 'new streams that wait until there is room to serve them, and what room there is',
+      handle: () => hub.admission.state(),
+    },
+    {
       path: '/debug/scopes',
       doc: 'the scopes that are served, at which epoch, and how old the log is',
       handle: () => scopePage({ hub, scopes, view }),

@@ -15,6 +15,7 @@ import { traitsOf } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { Scopes } from '../view/scopes.ts';
 import type { TypeView } from '../view/type-view.ts';
+import type { Admission } from './admission.ts';
 import { FanOut, type Lane } from './fan-out.ts';
 import { PushSpans } from './push-spans.ts';
 import { StreamMeter } from './stream-meter.ts';
@@ -36,6 +37,7 @@ export interface HubOptions {
   readonly feedback: FeedbackWriter;
   readonly scopes: Scopes;
   readonly digestKey: DigestKey;
+  readonly admission: Admission;
   readonly limits?: Partial<SessionLimits> | undefined;
   /** Streams written to before others get a turn. */
   readonly chunk: number;
@@ -67,6 +69,7 @@ export class Hub implements StreamHost {
   readonly limits: Partial<SessionLimits>;
   readonly sendTimeoutMs: number;
   readonly observer: StreamObserver;
+  readonly admission: Admission;
   readonly #options: HubOptions;
   readonly #streams = new Set<XdsStream>();
   readonly #held = new Map<string, Held>();
@@ -91,6 +94,7 @@ export class Hub implements StreamHost {
     this.limits = options.limits ?? {};
     this.sendTimeoutMs = options.sendTimeoutMs;
     this.#spans = new PushSpans(options.tracing, options.time);
+    this.admission = options.admission;
     this.observer = new StreamMeter({ ...options, spans: this.#spans });
     this.#fanOut = new FanOut({
       clock: options.time,
@@ -211,6 +215,7 @@ export class Hub implements StreamHost {
 
   stop(): void {
     this.#fanOut.stop();
+    this.admission.stop();
     this.#spans.stop();
     for (const held of this.#held.values()) held.idle?.cancel();
   }

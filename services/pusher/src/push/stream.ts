@@ -14,6 +14,7 @@ import type { NameList } from '../session/subscription.ts';
 import type { Stage } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import { WireError } from '../wire.ts';
+import type { Admission, Newcomer } from './admission.ts';
 
 /** Why a stream ends, in gRPC's words. */
 export interface StreamEnd {
@@ -54,6 +55,8 @@ export interface StreamHost {
   /** A client that takes nothing for so long is cut off; 0: never. */
   readonly sendTimeoutMs: number;
   readonly observer: StreamObserver;
+  /** When new streams get what they ask for. */
+  readonly admission: Admission;
   /** The first request named the node: the stream is to be given its scope's views. */
   identified(stream: XdsStream, node: ProxyNode): void;
   closed(stream: XdsStream): void;
@@ -82,7 +85,7 @@ export interface StreamObserver {
  * can be written, so there is no queue: a client that reads slowly is behind by one buffer of the
  * transport.
  */
-export class XdsStream implements SessionObserver {
+export class XdsStream implements SessionObserver, Newcomer {
   readonly mode: Mode;
   /** Unique in the process, for people. */
   readonly id: number;
@@ -106,6 +109,14 @@ export class XdsStream implements SessionObserver {
   #wakeMs = Number.POSITIVE_INFINITY;
   /** The view that it is being brought to, until it has all of it. */
   #converging: ScopeView | undefined;
+  /** Until it was given all of a view it is new, and what it costs counts. */
+  #isNew = true;
+  #isAdmitted = false;
+  /** It says what it has: it may need nothing. */
+  #isResumed = false;
+  #newBytes = 0;
+  /** What was given to the transport has left. */
+  #left: (() => void) | undefined;
   #closed = false;
 
   constructor(host: StreamHost, carrier: Carrier, how: StreamHow & { readonly id: number }) {
@@ -134,6 +145,15 @@ export class XdsStream implements SessionObserver {
     return this.#scope;
   }
 
+  get tenant(): string {
+    return this.#node?.namespace ?? '';
+  }
+
+  admitted(): void {
+    this.#isAdmitted = true;
+    this.pump();
+  }
+
   /** Gives it a view of its scope, and sends what follows. */
   follow(scope: string, view: ScopeView | undefined): void {
     this.#scope = scope;
@@ -150,6 +170,8 @@ export class XdsStream implements SessionObserver {
     let request: Request;
     try {
       request = this.mode === 'sotw' ? this.#sotw(bytes) : this.#host.decoder.delta(bytes);
+      this.#isResumed ||=
+        request.mode === 'delta' ? request.initial !== undefined : request.versionInfo !== '';
       this.#identify(request.node);
     } catch (error) {
       this.end({ code: codeOf(error), message: describeError(error) });
@@ -176,22 +198,27 @@ export class XdsStream implements SessionObserver {
   pump(): void {
     const session = this.#session;
     if (session === undefined || this.#closed) return;
-    const { time, observer } = this.#host;
-    let nowMs = time.monotonic();
-    while (this.#blockedMs === undefined) {
+    const { time, observer, admission } = this.#host;
+    const startMs = time.monotonic();
+    let nowMs = startMs;
+    while (this.#blockedMs === undefined && this.#mayTake(session)) {
       const frame = session.next(nowMs);
       if (frame === undefined) break;
       const taken = this.#carrier.write(frame.bytes, frame.plan.typeUrl !== resourceTypes.secret);
       const writtenMs = time.monotonic();
       observer.wrote(frame, writtenMs - nowMs);
       nowMs = writtenMs;
-      if (!taken) this.#block(nowMs);
+      if (this.#isNew) this.#newBytes += frame.bytes.length;
+      if (!taken) this.#block(nowMs, frame.bytes.length);
       if (this.#closed) return;
     }
+    if (this.#closed) return;
+    if (this.#isNew && nowMs > startMs) admission.used(nowMs - startMs);
     this.#setWake(session.wakeAtMs);
     if (this.#converging !== undefined && session.synced) {
       const view = this.#converging;
       this.#converging = undefined;
+      this.#isNew = false;
       // A client that connects to a view of long ago waits from its connect on.
       observer.converged(this, view, nowMs - Math.max(view.sinceMs, this.#sinceMs));
     }
@@ -209,6 +236,8 @@ export class XdsStream implements SessionObserver {
     this.#closed = true;
     this.#wake?.cancel();
     this.#sendTimer?.cancel();
+    this.#left?.();
+    this.#host.admission.forget(this);
     this.#host.closed(this);
   }
 
@@ -249,9 +278,21 @@ export class XdsStream implements SessionObserver {
     return this.#once ? { ...request, versionInfo: '', nonce: '' } : request;
   }
 
-  #block(nowMs: number): void {
-    const { sendTimeoutMs, time, observer } = this.#host;
+  /** Whether it may be given more. Those that come back and need next to nothing do not wait. */
+  #mayTake(session: Session): boolean {
+    if (this.#isAdmitted || session.goal === undefined) return true;
+    const { admission } = this.#host;
+    if (this.#isResumed && this.#newBytes < admission.freeBytes) return true;
+    const answer = admission.ask(this);
+    if (answer === 'full') this.end({ code: 'unavailable', message: 'too many new streams wait' });
+    else this.#isAdmitted = answer === 'go';
+    return this.#isAdmitted;
+  }
+
+  #block(nowMs: number, bytes: number): void {
+    const { sendTimeoutMs, time, observer, admission } = this.#host;
     this.#blockedMs = nowMs;
+    if (this.#isNew) this.#left = admission.queued(bytes);
     if (sendTimeoutMs === 0) return;
     this.#sendTimer = time.after(sendTimeoutMs, () => {
       observer.writeTimeout(this);
@@ -263,6 +304,8 @@ export class XdsStream implements SessionObserver {
     if (this.#blockedMs === undefined) return;
     this.#host.observer.drained(this.#host.time.monotonic() - this.#blockedMs);
     this.#blockedMs = undefined;
+    this.#left?.();
+    this.#left = undefined;
     this.#sendTimer?.cancel();
     this.#sendTimer = undefined;
   }

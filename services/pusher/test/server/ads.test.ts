@@ -212,6 +212,7 @@ describe('what arrives in which order', () => {
         debounceMaxMs: 60_000,
         edsDebounce: false,
         pushThrottle: 0,
+        maxRequestsPerSecond: 0,
       },
     });
     await translator.publish(shop, scopes);

@@ -230,6 +230,7 @@ export async function run(options: RunOptions = {}): Promise<Running> {
       debounceMaxMs: 1_000,
       edsDebounce: false,
       pushThrottle: 0,
+      maxRequestsPerSecond: 0,
       ...options.options,
     },
   });
