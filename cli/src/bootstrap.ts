@@ -70,6 +70,9 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
     node: {
       id: options.node,
       cluster: options.labels['app'] ?? node.pod,
+      // Envoy knows TTLs, and says so only if it is told to. Over state of the world, 1.40 takes no
+      // heartbeat and crashes when a TTL ends.
+      ...(options.delta ? { client_features: ['xds.config.supports-resource-ttl'] } : {}),
       metadata: {
         NAMESPACE: node.namespace,
         NAME: node.pod,

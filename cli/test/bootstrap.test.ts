@@ -28,10 +28,13 @@ describe('bootstrap envoy', () => {
     });
   });
 
-  test('--delta asks for delta xDS, and nothing else changes', () => {
+  test('--delta asks for delta xDS and tells that TTLs are known, and nothing else changes', () => {
     const sotw = JSON.stringify(envoyBootstrap(options));
     const delta = JSON.stringify(envoyBootstrap({ ...options, delta: true }));
-    expect(delta).toBe(sotw.replace('"api_type":"GRPC"', '"api_type":"DELTA_GRPC"'));
+    const features = '"client_features":["xds.config.supports-resource-ttl"],';
+    expect(delta.replace(features, '')).toBe(
+      sotw.replace('"api_type":"GRPC"', '"api_type":"DELTA_GRPC"'),
+    );
   });
 
   test('--cert-dir adds the static secrets and tells the control plane of them', () => {

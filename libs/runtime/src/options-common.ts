@@ -218,6 +218,12 @@ export const xdsOptions = defineOptions({
     max: 1_000_000,
     doc: 'How many new streams a second are served. 0, unlike in istiod: as many as the event loop and memory have room for; those that come back and need nothing do not count.',
   },
+  resourceTtls: {
+    type: 'list',
+    env: ['WATERSHED_RESOURCE_TTL'],
+    placeholder: 'type=duration,…',
+    doc: 'Proxies that know TTLs (Envoy over delta does) drop resources of these types when the control plane has been out of reach for so long, as lds=1h,cds=1h; heartbeats keep them as long as it is there. 0 takes back what was said before. Unset: proxies keep what they have for ever.',
+  },
   cacheEntries: {
     type: 'int',
     env: ['PILOT_XDS_CACHE_SIZE'],

@@ -212,6 +212,7 @@ test("the shared rows start with istiod's spellings and a plaintext port on loop
     debounceAfterMs: 100,
     debounceMaxMs: 10_000,
     edsDebounce: false,
+    resourceTtls: [],
     cacheEntries: 60_000,
     clusterId: 'Kubernetes',
     domain: 'cluster.local',

@@ -20,6 +20,7 @@ import { ColdStore } from './cold.ts';
 import { FeedbackWriter } from './feedback.ts';
 import { Authenticator, type AuthenticatorOptions } from './identity/authenticator.ts';
 import { Refusals } from './identity/refusals.ts';
+import { ttlsOf } from './lifetimes.ts';
 import { PusherMetrics } from './metrics.ts';
 import { Admission, type AdmissionLimits } from './push/admission.ts';
 import { Hub } from './push/hub.ts';
@@ -49,6 +50,8 @@ export interface PusherSettings {
   readonly pushThrottle: number;
   /** New streams a second; 0: by what they cost. */
   readonly maxRequestsPerSecond: number;
+  /** `eds=5m`: after which clients drop what they do not hear of. Default none. */
+  readonly resourceTtls?: readonly string[];
 }
 
 export interface PusherOptions {
@@ -188,6 +191,7 @@ class PusherPart {
       chunk: settings.pushThrottle === 0 ? defaultChunk : settings.pushThrottle,
       sendTimeoutMs: options.sendTimeoutMs ?? 300_000,
       limits: options.sessionLimits,
+      ttlsMs: ttlsOf(settings.resourceTtls ?? []),
       onHeld: () => this.#view.hurry(),
       cold: this.#cold,
       coldAfterMs: options.coldAfterMs ?? defaultColdAfterMs,

@@ -35,6 +35,9 @@ export interface ProxyNode {
   readonly version: string;
   /** The version of the sidecar, as istio's agents tell it. */
   readonly istioVersion: string;
+  /** Its client features: it knows TTLs, and Resources in state of the world (rules 45, 47). */
+  readonly resourceTtl: boolean;
+  readonly resourceInSotw: boolean;
 }
 
 const maxId = 1_024;
@@ -94,6 +97,7 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
     subZone,
     version: versionOf(node),
     istioVersion: metadata.text('ISTIO_VERSION'),
+    ...featuresOf(node),
   };
 }
 
@@ -228,6 +232,15 @@ function parseJson(text: string): unknown {
 
 function isPort(value: number): boolean {
   return Number.isInteger(value) && value > 0 && value < 65_536;
+}
+
+/** Envoy knows both and says so only if its bootstrap does; the short name is gRPC's. */
+function featuresOf({ clientFeatures }: Node): Pick<ProxyNode, 'resourceTtl' | 'resourceInSotw'> {
+  const wraps = ['xds.config.supports-resource-in-sotw', 'xds.config.resource-in-sotw'];
+  return {
+    resourceTtl: clientFeatures.includes('xds.config.supports-resource-ttl'),
+    resourceInSotw: wraps.some((feature) => clientFeatures.includes(feature)),
+  };
 }
 
 function versionOf(node: Node): string {

@@ -55,6 +55,8 @@ describe('a node', () => {
       subZone: 's',
       version: '1.40.0',
       istioVersion: '1.29.1',
+      resourceTtl: false,
+      resourceInSotw: false,
     });
   });
 

@@ -43,6 +43,8 @@ export interface HubOptions {
   readonly chunk: number;
   /** A client that takes nothing for so long is cut off; 0: never. */
   readonly sendTimeoutMs: number;
+  /** By type; see `WATERSHED_RESOURCE_TTL`. */
+  readonly ttlsMs?: ReadonlyMap<string, number>;
   /** How long a scope that nobody uses is kept. Default 5 minutes. */
   readonly scopeIdleMs?: number;
   /** A scope is used that may have no view: it must not wait for others to be quiet. */
@@ -68,6 +70,7 @@ export class Hub implements StreamHost {
   readonly time: Time;
   readonly limits: Partial<SessionLimits>;
   readonly sendTimeoutMs: number;
+  readonly ttlsMs: ReadonlyMap<string, number>;
   readonly observer: StreamObserver;
   readonly admission: Admission;
   readonly #options: HubOptions;
@@ -93,6 +96,7 @@ export class Hub implements StreamHost {
     this.time = options.time;
     this.limits = options.limits ?? {};
     this.sendTimeoutMs = options.sendTimeoutMs;
+    this.ttlsMs = options.ttlsMs ?? new Map();
     this.#spans = new PushSpans(options.tracing, options.time);
     this.admission = options.admission;
     this.observer = new StreamMeter({ ...options, spans: this.#spans });

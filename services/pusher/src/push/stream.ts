@@ -3,6 +3,7 @@ import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import { describeError, toOperatingError } from '@watershed/runtime/errors.ts';
 import type { PeerIdentity } from '../identity/authenticator.ts';
 import type { Caller } from '../identity/caller.ts';
+import { ttlsFor } from '../lifetimes.ts';
 import type { ProxyNode } from '../node-scope.ts';
 import type { SessionContext } from '../session/context.ts';
 import type { Frame } from '../session/frame.ts';
@@ -54,6 +55,8 @@ export interface StreamHost {
   readonly limits: Partial<SessionLimits>;
   /** A client that takes nothing for so long is cut off; 0: never. */
   readonly sendTimeoutMs: number;
+  /** By type: how long clients that know TTLs may keep what they do not hear of. */
+  readonly ttlsMs: ReadonlyMap<string, number>;
   readonly observer: StreamObserver;
   /** When new streams get what they ask for. */
   readonly admission: Admission;
@@ -317,12 +320,14 @@ export class XdsStream implements SessionObserver, Newcomer {
     if (this.#node !== undefined) return;
     this.#node = node;
     const { context, limits } = this.#host;
+    const ttlsMs = ttlsFor(this.#host.ttlsMs, node, this.mode);
     this.#session = new Session(context, {
       mode: this.mode,
       mayHaveSecrets: caller.mayHaveSecrets,
       limits,
       alwaysAnswer: this.#once,
       observer: this,
+      ...(ttlsMs === undefined ? {} : { ttlsMs }),
       ...(this.#onlyType === undefined ? {} : { onlyType: this.#onlyType }),
     });
     this.#host.identified(this, node);

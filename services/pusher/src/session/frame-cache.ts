@@ -16,6 +16,9 @@ export interface Step {
   readonly owed: NameList | undefined;
   /** Answer even if there is nothing to say. */
   readonly mustAnswer: boolean;
+  /** See `Plan`. */
+  readonly ttlMs: number;
+  readonly heartbeat: boolean;
 }
 
 export interface FrameCacheOptions {
@@ -123,9 +126,10 @@ export class FrameCache {
   }
 
   #keyOf(step: Step): string {
-    const { mode, held, target, subscription, owed, mustAnswer } = step;
+    const { mode, held, target, subscription, owed, mustAnswer, ttlMs, heartbeat } = step;
     const parts = `${this.#id(held)}|${this.#id(target)}|${this.#id(subscription)}|${this.#id(owed)}`;
-    return `${mode === 'delta' ? 'd' : 's'}${mustAnswer ? '!' : ''}${parts}`;
+    const ttl = ttlMs > 0 || heartbeat ? `${heartbeat ? 'h' : 't'}${ttlMs}|` : '';
+    return `${mode === 'delta' ? 'd' : 's'}${mustAnswer ? '!' : ''}${ttl}${parts}`;
   }
 
   #id(of: object | undefined): number {
@@ -143,12 +147,15 @@ function isSame(a: Step, b: Step): boolean {
     a.subscription === b.subscription &&
     a.owed === b.owed &&
     a.mustAnswer === b.mustAnswer &&
+    a.ttlMs === b.ttlMs &&
+    a.heartbeat === b.heartbeat &&
     a.mode === b.mode
   );
 }
 
 /** Decides what a step says; costs what differs, and the full set where the protocol asks for it. */
 function makePlan(step: Step): Plan | undefined {
+  if (step.heartbeat) return heartbeat(step);
   const found = difference(step);
   const sotw = step.mode === 'sotw';
   const full = sotw && traitsOf(step.target.typeUrl).fullSet;
@@ -169,7 +176,19 @@ function makePlan(step: Step): Plan | undefined {
     removed: sotw ? [] : [...found.removed].sort(),
     needs: new Set(changed.flatMap((entry) => entry.refs)),
     view: step.target,
+    ttlMs: step.ttlMs,
+    heartbeat: false,
   };
+}
+
+/** All that the client holds, by name and version (rule 46). */
+function heartbeat(step: Step): Plan | undefined {
+  const { mode, target, ttlMs } = step;
+  const entries = fullSet(step).sort(byName);
+  if (entries.length === 0) return undefined;
+  const { typeUrl, digest: version } = target;
+  const nothing = { changed: [], removed: [], needs: new Set<string>() };
+  return { mode, typeUrl, version, entries, ...nothing, view: target, ttlMs, heartbeat: true };
 }
 
 interface Difference {

@@ -7,8 +7,8 @@
  * Field numbers are those of `envoy/service/discovery/v3/discovery.proto`:
  * DiscoveryResponse: version_info 1, resources 2 (Any), type_url 4, nonce 5, control_plane 6.
  * DeltaDiscoveryResponse: system_version_info 1, resources 2 (Resource), type_url 4, nonce 5,
- * removed_resources 6, control_plane 7. Resource: version 1, resource 2 (Any), name 3, aliases 4.
- * Any: type_url 1, value 2. ControlPlane: identifier 1.
+ * removed_resources 6, control_plane 7. Resource: version 1, resource 2 (Any), name 3, aliases 4,
+ * ttl 6 (Duration: seconds 1, nanos 2). Any: type_url 1, value 2. ControlPlane: identifier 1.
  */
 import type { Entry, TypeView } from '../view/type-view.ts';
 import type { Mode } from './request.ts';
@@ -32,6 +32,10 @@ export interface Plan {
   readonly needs: ReadonlySet<string>;
   /** What the client holds if it accepts. */
   readonly view: TypeView;
+  /** Of each resource (rule 45); 0: none, and what a resource had before is taken back. */
+  readonly ttlMs: number;
+  /** Resources are named without their messages, only for their TTL (rule 46). */
+  readonly heartbeat: boolean;
 }
 
 /** One encoded response: the same buffer for all. */
@@ -61,10 +65,18 @@ export function encodeFrame(
   const nonce = sequence.toString(36);
   const type = Buffer.from(plan.typeUrl);
   const delta = plan.mode === 'delta';
+  const shape: Shape = {
+    type,
+    wrapped: delta || plan.ttlMs > 0 || plan.heartbeat,
+    inAny: !delta,
+    version: delta ? undefined : Buffer.from(plan.version),
+    heartbeat: plan.heartbeat,
+    ttl: plan.ttlMs > 0 ? encodeDuration(plan.ttlMs) : nothing,
+  };
   const bodies: Body[] = [];
   for (const entry of plan.entries) {
-    const fragments = materialise(entry);
-    if (fragments !== undefined) bodies.push(bodyOf(entry, fragments, type, delta));
+    const fragments = plan.heartbeat ? noFragments : materialise(entry);
+    if (fragments !== undefined) bodies.push(bodyOf(entry, fragments, shape));
   }
   const version = Buffer.from(plan.version);
   const removed = plan.removed.map((name) => Buffer.from(name));
@@ -80,7 +92,7 @@ export function encodeFrame(
   out.byte(0);
   out.uint32(length);
   out.field(1, version);
-  for (const body of bodies) writeBody(out, body, type, delta);
+  for (const body of bodies) writeBody(out, body, shape);
   out.field(4, type);
   out.field(5, Buffer.from(nonce));
   for (const name of removed) out.field(6, name);
@@ -97,6 +109,20 @@ export function encodeControlPlane(identifier: string): Uint8Array {
   return out.bytes;
 }
 
+/** How resources are written in one response. */
+interface Shape {
+  readonly type: Buffer;
+  /** In a Resource: always in delta; in state of the world where there is a TTL (rule 47). */
+  readonly wrapped: boolean;
+  /** In state of the world, that Resource is itself in an Any. */
+  readonly inAny: boolean;
+  /** State of the world: of all resources; `undefined`: each has its own. */
+  readonly version: Buffer | undefined;
+  readonly heartbeat: boolean;
+  /** An encoded Duration. */
+  readonly ttl: Buffer;
+}
+
 interface Body {
   readonly fragments: readonly Uint8Array[];
   readonly messageLength: number;
@@ -104,47 +130,71 @@ interface Body {
   readonly name: Buffer;
   readonly version: Buffer;
   readonly aliases: readonly Buffer[];
-  /** Of the whole: a Resource (delta) or an Any. */
+  readonly resourceLength: number;
+  /** Of the whole. */
   readonly length: number;
 }
 
 const nothing = Buffer.alloc(0);
-const none: readonly Buffer[] = [];
+const noAliases: readonly Buffer[] = [];
+const noFragments: readonly Uint8Array[] = [];
+const resourceType = Buffer.from('type.googleapis.com/envoy.service.discovery.v3.Resource');
 
-function bodyOf(
-  entry: Entry,
-  fragments: readonly Uint8Array[],
-  type: Buffer,
-  delta: boolean,
-): Body {
+function bodyOf(entry: Entry, fragments: readonly Uint8Array[], shape: Shape): Body {
   let messageLength = 0;
   for (const fragment of fragments) messageLength += fragment.length;
-  const anyLength = fieldSize(type.length) + fieldSize(messageLength);
-  if (!delta) {
-    const length = anyLength;
-    const rest = { name: nothing, version: nothing, aliases: none, length };
-    return { fragments, messageLength, anyLength, ...rest };
+  const anyLength = fieldSize(shape.type.length) + fieldSize(messageLength);
+  if (!shape.wrapped) {
+    const none = { name: nothing, version: nothing, aliases: noAliases, resourceLength: 0 };
+    return { fragments, messageLength, anyLength, ...none, length: anyLength };
   }
   const name = Buffer.from(entry.name);
-  const version = Buffer.from(entry.version);
-  const aliases = entry.aliases?.map((alias) => Buffer.from(alias)) ?? none;
-  let length = fieldSize(version.length) + fieldSize(anyLength) + fieldSize(name.length);
-  for (const alias of aliases) length += fieldSize(alias.length);
-  return { fragments, messageLength, anyLength, name, version, aliases, length };
+  const version = shape.version ?? Buffer.from(entry.version);
+  const aliases = entry.aliases?.map((alias) => Buffer.from(alias)) ?? noAliases;
+  let resourceLength = fieldSize(version.length) + fieldSize(name.length);
+  if (!shape.heartbeat) resourceLength += fieldSize(anyLength);
+  for (const alias of aliases) resourceLength += fieldSize(alias.length);
+  if (shape.ttl.length > 0) resourceLength += fieldSize(shape.ttl.length);
+  const length = shape.inAny
+    ? fieldSize(resourceType.length) + fieldSize(resourceLength)
+    : resourceLength;
+  const lengths = { messageLength, anyLength, resourceLength, length };
+  return { fragments, name, version, aliases, ...lengths };
 }
 
-function writeBody(out: Output, body: Body, type: Buffer, delta: boolean): void {
+function writeBody(out: Output, body: Body, shape: Shape): void {
   out.head(2, body.length);
-  if (delta) {
+  if (shape.wrapped) {
+    if (shape.inAny) {
+      out.field(1, resourceType);
+      out.head(2, body.resourceLength);
+    }
     out.field(1, body.version);
-    out.head(2, body.anyLength);
+    if (!shape.heartbeat) out.head(2, body.anyLength);
   }
-  out.field(1, type);
-  out.head(2, body.messageLength);
-  for (const fragment of body.fragments) out.raw(fragment);
-  if (!delta) return;
+  if (!shape.heartbeat) {
+    out.field(1, shape.type);
+    out.head(2, body.messageLength);
+    for (const fragment of body.fragments) out.raw(fragment);
+  }
+  if (!shape.wrapped) return;
   out.field(3, body.name);
   for (const alias of body.aliases) out.field(4, alias);
+  if (shape.ttl.length > 0) out.field(6, shape.ttl);
+}
+
+function encodeDuration(ms: number): Buffer {
+  const parts: number[] = [];
+  const put = (field: number, value: number): void => {
+    if (value === 0) return;
+    parts.push(field << 3);
+    let rest = value;
+    for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) parts.push((rest % 0x80) | 0x80);
+    parts.push(rest);
+  };
+  put(1, Math.floor(ms / 1_000));
+  put(2, (ms % 1_000) * 1_000_000);
+  return Buffer.from(parts);
 }
 
 /** Bytes of a length-delimited field whose number is below 16. */

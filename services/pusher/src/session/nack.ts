@@ -25,6 +25,14 @@ export function answerTo(
   state.nacks++;
   state.lastError = message;
   state.probeSize = refused.probed === 0 ? 0 : Math.max(1, refused.probed >> 1);
+  if (plan.heartbeat) {
+    // What it does not hold any more, it is sent whole.
+    if (state.resends++ < maxSiblingResends) {
+      state.owe(new NameList(plan.entries.map((entry) => entry.name)));
+    }
+    const { typeUrl } = state.traits;
+    return { typeUrl, error: { code: error.code, message }, culprits: [], frame: refused.frame };
+  }
   const named = culprits(message, plan.entries);
   const bad = named.length > 0 ? named : plan.changed;
   const quarantined = bad.map((entry): Quarantined => ({

@@ -10,6 +10,7 @@
  * 5, response_nonce 6, error_detail 7, locators to subscribe 8 and unsubscribe 9. A
  * ResourceLocator's name is its field 1.
  */
+import { canonicalName } from '../resource-name.ts';
 import { hashName } from '../view/trie.ts';
 import type { Entry } from '../view/type-view.ts';
 import { FieldReader, textOf } from '../wire.ts';
@@ -224,8 +225,10 @@ function namesIn(bytes: Uint8Array, plain: number, located: number): readonly st
   const fields = new FieldReader(bytes);
   while (fields.next()) {
     if (fields.wireType !== 2) continue;
-    if (fields.field === plain) names.push(fields.text());
-    else if (fields.field === located) names.push(textOf(bytes, ...nameIn(fields)));
+    if (fields.field === plain) names.push(canonicalName(fields.text()));
+    else if (fields.field === located) {
+      names.push(canonicalName(textOf(bytes, ...nameIn(fields))));
+    }
   }
   return names;
 }
@@ -243,7 +246,7 @@ function versionsIn(bytes: Uint8Array): ReadonlyMap<string, string> {
     let [name, version] = ['', ''];
     while (pair.next()) {
       if (pair.wireType !== 2) continue;
-      if (pair.field === 1) name = pair.text();
+      if (pair.field === 1) name = canonicalName(pair.text());
       else if (pair.field === 2) version = pair.text();
     }
     const known = versions.get(name);

@@ -13,6 +13,11 @@ export interface SessionOptions {
   readonly alwaysAnswer?: boolean;
   /** Whether the client's identity was verified to own the scope's secrets. */
   readonly mayHaveSecrets: boolean;
+  /**
+   * How long the client may keep resources without hearing of them, by type; 0: what it was told
+   * before is taken back. Absent where the client does not know TTLs (rule 45).
+   */
+  readonly ttlsMs?: ReadonlyMap<string, number>;
   readonly limits?: Partial<SessionLimits>;
   readonly observer?: SessionObserver;
 }

@@ -12,7 +12,9 @@ import type { ScopeView } from '../view/scope-view.ts';
 import type { TypeView } from '../view/type-view.ts';
 import type { SessionContext } from './context.ts';
 import type { Frame } from './frame.ts';
+import { Gates } from './gates.ts';
 import { answerTo } from './nack.ts';
+import { Lifetime, namesHeld } from './lifetime.ts';
 import { applyDelta, applySotw } from './requests.ts';
 import type { Mode, Request } from './request.ts';
 import {
@@ -34,12 +36,9 @@ export class Session {
   /** In the order of first request. */
   readonly #types = new Map<string, TypeState>();
   readonly #targets: Targets;
-  #startedMs: number | undefined;
-  #gateSinceMs: number | undefined;
-  #gateReported = false;
+  readonly #gates: Gates;
   /** The client has answered some response, on this stream or an earlier one. */
   #answers = false;
-  #breakSinceMs: number | undefined;
   #wakeAtMs = Number.POSITIVE_INFINITY;
   /** Nothing to say until something happens. */
   #idle = false;
@@ -49,6 +48,14 @@ export class Session {
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#targets = new Targets(context, this.#types, options.mayHaveSecrets);
+    this.#gates = new Gates({
+      context,
+      types: this.#types,
+      targets: this.#targets,
+      limits: this.#limits,
+      observer: options.observer,
+      wake: (atMs) => this.#wake(atMs),
+    });
     this.mode = options.mode;
   }
 
@@ -69,7 +76,7 @@ export class Session {
 
   /** Takes one request. A violation ends the stream. */
   request(request: Request, nowMs: number): Violation | undefined {
-    this.#startedMs ??= nowMs;
+    this.#gates.start(nowMs);
     this.#idle = false;
     const typeUrl = request.typeUrl === '' ? (this.#options.onlyType ?? '') : request.typeUrl;
     const violation = this.#check(typeUrl, request);
@@ -77,8 +84,7 @@ export class Session {
     let state = this.#types.get(typeUrl);
     const first = state === undefined;
     if (state === undefined) {
-      state = new TypeState(traitsOf(typeUrl), this.#context.subscriptions.none);
-      this.#types.set(typeUrl, state);
+      state = this.#begin(typeUrl);
     }
     const answered = first ? undefined : this.#answer(state, request);
     if (request.mode === 'sotw') applySotw(this.#context, state, request, { first, answered });
@@ -90,6 +96,16 @@ export class Session {
       return exhausted(`more than ${this.#limits.maxNames} names subscribed of ${typeUrl}`);
     }
     return undefined;
+  }
+
+  #begin(typeUrl: string): TypeState {
+    const state = new TypeState(traitsOf(typeUrl), this.#context.subscriptions.none);
+    const ttlMs = this.#options.ttlsMs?.get(typeUrl);
+    // A full set without messages would delete all: a heartbeat cannot be told from it there.
+    const mayExpire = this.mode === 'delta' || !state.traits.fullSet;
+    if (ttlMs !== undefined && mayExpire) state.lifetime = new Lifetime(ttlMs);
+    this.#types.set(typeUrl, state);
+    return state;
   }
 
   /** When `next` is to be called again, without anything having happened; `Infinity`: never. */
@@ -105,7 +121,8 @@ export class Session {
     const goal = this.#targets.goal;
     if (goal === undefined || (this.#idle && nowMs < this.#wakeAtMs)) return undefined;
     this.#wakeAtMs = Number.POSITIVE_INFINITY;
-    const frame = this.#make(nowMs) ?? this.#break(nowMs) ?? this.#probe(nowMs);
+    const frame =
+      this.#make(nowMs) ?? this.#break(nowMs) ?? this.#probe(nowMs) ?? this.#refresh(nowMs);
     this.#idle = frame === undefined;
     return frame;
   }
@@ -156,7 +173,9 @@ export class Session {
       state.lastError = '';
       // The client takes this, so what it refused before may be tried again.
       const doubtful = state.quarantine?.doubtful.length ?? 0;
-      state.probeSize = settled.probed > 0 ? 2 * settled.probed : (doubtful + 1) >> 1;
+      const { heartbeat } = settled.frame.plan;
+      if (settled.probed > 0) state.probeSize = 2 * settled.probed;
+      else if (!heartbeat) state.probeSize = (doubtful + 1) >> 1;
       this.#options.observer?.acked?.(state.traits.typeUrl, settled.frame);
     } else {
       const nack = answerTo(this.#context, state, settled, request.error);
@@ -177,7 +196,7 @@ export class Session {
         if (frame !== undefined) return frame;
       }
     }
-    const open = this.#gate(nowMs);
+    const open = this.#gates.mayRoute(nowMs);
     for (const stage of ['listeners', 'routes'] as const) {
       for (const state of this.#types.values()) {
         if (state.traits.stage !== stage) continue;
@@ -203,12 +222,8 @@ export class Session {
       if (state.held === this.#targets.make(state)) removal = true;
       else making = true;
     }
-    if (making || !removal) {
-      this.#breakSinceMs = undefined;
-      return undefined;
-    }
-    this.#breakSinceMs ??= nowMs;
-    if (!this.#mayBreak(nowMs, this.#breakSinceMs)) return undefined;
+    if (making || !removal) return this.#gates.keep();
+    if (!this.#gates.mayBreak(nowMs)) return undefined;
     for (const stage of ['routes', 'clusters', 'assignments', 'secrets'] as const) {
       for (const state of this.#types.values()) {
         if (state.traits.stage !== stage) continue;
@@ -217,23 +232,6 @@ export class Session {
       }
     }
     return undefined;
-  }
-
-  #mayBreak(nowMs: number, sinceMs: number): boolean {
-    let resumed = false;
-    let routed = false;
-    let blocked = false;
-    for (const state of this.#types.values()) {
-      if (state.traits.stage === 'other' || state.traits.stage === 'secrets') continue;
-      resumed ||= state.resumed;
-      routed ||= state.traits.stage === 'listeners' || state.traits.stage === 'routes';
-      blocked ||= this.#blocks(state, nowMs);
-    }
-    const untilMs = sinceMs + this.#limits.gateWaitMs;
-    if (blocked && nowMs < untilMs) return this.#wake(untilMs);
-    if (blocked) this.#options.observer?.gateForced?.('routes');
-    const graceMs = (this.#startedMs ?? nowMs) + this.#limits.resumeGraceMs;
-    return resumed && !routed && nowMs < graceMs ? this.#wake(graceMs) : true;
   }
 
   /** Tries doubtful versions again, some at a time, to find out which is bad. */
@@ -252,10 +250,40 @@ export class Session {
     return undefined;
   }
 
+  /** Heartbeats, where the client drops what it does not hear of (rule 46). */
+  #refresh(nowMs: number): Frame | undefined {
+    for (const state of this.#types.values()) {
+      const { lifetime, held } = state;
+      if (lifetime === undefined || held === undefined) continue;
+      // A client that came back has what is left of the TTL that an earlier stream gave it.
+      if (!state.resumed && lifetime.dueMs === undefined) continue;
+      if (state.outstanding.length >= this.#limits.maxOutstanding) continue;
+      if (lifetime.dueMs !== undefined && nowMs < lifetime.dueMs) {
+        this.#wake(lifetime.dueMs);
+        continue;
+      }
+      const expired = lifetime.expired(nowMs);
+      lifetime.beat(nowMs);
+      this.#wake(lifetime.dueMs ?? nowMs);
+      if (expired) state.owe(namesHeld(held, state.subscription));
+      const frame = expired ? this.#advance(state, held, nowMs) : this.#beat(state, held, nowMs);
+      if (frame !== undefined) return frame;
+    }
+    return undefined;
+  }
+
+  #beat(state: TypeState, held: TypeView, nowMs: number): Frame | undefined {
+    const target = this.mode === 'delta' ? held : (state.lifetime?.sent ?? held);
+    const step = { ...this.#step(state, target, undefined, false), held: target, heartbeat: true };
+    const frame = this.#context.frames.frame(step, state.lastSequence);
+    if (frame === undefined) return undefined;
+    return this.#sent(state, frame, { before: held, sentMs: nowMs, probed: 0 });
+  }
+
   /** Moves one type to `target`, in silence where nothing of it concerns the stream. */
   #advance(state: TypeState, target: TypeView, nowMs: number, probed = 0): Frame | undefined {
     if (state.held === target && state.owed === undefined && !state.mustAnswer) return undefined;
-    if (this.#blocks(state, nowMs)) {
+    if (this.#gates.blocks(state, nowMs)) {
       this.#wake((state.outstanding.at(-1)?.sentMs ?? nowMs) + this.#limits.ackWaitMs);
       return this.#reply(state, target, nowMs);
     }
@@ -303,7 +331,9 @@ export class Session {
     mustAnswer: boolean,
   ): Parameters<SessionContext['frames']['frame']>[0] {
     const { held, subscription } = state;
-    return { mode: this.mode, held, target, subscription, owed, mustAnswer };
+    const ttlMs = state.lifetime?.ttlMs ?? 0;
+    const what = { held, target, subscription, owed, mustAnswer };
+    return { mode: this.mode, ...what, ttlMs, heartbeat: false };
   }
 
   #sent(state: TypeState, frame: Frame, how: Omit<Outstanding, 'frame'>): Frame {
@@ -313,6 +343,7 @@ export class Session {
     state.lastSequence = frame.sequence;
     state.nonceSent = frame.nonce;
     state.versionSent = plan.version;
+    state.lifetime?.said(plan.view, how.sentMs);
     if (state.traits.stage === 'clusters' && plan.needs.size > 0) state.warming = plan.needs;
     const whole = state.traits.fullSet && state.subscription.wildcard;
     if (this.mode === 'sotw' && whole) this.#context.remember(frame);
@@ -320,53 +351,9 @@ export class Session {
     return frame;
   }
 
-  /** Whether the client owes an answer that is worth waiting for. */
-  #blocks(state: TypeState, nowMs: number): boolean {
-    const newest = state.outstanding.at(-1);
-    if (newest === undefined) return false;
-    return nowMs < newest.sentMs + this.#limits.ackWaitMs;
-  }
-
-  /**
-   * Whether listeners and routes may change: what they may need was sent and accepted (rules 28,
-   * 29).
-   */
-  #gate(nowMs: number): boolean {
-    if (!this.#warming(nowMs)) {
-      this.#gateSinceMs = undefined;
-      this.#gateReported = false;
-      return true;
-    }
-    this.#gateSinceMs ??= nowMs;
-    const untilMs = this.#gateSinceMs + this.#limits.gateWaitMs;
-    if (nowMs < untilMs) return this.#wake(untilMs);
-    if (!this.#gateReported) this.#options.observer?.gateForced?.('clusters');
-    this.#gateReported = true;
-    return true;
-  }
-
-  #warming(nowMs: number): boolean {
-    let unanswered = false;
-    let waiting = false;
-    const all = [...this.#types.values()];
-    const assignments = all.find((state) => state.traits.stage === 'assignments');
-    for (const state of all) {
-      const { stage } = state.traits;
-      const precedes = stage === 'clusters' || stage === 'assignments';
-      unanswered ||= precedes && this.#blocks(state, nowMs);
-      if (state.warming === undefined || assignments === undefined) continue;
-      const target = this.#targets.raw(assignments);
-      const covered = this.#context.covers(state.warming, assignments.subscription, target);
-      if (covered) state.warming = undefined;
-      else waiting = true;
-    }
-    return unanswered || waiting;
-  }
-
-  /** Asks to be called at a time; `false`, as in "not before that". */
-  #wake(atMs: number): false {
+  /** Asks to be called at a time. */
+  #wake(atMs: number): void {
     this.#wakeAtMs = Math.min(this.#wakeAtMs, atMs);
-    return false;
   }
 }
 

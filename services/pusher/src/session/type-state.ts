@@ -1,5 +1,6 @@
 import type { TypeView } from '../view/type-view.ts';
 import type { Frame } from './frame.ts';
+import type { Lifetime } from './lifetime.ts';
 import type { Quarantine } from './quarantine.ts';
 import { NameList, type Subscription } from './subscription.ts';
 import type { TypeTraits } from './type-traits.ts';
@@ -51,6 +52,8 @@ export class TypeState {
    * yet.
    */
   warming: ReadonlySet<string> | undefined;
+  /** `undefined`: this client is told of no TTL. */
+  lifetime: Lifetime | undefined;
   outstanding: readonly Outstanding[] = none;
   lastSequence = 0;
   nonceSent = '';

@@ -39,6 +39,12 @@ const table: ReadonlyMap<string, TypeTraits> = new Map([
   row(resourceTypes.runtime, 'RTDS', 'other'),
 ]);
 
+/** By `short`, as `EDS`. */
+export function typeByShort(short: string): string | undefined {
+  for (const traits of table.values()) if (traits.short === short) return traits.typeUrl;
+  return undefined;
+}
+
 /** The traits of any type: one that Envoy does not know is unordered and full by silence. */
 export function traitsOf(typeUrl: string): TypeTraits {
   return (

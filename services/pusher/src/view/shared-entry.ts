@@ -1,6 +1,7 @@
 import type { Digest } from '@watershed/blob/port.ts';
 import type { SharedResource } from '@watershed/model/gen/record.ts';
 import { xdsKeys } from '@watershed/model/keys.ts';
+import { canonicalName } from '../resource-name.ts';
 import { hexOf } from '../wire.ts';
 import { hashName } from './trie.ts';
 import type { Entry } from './type-view.ts';
@@ -41,8 +42,8 @@ export class SharedEntry implements Entry {
   private constructor(of: StoredEntry) {
     this.key = of.key;
     this.typeUrl = of.typeUrl;
-    this.name = of.name;
-    this.hash = hashName(of.name);
+    this.name = canonicalName(of.name);
+    this.hash = hashName(this.name);
     this.version = of.version;
     this.size = of.size;
     this.refs = of.refs;

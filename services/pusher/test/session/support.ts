@@ -244,14 +244,16 @@ export class DeltaStream extends Stream<DeltaSeen> {
 
   protected decode(frame: Frame): DeltaSeen {
     const response = DeltaDiscoveryResponse.decode(messageOf(frame));
-    const versions: Record<string, string> = {};
+    const found: [string, string][] = [];
     for (const one of response.resources) {
       const { resource, name, version } = one;
       if (resource?.typeUrl !== response.typeUrl || nameOf(resource) !== name) {
         throw new Error('an Any of another type or name');
       }
-      versions[name] = version;
+      found.push([name, version]);
     }
+    // Also a name as `__proto__` is one.
+    const versions = Object.fromEntries(found);
     const { typeUrl: type, removedResources: removed, nonce } = response;
     return { type, names: Object.keys(versions), removed, versions, nonce, frame };
   }

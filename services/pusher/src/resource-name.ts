@@ -1,0 +1,72 @@
+/**
+ * Names of resources. Most are free text; those of the scheme `xdstp` are URLs whose parts are told
+ * apart: `xdstp://AUTHORITY/TYPE/ID?KEY=VALUE&…#DIRECTIVES`
+ * (`xds/core/v3/resource_name.proto`). The parameters are a map and belong to the identity (rule
+ * 50); directives do not.
+ */
+
+export interface XdstpName {
+  readonly authority: string;
+  /** The message's full name: `envoy.config.listener.v3.Listener`. */
+  readonly type: string;
+  readonly id: string;
+  /** Sorted by key. */
+  readonly params: readonly (readonly [string, string])[];
+}
+
+const scheme = 'xdstp:';
+const pattern = /^xdstp:\/\/([^/?#]*)\/([^/?#]+)\/([^?#]*)(?:\?([^#]*))?(?:#.*)?$/su;
+
+/** `undefined`: a name of no parts, or one that only looks as if it had some. */
+export function parseXdstp(name: string): XdstpName | undefined {
+  if (!name.startsWith(scheme)) return undefined;
+  const [, authority, type, id, query = ''] = pattern.exec(name) ?? [];
+  if (authority === undefined || type === undefined || id === undefined) return undefined;
+  const params = new Map<string, string>();
+  for (const pair of query === '' ? [] : query.split('&')) {
+    const at = pair.indexOf('=');
+    const key = decoded(at < 0 ? pair : pair.slice(0, at));
+    const value = decoded(at < 0 ? '' : pair.slice(at + 1));
+    if (key === undefined || value === undefined || key === '' || params.has(key)) return undefined;
+    params.set(key, value);
+  }
+  const path = id.split('/').map(decoded);
+  if (path.includes(undefined)) return undefined;
+  return {
+    authority,
+    type,
+    id: path.map((part) => encoded(part ?? '', '%:?#[]/')).join('/'),
+    params: [...params].sort(([a], [b]) => (a < b ? -1 : 1)),
+  };
+}
+
+/** Equal for names that mean the same resource: as Envoy writes them, parameters in order. */
+export function canonicalName(name: string): string {
+  if (!name.startsWith(scheme)) return name;
+  const parsed = parseXdstp(name);
+  if (parsed === undefined) return name;
+  const query = parsed.params
+    .map((pair) => pair.map((part) => encoded(part, '%#[]&=')).join('='))
+    .join('&');
+  const { authority, type, id } = parsed;
+  return `xdstp://${authority}/${type}/${id}${query === '' ? '' : `?${query}`}`;
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Escapes the reserved and all that is not printable ASCII. */
+function encoded(text: string, reserved: string): string {
+  let out = '';
+  for (const byte of Buffer.from(text)) {
+    const character = String.fromCharCode(byte);
+    const plain = byte >= 0x20 && byte < 0x7e && !reserved.includes(character);
+    out += plain ? character : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  }
+  return out;
+}

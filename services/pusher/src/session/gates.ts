@@ -1,0 +1,115 @@
+import type { SessionContext } from './context.ts';
+import type { SessionLimits, SessionObserver } from './session-options.ts';
+import type { Targets } from './targets.ts';
+import type { TypeState } from './type-state.ts';
+
+export interface GatesOptions {
+  readonly context: SessionContext;
+  readonly types: ReadonlyMap<string, TypeState>;
+  readonly targets: Targets;
+  readonly limits: SessionLimits;
+  readonly observer: SessionObserver | undefined;
+  /** Asks to be called again at a time. */
+  readonly wake: (atMs: number) => void;
+}
+
+/**
+ * What of a stream waits for which ACK of the same stream (rules 27–30): listeners and routes for
+ * the clusters and assignments that they may need, removals for the routes that named what goes.
+ * All waits are bounded, and one that ends without its ACK is told of.
+ */
+export class Gates {
+  readonly #options: GatesOptions;
+  #makeSinceMs: number | undefined;
+  #makeReported = false;
+  #breakSinceMs: number | undefined;
+  #breakReported = false;
+  #startedMs: number | undefined;
+
+  constructor(options: GatesOptions) {
+    this.#options = options;
+  }
+
+  /** The first request came. */
+  start(nowMs: number): void {
+    this.#startedMs ??= nowMs;
+  }
+
+  /** Whether the client owes an answer that is worth waiting for. */
+  blocks(state: TypeState, nowMs: number): boolean {
+    const newest = state.outstanding.at(-1);
+    if (newest === undefined) return false;
+    return nowMs < newest.sentMs + this.#options.limits.ackWaitMs;
+  }
+
+  /**
+   * Whether listeners and routes may change: what they may need was sent and accepted (rules 28,
+   * 29).
+   */
+  mayRoute(nowMs: number): boolean {
+    if (!this.#warming(nowMs)) {
+      this.#makeSinceMs = undefined;
+      this.#makeReported = false;
+      return true;
+    }
+    this.#makeSinceMs ??= nowMs;
+    const untilMs = this.#makeSinceMs + this.#options.limits.gateWaitMs;
+    if (nowMs < untilMs) return this.#wait(untilMs);
+    if (!this.#makeReported) this.#options.observer?.gateForced?.('clusters');
+    this.#makeReported = true;
+    return true;
+  }
+
+  /** Nothing is to be removed, or something else comes first. */
+  keep(): undefined {
+    this.#breakSinceMs = undefined;
+    this.#breakReported = false;
+    return undefined;
+  }
+
+  /** Whether what is stale may be removed now. */
+  mayBreak(nowMs: number): boolean {
+    this.#breakSinceMs ??= nowMs;
+    const { types, limits, observer } = this.#options;
+    let resumed = false;
+    let routed = false;
+    let blocked = false;
+    for (const state of types.values()) {
+      if (state.traits.stage === 'other' || state.traits.stage === 'secrets') continue;
+      resumed ||= state.resumed;
+      routed ||= state.traits.stage === 'listeners' || state.traits.stage === 'routes';
+      blocked ||= this.blocks(state, nowMs);
+    }
+    const untilMs = this.#breakSinceMs + limits.gateWaitMs;
+    if (blocked && nowMs < untilMs) return this.#wait(untilMs);
+    if (blocked && !this.#breakReported) observer?.gateForced?.('routes');
+    this.#breakReported = blocked;
+    const graceMs = (this.#startedMs ?? nowMs) + limits.resumeGraceMs;
+    return resumed && !routed && nowMs < graceMs ? this.#wait(graceMs) : true;
+  }
+
+  #warming(nowMs: number): boolean {
+    const { types, targets, context } = this.#options;
+    let unanswered = false;
+    let waiting = false;
+    const all = [...types.values()];
+    const assignments = all.find((state) => state.traits.stage === 'assignments');
+    for (const state of all) {
+      const { stage } = state.traits;
+      const precedes = stage === 'clusters' || stage === 'assignments';
+      unanswered ||= precedes && this.blocks(state, nowMs);
+      if (state.warming === undefined || assignments === undefined) continue;
+      const target = targets.raw(assignments);
+      const covered = context.covers(state.warming, assignments.subscription, target);
+      if (covered) state.warming = undefined;
+      else waiting = true;
+    }
+    return unanswered || waiting;
+  }
+
+  /** `false`, as in "not before that". */
+  #wait(atMs: number): false {
+    this.#options.wake(atMs);
+    return false;
+  }
+}

@@ -1,0 +1,102 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startBackend, type Backend } from '../components/backends.ts';
+import { ask } from '../components/clients.ts';
+import type { TestEnvoy } from '../components/envoy.ts';
+import { ConfigDir } from './harness/config-dir.ts';
+import { ControlPlane } from './harness/control-plane.ts';
+import { httpGateway, routeTo, service } from './harness/objects.ts';
+import { freePort } from './harness/ports.ts';
+import { protocols, rejections, startProxy, type Protocol } from './harness/proxy.ts';
+
+const ns = 'edge';
+const proxies = new Map<Protocol, TestEnvoy>();
+const ports = new Map<Protocol, number>();
+let backend: Backend;
+let config: ConfigDir;
+let plane: ControlPlane;
+
+beforeAll(async () => {
+  backend = await startBackend({ name: 'web' });
+  config = await ConfigDir.create();
+  const workloads = [{ port: backend.port }];
+  await config.write('web', ...service({ name: 'web', namespace: ns, port: 80, workloads }));
+  for (const protocol of protocols) {
+    const port = await freePort();
+    ports.set(protocol, port);
+    await config.write(
+      protocol,
+      httpGateway(ns, `edge-${protocol}`, { edge: protocol }, port),
+      routeTo({
+        ...{ namespace: ns, name: protocol, host: `${protocol}.test`, to: { host: 'web' } },
+        gateways: [`edge-${protocol}`],
+      }),
+    );
+  }
+  plane = await ControlPlane.start({
+    configDir: config.path,
+    environment: { WATERSHED_RESOURCE_TTL: 'lds=2s,cds=2s' },
+  });
+  for (const protocol of protocols) {
+    const proxy = await startProxy({
+      ...{ type: 'router', workload: `gateway-${protocol}.${ns}`, protocol },
+      ...{ labels: { edge: protocol }, xds: plane.xds },
+    });
+    proxies.set(protocol, proxy);
+  }
+});
+
+afterAll(async () => {
+  for (const proxy of proxies.values()) await proxy.stop();
+  await plane?.delete();
+  await config?.delete();
+  await backend?.stop();
+});
+
+async function statusOf(protocol: Protocol): Promise<number> {
+  const answer = await ask({ port: ports.get(protocol) ?? 0, authority: `${protocol}.test` });
+  return answer.status;
+}
+
+const envoyOf = (protocol: Protocol): TestEnvoy['envoy'] => {
+  const found = proxies.get(protocol);
+  if (found === undefined) throw new Error(`no proxy of ${protocol}`);
+  return found.envoy;
+};
+
+/** How often its listeners and clusters were changed. */
+async function changes(protocol: Protocol): Promise<number> {
+  const stats = await envoyOf(protocol).admin.stats('_(added|modified|removed|updated)$');
+  const of = [...stats].filter(([stat]) => /^(cluster_manager|listener_manager)/u.test(stat));
+  expect(of.length).toBeGreaterThan(3);
+  return of.reduce((sum, [, count]) => sum + count, 0);
+}
+
+test('rule 46: heartbeats keep what has a TTL, and Envoy takes them for no change', async () => {
+  await envoyOf('delta').waitFor('to route', async () => (await statusOf('delta')) === 200);
+  const pushes = async (): Promise<number> =>
+    (await plane.metrics()).sum('pilot_xds_pushes', { type: 'lds' });
+  const [said, taken] = [await pushes(), await changes('delta')];
+  const endMs = performance.now() + 5_000;
+  while (performance.now() < endMs) {
+    expect(await statusOf('delta')).toBe(200);
+    await sleep(250);
+  }
+  expect(await pushes()).toBeGreaterThan(said + 2);
+  expect(await changes('delta')).toBe(taken);
+  expect(await rejections(proxies.get('delta')!)).toBe(0);
+});
+
+test('rule 45: an Envoy over delta drops what it has not heard of for its TTL, and gets it again', async () => {
+  await plane.kill();
+  const listens = async (): Promise<boolean> =>
+    await statusOf('delta').then(
+      (status) => status === 200,
+      () => false,
+    );
+  await envoyOf('delta').waitFor('to end its listener', async () => !(await listens()), 10_000);
+  // Its bootstrap does not say that it knows TTLs.
+  expect(await statusOf('sotw')).toBe(200);
+  await plane.start();
+  await envoyOf('delta').waitFor('to listen again', listens);
+});
