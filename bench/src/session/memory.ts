@@ -72,11 +72,12 @@ function heap(): number {
 function hostOf({ context }: Scope): StreamHost {
   return {
     context,
-    decoder: new RequestDecoder(),
+    decoder: new RequestDecoder([1, 2]),
     time: systemTime,
     limits: {},
     sendTimeoutMs: 300_000,
     admission: new Admission({ clock: systemTime, timers: systemTime, ratePerSecond: 0 }),
+    ttlsMs: new Map(),
     observer: {
       sent: nothing,
       suppressed: nothing,

@@ -303,6 +303,12 @@ export const watershedMetrics = {
     help: 'Records read.',
     labels: ['topic'],
   },
+  quarantined: {
+    kind: 'gauge',
+    name: 'watershed_quarantined_resources',
+    help: 'Versions of resources that several proxies refused, and that others of their scope are not sent.',
+    labels: [],
+  },
   missingBlobs: {
     kind: 'counter',
     name: 'watershed_blob_misses_total',

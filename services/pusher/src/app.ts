@@ -17,6 +17,7 @@ import type { Sealing } from '@watershed/runtime/sealing.ts';
 import type { Tracing } from '@watershed/runtime/tracing.ts';
 import { pagesOf } from './debug/pages.ts';
 import { ColdStore } from './cold.ts';
+import { FeedbackReader } from './feedback-reader.ts';
 import { FeedbackWriter } from './feedback.ts';
 import { Authenticator, type AuthenticatorOptions } from './identity/authenticator.ts';
 import { Refusals } from './identity/refusals.ts';
@@ -149,6 +150,7 @@ class PusherPart {
   readonly #view: XdsView;
   readonly #loader: BlobLoader;
   readonly #feedback: FeedbackWriter;
+  readonly #heard: FeedbackReader;
   readonly #metrics: PusherMetrics;
   readonly #serving = new ServingState();
   readonly #cold: ColdStore | undefined;
@@ -178,7 +180,13 @@ class PusherPart {
       onView: (view, types, before) => this.hub.viewChanged(view, types, before),
       partialAfterMs: options.partialAfterMs,
     });
+    this.#heard = new FeedbackReader({
+      ...options,
+      partitions: options.feedbackPartitions,
+      onNack: (pusher, nack, told) => this.hub.heard(pusher, nack, told),
+    });
     this.hub = new Hub({
+      name: options.name,
       context: new SessionContext(this.#createFrames(), assignments),
       time: options.time,
       logger: options.logger,
@@ -260,6 +268,7 @@ class PusherPart {
     const ready = readiness.expect('pusher');
     await this.#cold?.open();
     this.#view.start();
+    this.#heard.start();
     this.#coldTimer = time.after(coldAfterMs, () => this.hub.readyCold());
     void this.#view.whenReady().then(() => {
       this.#coldTimer?.cancel();
@@ -291,6 +300,7 @@ class PusherPart {
     await this.hub.drain(signal, this.#options.drainMs ?? 5_000);
     this.hub.stop();
     await this.#view.stop();
+    await this.#heard.stop();
     this.#loader.close();
     await this.#feedback.stop();
     await this.#cold?.close();

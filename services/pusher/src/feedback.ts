@@ -4,6 +4,7 @@ import { Feedback, type ScopeClass } from '@watershed/model/gen/record.ts';
 import { partitionOf, topics } from '@watershed/model/keys.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
+import type { Refusal } from './push/nack-tally.ts';
 
 export interface FeedbackOptions {
   readonly log: Log;
@@ -17,13 +18,12 @@ export interface FeedbackOptions {
   readonly demandMs?: number;
 }
 
-export interface NackReport {
-  readonly scope: string;
+export interface NackReport extends Refusal {
+  /** The last one. */
   readonly proxy: string;
-  readonly typeUrl: string;
-  readonly resource: string;
   readonly message: string;
-  readonly version: string;
+  /** See `Nack.proxies`. */
+  readonly proxies: readonly string[];
 }
 
 /** What waits to be told, at most; more replaces what waits longest. */
@@ -35,8 +35,8 @@ type Report = Feedback['report'];
 /**
  * Tells upstream, by the topic `feedback`, what this pusher needs and what became of what it sent.
  * A demand is repeated while it is true, and expires; the rest is told once. Keys: `d|pusher|scope`
- * (demands), `b|pusher|digest` (missing blobs), `n|pusher|scope|type|resource` (NACKs), names
- * percent-encoded.
+ * (demands), `b|pusher|digest` (missing blobs), `n|pusher|scope|proxy version|type|resource`
+ * (NACKs), names percent-encoded.
  */
 export class FeedbackWriter {
   readonly #options: FeedbackOptions;
@@ -80,9 +80,14 @@ export class FeedbackWriter {
   }
 
   nack(report: NackReport): void {
-    const { scope, typeUrl, resource } = report;
-    const value = { ...report, version: Buffer.from(report.version) };
-    this.#put(this.#key('n', scope, typeUrl, resource), scope, { $case: 'nack', value });
+    const { scope, proxies } = report;
+    const value = { ...report, version: Buffer.from(report.version), proxies: [...proxies] };
+    this.#put(this.#nackKey(report), scope, { $case: 'nack', value });
+  }
+
+  /** What was refused is served no more. */
+  takeBack(refusal: Refusal): void {
+    this.#put(this.#nackKey(refusal), refusal.scope, undefined);
   }
 
   /** Takes back all demands; resolves when that is written, or cannot be. */
@@ -113,6 +118,10 @@ export class FeedbackWriter {
       this.#put(this.#key('d', scope), scope, this.#demandOf(scope, scopeClass));
     }
     this.#repeat = this.#options.time.after(this.#demandMs / 3, () => this.#repeatAll());
+  }
+
+  #nackKey({ scope, proxyVersion, typeUrl, resource }: Refusal): string {
+    return this.#key('n', scope, proxyVersion, typeUrl, resource);
   }
 
   #key(kind: string, ...parts: readonly string[]): string {

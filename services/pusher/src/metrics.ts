@@ -31,6 +31,7 @@ export class PusherMetrics {
   readonly writeTimeouts: Counter;
   readonly missingBlobs: Counter;
   readonly scopes: Gauge;
+  readonly quarantined: Gauge;
   readonly scopesWaiting: Gauge;
   readonly pushStage: Histogram;
   readonly streamsWaiting: Gauge;
@@ -46,6 +47,7 @@ export class PusherMetrics {
     this.largestRequest = metrics.gauge(pilotMetrics.largestRequestBytes).with();
     this.writeTimeouts = metrics.counter(pilotMetrics.writeTimeouts).with();
     this.missingBlobs = metrics.counter(watershedMetrics.missingBlobs).with();
+    this.quarantined = metrics.gauge(watershedMetrics.quarantined).with();
     this.scopes = metrics.gauge(watershedMetrics.scopes).with();
     this.scopesWaiting = metrics.gauge(watershedMetrics.scopesWaiting).with();
     this.streamsWaiting = metrics.gauge(watershedMetrics.streamsWaiting).with();

@@ -194,6 +194,10 @@ export interface Nack {
   resource: string;
   message: string;
   version: Uint8Array;
+  /** What the proxies run: another version may take what this one refuses. */
+  proxyVersion: string;
+  /** Distinct and authenticated ones that refused this version, as far as this pusher saw; at most 3. */
+  proxies: string[];
 }
 
 export interface Progress {
@@ -2023,7 +2027,16 @@ export const MissingBlobs: MessageFns<MissingBlobs> = {
 };
 
 function createBaseNack(): Nack {
-  return { scope: "", proxy: "", typeUrl: "", resource: "", message: "", version: new Uint8Array(0) };
+  return {
+    scope: "",
+    proxy: "",
+    typeUrl: "",
+    resource: "",
+    message: "",
+    version: new Uint8Array(0),
+    proxyVersion: "",
+    proxies: [],
+  };
 }
 
 export const Nack: MessageFns<Nack> = {
@@ -2045,6 +2058,12 @@ export const Nack: MessageFns<Nack> = {
     }
     if (message.version.length !== 0) {
       writer.uint32(50).bytes(message.version);
+    }
+    if (message.proxyVersion !== "") {
+      writer.uint32(58).string(message.proxyVersion);
+    }
+    for (const v of message.proxies) {
+      writer.uint32(66).string(v!);
     }
     return writer;
   },
@@ -2110,6 +2129,22 @@ export const Nack: MessageFns<Nack> = {
             message.version = reader.bytes();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.proxyVersion = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.proxies.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2134,6 +2169,12 @@ export const Nack: MessageFns<Nack> = {
       resource: isSet(object.resource) ? globalThis.String(object.resource) : "",
       message: isSet(object.message) ? globalThis.String(object.message) : "",
       version: isSet(object.version) ? bytesFromBase64(object.version) : new Uint8Array(0),
+      proxyVersion: isSet(object.proxyVersion)
+        ? globalThis.String(object.proxyVersion)
+        : isSet(object.proxy_version)
+        ? globalThis.String(object.proxy_version)
+        : "",
+      proxies: globalThis.Array.isArray(object?.proxies) ? object.proxies.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -2157,6 +2198,12 @@ export const Nack: MessageFns<Nack> = {
     if (message.version.length !== 0) {
       obj.version = base64FromBytes(message.version);
     }
+    if (message.proxyVersion !== "") {
+      obj.proxyVersion = message.proxyVersion;
+    }
+    if (message.proxies?.length) {
+      obj.proxies = message.proxies;
+    }
     return obj;
   },
 
@@ -2171,6 +2218,8 @@ export const Nack: MessageFns<Nack> = {
     message.resource = object.resource ?? "";
     message.message = object.message ?? "";
     message.version = object.version ?? new Uint8Array(0);
+    message.proxyVersion = object.proxyVersion ?? "";
+    message.proxies = object.proxies?.map((e) => e) || [];
     return message;
   },
 };

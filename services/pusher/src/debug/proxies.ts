@@ -24,21 +24,23 @@ function proxyName(stream: XdsStream): string {
 
 /**
  * `/debug/syncz`: one entry per stream. `*_sent` and `*_acked` are nonces, equal when the proxy has
- * taken what it was sent last. Beyond istiod's: `scope`, `*_nacked`, `*_error`, and which epoch of
- * the configuration the proxy is at.
+ * taken what it was sent last. Beyond istiod's: `scope`, `*_nacked`, `*_error`, `*_quarantined`
+ * (names of which it keeps what was good last), and which epoch of the configuration it is at.
  */
 export function syncStatus(streams: Iterable<XdsStream>): readonly object[] {
   const entries: { readonly proxy: string; readonly entry: object }[] = [];
   for (const stream of streams) {
     const { node, session } = stream;
     if (node === undefined || session === undefined) continue;
-    const types: Record<string, string | boolean> = {};
+    const types: Record<string, string | boolean | readonly string[]> = {};
     for (const state of session.types()) {
       const word = words.get(state.traits.typeUrl) ?? traitsOf(state.traits.typeUrl).short;
       // An empty answer to a resumed subscription is in step as well.
       const resumed = state.nonceSent === '' && state.held !== undefined;
       types[`${word}_sent`] = resumed ? 'resumed' : state.nonceSent;
       types[`${word}_acked`] = resumed ? 'resumed' : state.nonceAcked;
+      const kept = state.quarantine?.all.slice(0, maxNames).map(({ name }) => name);
+      if (kept !== undefined) types[`${word}_quarantined`] = kept;
       if (state.lastError === '') continue;
       types[`${word}_nacked`] = true;
       types[`${word}_error`] = state.lastError;

@@ -54,6 +54,11 @@ export class Caller {
     return this.#options.trust !== 'anonymous';
   }
 
+  /** Who it is was verified. */
+  get verified(): boolean {
+    return this.#options.trust === 'verified';
+  }
+
   /** Whether it may see what is served to others. */
   get mayOperate(): boolean {
     const { trust, identities, policy } = this.#options;

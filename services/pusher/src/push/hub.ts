@@ -1,4 +1,4 @@
-import type { Selectors } from '@watershed/model/gen/record.ts';
+import type { Nack, Selectors } from '@watershed/model/gen/record.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { sleep, type Time, type Timer } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
@@ -17,6 +17,7 @@ import type { Scopes } from '../view/scopes.ts';
 import type { TypeView } from '../view/type-view.ts';
 import type { Admission } from './admission.ts';
 import { FanOut, type Lane } from './fan-out.ts';
+import { ScopeQuarantines } from './scope-quarantines.ts';
 import { PushSpans } from './push-spans.ts';
 import { StreamMeter } from './stream-meter.ts';
 import {
@@ -29,6 +30,8 @@ import {
 } from './stream.ts';
 
 export interface HubOptions {
+  /** This pusher's; unique among pushers. */
+  readonly name: string;
   readonly context: SessionContext;
   readonly time: Time;
   readonly logger: Logger;
@@ -83,6 +86,7 @@ export class Hub implements StreamHost {
   readonly #selectors = new Map<string, Selectors>();
   readonly #fanOut: FanOut<XdsStream>;
   readonly #spans: PushSpans;
+  readonly #quarantines: ScopeQuarantines;
   #lastStream = 0;
   #ready = false;
   /** Not ready, but this machine knows what it knew before. */
@@ -99,7 +103,13 @@ export class Hub implements StreamHost {
     this.ttlsMs = options.ttlsMs ?? new Map();
     this.#spans = new PushSpans(options.tracing, options.time);
     this.admission = options.admission;
-    this.observer = new StreamMeter({ ...options, spans: this.#spans });
+    this.#quarantines = new ScopeQuarantines({
+      ...options,
+      gauge: options.metrics.quarantined,
+      streamsOf: (scope) => this.#held.get(scope)?.streams ?? [],
+    });
+    const quarantines = this.#quarantines;
+    this.observer = new StreamMeter({ ...options, spans: this.#spans, quarantines });
     this.#fanOut = new FanOut({
       clock: options.time,
       timers: options.time,
@@ -161,6 +171,7 @@ export class Hub implements StreamHost {
   viewChanged(view: ScopeView, types: ReadonlySet<string>, before: ScopeView | undefined): void {
     const { metrics, scopes, context } = this.#options;
     context.observe(view);
+    this.#quarantines.viewChanged(view);
     if (scopes.complete(view.scope)) this.#options.cold?.save(view);
     const held = this.#held.get(view.scope);
     const lane = laneOf(view, types, before);
@@ -174,6 +185,11 @@ export class Hub implements StreamHost {
       for (const stream of moving) this.#move(stream, view.scope);
     }
     metrics.scopesWaiting.set(scopes.waiting.length);
+  }
+
+  /** Another pusher's proxies refused something, or do so no more. */
+  heard(pusher: string, nack: Nack, told: boolean): void {
+    this.#quarantines.heard(pusher, nack, told);
   }
 
   identified(stream: XdsStream, node: ProxyNode): void {
@@ -268,6 +284,7 @@ export class Hub implements StreamHost {
     this.#leave(stream);
     const held = this.#held.get(scope);
     held?.streams.add(stream);
+    this.#quarantines.join(stream, scope);
     stream.follow(scope, held?.ready === true ? this.#viewOf(scope) : undefined);
   }
 

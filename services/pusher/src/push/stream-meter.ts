@@ -1,23 +1,24 @@
 import type { Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
-import type { FeedbackWriter } from '../feedback.ts';
 import type { PusherMetrics } from '../metrics.ts';
 import type { Frame } from '../session/frame.ts';
 import type { SessionNack } from '../session/session-options.ts';
 import { traitsOf, type Stage } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
+import { printable } from './printable.ts';
 import type { PushSpans } from './push-spans.ts';
+import type { ScopeQuarantines } from './scope-quarantines.ts';
 import type { StreamObserver, XdsStream } from './stream.ts';
 
 export interface StreamMeterOptions {
   readonly time: Time;
   readonly logger: Logger;
   readonly metrics: PusherMetrics;
-  readonly feedback: FeedbackWriter;
+  readonly quarantines: ScopeQuarantines;
   readonly spans: PushSpans;
 }
 
-/** Of one NACK, resources that are reported one by one. */
+/** Of one NACK, resources that are named in its line. */
 const maxReported = 16;
 
 /** Counts, logs and reports what happens on streams. */
@@ -45,7 +46,7 @@ export class StreamMeter implements StreamObserver {
   }
 
   nacked(stream: XdsStream, nack: SessionNack): void {
-    const { metrics, logger, feedback } = this.#options;
+    const { metrics, logger, quarantines } = this.#options;
     metrics.of(nack.typeUrl).rejects.add();
     const { changed } = nack.frame.plan;
     const blamed = nack.culprits.length > 0 ? nack.culprits : changed;
@@ -57,16 +58,7 @@ export class StreamMeter implements StreamObserver {
       named: nack.culprits.length > 0,
       message: printable(nack.error.message),
     });
-    for (const { name, version } of blamed.slice(0, maxReported)) {
-      feedback.nack({
-        scope: stream.scope,
-        proxy,
-        typeUrl: nack.typeUrl,
-        resource: name,
-        message: printable(nack.error.message),
-        version,
-      });
-    }
+    quarantines.nacked(stream, nack);
   }
 
   gateForced(stream: XdsStream, stage: Stage): void {
@@ -109,9 +101,4 @@ export class StreamMeter implements StreamObserver {
     this.#largestRequest = bytes;
     this.#options.metrics.largestRequest.set(bytes);
   }
-}
-
-/** A client's text for logs and for the log: no control characters. */
-function printable(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ');
 }

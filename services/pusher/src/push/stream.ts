@@ -9,6 +9,7 @@ import type { SessionContext } from '../session/context.ts';
 import type { Frame } from '../session/frame.ts';
 import type { RequestDecoder } from '../session/request-codec.ts';
 import type { Mode, Request } from '../session/request.ts';
+import type { ScopeQuarantine } from '../session/scope-quarantine.ts';
 import type { SessionLimits, SessionNack, SessionObserver } from '../session/session-options.ts';
 import { Session } from '../session/session.ts';
 import type { NameList } from '../session/subscription.ts';
@@ -164,6 +165,16 @@ export class XdsStream implements SessionObserver, Newcomer {
     if (this.#session.goal !== view) this.#converging = view;
     this.#session.setGoal(view);
     this.pump();
+  }
+
+  /** What it is said to be was verified. */
+  get authenticated(): boolean {
+    return this.#carrier.caller.verified;
+  }
+
+  /** See `Session.spare`. */
+  spare(quarantine: ScopeQuarantine | undefined): void {
+    this.#session?.spare(quarantine);
   }
 
   /** One request. */

@@ -1,7 +1,7 @@
 import { Assignments } from '../view/assignments.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import { hashName } from '../view/trie.ts';
-import { TypeView } from '../view/type-view.ts';
+import { TypeView, type Entry } from '../view/type-view.ts';
 import type { FrameCache } from './frame-cache.ts';
 import type { Frame } from './frame.ts';
 import { Quarantines } from './quarantine.ts';
@@ -134,6 +134,20 @@ export class SessionContext {
       if (view !== undefined) all = view.union(all);
     }
     return all;
+  }
+
+  /** The newest version of a resource that a scope had, and that is none of those refused. */
+  lastGood(
+    scope: string,
+    typeUrl: string,
+    name: string,
+    refused: ReadonlySet<string>,
+  ): Entry | undefined {
+    for (const { types } of (this.#past.get(scope) ?? []).toReversed()) {
+      const entry = types.get(typeUrl)?.get(name);
+      if (entry?.fragments !== undefined && !refused.has(entry.version)) return entry;
+    }
+    return undefined;
   }
 
   /** Whether all of `needs` that `assignments` has are subscribed. */

@@ -31,7 +31,8 @@ export function answerTo(
       state.owe(new NameList(plan.entries.map((entry) => entry.name)));
     }
     const { typeUrl } = state.traits;
-    return { typeUrl, error: { code: error.code, message }, culprits: [], frame: refused.frame };
+    const what = { code: error.code, message };
+    return { typeUrl, error: what, culprits: [], sure: false, frame: refused.frame };
   }
   const named = culprits(message, plan.entries);
   const bad = named.length > 0 ? named : plan.changed;
@@ -56,6 +57,7 @@ export function answerTo(
     typeUrl: state.traits.typeUrl,
     error: { code: error.code, message },
     culprits: named.map(({ name, version }) => ({ name, version })),
+    sure: named.length > 0 || plan.changed.length === 1,
     frame: refused.frame,
   };
 }

@@ -72,6 +72,8 @@ export interface SessionNack {
   readonly error: ErrorDetail;
   /** That the message names; empty if it names none of what was sent. */
   readonly culprits: readonly { readonly name: string; readonly version: string }[];
+  /** It is known what is bad: named, or the only thing that was new. */
+  readonly sure: boolean;
   readonly frame: Frame;
 }
 

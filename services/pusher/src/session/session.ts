@@ -17,6 +17,7 @@ import { answerTo } from './nack.ts';
 import { Lifetime, namesHeld } from './lifetime.ts';
 import { applyDelta, applySotw } from './requests.ts';
 import type { Mode, Request } from './request.ts';
+import type { ScopeQuarantine } from './scope-quarantine.ts';
 import {
   defaultLimits,
   type SessionLimits,
@@ -67,6 +68,13 @@ export class Session {
     if (goal === this.#targets.goal) return;
     this.#targets.goal = goal;
     for (const state of this.#types.values()) state.resends = 0;
+    this.#idle = false;
+  }
+
+  /** What other clients of the scope refused, and this one is not to be sent. */
+  spare(quarantine: ScopeQuarantine | undefined): void {
+    if (quarantine === this.#targets.quarantine) return;
+    this.#targets.quarantine = quarantine;
     this.#idle = false;
   }
 
@@ -170,7 +178,8 @@ export class Session {
     if (request.error === undefined) {
       state.nonceAcked = request.nonce;
       state.versionAcked = settled.frame.plan.version;
-      state.lastError = '';
+      // What is still refused is still told of.
+      if (state.quarantine === undefined) state.lastError = '';
       // The client takes this, so what it refused before may be tried again.
       const doubtful = state.quarantine?.doubtful.length ?? 0;
       const { heartbeat } = settled.frame.plan;

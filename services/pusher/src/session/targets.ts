@@ -3,6 +3,7 @@ import type { ScopeView } from '../view/scope-view.ts';
 import type { TypeView } from '../view/type-view.ts';
 import type { SessionContext } from './context.ts';
 import { liftable } from './quarantine.ts';
+import { spared, type ScopeQuarantine } from './scope-quarantine.ts';
 import { NameList } from './subscription.ts';
 import type { TypeState } from './type-state.ts';
 
@@ -10,6 +11,8 @@ import type { TypeState } from './type-state.ts';
 export class Targets {
   /** The newest view of the stream's scope; without one there is no target. */
   goal: ScopeView | undefined;
+  /** What other clients of the scope refused. */
+  quarantine: ScopeQuarantine | undefined;
   readonly #context: SessionContext;
   readonly #types: ReadonlyMap<string, TypeState>;
   readonly #mayHaveSecrets: boolean;
@@ -28,6 +31,7 @@ export class Targets {
   of(state: TypeState): TypeView {
     const raw = this.raw(state);
     if (state.resume !== undefined) this.#resume(state, raw);
+    if (this.quarantine !== undefined) this.#spare(state, raw, this.quarantine);
     const { quarantine } = state;
     if (quarantine === undefined) return raw;
     if (state.quarantineCheckedFor !== raw) {
@@ -40,6 +44,18 @@ export class Targets {
       if (unsure.length > 0) state.owe(new NameList(unsure));
     }
     return raw.replacing(state.quarantine);
+  }
+
+  /** Looked at once per view: what the client gets later is not taken from it again. */
+  #spare(state: TypeState, raw: TypeView, quarantine: ScopeQuarantine): void {
+    if (state.sparedFor === raw && state.sparedBy === quarantine) return;
+    state.sparedFor = raw;
+    state.sparedBy = quarantine;
+    const how = { scope: this.goal?.scope ?? '', quarantine };
+    const more = spared(this.#context, state, raw, how);
+    if (more.length === 0) return;
+    state.quarantine = this.#context.quarantines.add(state.quarantine, more);
+    state.quarantineCheckedFor = undefined;
   }
 
   raw(state: TypeState): TypeView {

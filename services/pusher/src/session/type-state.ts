@@ -2,6 +2,7 @@ import type { TypeView } from '../view/type-view.ts';
 import type { Frame } from './frame.ts';
 import type { Lifetime } from './lifetime.ts';
 import type { Quarantine } from './quarantine.ts';
+import type { ScopeQuarantine } from './scope-quarantine.ts';
 import { NameList, type Subscription } from './subscription.ts';
 import type { TypeTraits } from './type-traits.ts';
 
@@ -43,6 +44,9 @@ export class TypeState {
   quarantine: Quarantine | undefined;
   /** For which target the quarantine was last looked through. */
   quarantineCheckedFor: TypeView | undefined;
+  /** For which target, and by which quarantine of the scope, it was last spared something. */
+  sparedFor: TypeView | undefined;
+  sparedBy: ScopeQuarantine | undefined;
   /** How many doubtful versions may be tried again at once; 0 until a later push was accepted. */
   probeSize = 0;
   /** Bounds what NACKs can cause until the next change. */

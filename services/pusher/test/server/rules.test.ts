@@ -3,7 +3,7 @@ import { Resource } from '@watershed/proto/envoy/service/discovery/v3/discovery.
 import { CDS, EDS, LDS, RDS, type Content } from '../session/support.ts';
 import { contentOf, DeltaClient, node, nodeId, SotwClient } from '../support/client.ts';
 import { scopeOfNode } from '../support/scope.ts';
-import { run, type Running } from '../support/world.ts';
+import { run, until, type Running } from '../support/world.ts';
 
 /**
  * The rules of the protocol again (see `../session/rules.test.ts`), as they show on a real stream.
@@ -33,6 +33,7 @@ describe.each(['http2', 'grpc-js'] as const)('over %s', (transport) => {
         debounceMaxMs: 1_000,
         edsDebounce: false,
         pushThrottle: 0,
+        maxRequestsPerSecond: 0,
         resourceTtls: ['eds=1s'],
       },
     });
@@ -44,15 +45,25 @@ describe.each(['http2', 'grpc-js'] as const)('over %s', (transport) => {
 
   const publish = (content: Content): Promise<void> => running.translator.publish(content, scopes);
 
+  /** What clients find that come now. */
+  async function begin(content = base): Promise<void> {
+    await publish(content);
+    const page = running.pusher.pages.find(({ path }) => path === '/debug/scopes');
+    await until('it is served', async () => {
+      const shown = JSON.stringify(await page?.handle({ query: new URLSearchParams() } as never));
+      return shown.includes(`"read":true,"epoch":${running.translator.epoch},`);
+    });
+  }
+
   async function sotw(path?: string, of: Parameters<typeof node>[0] = nodeId): Promise<SotwClient> {
-    await publish(base);
+    await begin();
     const client = new SotwClient(running.port, node(of), path);
     open.push(client);
     return client;
   }
 
-  async function delta(of: { id: string; metadata: Record<string, unknown> } = node()) {
-    await publish(base);
+  async function delta(of: ReturnType<typeof node> = node(), content = base) {
+    await begin(content);
     const client = new DeltaClient(running.port, of);
     open.push(client);
     return client;
@@ -301,7 +312,7 @@ describe.each(['http2', 'grpc-js'] as const)('over %s', (transport) => {
   });
 
   it('rule 47: S: a resource with a TTL is wrapped, for a client that knows that too', async () => {
-    await publish(base);
+    await begin();
     const features = (...clientFeatures: string[]): SotwClient => {
       const of = { ...node(), clientFeatures };
       const client = new SotwClient(running.port, of);
@@ -324,8 +335,8 @@ describe.each(['http2', 'grpc-js'] as const)('over %s', (transport) => {
 
   it('rules 50 and 51: names are parsed, not judged', async () => {
     const name = 'xdstp://a/envoy.config.route.v3.RouteConfiguration/x';
-    const client = await delta();
-    await publish({ ...base, [RDS]: { ...base[RDS], [`${name}?a=1&b=2`]: '1', '  ': '1' } });
+    const routes = { ...base[RDS], [`${name}?a=1&b=2`]: '1', '  ': '1' };
+    const client = await delta(node(), { ...base, [RDS]: routes });
     client.request(RDS, { resourceNamesSubscribe: [`${name}?b=2&a=1`, '  ', '__proto__'] });
     const seen = await client.next();
     expect(seen.resources.map((r) => r.name)).toEqual(['  ', `${name}?a=1&b=2`]);

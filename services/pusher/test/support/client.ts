@@ -31,8 +31,9 @@ class Stream<Request, Response> {
     port: number,
     path: string,
     codecs: { readonly request: MessageFns<Request>; readonly response: MessageFns<Response> },
+    by = credentials.createInsecure(),
   ) {
-    this.#client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+    this.#client = new Client(`127.0.0.1:${port}`, by, {
       'grpc.max_receive_message_length': -1,
       // One connection per client.
       'grpc.use_local_subchannel_pool': 1,
@@ -123,8 +124,8 @@ export class DeltaClient extends Stream<DeltaDiscoveryRequest, DeltaDiscoveryRes
   #first = true;
   readonly #node: { id: string; metadata: Record<string, unknown> };
 
-  constructor(port: number, of = node(), path = deltaAds) {
-    super(port, path, { request: DeltaDiscoveryRequest, response: DeltaDiscoveryResponse });
+  constructor(port: number, of = node(), path = deltaAds, by = credentials.createInsecure()) {
+    super(port, path, { request: DeltaDiscoveryRequest, response: DeltaDiscoveryResponse }, by);
     this.#node = of;
   }
 

@@ -1,0 +1,91 @@
+import { Fold } from '@watershed/log/fold.ts';
+import { LogError, type Log } from '@watershed/log/port.ts';
+import { Feedback, type Nack } from '@watershed/model/gen/record.ts';
+import { topics } from '@watershed/model/keys.ts';
+import { sleep, type Time } from '@watershed/runtime/clock.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+
+export interface FeedbackReaderOptions {
+  readonly log: Log;
+  readonly time: Time;
+  readonly logger: Logger;
+  /** Of the topic `feedback`. Default 1. */
+  readonly partitions?: number | undefined;
+  /** `told`: false, it is taken back. */
+  readonly onNack: (pusher: string, nack: Nack, told: boolean) => void;
+  /** Between two tries to read a log that is unavailable. Default 1 s. */
+  readonly retryMs?: number;
+}
+
+/** Hears what other pushers say of their proxies' NACKs (`n|pusher|…`, see `FeedbackWriter`). */
+export class FeedbackReader {
+  readonly #options: FeedbackReaderOptions;
+  readonly #stop = new AbortController();
+  readonly #reading: Promise<void>[] = [];
+  /** By key, what was told last: a tombstone does not say what of. */
+  readonly #told = new Map<string, Nack>();
+
+  constructor(options: FeedbackReaderOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { partitions = 1 } = this.#options;
+    for (let at = 0; at < partitions; at++) this.#reading.push(this.#read(at));
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await Promise.allSettled(this.#reading);
+  }
+
+  async #read(partition: number): Promise<void> {
+    const { log, time, logger, retryMs = 1_000 } = this.#options;
+    const { signal } = this.#stop;
+    const fold = new Fold();
+    while (!signal.aborted) {
+      try {
+        for await (const batch of log.read(topics.feedback, partition, fold.position, signal)) {
+          for (const { key, value } of fold.apply(batch)) this.#take(key, value);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof LogError && !error.retriable) {
+          logger.error('the feedback topic cannot be read any more', { partition, error });
+          return;
+        }
+        logger.warn('the feedback topic cannot be read now', { partition, error });
+      }
+      await sleep(time, retryMs, signal).catch(() => undefined);
+    }
+  }
+
+  #take(key: string, value: Uint8Array | undefined): void {
+    const [kind, pusher = ''] = key.split('|', 2);
+    if (kind !== 'n') return;
+    const before = this.#told.get(key);
+    const now = value === undefined ? undefined : this.#decode(key, value);
+    const name = decodeURIComponent(pusher);
+    if (before !== undefined && !isSame(before, now)) this.#options.onNack(name, before, false);
+    if (now === undefined) this.#told.delete(key);
+    else {
+      this.#told.set(key, now);
+      this.#options.onNack(name, now, true);
+    }
+  }
+
+  #decode(key: string, value: Uint8Array): Nack | undefined {
+    try {
+      const { report } = Feedback.decode(value);
+      return report?.$case === 'nack' ? report.value : undefined;
+    } catch (error) {
+      this.#options.logger.error('a record of the feedback topic cannot be read', { key, error });
+      return undefined;
+    }
+  }
+}
+
+/** The same version of the same resource. */
+function isSame(a: Nack, b: Nack | undefined): boolean {
+  return b !== undefined && Buffer.compare(a.version, b.version) === 0;
+}

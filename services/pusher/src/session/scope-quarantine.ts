@@ -1,0 +1,37 @@
+import type { TypeView } from '../view/type-view.ts';
+import type { SessionContext } from './context.ts';
+import type { Quarantined } from './quarantine.ts';
+import type { TypeState } from './type-state.ts';
+
+/**
+ * Versions that several clients of a scope refused: by type and name. The other clients are not
+ * sent them; those that took one keep it. Compared by identity.
+ */
+export type ScopeQuarantine = ReadonlyMap<string, ReadonlyMap<string, ReadonlySet<string>>>;
+
+/**
+ * Of a scope's quarantine, what a stream is spared: it keeps what it has, or gets what was good
+ * last.
+ */
+export function spared(
+  context: SessionContext,
+  state: TypeState,
+  target: TypeView,
+  how: { readonly scope: string; readonly quarantine: ScopeQuarantine },
+): readonly Quarantined[] {
+  const { typeUrl } = state.traits;
+  const found: Quarantined[] = [];
+  for (const [name, versions] of how.quarantine.get(typeUrl) ?? []) {
+    const entry = target.get(name);
+    if (entry === undefined || !versions.has(entry.version)) continue;
+    const has = state.held?.lookup(entry);
+    if (has?.version === entry.version) continue;
+    const known = state.quarantine?.all.some(
+      (one) => one.name === name && one.refused === entry.version,
+    );
+    if (known === true) continue;
+    const held = has ?? context.lastGood(how.scope, typeUrl, name, versions);
+    found.push({ name, refused: entry.version, held, unsure: false });
+  }
+  return found;
+}

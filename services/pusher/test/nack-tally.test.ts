@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import { NackTally, type Refusal } from '../src/push/nack-tally.ts';
+
+const refusal: Refusal = {
+  scope: 's',
+  proxyVersion: '1.40.0',
+  typeUrl: 't',
+  resource: 'r',
+  version: 'v2',
+};
+
+const refused = (tally: NackTally, of = refusal): readonly string[] => [
+  ...(tally.of(of.scope, of.proxyVersion)?.get(of.typeUrl)?.get(of.resource) ?? []),
+];
+
+describe('a version that proxies refuse', () => {
+  it('is kept from a scope after three of them, wherever they are connected', () => {
+    const tally = new NackTally();
+    const others = ['p1', 'p2', 'p3', 'p4'];
+    expect(tally.tell('one', refusal, ['p1'], others)).toBe(false);
+    expect(tally.tell('one', refusal, ['p1', 'p2'], others)).toBe(false);
+    // Over a reconnect it is the same proxy.
+    expect(tally.tell('other', refusal, ['p2'], others)).toBe(false);
+    expect(refused(tally)).toEqual([]);
+    expect(tally.tell('other', refusal, ['p2', 'p3'], others)).toBe(true);
+    expect(refused(tally)).toEqual(['v2']);
+    expect(tally.size).toBe(1);
+  });
+
+  it('is kept from it after fewer, if those are all; and after none, never', () => {
+    const tally = new NackTally();
+    expect(tally.tell('one', refusal, [], [])).toBe(false);
+    expect(tally.tell('one', refusal, ['p1'], ['p1', 'p2'])).toBe(false);
+    expect(tally.tell('one', refusal, ['p1', 'p2'], ['p1', 'p2'])).toBe(true);
+  });
+
+  it('is kept from proxies of the same version alone, and is that version alone', () => {
+    const tally = new NackTally();
+    tally.tell('one', refusal, ['p1'], []);
+    expect(tally.of('s', '1.36.0')).toBeUndefined();
+    expect(tally.of('other', '1.40.0')).toBeUndefined();
+    tally.tell('one', { ...refusal, version: 'v3' }, ['p1'], []);
+    expect(refused(tally)).toEqual(['v2', 'v3']);
+  });
+
+  it('is free again when all who told take it back', () => {
+    const tally = new NackTally();
+    tally.tell('one', refusal, ['p1', 'p2', 'p3'], []);
+    tally.tell('other', refusal, ['p4'], []);
+    expect(tally.toldBy('one', 's')).toEqual([refusal]);
+    expect(tally.takeBack('one', refusal)).toBe(false);
+    expect(tally.takeBack('one', refusal)).toBe(false);
+    expect(tally.takeBack('other', refusal)).toBe(true);
+    expect([tally.of('s', '1.40.0'), tally.size]).toEqual([undefined, 0]);
+  });
+
+  it('is one of a thousand at most', () => {
+    const tally = new NackTally();
+    for (let i = 0; i < 2_000; i++) {
+      tally.tell('one', { ...refusal, resource: `r${i}` }, ['p1'], []);
+    }
+    expect(tally.size).toBe(1_000);
+  });
+});

@@ -1,0 +1,168 @@
+import { credentials } from '@grpc/grpc-js';
+import { afterEach, describe, expect, it } from 'vitest';
+import { makeAuthority } from '../../../../test/components/certificates.ts';
+import { syncStatus } from '../../src/debug/proxies.ts';
+import { CDS } from '../session/support.ts';
+import { contentOf, deltaAds, DeltaClient, node } from '../support/client.ts';
+import { scopeOfNode } from '../support/scope.ts';
+import { run, until, type Running } from '../support/world.ts';
+
+const authority = makeAuthority('test roots');
+const server = authority.issue({ commonName: 'server', names: ['localhost', '127.0.0.1'] });
+const web = authority.issue({
+  commonName: 'web',
+  names: ['spiffe://cluster.local/ns/shop/sa/web'],
+});
+const scope = scopeOfNode();
+const scopes = { [scope.id]: scope.scopeClass };
+const pushers: Running[] = [];
+const open: DeltaClient[] = [];
+
+/** The first has the log; the next read and write the same. */
+async function pusher(name: string): Promise<Running> {
+  const [first] = pushers;
+  const log = first?.translator.log;
+  const running = await run({
+    name,
+    identity: {
+      trustDomains: ['cluster.local'],
+      policy: { gatewayAccounts: new Set(), operatorNamespaces: new Set() },
+      plaintextNeedsToken: false,
+    },
+    tls: {
+      address: { host: '127.0.0.1', port: 0 },
+      source: {
+        current: { key: server.key, cert: server.certificate, clientCa: authority.certificate },
+        watch: () => undefined,
+        stop: () => undefined,
+      },
+    },
+    ...(first === undefined || log === undefined
+      ? {}
+      : {
+          blobs: first.blobs,
+          log: {
+            append: (records) => log.append(records),
+            read: (...args) => log.read(...args),
+            end: (...args) => log.end(...args),
+          },
+        }),
+  });
+  pushers.push(running);
+  return running;
+}
+
+/** A proxy with a certificate, of Envoy 1.40. */
+function proxy(at: Running, pod: string, version = '1.40.0'): DeltaClient {
+  const port = Number(at.pusher.tlsAddress?.split(':').at(-1));
+  const by = credentials.createSsl(
+    Buffer.from(authority.certificate),
+    Buffer.from(web.key),
+    Buffer.from(web.certificate),
+  );
+  const id = `sidecar~10.0.0.1~${pod}.shop~shop.svc.cluster.local`;
+  const of = {
+    ...node(id),
+    userAgentVersionType: { $case: 'userAgentVersion', value: version },
+  };
+  const client = new DeltaClient(port, of, deltaAds, by);
+  open.push(client);
+  return client;
+}
+
+async function take(client: DeltaClient): Promise<Record<string, string>> {
+  const seen = await client.next();
+  client.ack(seen);
+  return contentOf(seen);
+}
+
+async function refuse(client: DeltaClient): Promise<void> {
+  const seen = await client.next();
+  expect(contentOf(seen)).toMatchObject({ bad: '2' });
+  client.nack(seen, 'Error adding/updating cluster(s) bad: no\tway');
+}
+
+afterEach(async () => {
+  for (const client of open.splice(0)) client.close();
+  // The first has the log.
+  for (const running of pushers.splice(0).reverse()) await running.stop();
+});
+
+describe('a version that three authenticated proxies refused', () => {
+  it('goes to no other proxy of the scope, here or at another pusher, until it is fixed', async () => {
+    const one = await pusher('one');
+    const { translator } = one;
+    await translator.publish({ [CDS]: { bad: '1', good: '1' } }, scopes);
+    const other = await pusher('other');
+    const three = [proxy(one, 'web-1'), proxy(one, 'web-2'), proxy(other, 'web-3')];
+    const slow = proxy(other, 'web-4');
+    for (const client of [...three, slow]) {
+      client.request(CDS);
+      expect(await take(client)).toEqual({ bad: '1', good: '1' });
+    }
+    slow.pause();
+    await translator.publish({ [CDS]: { bad: '2', good: '2' } }, scopes);
+    for (const client of three) {
+      await refuse(client);
+      // The rest of that push goes on.
+      expect(await take(client)).toEqual({ good: '2' });
+    }
+    for (const { metrics } of [one, other]) {
+      await until(
+        'it is in quarantine',
+        async () => (await metrics.value('watershed_quarantined_resources', {})) === 1,
+      );
+    }
+    for (const at of [one, other]) {
+      // A new proxy gets what was good last; one that has something keeps it.
+      const fresh = proxy(at, 'web-5');
+      fresh.request(CDS);
+      expect(await take(fresh)).toEqual({ bad: '1', good: '2' });
+      expect(await fresh.quiet()).toBe(true);
+    }
+    const newer = proxy(one, 'web-6', '1.41.0');
+    newer.request(CDS);
+    expect(await take(newer)).toEqual({ bad: '2', good: '2' });
+    const status = JSON.stringify(syncStatus(other.pusher.hub.streams));
+    expect(status).toContain('"cluster_quarantined":["bad"]');
+    expect(status).toContain('Error adding/updating cluster(s) bad: no');
+    slow.resume();
+    await translator.publish({ [CDS]: { bad: '3', good: '2' } }, scopes);
+    for (const client of three) expect(await take(client)).toEqual({ bad: '3' });
+    for (const { metrics } of [one, other]) {
+      await until(
+        'it is free',
+        async () => (await metrics.value('watershed_quarantined_resources', {})) === 0,
+      );
+    }
+    const told = [...(await translator.feedback()).keys()].filter((key) => key.startsWith('n|'));
+    expect(told).toEqual([]);
+    await until('nothing is refused any more', () => {
+      const now = JSON.stringify(syncStatus(one.pusher.hub.streams));
+      return now.includes('web-1') && !now.includes('_nacked');
+    });
+  });
+
+  it('does not count proxies that only say who they are', async () => {
+    const one = await pusher('one');
+    await one.translator.publish({ [CDS]: { bad: '1', good: '1' } }, scopes);
+    const clients = ['web-1', 'web-2', 'web-3', 'web-4'].map((pod) => {
+      const client = new DeltaClient(
+        one.port,
+        node(`sidecar~10.0.0.1~${pod}.shop~shop.svc.cluster.local`),
+      );
+      open.push(client);
+      return client;
+    });
+    for (const client of clients) {
+      client.request(CDS);
+      await take(client);
+    }
+    await one.translator.publish({ [CDS]: { bad: '2', good: '1' } }, scopes);
+    for (const client of clients) await refuse(client);
+    await until('all are told of', async () =>
+      [...(await one.translator.feedback()).keys()].some((key) => key.startsWith('n|one')),
+    );
+    expect(await one.metrics.value('watershed_quarantined_resources', {})).toBe(0);
+  });
+});
