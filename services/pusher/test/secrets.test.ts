@@ -3,11 +3,11 @@ import { digestOf } from '@watershed/blob/digest.ts';
 import { Event, SecretMaterial } from '@watershed/model/gen/model.ts';
 import { Secret } from '@watershed/proto/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { createSealing } from '@watershed/runtime/sealing.ts';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { createMaterialise } from '../src/secrets.ts';
 import { hashName } from '../src/view/trie.ts';
 import type { Entry } from '../src/view/type-view.ts';
-import { SDS, World } from './session/support.ts';
+import { CDS, LDS, SDS, World } from './session/support.ts';
 import { DeltaClient } from './support/client.ts';
 import { scopeOfNode } from './support/scope.ts';
 import { loggerInto, run, type Running } from './support/world.ts';
@@ -104,6 +104,82 @@ it('a stream whose identity was not verified is told that there is no such secre
   expect(world.delta({ mayHaveSecrets: false }).send(SDS)[0]?.names).toEqual([]);
   const [own] = world.delta().send(SDS, { sub: ['kubernetes://cert'] });
   expect(own?.names).toEqual(['kubernetes://cert']);
+});
+
+describe('a secret that a proxy may no longer have', () => {
+  const name = 'kubernetes://certs/cert';
+
+  it('leaves a live delta stream in one push, before anything else of that change', () => {
+    const world = new World();
+    world.cut({ [CDS]: { a: '1', b: '1' }, [LDS]: { l: '1' }, [SDS]: { [name]: '1' } });
+    const stream = world.delta();
+    for (const seen of [
+      ...stream.send(CDS),
+      ...stream.send(LDS),
+      ...stream.send(SDS, { sub: [name] }),
+    ]) {
+      stream.ack(seen);
+    }
+    world.cut({ [CDS]: { a: '1' }, [LDS]: { l: '2' } });
+    const [first] = stream.follow().take();
+    expect([first?.type, first?.removed]).toEqual([SDS, [name]]);
+  });
+
+  it('is not sent again while its removal has to wait for an answer', () => {
+    const world = new World();
+    world.cut({ [SDS]: { [name]: '1', other: '1' } });
+    const stream = world.delta();
+    const [sent] = stream.send(SDS, { sub: [name] });
+    expect(sent?.names).toEqual([name]);
+    // Never ACKed: the type is blocked.
+    world.cut({ [SDS]: { other: '1' } });
+    expect(stream.follow().take()).toEqual([]);
+    const again = stream.send(SDS, { unsub: [name] });
+    again.push(...stream.send(SDS, { sub: [name] }));
+    expect(again.flatMap(({ names }) => names)).toEqual([]);
+    world.nowMs += 10_000;
+    const [removal] = stream.take();
+    expect([removal?.names, removal?.removed]).toEqual([[], [name]]);
+  });
+
+  it('is not sent to a client that comes back and tells the version that it held', () => {
+    const world = new World();
+    world.cut({ [SDS]: { [name]: '1' } });
+    const [before] = world.sotw().send(SDS, [name]);
+    expect(before?.names).toEqual([name]);
+    world.cut({ [SDS]: {} });
+    const back = { versionInfo: before?.version ?? '' };
+    expect(
+      world
+        .sotw()
+        .send(SDS, [name], back)
+        .flatMap(({ names }) => names),
+    ).toEqual([]);
+    world.cut({ [SDS]: { [name]: '1' } });
+    const stranger = world.sotw({ mayHaveSecrets: false });
+    expect(stranger.send(SDS, [name], back).flatMap(({ names }) => names)).toEqual([]);
+    const delta = world.delta({ mayHaveSecrets: false });
+    const [seen] = delta.send(SDS, { sub: [name], initial: { [name]: '1' } });
+    expect([seen?.names, seen?.removed]).toEqual([[], [name]]);
+  });
+});
+
+it('a response with secrets is shared by those who may have it, with nobody else, and not kept', () => {
+  const world = new World();
+  world.cut({ [CDS]: { a: '1' }, [SDS]: { s: '1' } });
+  const streams = [{}, {}, { mayHaveSecrets: false }].map((options) => world.delta(options));
+  for (const stream of streams) stream.ack(stream.send(SDS, { sub: ['s'] })[0]);
+  world.encoded = [];
+  world.cut({ [CDS]: { a: '1' }, [SDS]: { s: '2' } });
+  const [one, two, stranger] = streams.map((stream) => stream.follow().take());
+  expect(one?.[0]?.names).toEqual(['s']);
+  expect(two?.[0]?.frame).toBe(one?.[0]?.frame);
+  expect(stranger).toEqual([]);
+  expect(world.encoded).toHaveLength(1);
+  const { frames } = world.context;
+  expect(frames.bytes).toBe(0);
+  world.delta().send(CDS);
+  expect(frames.bytes).toBeGreaterThan(0);
 });
 
 it('a secret reaches a proxy of this machine, and no log line, no debug page and no blob has its key', async () => {

@@ -34,6 +34,8 @@ interface Cached {
   /** `undefined`: nothing to say. */
   readonly plan: Plan | undefined;
   frame: Frame | undefined;
+  /** In place of `frame` where secrets are open in it: it lives as long as a stream awaits its ACK. */
+  passing: WeakRef<Frame> | undefined;
 }
 
 const maxRecent = 8;
@@ -76,17 +78,23 @@ export class FrameCache {
   frame(step: Step, afterSequence: number): Frame | undefined {
     const cached = this.#cachedOf(step);
     if (cached.plan === undefined) return undefined;
-    if (cached.frame === undefined || cached.frame.sequence <= afterSequence) {
-      const { controlPlane, materialise, onEncoded } = this.#options;
-      this.#bytes -= cached.frame?.bytes.length ?? 0;
-      cached.frame = encodeFrame(cached.plan, ++this.#sequence, controlPlane, materialise);
-      this.#bytes += cached.frame.bytes.length;
-      onEncoded?.(cached.frame);
-      const { frame } = cached;
-      this.#evict(cached);
-      return frame;
+    const known = cached.frame ?? cached.passing?.deref();
+    if (known !== undefined && known.sequence > afterSequence) return known;
+    const { controlPlane, materialise, onEncoded } = this.#options;
+    const frame = encodeFrame(cached.plan, ++this.#sequence, controlPlane, materialise);
+    onEncoded?.(frame);
+    this.#keep(cached, frame);
+    return frame;
+  }
+
+  #keep(cached: Cached, frame: Frame): void {
+    if (traitsOf(frame.plan.typeUrl).stage === 'secrets') {
+      cached.passing = new WeakRef(frame);
+      return;
     }
-    return cached.frame;
+    this.#bytes += frame.bytes.length - (cached.frame?.bytes.length ?? 0);
+    cached.frame = frame;
+    this.#evict(cached);
   }
 
   /**
@@ -103,8 +111,9 @@ export class FrameCache {
   #lookUp(step: Step): Cached {
     const key = this.#keyOf(step);
     let cached = this.#cached.get(key);
-    if (cached === undefined) cached = { plan: makePlan(step), frame: undefined };
-    else this.#cached.delete(key);
+    if (cached === undefined) {
+      cached = { plan: makePlan(step), frame: undefined, passing: undefined };
+    } else this.#cached.delete(key);
     this.#cached.set(key, cached);
     if (this.#cached.size > maxPlans) this.#evict(cached);
     return cached;

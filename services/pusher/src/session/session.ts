@@ -233,7 +233,7 @@ export class Session {
     }
     if (making || !removal) return this.#gates.keep();
     if (!this.#gates.mayBreak(nowMs)) return undefined;
-    for (const stage of ['routes', 'clusters', 'assignments', 'secrets'] as const) {
+    for (const stage of ['routes', 'clusters', 'assignments'] as const) {
       for (const state of this.#types.values()) {
         if (state.traits.stage !== stage) continue;
         const frame = this.#advance(state, this.#targets.of(state), nowMs);
@@ -317,6 +317,8 @@ export class Session {
   #reply(state: TypeState, target: TypeView, nowMs: number): Frame | undefined {
     const { owed, held } = state;
     if (owed === undefined || held === undefined) return undefined;
+    // What it holds may be a secret that it may hold no longer.
+    if (state.traits.stage === 'secrets') return undefined;
     if (state.outstanding.length >= this.#limits.maxOutstanding) return undefined;
     // What only the target has comes with it; an absent name is not absent if it is about to come.
     const later = owed.leaves.filter((leaf) => !held.serves(leaf) && target.serves(leaf));

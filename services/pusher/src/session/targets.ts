@@ -75,11 +75,15 @@ export class Targets {
     return held ?? this.goal?.types.get(cluster) ?? this.#context.empty(cluster);
   }
 
-  /** The target and what the client has beyond it, which goes last. */
+  /**
+   * The target and what the client has beyond it, which goes last. A secret goes at once: who may
+   * no longer have it must not be given it again, whatever he asks or says that he holds.
+   */
   make(state: TypeState): TypeView {
     const target = this.of(state);
     const { stage } = state.traits;
-    return stage === 'listeners' || stage === 'other' ? target : target.union(state.held);
+    const atOnce = stage === 'listeners' || stage === 'other' || stage === 'secrets';
+    return atOnce ? target : target.union(state.held);
   }
 
   /** A state-of-the-world client came with a version of all that it holds (rule 14). */
