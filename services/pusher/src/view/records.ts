@@ -1,5 +1,5 @@
 import type { Changes } from './staging.ts';
-import { SharedEntry } from './shared-entry.ts';
+import type { SharedEntry } from './shared-entry.ts';
 
 /** The resources of the log, as far as cuts have taken them in, by the keys of their records. */
 export class Records {
