@@ -1,7 +1,7 @@
 /** One event: what the server spends on it, what clients get, and when. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from './clients.ts';
-import type { Report } from './pool.ts';
+import type { Report, TypeCount } from './pool.ts';
 import type { Server } from './server.ts';
 
 export interface Row {
@@ -11,8 +11,8 @@ export interface Row {
   /** Of them, what it would have spent anyway in that time. */
   readonly idle: number;
   readonly bytes: number;
-  /** By type: messages, resources, bytes. */
-  readonly types: string;
+  /** By type, without its package. */
+  readonly byType: Readonly<Record<string, TypeCount>>;
   readonly encoded: number;
   /** Seconds from the change until a client had ACKed its last message. */
   readonly p50: number;
@@ -32,8 +32,6 @@ export interface Expected {
   readonly opened?: number;
 }
 
-/** Nothing came for so long, and the server is calm: the event is over. */
-const quietMs = 2_000;
 /** How long to wait for the first message, where one is expected at all. */
 const patienceMs = 20_000;
 const limitMs = 180_000;
@@ -47,9 +45,13 @@ export class Meter {
   /** CPU seconds per second when nothing happens. */
   #idleRate = 0;
 
-  constructor(server: Server, pool: Pool) {
+  readonly #quietMs: number;
+
+  /** `quietMs`: nothing came for so long, and the server is calm: an event is over. */
+  constructor(server: Server, pool: Pool, quietMs = 2_000) {
     this.#server = server;
     this.#pool = pool;
+    this.#quietMs = quietMs;
   }
 
   /** What a server costs that has nothing to do; taken off what follows. */
@@ -72,17 +74,13 @@ export class Meter {
     const seconds = (Date.now() - startedAt) / 1_000;
     const latencies = report.lastAt.map((at) => (at - startedAt) / 1000).sort((a, b) => a - b);
     const at = (share: number): number => latencies[Math.floor(latencies.length * share)] ?? 0;
-    const types = Object.entries(report.byType).sort(([a], [b]) => (a < b ? -1 : 1));
+    const { byType } = report;
     return {
       event,
       cpu,
       idle: this.#idleRate * seconds,
-      bytes: types.reduce((sum, [, count]) => sum + count.bytes, 0),
-      types: types
-        .map(
-          ([type, { messages, resources, bytes }]) => `${type} ${messages}/${resources}/${bytes}`,
-        )
-        .join(', '),
+      bytes: Object.values(byType).reduce((sum, count) => sum + count.bytes, 0),
+      byType,
       encoded: (await this.#encodings()) - encodedBefore,
       p50: at(0.5),
       p99: at(0.99),
@@ -101,7 +99,7 @@ export class Meter {
       const waitedMs = Date.now() - startedAt;
       const { touched = 0, opened = 0 } = expected;
       const done = report.touched >= touched && report.opened >= opened;
-      const quiet = Date.now() - Math.max(startedAt, report.newestAt) > quietMs;
+      const quiet = Date.now() - Math.max(startedAt, report.newestAt) > this.#quietMs;
       const second = cpu.slice(-1 - 1_000 / pollMs);
       const calm = (second.at(-1) ?? 0) - (second[0] ?? 0) < calmCpu;
       if (waitedMs > limitMs || ((done || waitedMs > patienceMs) && quiet && calm)) return report;

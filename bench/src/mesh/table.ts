@@ -7,8 +7,16 @@ export function line(row: Row): string {
     `${(row.bytes / 1e6).toFixed(2)} MB  encoded ${row.encoded}  ` +
     `p50 ${row.p50.toFixed(2)} p99 ${row.p99.toFixed(2)} s  clients ${row.touched}  ` +
     `rss ${row.rssMb.toFixed(0)} MB (heap ${row.heapMb.toFixed(0)}, ` +
-    `external ${row.externalMb.toFixed(0)})  [${row.types}]\n`
+    `external ${row.externalMb.toFixed(0)})  [${typesOf(row)}]\n`
   );
+}
+
+/** By type: messages, resources, bytes. */
+function typesOf({ byType }: Row): string {
+  return Object.entries(byType)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([type, { messages, resources, bytes }]) => `${type} ${messages}/${resources}/${bytes}`)
+    .join(', ');
 }
 
 /** Medians of all rows of each event (of RSS: the most), in the order of their first appearance. */
