@@ -582,4 +582,90 @@ const contested: Corpus = {
   ],
 };
 
-export const ownCorpora: readonly Corpus[] = [selecting, clusters, contested, all];
+const tlsPort = { number: 9443, name: 'tls', protocol: 'PROTOCOL_TLS' };
+
+function external(host: string): Input {
+  return object('service', `shop/ext:${host}`, {
+    ...{ host, namespace: 'shop', name: host, origin: 'ORIGIN_SERVICE_ENTRY' },
+    ...{ ports: [tlsPort], resolution: 'RESOLUTION_DNS', meshExternal: true, exportTo: ['*'] },
+  });
+}
+
+const ofMesh = {
+  rootNamespace: 'istio-system',
+  proxyListenPort: 15_001,
+  proxyInboundListenPort: 15_006,
+};
+
+const forWeb = (name: string, exportTo: string, fields: Json): Input =>
+  object('policy', `shop/${name}`, {
+    host: 'web.shop.svc.cluster.local',
+    exportTo: [exportTo],
+    traffic: fields,
+  });
+
+/** In which what comes changes which of the things there are used, and none of them. */
+const coming: Corpus = {
+  inputs: [
+    object('mesh', '/default', ofMesh),
+    service('shop/web', { ports: [http], addresses: ['10.96.0.1'], selector: { app: 'web' } }),
+    service('shop/cart', { ports: [http], addresses: ['10.96.0.2'], selector: { app: 'cart' } }),
+    // They share a listener.
+    external('one.example'),
+    external('two.example'),
+    endpoints('web.shop.svc.cluster.local', 'shop', [zoned('10.0.0.1', 'z1')]),
+    object('scope', 'pay/default', {
+      egress: [
+        {
+          hosts: [
+            { namespace: 'shop', host: 'routed.example' },
+            { namespace: 'shop', host: 'one.example' },
+            { namespace: 'shop', host: 'two.example' },
+          ],
+        },
+      ],
+    }),
+    object('route', 'shop/routed', {
+      hosts: ['routed.example'],
+      parents: [{ mesh: true }],
+      rules: [rules[3]],
+      exportTo: ['*'],
+    }),
+    object('route', 'shop/canary', {
+      hosts: ['cart.shop.svc.cluster.local'],
+      parents: [{ mesh: true }],
+      rules: [{ matches: [], forward: { backends: [backend('cart', { subset: 'v1' })] } }],
+      exportTo: ['*'],
+    }),
+  ],
+  extra: [
+    object('policy', 'shop/subset', {
+      host: 'cart.shop.svc.cluster.local',
+      exportTo: ['*'],
+      subsets: [{ name: 'v1', labels: { version: 'v1' } }],
+    }),
+    object('route', 'shop/routed', {
+      hosts: ['routed.example'],
+      parents: [{ mesh: true }],
+      rules: [{ matches: [], forward: { backends: [backend('cart')] } }],
+      exportTo: ['*'],
+    }),
+    object('mesh', '/default', {
+      ...ofMesh,
+      localityLb: { enabled: true, distribute: [{ from: 'r1', to: { r1: 100 } }] },
+    }),
+    forWeb('hash', '*', { loadBalancer: { hash: { header: 'x-user' } } }),
+    forWeb('for-pay', 'pay', { connectionPool: { maxConnections: 3 } }),
+    object('policy', 'shop/one', {
+      host: 'one.example',
+      exportTo: ['*'],
+      traffic: { connectionPool: { tcpIdleTimeoutMs: 5 } },
+    }),
+  ],
+  scopes: [
+    proxy({ namespace: 'pay', labels: { app: 'pay' }, region: 'r1', zone: 'z1' }),
+    proxy({ namespace: 'shop', labels: { app: 'cart' }, interception: 'NONE', proxyless: true }),
+  ],
+};
+
+export const ownCorpora: readonly Corpus[] = [selecting, clusters, contested, coming, all];

@@ -50,7 +50,8 @@ export interface TcpChain {
 
 /** A service that has no part in a listener, and who keeps it. */
 export interface Conflict {
-  readonly host: string;
+  /** The service's. */
+  readonly object: string;
   readonly port: number;
   readonly reason: string;
 }
@@ -58,6 +59,8 @@ export interface Conflict {
 /** One port of a service, to be put on an address. */
 export interface Placement {
   readonly service: VisibleService;
+  /** The key of its object, to blame. */
+  readonly object: string;
   /** The port of the listener, and its protocol. */
   readonly port: number;
   readonly protocol: Protocol;
@@ -244,6 +247,6 @@ function ownerOf(chain: ChainSpec): string {
   return chain.kind === 'tcp' ? chain.service.host : `HTTP (${chain.routes})`;
 }
 
-function refuse(current: Building, { service, port }: Placement, reason: string): void {
-  current.conflicts.push({ host: service.host, port, reason });
+function refuse(current: Building, { object, port }: Placement, reason: string): void {
+  current.conflicts.push({ object, port, reason });
 }

@@ -307,7 +307,7 @@ function chainsOf(
       if (spec === undefined) return undefined;
       const client = { policies: key.policies, mesh: key.mesh };
       const chains = spec.chains.map((chain) => chainArgument(context, read, chain, client));
-      return { chains, problems: problemsOf(context, read, spec, key.layout.view) };
+      return { chains, problems: problemsOf(spec) };
     }
   }
 }
@@ -361,19 +361,8 @@ function tcpArgument(
   };
 }
 
-function problemsOf(
-  { core }: Context,
-  read: Reader,
-  { name, conflicts }: ListenerSpec,
-  view: string,
-): readonly Diagnostic[] {
-  if (conflicts.length === 0) return [];
-  const { services } = read.query(core.visibility.view, view);
-  return conflicts.flatMap(({ host, port, reason }) => {
-    const choice = services.find((service) => service.host === host);
-    const service = choice && read.query(core.services.service, choice);
-    if (service === undefined) return [];
-    const value = String(port);
-    return [{ object: service.key, field: 'spec.ports', value, reason: `${name}: ${reason}` }];
+function problemsOf({ name, conflicts }: ListenerSpec): readonly Diagnostic[] {
+  return conflicts.map(({ object, port, reason }) => {
+    return { object, field: 'spec.ports', value: String(port), reason: `${name}: ${reason}` };
   });
 }

@@ -126,7 +126,8 @@ function placeAtPort(
   const clusterPort = only !== undefined && more.length === 0 ? only.number : listener.port;
   const { port, protocol } = listener;
   const [address = ''] = service.addresses[0]?.addresses ?? [];
-  layout.add({ service: choice, port, protocol, clusterPort, address, ...site });
+  const { key: object } = service;
+  layout.add({ service: choice, object, port, protocol, clusterPort, address, ...site });
 }
 
 function placementsOf(
@@ -139,7 +140,15 @@ function placementsOf(
   const virtual = addressesFor(service, key.cluster).filter((address) => isUsable(address));
   return service.ports.flatMap(({ number, name, protocol }) => {
     if (choice.ports.length > 0 && !choice.ports.includes(number)) return [];
-    const common = { service: choice, port: number, protocol, clusterPort: number, ...site };
+    const { key: object } = service;
+    const common = {
+      service: choice,
+      object,
+      port: number,
+      protocol,
+      clusterPort: number,
+      ...site,
+    };
     const at = (address: string): Placement => ({ ...common, address });
     if (isHttp(protocol)) return [at('')];
     if (site.bind !== '') return [at(virtual[0] ?? '')];
