@@ -118,6 +118,35 @@ describe('requests', () => {
   });
 });
 
+describe('requests that come again', () => {
+  const delta = (partial: Parameters<typeof DeltaDiscoveryRequest.fromPartial>[0]): Uint8Array =>
+    DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(partial)).finish();
+  const sotw = (partial: Parameters<typeof DiscoveryRequest.fromPartial>[0]): Uint8Array =>
+    DiscoveryRequest.encode(DiscoveryRequest.fromPartial(partial)).finish();
+
+  it('of any stream, byte for byte, are not decoded again: the ACKs of a fan-out are one', () => {
+    const decoder = new RequestDecoder(key);
+    const ack = delta({ typeUrl: EDS, responseNonce: 'n1' });
+    const one = decoder.delta(ack);
+    // The transport uses its buffer again.
+    ack.fill(0);
+    for (let i = 0; i < 100; i++) {
+      expect(decoder.delta(delta({ typeUrl: EDS, responseNonce: 'n1' }))).toBe(one);
+    }
+    expect(decoder.delta(delta({ typeUrl: EDS, responseNonce: 'n2' })).nonce).toBe('n2');
+    const full = { typeUrl: EDS, responseNonce: 'n1', versionInfo: 'v', resourceNames: ['a'] };
+    expect(decoder.sotw(sotw(full))).toBe(decoder.sotw(sotw(full)));
+    expect(decoder.sotw(sotw({ ...full, versionInfo: 'w' })).versionInfo).toBe('w');
+  });
+
+  it('are decoded each for itself where they name a node', () => {
+    const decoder = new RequestDecoder(key);
+    const bytes = delta({ typeUrl: EDS, node: { id: 'a' } });
+    const first = decoder.delta(bytes);
+    expect(decoder.delta(bytes)).not.toBe(first);
+  });
+});
+
 describe('lists that are known', () => {
   const many = Array.from(
     { length: 1_000 },
