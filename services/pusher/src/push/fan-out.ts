@@ -98,6 +98,7 @@ export class FanOut<Target> {
   /** Serves up to `budget` streams; gives how many it were, and at least 1 for having looked. */
   #serve(jobs: Map<string, Job<Target>>, budget: number): number {
     let served = 0;
+    const nowMs = this.#options.clock.monotonic();
     for (const [scope, job] of jobs) {
       while (served < budget) {
         const next = job.targets.next();
@@ -106,7 +107,7 @@ export class FanOut<Target> {
           break;
         }
         served++;
-        this.#options.push(next.value, this.#options.clock.monotonic() - job.sinceMs);
+        this.#options.push(next.value, nowMs - job.sinceMs);
       }
       if (served >= budget) break;
     }
