@@ -2,6 +2,7 @@ import { Caller } from '@watershed/pusher/identity/caller.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { DeltaDiscoveryRequest } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
 import { Admission } from '@watershed/pusher/push/admission.ts';
+import { Alarms } from '@watershed/pusher/push/alarms.ts';
 import { XdsStream, type Carrier, type StreamHost } from '@watershed/pusher/push/stream.ts';
 import { RequestDecoder } from '@watershed/pusher/session/request-codec.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
@@ -74,6 +75,7 @@ function hostOf({ context }: Scope): StreamHost {
     context,
     decoder: new RequestDecoder([1, 2]),
     time: systemTime,
+    alarms: new Alarms(systemTime),
     limits: {},
     sendTimeoutMs: 300_000,
     admission: new Admission({ clock: systemTime, timers: systemTime, ratePerSecond: 0 }),

@@ -1,5 +1,6 @@
 import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
 import { describe, expect, it } from 'vitest';
+import { Alarms, type Sleeper } from '../src/push/alarms.ts';
 import { Debouncer } from '../src/push/debounce.ts';
 import { FanOut } from '../src/push/fan-out.ts';
 
@@ -104,5 +105,58 @@ describe('the fan-out', () => {
     out.add('t', 'ns', 'endpoints', many('t', 1));
     await time.advance(1);
     expect(pushed).toEqual(['new0', 'new1', 't0']);
+  });
+});
+
+describe('the alarms', () => {
+  class Stream implements Sleeper {
+    alarmTick = Number.POSITIVE_INFINITY;
+    readonly rung: number[] = [];
+
+    ring(nowMs: number): void {
+      this.rung.push(nowMs);
+    }
+  }
+
+  it('ring all that wait, by one timer, a tick late at most', async () => {
+    const time = new VirtualTime();
+    const alarms = new Alarms(time);
+    const streams = Array.from({ length: 1_000 }, () => new Stream());
+    for (const [at, stream] of streams.entries()) alarms.set(stream, 5_000 + at);
+    expect(time.pending).toBe(1);
+    await time.advance(10_000);
+    for (const [at, { rung }] of streams.entries()) {
+      expect(rung).toHaveLength(1);
+      expect(rung[0]).toBeGreaterThanOrEqual(5_000 + at);
+      expect(rung[0]).toBeLessThanOrEqual(5_050 + at);
+    }
+    expect(time.pending).toBe(0);
+  });
+
+  it('ring once a tick for one that is overdue for ever', async () => {
+    const time = new VirtualTime();
+    const alarms = new Alarms(time);
+    const stuck = new Stream();
+    stuck.ring = (nowMs) => {
+      stuck.rung.push(nowMs);
+      alarms.set(stuck, 100);
+    };
+    alarms.set(stuck, 100);
+    await time.advance(1_000);
+    expect(stuck.rung.length).toBeLessThanOrEqual(19);
+    alarms.stop();
+  });
+
+  it('ring at the earliest time that was set, and not those that were cancelled', async () => {
+    const time = new VirtualTime();
+    const alarms = new Alarms(time);
+    const [early, never] = [new Stream(), new Stream()];
+    alarms.set(early, 1_000);
+    alarms.set(early, 5_000);
+    alarms.set(early, 500);
+    alarms.set(never, 500);
+    alarms.cancel(never);
+    await time.advance(10_000);
+    expect([early.rung, never.rung]).toEqual([[500], []]);
   });
 });

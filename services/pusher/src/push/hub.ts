@@ -16,6 +16,7 @@ import type { ScopeView } from '../view/scope-view.ts';
 import type { Scopes } from '../view/scopes.ts';
 import type { TypeView } from '../view/type-view.ts';
 import type { Admission } from './admission.ts';
+import { Alarms } from './alarms.ts';
 import { FanOut, type Lane } from './fan-out.ts';
 import { ScopeQuarantines } from './scope-quarantines.ts';
 import { PushSpans } from './push-spans.ts';
@@ -71,6 +72,7 @@ export class Hub implements StreamHost {
   readonly context: SessionContext;
   readonly decoder: RequestDecoder;
   readonly time: Time;
+  readonly alarms: Alarms;
   readonly limits: Partial<SessionLimits>;
   readonly sendTimeoutMs: number;
   readonly ttlsMs: ReadonlyMap<string, number>;
@@ -98,6 +100,7 @@ export class Hub implements StreamHost {
     this.context = options.context;
     this.decoder = new RequestDecoder(options.digestKey);
     this.time = options.time;
+    this.alarms = new Alarms(options.time);
     this.limits = options.limits ?? {};
     this.sendTimeoutMs = options.sendTimeoutMs;
     this.ttlsMs = options.ttlsMs ?? new Map();
@@ -236,6 +239,7 @@ export class Hub implements StreamHost {
   stop(): void {
     this.#fanOut.stop();
     this.admission.stop();
+    this.alarms.stop();
     this.#spans.stop();
     for (const held of this.#held.values()) held.idle?.cancel();
   }

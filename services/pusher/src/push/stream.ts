@@ -1,5 +1,5 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
-import type { Time, Timer } from '@watershed/runtime/clock.ts';
+import type { Time } from '@watershed/runtime/clock.ts';
 import { describeError, toOperatingError } from '@watershed/runtime/errors.ts';
 import type { PeerIdentity } from '../identity/authenticator.ts';
 import type { Caller } from '../identity/caller.ts';
@@ -15,6 +15,7 @@ import { Session } from '../session/session.ts';
 import type { NameList } from '../session/subscription.ts';
 import type { Stage } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
+import type { Alarms, Sleeper } from './alarms.ts';
 import { WireError } from '../wire.ts';
 import type { Admission, Newcomer } from './admission.ts';
 
@@ -53,6 +54,7 @@ export interface StreamHost {
   readonly context: SessionContext;
   readonly decoder: RequestDecoder;
   readonly time: Time;
+  readonly alarms: Alarms;
   readonly limits: Partial<SessionLimits>;
   /** A client that takes nothing for so long is cut off; 0: never. */
   readonly sendTimeoutMs: number;
@@ -89,7 +91,7 @@ export interface StreamObserver {
  * can be written, so there is no queue: a client that reads slowly is behind by one buffer of the
  * transport.
  */
-export class XdsStream implements SessionObserver, Newcomer {
+export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   readonly mode: Mode;
   /** Unique in the process, for people. */
   readonly id: number;
@@ -108,9 +110,9 @@ export class XdsStream implements SessionObserver, Newcomer {
   #scope = '';
   /** Since when the transport takes nothing more. */
   #blockedMs: number | undefined;
-  #sendTimer: Timer | undefined;
-  #wake: Timer | undefined;
-  #wakeMs = Number.POSITIVE_INFINITY;
+  /** When something is due that nobody else will cause. */
+  #dueMs = Number.POSITIVE_INFINITY;
+  alarmTick = Number.POSITIVE_INFINITY;
   /** The view that it is being brought to, until it has all of it. */
   #converging: ScopeView | undefined;
   /** Until it was given all of a view it is new, and what it costs counts. */
@@ -155,7 +157,7 @@ export class XdsStream implements SessionObserver, Newcomer {
 
   admitted(): void {
     this.#isAdmitted = true;
-    this.pump();
+    this.#pump(this.#host.time.monotonic());
   }
 
   /** Gives it a view of its scope, and sends what follows. */
@@ -164,7 +166,7 @@ export class XdsStream implements SessionObserver, Newcomer {
     if (view === undefined || this.#session === undefined || this.#closed) return;
     if (this.#session.goal !== view) this.#converging = view;
     this.#session.setGoal(view);
-    this.pump();
+    this.#pump(this.#host.time.monotonic());
   }
 
   /** What it is said to be was verified. */
@@ -191,7 +193,8 @@ export class XdsStream implements SessionObserver, Newcomer {
       this.end({ code: codeOf(error), message: describeError(error) });
       return;
     }
-    const violation = this.#session?.request(request, this.#host.time.monotonic());
+    const nowMs = this.#host.time.monotonic();
+    const violation = this.#session?.request(request, nowMs);
     if (violation !== undefined) {
       this.end(violation);
       return;
@@ -199,21 +202,29 @@ export class XdsStream implements SessionObserver, Newcomer {
     if (request.mode === 'sotw' && request.names.encoded !== undefined) {
       this.#recent.set(request.typeUrl, request.names);
     }
-    this.pump();
+    this.#pump(nowMs);
   }
 
   /** The carrier takes bytes again. */
   writable(): void {
-    this.#unblock();
-    this.pump();
+    const nowMs = this.#host.time.monotonic();
+    if (this.#blockedMs !== undefined) this.#host.observer.drained(nowMs - this.#blockedMs);
+    this.#blockedMs = undefined;
+    this.#left?.();
+    this.#left = undefined;
+    this.#pump(nowMs);
+  }
+
+  /** Something changed that it may have to be told of. */
+  pump(): void {
+    this.#pump(this.#host.time.monotonic());
   }
 
   /** Writes what is to be said, as far as the client takes it. */
-  pump(): void {
+  #pump(startMs: number): void {
     const session = this.#session;
     if (session === undefined || this.#closed) return;
     const { time, observer, admission } = this.#host;
-    const startMs = time.monotonic();
     let nowMs = startMs;
     while (this.#blockedMs === undefined && this.#mayTake(session)) {
       const frame = session.next(nowMs);
@@ -223,12 +234,15 @@ export class XdsStream implements SessionObserver, Newcomer {
       observer.wrote(frame, writtenMs - nowMs);
       nowMs = writtenMs;
       if (this.#isNew) this.#newBytes += frame.bytes.length;
-      if (!taken) this.#block(nowMs, frame.bytes.length);
+      if (!taken) {
+        this.#blockedMs = nowMs;
+        if (this.#isNew) this.#left = admission.queued(frame.bytes.length);
+      }
       if (this.#closed) return;
     }
     if (this.#closed) return;
     if (this.#isNew && nowMs > startMs) admission.used(nowMs - startMs);
-    this.#setWake(session.wakeAtMs);
+    this.#schedule();
     if (this.#converging !== undefined && session.synced) {
       const view = this.#converging;
       this.#converging = undefined;
@@ -248,10 +262,9 @@ export class XdsStream implements SessionObserver, Newcomer {
   closed(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#wake?.cancel();
-    this.#sendTimer?.cancel();
     this.#left?.();
     this.#host.admission.forget(this);
+    this.#host.alarms.cancel(this);
     this.#host.closed(this);
   }
 
@@ -303,27 +316,6 @@ export class XdsStream implements SessionObserver, Newcomer {
     return this.#isAdmitted;
   }
 
-  #block(nowMs: number, bytes: number): void {
-    const { sendTimeoutMs, time, observer, admission } = this.#host;
-    this.#blockedMs = nowMs;
-    if (this.#isNew) this.#left = admission.queued(bytes);
-    if (sendTimeoutMs === 0) return;
-    this.#sendTimer = time.after(sendTimeoutMs, () => {
-      observer.writeTimeout(this);
-      this.end({ code: 'unavailable', message: 'nothing was read for too long' });
-    });
-  }
-
-  #unblock(): void {
-    if (this.#blockedMs === undefined) return;
-    this.#host.observer.drained(this.#host.time.monotonic() - this.#blockedMs);
-    this.#blockedMs = undefined;
-    this.#left?.();
-    this.#left = undefined;
-    this.#sendTimer?.cancel();
-    this.#sendTimer = undefined;
-  }
-
   /** Every message passes here: who it is of is decided anew. */
   #identify(bytes: Uint8Array | undefined): void {
     const { caller } = this.#carrier;
@@ -344,17 +336,25 @@ export class XdsStream implements SessionObserver, Newcomer {
     this.#host.identified(this, node);
   }
 
-  #setWake(atMs: number): void {
-    if (atMs === this.#wakeMs) return;
-    this.#wake?.cancel();
-    this.#wake = undefined;
-    this.#wakeMs = atMs;
-    if (!Number.isFinite(atMs)) return;
-    const { time } = this.#host;
-    this.#wake = time.after(Math.max(0, Math.ceil(atMs - time.monotonic())), () => {
-      this.#wakeMs = Number.POSITIVE_INFINITY;
-      this.pump();
-    });
+  #schedule(): void {
+    const { sendTimeoutMs } = this.#host;
+    const wakeMs = this.#session?.wakeAtMs ?? Number.POSITIVE_INFINITY;
+    const cutMs = sendTimeoutMs === 0 ? Number.POSITIVE_INFINITY : sendTimeoutMs;
+    // What cannot be written need not be thought of.
+    this.#dueMs = this.#blockedMs === undefined ? wakeMs : this.#blockedMs + cutMs;
+    if (Number.isFinite(this.#dueMs)) this.#host.alarms.set(this, this.#dueMs);
+  }
+
+  ring(nowMs: number): void {
+    if (this.#closed) return;
+    if (nowMs < this.#dueMs) {
+      this.#schedule();
+    } else if (this.#blockedMs === undefined) {
+      this.#pump(nowMs);
+    } else {
+      this.#host.observer.writeTimeout(this);
+      this.end({ code: 'unavailable', message: 'nothing was read for too long' });
+    }
   }
 }
 
