@@ -1,5 +1,4 @@
 import type { Nack, Selectors } from '@watershed/model/gen/record.ts';
-import { resourceTypes } from '@watershed/proto/any.ts';
 import { sleep, type Time, type Timer } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import type { Tracing } from '@watershed/runtime/tracing.ts';
@@ -17,8 +16,9 @@ import type { Scopes } from '../view/scopes.ts';
 import type { TypeView } from '../view/type-view.ts';
 import type { Admission } from './admission.ts';
 import { Alarms } from './alarms.ts';
-import { FanOut, type Lane } from './fan-out.ts';
+import { FanOut } from './fan-out.ts';
 import { ScopeQuarantines } from './scope-quarantines.ts';
+import { laneOf, triggerOf } from './lane-of.ts';
 import { PushSpans } from './push-spans.ts';
 import { StreamMeter } from './stream-meter.ts';
 import {
@@ -378,25 +378,4 @@ export class Hub implements StreamHost {
     this.#options.metrics.scopes.set(this.#held.size);
     this.#options.metrics.scopesWaiting.set(this.#options.scopes.waiting.length);
   }
-}
-
-function laneOf(view: ScopeView, types: ReadonlySet<string>, before: ScopeView | undefined): Lane {
-  if (types.has(resourceTypes.secret)) return 'secrets';
-  if (types.size === 1 && types.has(resourceTypes.endpoint)) return 'endpoints';
-  for (const typeUrl of types) {
-    const old = before?.types.get(typeUrl);
-    const now = view.types.get(typeUrl);
-    if (old === undefined || now === undefined) return 'config';
-    let other = false;
-    old.diff(now, (_name, _old, after) => {
-      other ||= after !== undefined;
-    });
-    if (other) return 'config';
-  }
-  return 'removals';
-}
-
-function triggerOf(lane: Lane): 'config' | 'endpoint' | 'secret' {
-  if (lane === 'secrets') return 'secret';
-  return lane === 'endpoints' ? 'endpoint' : 'config';
 }
