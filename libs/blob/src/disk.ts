@@ -119,6 +119,7 @@ function isDamage(error: unknown): boolean {
 }
 
 class DiskBlobs implements BlobStore {
+  readonly shared = false;
   readonly #path: string;
   readonly #memory: MemoryBlobs;
   #file: BlobFile;

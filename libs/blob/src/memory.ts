@@ -11,6 +11,7 @@ export function memoryBlobs(options: MemoryBlobsOptions = {}): BlobStore {
 }
 
 export class MemoryBlobs implements BlobStore {
+  readonly shared = false;
   readonly #maxBytes: number;
   /** In the order of their last use. */
   readonly #blobs = new Map<Digest, Uint8Array>();

@@ -16,7 +16,12 @@ export interface BlobStore {
   put(blobs: readonly Blob[]): Promise<void>;
   /** One entry per digest, in order; `undefined` where it is missing. */
   get(digests: readonly Digest[]): Promise<readonly (Uint8Array | undefined)[]>;
-  /** Drops what none of `live` names (and nothing put after the call began). */
+  /**
+   * Others put here too: `retain` renews what is named, and what nobody renews goes in time.
+   * Otherwise there is one owner, and `retain` drops the rest at once.
+   */
+  readonly shared: boolean;
+  /** Keeps what `live` names, and what is put after the call began. */
   retain(live: ReadonlySet<Digest>): Promise<void>;
   close(): Promise<void>;
 }

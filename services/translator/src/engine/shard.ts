@@ -236,7 +236,8 @@ export class Shard {
   }
 
   /**
-   * Drops blobs that no record names now, or named the last time: pushers may be that far behind.
+   * Gives up blobs that no record names now, or named the last time: pushers may be that far
+   * behind.
    */
   async #retain(): Promise<void> {
     const { clock, retainMs, owned, partitions, store, cache, logger } = this.#options;
@@ -244,12 +245,13 @@ export class Shard {
     if (retainMs === 0 || nowMs < this.#retainDueMs) return;
     this.#retainDueMs = nowMs + retainMs;
     const scopes = this.#scopes.digests();
-    if (scopes === undefined || owned.size < partitions) return;
+    // What other shards name is not known here.
+    if (scopes === undefined || (owned.size < partitions && !store.shared)) return;
     const live = new Set([...this.#resources.digests(), ...scopes, ...cache.digests()]);
     const before = this.#retained;
     this.#retained = live;
     // The first time, what an earlier process named is not known.
-    if (before.size === 0) return;
+    if (before.size === 0 && !store.shared) return;
     try {
       await store.retain(new Set([...live, ...before]));
     } catch (error) {

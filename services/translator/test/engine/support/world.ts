@@ -38,6 +38,7 @@ export type Step =
 
 /** A blob store in memory that can forget, and that notes when it was put to. */
 export class TestBlobs implements BlobStore {
+  readonly shared = false;
   readonly held = new Map<Digest, Uint8Array>();
   readonly #steps: Step[];
   /** How many calls fail before one succeeds. */

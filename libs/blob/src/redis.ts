@@ -1,0 +1,138 @@
+/**
+ * Blobs in Redis, for several processes. A blob lives for a time that its owner renews (`retain`),
+ * so what nobody's record names any more goes by itself, and owners need not know of each other.
+ * Redis may lose any of it at any time: what is missing is put again by its owner.
+ */
+import { Redis, type ChainableCommander } from 'ioredis';
+import { digestOf } from './digest.ts';
+import type { Blob, BlobStore, Digest } from './port.ts';
+
+export interface RedisBlobsOptions {
+  /** `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, or `rediss://` with TLS. */
+  readonly url: string;
+  /** In place of the URL's. */
+  readonly password?: string;
+  /** How long a blob is kept after it was put or renewed. Default 1 h. */
+  readonly ttlMs?: number;
+  /** After which a call fails. Default 5 s. */
+  readonly timeoutMs?: number;
+  /** Told of each loss of the connection; it is opened again. */
+  readonly onError?: (error: unknown) => void;
+}
+
+const prefix = 'watershed:blob:';
+const defaultTtlMs = 3_600_000;
+const defaultTimeoutMs = 5_000;
+const maxReconnectMs = 2_000;
+/** Of one pipeline: bounds what is in flight. */
+const maxCommands = 500;
+const maxBytes = 1024 * 1024;
+
+/** Resolves at once: a Redis that is away is waited for by the calls, each up to its time-out. */
+export function openRedisBlobs(options: RedisBlobsOptions): BlobStore {
+  return new RedisBlobs(options);
+}
+
+class RedisBlobs implements BlobStore {
+  readonly shared = true;
+  readonly #redis: Redis;
+  readonly #ttlMs: number;
+  #closed = false;
+
+  constructor(options: RedisBlobsOptions) {
+    this.#ttlMs = options.ttlMs ?? defaultTtlMs;
+    this.#redis = new Redis(options.url, {
+      ...(options.password === undefined ? {} : { password: options.password }),
+      connectionName: 'watershed',
+      connectTimeout: options.timeoutMs ?? defaultTimeoutMs,
+      commandTimeout: options.timeoutMs ?? defaultTimeoutMs,
+      // Whoever calls tries again, and knows better than a queue what is still wanted.
+      maxRetriesPerRequest: 0,
+      retryStrategy: (attempt: number) => Math.min(maxReconnectMs, 50 * 2 ** Math.min(attempt, 6)),
+    });
+    // Without a listener it would end the process.
+    this.#redis.on('error', (error: unknown) => options.onError?.(error));
+    this.#redis.on('close', () => {
+      if (!this.#closed) options.onError?.(new Error('the connection to Redis is lost'));
+    });
+  }
+
+  async put(blobs: readonly Blob[]): Promise<void> {
+    for (const part of slices(blobs)) {
+      const renewed = await this.#run(part, (pipeline, { digest }) => {
+        pipeline.pexpire(prefix + digest, this.#ttlMs);
+      });
+      const absent = part.filter((_, at) => renewed[at] !== 1);
+      await this.#run(absent, (pipeline, { digest, bytes }) => {
+        pipeline.set(prefix + digest, asBuffer(bytes), 'PX', this.#ttlMs);
+      });
+    }
+  }
+
+  async get(digests: readonly Digest[]): Promise<readonly (Uint8Array | undefined)[]> {
+    const found: (Uint8Array | undefined)[] = [];
+    for (let at = 0; at < digests.length; at += maxCommands) {
+      const part = digests.slice(at, at + maxCommands);
+      const answers = await this.#run(part, (pipeline, digest) => {
+        pipeline.getBuffer(prefix + digest);
+      });
+      for (const [index, digest] of part.entries()) found.push(bytesOf(answers[index], digest));
+    }
+    return found;
+  }
+
+  async retain(live: ReadonlySet<Digest>): Promise<void> {
+    const all = [...live];
+    for (let at = 0; at < all.length; at += maxCommands) {
+      await this.#run(all.slice(at, at + maxCommands), (pipeline, digest) => {
+        pipeline.pexpire(prefix + digest, this.#ttlMs);
+      });
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closed = true;
+    this.#redis.disconnect();
+    return Promise.resolve();
+  }
+
+  /** One command for each; gives the answers in order, or fails with the first error. */
+  async #run<T>(
+    all: readonly T[],
+    add: (pipeline: ChainableCommander, one: T) => void,
+  ): Promise<readonly unknown[]> {
+    if (all.length === 0) return [];
+    const pipeline = this.#redis.pipeline();
+    for (const one of all) add(pipeline, one);
+    const answers = (await pipeline.exec()) ?? [];
+    return answers.map(([error, answer]) => {
+      if (error !== null) throw error;
+      return answer;
+    });
+  }
+}
+
+function* slices(blobs: readonly Blob[]): IterableIterator<readonly Blob[]> {
+  let part: Blob[] = [];
+  let bytes = 0;
+  for (const blob of blobs) {
+    if (part.length > 0 && (part.length >= maxCommands || bytes + blob.bytes.length > maxBytes)) {
+      yield part;
+      part = [];
+      bytes = 0;
+    }
+    part.push(blob);
+    bytes += blob.bytes.length;
+  }
+  if (part.length > 0) yield part;
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** What others can write to is not believed: bytes of another digest are none. */
+function bytesOf(answer: unknown, digest: Digest): Uint8Array | undefined {
+  if (!(answer instanceof Uint8Array) || digestOf(answer) !== digest) return undefined;
+  return answer;
+}

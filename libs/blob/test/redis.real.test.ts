@@ -1,0 +1,88 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startRedis, type Redis } from '../../../test/components/redis.ts';
+import { digestOf } from '../src/digest.ts';
+import { openRedisBlobs } from '../src/redis.ts';
+import { describeBlobStore } from './conformance.ts';
+
+let redis: Redis;
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+
+afterAll(() => redis.stop());
+
+describeBlobStore('redis', async () => {
+  await redis.kill();
+  await redis.restart();
+  return openRedisBlobs({ url: redis.url });
+});
+
+function blobOf(text: string): { digest: string; bytes: Uint8Array } {
+  const bytes = new TextEncoder().encode(text);
+  return { digest: digestOf(bytes), bytes };
+}
+
+async function eventually(condition: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await condition()); tries++) {
+    if (tries > 500) throw new Error('it did not come true');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+test('what two processes put, both have; what nobody renews goes, what one renews stays', async () => {
+  const [a, b] = [blobOf('renewed'), blobOf('forgotten')];
+  const first = openRedisBlobs({ url: redis.url, ttlMs: 800 });
+  const second = openRedisBlobs({ url: redis.url, ttlMs: 800 });
+  await first.put([a, b]);
+  expect((await second.get([a.digest, b.digest])).every((bytes) => bytes !== undefined)).toBe(true);
+  await eventually(async () => {
+    await second.retain(new Set([a.digest]));
+    const [kept, gone] = await first.get([a.digest, b.digest]);
+    expect(kept).toBeDefined();
+    return gone === undefined;
+  });
+  await first.close();
+  await second.close();
+});
+
+test('while Redis is away calls fail, and work again when it is back; what it lost is put again', async () => {
+  const blob = blobOf('lost');
+  const errors: unknown[] = [];
+  const store = openRedisBlobs({
+    url: redis.url,
+    timeoutMs: 500,
+    onError: (error) => errors.push(error),
+  });
+  await store.put([blob]);
+  await redis.kill();
+  await expect(store.get([blob.digest])).rejects.toThrow();
+  await redis.restart();
+  await eventually(() =>
+    store.get([blob.digest]).then(
+      (found) => found[0] === undefined,
+      () => false,
+    ),
+  );
+  await store.put([blob]);
+  expect((await store.get([blob.digest]))[0]).toHaveLength(4);
+  expect(errors.length).toBeGreaterThan(0);
+  await store.close();
+});
+
+test('bytes of another digest are missing, whoever wrote them', async () => {
+  const [real, forged] = [blobOf('real'), blobOf('forged')];
+  const store = openRedisBlobs({ url: redis.url });
+  await store.put([{ digest: real.digest, bytes: forged.bytes }]);
+  expect(await store.get([real.digest])).toEqual([undefined]);
+  await store.close();
+});
+
+test('a full Redis refuses a put with its own words, and goes on answering', async () => {
+  await using full = await startRedis(['--maxmemory', '2mb', '--maxmemory-policy', 'noeviction']);
+  const store = openRedisBlobs({ url: full.url });
+  const blobs = Array.from({ length: 100 }, (_, i) => blobOf(`${i}`.repeat(50_000)));
+  await expect(store.put(blobs)).rejects.toThrow(/maxmemory/u);
+  expect(await store.get([digestOf('absent')])).toEqual([undefined]);
+  await store.close();
+});
