@@ -8,6 +8,7 @@ import { startChild, type Child } from 'xdsctl/components/child.ts';
 import { startBackend, type Backend } from '../components/backends.ts';
 import { ask, echoOf } from '../components/clients.ts';
 import { startKafka, type Kafka } from '../components/kafka.ts';
+import { startRedis } from '../components/redis.ts';
 import type { TestEnvoy } from '../components/envoy.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
@@ -117,15 +118,17 @@ test('a process that starts without the log serves what it served last, says so,
 test('each service by itself waits for a log that comes later, and stops in order without it', async () => {
   await plane.stop();
   await kafka.kill(0);
+  await using redis = await startRedis();
   const brokers = ['--kafkaBrokers', kafka.brokers.join(',')];
   const services = await Promise.all(
     ['ingester', 'translator', 'pusher'].map(async (name) => {
       const monitoring = `127.0.0.1:${await freePort()}`;
       const directory = await mkdtemp(join(tmpdir(), `watershed-${name}-`));
-      const args = ['--monitoringAddr', monitoring, '--dataDir', directory, ...brokers];
-      args.push(name === 'ingester' ? '--shards' : '--partitions', '8');
+      const args = ['--monitoringAddr', monitoring, '--partitions', '8', ...brokers];
       if (name === 'ingester') args.push('--configDir', config.path);
+      else args.push('--redisUrl', redis.url);
       if (name === 'pusher') args.push('--grpcAddr', '127.0.0.1:0');
+      if (name !== 'translator') args.push('--dataDir', directory);
       const main = new URL(`../../services/${name}/src/main.ts`, import.meta.url).pathname;
       const start = (): Child =>
         startChild({

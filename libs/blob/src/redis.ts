@@ -11,7 +11,7 @@ export interface RedisBlobsOptions {
   /** `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, or `rediss://` with TLS. */
   readonly url: string;
   /** In place of the URL's. */
-  readonly password?: string;
+  readonly password?: string | undefined;
   /** How long a blob is kept after it was put or renewed. Default 1 h. */
   readonly ttlMs?: number;
   /** After which a call fails. Default 5 s. */

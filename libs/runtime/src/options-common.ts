@@ -2,6 +2,7 @@ import { defineOptions } from './options.ts';
 
 const addresses = 'Addresses';
 const configuration = 'Configuration';
+const shared = 'The log and the blobs that processes share';
 const observability = 'Logs, metrics and traces';
 
 /** What every process has. */
@@ -172,6 +173,59 @@ export const dataOptions = defineOptions({
 });
 
 /** How proxies are served. */
+/** What processes that share the work share: the log, and the blobs that its records name. */
+export const sharedOptions = defineOptions({
+  kafkaBrokers: {
+    type: 'list',
+    flag: '--kafkaBrokers',
+    env: ['WATERSHED_KAFKA_BROKERS'],
+    placeholder: 'host:port,…',
+    group: shared,
+    doc: 'Kafka as the log: some brokers of the cluster.',
+  },
+  partitions: {
+    type: 'int',
+    flag: '--partitions',
+    env: ['WATERSHED_PARTITIONS'],
+    default: 64,
+    min: 1,
+    max: 4_096,
+    unit: 'partitions',
+    group: shared,
+    doc: 'Of the topics endpoints and xds; so many translators can share the work. Every process must be told the same; it cannot be changed later.',
+  },
+  redisUrl: {
+    type: 'string',
+    flag: '--redisUrl',
+    env: ['WATERSHED_REDIS_URL'],
+    pattern: /^rediss?:\/\//u,
+    placeholder: 'redis://host:port',
+    group: shared,
+    doc: 'Where translators put encoded resources for pushers: redis://[user@]host[:port][/database], rediss:// with TLS. The password has a variable of its own.',
+  },
+  redisPassword: {
+    type: 'string',
+    env: ['WATERSHED_REDIS_PASSWORD'],
+    secret: true,
+    group: shared,
+    doc: 'Of Redis.',
+  },
+});
+
+/** What a process needs that cannot do its work alone. */
+export function checkShared(
+  config: { readonly kafkaBrokers: readonly string[]; readonly redisUrl?: string | undefined },
+  needs: { readonly blobs: boolean },
+): readonly string[] {
+  const alone = 'in one process with the other tiers, run watershed instead';
+  const problems: string[] = [];
+  if (config.kafkaBrokers.length === 0) problems.push(`--kafkaBrokers: missing; ${alone}`);
+  if (needs.blobs && config.redisUrl === undefined) {
+    problems.push(`--redisUrl: missing; ${alone}`);
+  }
+  return problems;
+}
+
 export const xdsOptions = defineOptions({
   grpcAddr: {
     type: 'address',

@@ -1,5 +1,11 @@
 /** The options of an ingester in a process of its own; only this file reads the environment. */
-import { dataOptions, processOptions, sourceOptions } from '@watershed/runtime/options-common.ts';
+import {
+  checkShared,
+  dataOptions,
+  processOptions,
+  sharedOptions,
+  sourceOptions,
+} from '@watershed/runtime/options-common.ts';
 import { defineOptions, type ConfigOf } from '@watershed/runtime/options.ts';
 import type { Program } from '@watershed/runtime/options-parse.ts';
 import { version } from '@watershed/runtime/version.ts';
@@ -7,24 +13,9 @@ import { version } from '@watershed/runtime/version.ts';
 const table = defineOptions({
   ...sourceOptions,
   ...processOptions,
+  kafkaBrokers: sharedOptions.kafkaBrokers,
+  partitions: sharedOptions.partitions,
   dataDir: dataOptions.dataDir,
-  kafkaBrokers: {
-    type: 'list',
-    flag: '--kafkaBrokers',
-    env: ['WATERSHED_KAFKA_BROKERS'],
-    placeholder: 'host:port,…',
-    doc: 'The log. Without brokers it is an embedded one in --dataDir, that no other process can read.',
-  },
-  shards: {
-    type: 'int',
-    flag: '--shards',
-    env: ['WATERSHED_SHARDS'],
-    default: 64,
-    min: 1,
-    max: 4_096,
-    unit: 'partitions',
-    doc: 'Partitions of the topics `endpoints` and `xds`. All processes must say the same, for ever.',
-  },
   sealingKeyFile: {
     type: 'string',
     flag: '--sealingKeyFile',
@@ -46,7 +37,7 @@ export const program: Program<typeof table> = {
   version,
   table,
   check: (config) => {
-    const problems: string[] = [];
+    const problems = [...checkShared(config, { blobs: false })];
     if (config.configDir === undefined && config.meshConfig === undefined) {
       problems.push('--configDir: nothing to read; name a directory, or a file with --meshConfig');
     }

@@ -3,10 +3,7 @@
  * operators.
  */
 import { join } from 'node:path';
-import { openAwaited } from '@watershed/log/awaited.ts';
-import { openEmbeddedLog } from '@watershed/log/embedded.ts';
-import type { Log } from '@watershed/log/port.ts';
-import { topicSpecs } from '@watershed/log/topics.ts';
+import { openSharedLog } from '@watershed/log/kafka/open.ts';
 import type { Composition, Surroundings } from '@watershed/runtime/program.ts';
 import {
   createSealing,
@@ -27,7 +24,12 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
     time: around.time,
   });
   const sealing = createSealing(await sealingKeys(config));
-  const log = await openLog(config, around);
+  const log = await openSharedLog(config, {
+    ...around,
+    progress: around.readiness.awaits('the log', logging.scope('log')),
+    onReadError: (error) =>
+      logging.scope('log').warn('a read of the log failed; it is tried again', { error }),
+  });
   const ingester = createIngester({
     ...around,
     log,
@@ -38,7 +40,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
       domain: config.domain,
       rootNamespace: 'istio-system',
     },
-    partitions: { endpoints: config.shards, history: 1 },
+    partitions: { endpoints: config.partitions, history: 1 },
     writer,
     sealing,
     logger: logging.scope('ingester'),
@@ -56,27 +58,4 @@ async function sealingKeys(config: Config): Promise<readonly Uint8Array[]> {
   if (config.sealingKey !== undefined) return parseSealingKeys(config.sealingKey);
   if (config.sealingKeyFile !== undefined) return readSealingKeys(config.sealingKeyFile);
   return readOrCreateSealingKeys(join(config.dataDir, 'sealing.key'));
-}
-
-async function openLog(config: Config, around: Surroundings): Promise<Log> {
-  const { kafkaBrokers: brokers, dataDir } = config;
-  const { time, logging, readiness, onFatal } = around;
-  const topics = topicSpecs({ shards: config.shards });
-  const logger = logging.scope('log');
-  if (brokers.length > 0) {
-    // Not loaded by who does not use it.
-    const { openKafkaLog } = await import('@watershed/log/kafka.ts');
-    const onReadError = (error: unknown): void => {
-      logger.warn('a read of the log failed; it is tried again', { error });
-    };
-    const open = (): Promise<Log> => openKafkaLog({ brokers, time, onReadError });
-    const progress = readiness.awaits('the log', logger);
-    return await openAwaited({ open, topics, time, progress, onFatal });
-  }
-  const onBackgroundError = (error: unknown): void => {
-    logger.error('the log could not be tidied up; it is tried again', { error });
-  };
-  const log = await openEmbeddedLog({ dir: join(dataDir, 'log'), time, onBackgroundError });
-  await log.ensureTopics(topics);
-  return log;
 }

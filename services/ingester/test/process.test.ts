@@ -30,10 +30,16 @@ test('nothing to read, and two kinds of keys, are errors that name the options',
 });
 
 test('the environment and flags are read as istiod spells them', () => {
-  const parsed = parse(['--meshConfig', 'mesh.yaml'], { CLUSTER_ID: 'east' });
+  const environment = { CLUSTER_ID: 'east', WATERSHED_KAFKA_BROKERS: 'kafka:9092' };
+  const parsed = parse(['--meshConfig', 'mesh.yaml'], environment);
   expect(parsed).toMatchObject({
     kind: 'run',
-    config: { meshConfig: 'mesh.yaml', clusterId: 'east', shards: 64, kafkaBrokers: [] },
+    config: {
+      meshConfig: 'mesh.yaml',
+      clusterId: 'east',
+      partitions: 64,
+      kafkaBrokers: ['kafka:9092'],
+    },
   });
 });
 
@@ -61,14 +67,15 @@ async function runUntil(argv: readonly string[], pattern: RegExp): Promise<Ended
   return { code: typeof code === 'number' ? code : null, output };
 }
 
-test('it starts on a directory, says that it is ready, and stops on a signal', async () => {
+test('without its log it says what it waits for, and stops on a signal', async () => {
   const config = join(folder, 'config');
   const data = join(folder, 'data');
   await mkdir(config);
   await writeFile(join(config, 'a.yaml'), service('cart') + service('shop', 99_999));
   const argv = ['--configDir', config, '--dataDir', data, '--monitoringAddr', '127.0.0.1:0'];
-  const { code, output } = await runUntil(argv, /the ingester is ready/);
-  expect(output).toMatch(/Service shop\/shop: spec\.ports\[0\]\.port 99999/);
+  argv.push('--kafkaBrokers', '127.0.0.1:1');
+  const { code, output } = await runUntil(argv, /cannot reach any broker of 127\.0\.0\.1:1/u);
+  expect(output).toMatch(/the log/u);
   expect(code).toBe(0);
   expect((await stat(join(data, 'sealing.key'))).mode & 0o777).toBe(0o600);
 }, 20_000);

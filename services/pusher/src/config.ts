@@ -1,8 +1,10 @@
 /** The pusher's options, as a process of its own; only this file and `main.ts` know of them. */
 import {
   checkDebounce,
+  checkShared,
   dataOptions,
   processOptions,
+  sharedOptions,
   xdsOptions,
 } from '@watershed/runtime/options-common.ts';
 import { defineOptions, type ConfigOf } from '@watershed/runtime/options.ts';
@@ -16,24 +18,8 @@ const table = defineOptions({
   ...served,
   ...securityOptions,
   ...processOptions,
+  ...sharedOptions,
   ...dataOptions,
-  kafkaBrokers: {
-    type: 'list',
-    flag: '--kafkaBrokers',
-    env: ['WATERSHED_KAFKA_BROKERS'],
-    placeholder: 'host:port,…',
-    doc: 'Brokers of the log that all processes share. Needed: only one process can hold an embedded log.',
-  },
-  partitions: {
-    type: 'int',
-    flag: '--partitions',
-    env: ['WATERSHED_PARTITIONS'],
-    default: 8,
-    min: 1,
-    max: 1_024,
-    unit: 'partitions',
-    doc: 'Of the topics endpoints and xds. Every process must be told the same; it cannot be changed later.',
-  },
   sealingKeyFile: {
     type: 'string',
     flag: '--sealingKeyFile',
@@ -57,11 +43,9 @@ export const program: Program<typeof table> = {
   description: 'Serves xDS to proxies: what translators wrote to the log.',
   version,
   table,
-  check: (config) => [...checkDebounce(config), ...checkLog(config), ...checkSecurity(config)],
+  check: (config) => [
+    ...checkDebounce(config),
+    ...checkShared(config, { blobs: true }),
+    ...checkSecurity(config),
+  ],
 };
-
-function checkLog({ kafkaBrokers }: Pick<Config, 'kafkaBrokers'>): readonly string[] {
-  return kafkaBrokers.length === 0
-    ? ['--kafkaBrokers: missing; in one process with the other tiers, run watershed instead']
-    : [];
-}

@@ -1,9 +1,7 @@
 #!/usr/bin/env node
 import { join } from 'node:path';
-import { openDiskBlobs } from '@watershed/blob/disk.ts';
-import { openAwaited } from '@watershed/log/awaited.ts';
-import { openKafkaLog } from '@watershed/log/kafka.ts';
-import { topicSpecs } from '@watershed/log/topics.ts';
+import { openRedisBlobs } from '@watershed/blob/redis.ts';
+import { openSharedLog } from '@watershed/log/kafka/open.ts';
 import { parseOptions } from '@watershed/runtime/options-parse.ts';
 import { runProgram, type Composition, type Surroundings } from '@watershed/runtime/program.ts';
 import { createSealing, readSealingKeys } from '@watershed/runtime/sealing.ts';
@@ -19,27 +17,31 @@ await runProgram({
 });
 
 async function compose(config: Config, around: Surroundings): Promise<Composition> {
-  const { time, logging, readiness, onFatal } = around;
-  const { kafkaBrokers: brokers, partitions, dataDir } = config;
-  const log = await openAwaited({
-    open: () => openKafkaLog({ brokers, time }),
-    topics: topicSpecs({ shards: partitions }),
-    time,
+  const { time, logging, readiness } = around;
+  const { partitions, dataDir } = config;
+  const logger = logging.scope('pusher');
+  const log = await openSharedLog(config, {
+    ...around,
     progress: readiness.awaits('the log', logging.scope('log')),
-    onFatal,
+    onReadError: (error) =>
+      logging.scope('log').warn('a read of the log failed; it is tried again', { error }),
   });
-  const blobs = await openDiskBlobs({ dir: join(dataDir, 'blobs') });
+  const blobs = openRedisBlobs({
+    url: config.redisUrl ?? '',
+    password: config.redisPassword,
+    onError: (error) => logger.warn('Redis cannot be reached', { error }),
+  });
   const pusher = createPusher({
     ...around,
     log,
     blobs,
     partitions,
     options: config,
-    logger: logging.scope('pusher'),
+    logger,
     coldDir: join(dataDir, 'pusher'),
     transport: config.transport,
     ...(await secrets(config)),
-    ...(await openSecurity(config, { time, logger: logging.scope('pusher') })),
+    ...(await openSecurity(config, { time, logger })),
   });
   return {
     storage: { name: 'storage', stop: () => log.close().then(() => blobs.close()) },

@@ -1,5 +1,10 @@
 /** The translator's options, as a process of its own; only this file and `main.ts` know of them. */
-import { dataOptions, processOptions, xdsOptions } from '@watershed/runtime/options-common.ts';
+import {
+  checkShared,
+  processOptions,
+  sharedOptions,
+  xdsOptions,
+} from '@watershed/runtime/options-common.ts';
 import { defineOptions } from '@watershed/runtime/options.ts';
 import type { ConfigOf } from '@watershed/runtime/options.ts';
 import type { Program } from '@watershed/runtime/options-parse.ts';
@@ -7,15 +12,8 @@ import { version } from '@watershed/runtime/version.ts';
 
 const table = defineOptions({
   ...processOptions,
-  ...dataOptions,
+  ...sharedOptions,
   cacheEntries: xdsOptions.cacheEntries,
-  kafkaBrokers: {
-    type: 'list',
-    flag: '--kafkaBrokers',
-    env: ['WATERSHED_KAFKA_BROKERS'],
-    placeholder: 'host:port,…',
-    doc: 'Brokers of the log that all processes share. Needed: only one process can hold an embedded log.',
-  },
   groupId: {
     type: 'string',
     flag: '--groupId',
@@ -23,16 +21,6 @@ const table = defineOptions({
     default: 'watershed-translators',
     placeholder: 'name',
     doc: 'The consumer group of the shards: its members share the partitions out among themselves.',
-  },
-  partitions: {
-    type: 'int',
-    flag: '--partitions',
-    env: ['WATERSHED_PARTITIONS'],
-    default: 8,
-    min: 1,
-    max: 1_024,
-    unit: 'partitions',
-    doc: 'Of the topics endpoints and xds. Every process must be told the same; it cannot be changed later.',
   },
   assertEvery: {
     type: 'int',
@@ -52,8 +40,5 @@ export const program: Program<typeof table> = {
   description: 'Translates the configuration on the log into the resources that proxies get.',
   version,
   table,
-  check: (config) =>
-    config.kafkaBrokers.length === 0
-      ? ['--kafkaBrokers: missing; in one process with the other tiers, run watershed instead']
-      : [],
+  check: (config) => checkShared(config, { blobs: true }),
 };

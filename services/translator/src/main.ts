@@ -1,10 +1,7 @@
 #!/usr/bin/env node
-import { join } from 'node:path';
-import { openDiskBlobs } from '@watershed/blob/disk.ts';
-import { openAwaited } from '@watershed/log/awaited.ts';
+import { openRedisBlobs } from '@watershed/blob/redis.ts';
 import { createKafkaGroup } from '@watershed/log/kafka/group.ts';
-import { openKafkaLog } from '@watershed/log/kafka.ts';
-import { topicSpecs } from '@watershed/log/topics.ts';
+import { openSharedLog } from '@watershed/log/kafka/open.ts';
 import { topics } from '@watershed/model/keys.ts';
 import { parseOptions } from '@watershed/runtime/options-parse.ts';
 import { runProgram, type Composition, type Surroundings } from '@watershed/runtime/program.ts';
@@ -20,17 +17,20 @@ await runProgram({
 });
 
 async function compose(config: Config, around: Surroundings): Promise<Composition> {
-  const { time, logging, readiness, random, onFatal } = around;
-  const { kafkaBrokers: brokers, partitions, dataDir, cacheEntries, assertEvery } = config;
-  const log = await openAwaited({
-    open: () => openKafkaLog({ brokers, time }),
-    topics: topicSpecs({ shards: partitions }),
-    time,
-    progress: readiness.awaits('the log', logging.scope('log')),
-    onFatal,
-  });
-  const blobs = await openDiskBlobs({ dir: join(dataDir, 'blobs') });
+  const { time, logging, readiness, random } = around;
+  const { kafkaBrokers: brokers, partitions, cacheEntries, assertEvery } = config;
   const logger = logging.scope('translator');
+  const log = await openSharedLog(config, {
+    ...around,
+    progress: readiness.awaits('the log', logging.scope('log')),
+    onReadError: (error) =>
+      logging.scope('log').warn('a read of the log failed; it is tried again', { error }),
+  });
+  const blobs = openRedisBlobs({
+    url: config.redisUrl ?? '',
+    password: config.redisPassword,
+    onError: (error) => logger.warn('Redis cannot be reached', { error }),
+  });
   const group = createKafkaGroup({
     brokers,
     groupId: config.groupId,
