@@ -7,6 +7,11 @@ export interface AdmissionLimits {
   readonly lagMs: number;
   /** Given to new streams' transports and not taken yet. Default 64 MiB. */
   readonly queuedBytes: number;
+  /**
+   * What one stream counts at most: the buffer is shared, a transport copies what a window lets go.
+   * Default 256 KiB.
+   */
+  readonly windowBytes: number;
   /** After which what a client does not read counts no more: it must delay nobody. Default 1 s. */
   readonly stallMs: number;
   /** What a resumed stream may be sent before it counts as a new one. Default 64 KiB. */
@@ -19,6 +24,7 @@ const defaultLimits: AdmissionLimits = {
   sliceMs: 10,
   lagMs: 50,
   queuedBytes: 64 * 1024 * 1024,
+  windowBytes: 256 * 1024,
   stallMs: 1_000,
   freeBytes: 64 * 1024,
   maxWaiting: 100_000,
@@ -111,13 +117,14 @@ export class Admission {
 
   /** So much was given to a new stream's transport. Gives back what to call once it has left. */
   queued(bytes: number): () => void {
-    this.#queuedBytes += bytes;
+    const copied = Math.min(bytes, this.limits.windowBytes);
+    this.#queuedBytes += copied;
     let held = true;
     const release = (): void => {
       if (!held) return;
       held = false;
       stall.cancel();
-      this.#queuedBytes -= bytes;
+      this.#queuedBytes -= copied;
       if (this.#count > 0) this.#schedule();
     };
     const stall = this.#options.timers.after(this.limits.stallMs, release);

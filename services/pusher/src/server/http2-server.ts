@@ -61,7 +61,7 @@ export class Http2RpcServer implements RpcServer {
     this.#server =
       options.tls === undefined
         ? createServer(common)
-        : createSecureServer({ ...common, ...tlsOptions(options.tls) });
+        : createSecureServer({ ...common, ...tlsOptions(options.tls, this.#limits) });
     this.#server.maxConnections = this.#limits.maxConnections;
     this.#server.on('session', (session) => this.#session(session));
     const onStream = (
@@ -98,7 +98,8 @@ export class Http2RpcServer implements RpcServer {
   }
 
   setTls(tls: TlsOptions): void {
-    if ('setSecureContext' in this.#server) this.#server.setSecureContext(tlsOptions(tls));
+    if ('setSecureContext' in this.#server)
+      this.#server.setSecureContext(tlsOptions(tls, this.#limits));
   }
 
   stop(signal: AbortSignal): Promise<void> {
@@ -208,12 +209,14 @@ function serverOptions(limits: ServerLimits): ServerOptions {
   };
 }
 
-function tlsOptions(tls: TlsOptions): SecureServerOptions {
+function tlsOptions(tls: TlsOptions, limits: ServerLimits): SecureServerOptions {
   const { key, cert, clientCa } = tls;
   return {
     key,
     cert,
     minVersion: 'TLSv1.2',
+    // A client that connects and then says nothing holds a socket so long, not node's two minutes.
+    handshakeTimeout: limits.handshakeMs,
     allowHTTP1: false,
     // A client without a certificate may still have a token: whoever needs an identity asks for it.
     ...(clientCa === undefined

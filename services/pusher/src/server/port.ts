@@ -90,6 +90,8 @@ export interface ServerLimits {
    * s.
    */
   readonly idleMs: number;
+  /** Of a TLS handshake. Default 10 s. */
+  readonly handshakeMs: number;
   /** For the answer to a probe. Default 20 s. */
   readonly probeMs: number;
 }
@@ -102,6 +104,7 @@ export const defaultServerLimits: ServerLimits = {
   maxStreamsPerConnection: 100,
   maxConnections: 100_000,
   idleMs: 60_000,
+  handshakeMs: 10_000,
   probeMs: 20_000,
 };
 

@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import {
@@ -6,6 +7,7 @@ import {
   DiscoveryRequest,
 } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { makeAuthority } from '../../../../test/components/certificates.ts';
 import { CDS, EDS } from '../session/support.ts';
 import { contentOf, deltaAds, DeltaClient, node, nodeId } from '../support/client.ts';
 import {
@@ -22,6 +24,8 @@ import {
 import { scopeOfNode } from '../support/scope.ts';
 import { run, until, type Running } from '../support/world.ts';
 
+const authority = makeAuthority('test roots');
+const certificate = authority.issue({ commonName: 'server', names: ['127.0.0.1'] });
 const scope = scopeOfNode();
 const scopes = { [scope.id]: scope.scopeClass };
 const open: { close(): void }[] = [];
@@ -36,7 +40,15 @@ const shop = (of: number): Record<string, string> =>
 
 beforeAll(async () => {
   running = await run({
-    serverLimits: { idleMs: 300, probeMs: 300, maxMessageBytes: 1024 * 1024 },
+    serverLimits: { idleMs: 300, probeMs: 300, handshakeMs: 300, maxMessageBytes: 1024 * 1024 },
+    tls: {
+      address: { host: '127.0.0.1', port: 0 },
+      source: {
+        current: { key: certificate.key, cert: certificate.certificate },
+        watch: () => undefined,
+        stop: () => undefined,
+      },
+    },
     sessionLimits: { ackWaitMs: 50, maxNames: 1_000, maxTypes: 8 },
   });
   await running.translator.publish({ [CDS]: shop(version) }, scopes);
@@ -227,6 +239,48 @@ describe('what a client may hold open is bounded', () => {
     half.send(headers(1), Buffer.from([0, 0xff]));
     await until('both are closed', () => closed === 1 && half.closed);
   });
+});
+
+describe('over TLS', () => {
+  const tlsPort = (): number => Number(running.pusher.tlsAddress?.split(':').at(-1));
+
+  it.each([
+    ['says nothing at all', Buffer.alloc(0)],
+    ['stops in the middle of the handshake', Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00, 0x01])],
+    ['speaks plaintext', Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')],
+  ])('a client that %s is closed', async (_what, bytes) => {
+    const socket = connect(tlsPort(), '127.0.0.1');
+    open.push({ close: () => void socket.destroy() });
+    let closed = false;
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      closed = true;
+    });
+    socket.resume();
+    socket.write(bytes);
+    await until('it is closed', () => closed);
+  });
+
+  it.each([[['http/1.1']], [[]]])(
+    'a client that offers %j, and not HTTP/2, is closed',
+    async (ALPNProtocols) => {
+      const socket = connectTls({
+        port: tlsPort(),
+        host: '127.0.0.1',
+        rejectUnauthorized: false,
+        ALPNProtocols,
+      });
+      open.push({ close: () => void socket.destroy() });
+      let closed = false;
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        closed = true;
+      });
+      socket.on('secureConnect', () => socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n'));
+      socket.resume();
+      await until('it is closed', () => closed);
+    },
+  );
 });
 
 describe('what is not gRPC or not xDS is refused', () => {
