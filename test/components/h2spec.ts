@@ -1,12 +1,11 @@
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fetchOnce } from 'xdsctl/components/cache.ts';
-import { run } from 'xdsctl/components/child.ts';
-import { testCache, testProgress } from './cache.ts';
+import { runGoTool } from './go-tool.ts';
 
-/** The newest that the Go module proxy has; what it needs is pinned by `h2spec/go.sum`. */
-const version = '2.2.1';
-const buildTimeoutMs = 240_000;
+const h2spec = {
+  name: 'h2spec',
+  // The newest that the Go module proxy has.
+  version: '2.2.1',
+  package: 'github.com/summerwind/h2spec/cmd/h2spec',
+};
 const runTimeoutMs = 240_000;
 /** For each answer; a case that fails by silence takes that long. */
 const answerSeconds = 2;
@@ -19,10 +18,8 @@ export interface Findings {
 
 /** Runs h2spec (github.com/summerwind/h2spec) against a server of HTTP/2 in plaintext. */
 export async function runH2spec(port: number): Promise<Findings> {
-  const entry = { name: `h2spec-${version}`, make: build };
-  const program = join(await fetchOnce(testCache, entry, testProgress), 'h2spec');
   const args = ['--port', String(port), '--timeout', String(answerSeconds)];
-  const { stdout, stderr } = await run(program, args, { timeoutMs: runTimeoutMs });
+  const { stdout, stderr } = await runGoTool(h2spec, args, { timeoutMs: runTimeoutMs });
   const cases = Number(/^(\d+) tests, /mu.exec(stdout)?.[1] ?? 0);
   if (cases === 0) throw new Error(`h2spec did not end: ${(stdout + stderr).slice(-2_000)}`);
   return { cases, failed: failuresOf(stdout) };
@@ -47,22 +44,4 @@ function failuresOf(report: string): readonly string[] {
     if (number !== undefined) failed.push(`${group} ${section}/${number}`);
   }
   return failed;
-}
-
-async function build(directory: string): Promise<void> {
-  testProgress(`building h2spec ${version} (Go module proxy, once per machine)`);
-  for (const file of ['go.mod', 'go.sum']) {
-    await writeFile(
-      join(directory, file),
-      await readFile(join(import.meta.dirname, 'h2spec', file)),
-    );
-  }
-  const args = ['build', '-o', 'h2spec', 'github.com/summerwind/h2spec/cmd/h2spec'];
-  let result;
-  try {
-    result = await run('go', args, { cwd: directory, timeoutMs: buildTimeoutMs });
-  } catch (error) {
-    throw new Error('go (1.26 or later) is needed to build h2spec', { cause: error });
-  }
-  if (result.status !== 0) throw new Error(`go build failed: ${result.stderr.slice(-2_000)}`);
 }

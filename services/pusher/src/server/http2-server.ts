@@ -98,8 +98,8 @@ export class Http2RpcServer implements RpcServer {
   }
 
   setTls(tls: TlsOptions): void {
-    if ('setSecureContext' in this.#server)
-      this.#server.setSecureContext(tlsOptions(tls, this.#limits));
+    if (!('setSecureContext' in this.#server)) return;
+    this.#server.setSecureContext(tlsOptions(tls, this.#limits));
   }
 
   stop(signal: AbortSignal): Promise<void> {
