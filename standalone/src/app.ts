@@ -15,7 +15,7 @@ import { openEmbeddedLog } from '@watershed/log/embedded.ts';
 import type { Log } from '@watershed/log/port.ts';
 import { topicSpecs } from '@watershed/log/topics.ts';
 import { createPusher } from '@watershed/pusher/app.ts';
-import { openSecurity } from '@watershed/pusher/security.ts';
+import { openSecurity, operatorsOnly } from '@watershed/pusher/security.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
 import type { Composition, Surroundings } from '@watershed/runtime/program.ts';
 import { createSealing, readOrCreateSealingKeys } from '@watershed/runtime/sealing.ts';
@@ -59,6 +59,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
     assertion: { every: config.assertEvery, random: around.random },
     logger: logging.scope('translator'),
   });
+  const security = await openSecurity(config, { time, logger: logging.scope('pusher') });
   const pusher = createPusher({
     ...common,
     blobs,
@@ -67,7 +68,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
     options: config,
     coldDir: join(config.dataDir, 'pusher'),
     logger: logging.scope('pusher'),
-    ...(await openSecurity(config, { time, logger: logging.scope('pusher') })),
+    ...security,
   });
   const logger = logging.scope('default');
   return {
@@ -75,6 +76,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
     // The ingester does not start without the log; proxies are served what is on disk.
     parts: [pusher, translator, ingester],
     pages: [...ingester.pages, ...translator.pages, ...pusher.pages],
+    debugAccess: operatorsOnly(security.identity),
     ready: (monitoring) => {
       const { address: grpc, tlsAddress: secureGrpc } = pusher;
       const secure = secureGrpc === undefined ? {} : { secureGrpc };

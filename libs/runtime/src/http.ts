@@ -28,6 +28,12 @@ export interface DebugPage {
   readonly handle: (request: DebugRequest) => DebugReply | Promise<DebugReply>;
 }
 
+/**
+ * Lets a caller from another machine see /debug by its `authorization` header, or throws an
+ * `OperatingError` `denied`. Without it /debug answers callers on this machine only.
+ */
+export type DebugAccess = (authorization: string | undefined) => Promise<void>;
+
 export interface MonitoringOptions {
   readonly address: Address;
   readonly version: string;
@@ -35,8 +41,7 @@ export interface MonitoringOptions {
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly pages: readonly DebugPage[];
-  /** Whether /debug, with all configuration, answers callers from other machines. Default false. */
-  readonly debugForAll?: boolean;
+  readonly debugAccess?: DebugAccess | undefined;
 }
 
 const maxHeaderBytes = 16 * 1024;
@@ -148,13 +153,21 @@ export class MonitoringServer {
     }
   }
 
+  async #admit({ headers }: IncomingMessage): Promise<void> {
+    const { debugAccess } = this.#options;
+    if (debugAccess === undefined) {
+      throw new OperatingError('denied', '/debug answers callers on this machine only');
+    }
+    await debugAccess(headers.authorization);
+  }
+
   async #debug(
     url: URL,
     method: string,
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
-    if (this.#options.debugForAll !== true) mustBeLocal(request);
+    if (!isLocal(request)) await this.#admit(request);
     if (url.pathname === '/debug' || url.pathname === '/debug/') {
       const lines = [...this.#pages.values()].map((page) => `${page.path}  ${page.doc}\n`);
       send(response, 200, lines.join(''));
@@ -199,13 +212,11 @@ function notAllowed(method: string, url: URL): OperatingError {
  * machine can reach loopback under a name of its own (DNS rebinding), but cannot lie about that
  * name.
  */
-function mustBeLocal(request: IncomingMessage): void {
+function isLocal(request: IncomingMessage): boolean {
   const from = request.socket.remoteAddress ?? '';
   const host = hostOf(request.headers.host ?? '');
   const named = host !== '' && host !== 'localhost' && isIP(host) === 0;
-  if (!isLoopback(from) || named) {
-    throw new OperatingError('denied', '/debug answers callers on this machine only');
-  }
+  return isLoopback(from) && !named;
 }
 
 function hostOf(header: string): string {

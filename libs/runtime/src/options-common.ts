@@ -13,7 +13,13 @@ export const processOptions = defineOptions({
     env: ['WATERSHED_MONITORING_ADDR'],
     default: '127.0.0.1:15014',
     group: addresses,
-    doc: 'Where /ready, /metrics, /version and /debug are served. Loopback by default; /debug answers loopback callers only, wherever this listens.',
+    doc: 'Where /ready, /metrics, /version and /debug are served. Loopback by default; /debug answers callers on this machine, and from elsewhere operators with a token.',
+  },
+  debugOnHttp: {
+    type: 'bool',
+    env: ['ENABLE_DEBUG_ON_HTTP'],
+    default: true,
+    doc: 'Whether there are pages under /debug.',
   },
   shutdownMs: {
     type: 'duration',

@@ -7,7 +7,7 @@ import { hostname } from 'node:os';
 import { formatAddress } from './address.ts';
 import { systemTime, type Time } from './clock.ts';
 import { describeError } from './errors.ts';
-import { MonitoringServer, type DebugPage } from './http.ts';
+import { MonitoringServer, type DebugAccess, type DebugPage } from './http.ts';
 import { Lifecycle, type Part } from './lifecycle.ts';
 import { Logging } from './logger.ts';
 import { Metrics } from './metrics.ts';
@@ -39,6 +39,7 @@ export interface Composition {
   /** In the order in which they are started, after the monitoring server. */
   readonly parts: readonly Part[];
   readonly pages: readonly DebugPage[];
+  readonly debugAccess?: DebugAccess | undefined;
   /** Called once it is ready; `monitoring`: `host:port` of /metrics and /debug. */
   readonly ready?: (monitoring: string) => void;
 }
@@ -101,7 +102,7 @@ async function run<C extends ProcessConfig>(
   const readiness = new Readiness();
   // Parts name what they wait for when they start: until then nothing may look ready.
   const allStarted = readiness.expect('start');
-  const { storage, parts, pages, ready } = await compose(config, {
+  const { storage, parts, pages, debugAccess, ready } = await compose(config, {
     time,
     random: Math.random,
     logging,
@@ -121,7 +122,8 @@ async function run<C extends ProcessConfig>(
     readiness,
     metrics,
     logger: logging.scope('monitoring'),
-    pages,
+    pages: config.debugOnHttp ? pages : [],
+    debugAccess,
   });
   const started = lifecycle.start([storage, monitoring, ...parts]).then(allStarted);
   // What a part waits for may never come: a directory that is not there, a log that is away.

@@ -3,7 +3,7 @@ import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { OperatingError } from '../src/errors.ts';
-import { MonitoringServer, type DebugPage } from '../src/http.ts';
+import { MonitoringServer, type DebugPage, type DebugAccess } from '../src/http.ts';
 import { Lifecycle, type Part } from '../src/lifecycle.ts';
 import { Logging } from '../src/logger.ts';
 import { pilotMetrics, watershedMetrics } from '../src/metric-names.ts';
@@ -27,7 +27,7 @@ afterEach(async () => {
   for (const server of servers.splice(0)) await server.stop(AbortSignal.abort());
 });
 
-async function serve(pages: readonly DebugPage[] = [], debugForAll = false) {
+async function serve(pages: readonly DebugPage[] = [], debugAccess?: DebugAccess) {
   const readiness = new Readiness();
   const metrics = new Metrics();
   const server = new MonitoringServer({
@@ -37,7 +37,7 @@ async function serve(pages: readonly DebugPage[] = [], debugForAll = false) {
     metrics,
     logger,
     pages,
-    debugForAll,
+    debugAccess,
   });
   await server.start();
   servers.push(server);
@@ -160,8 +160,24 @@ test('debug pages are not for web pages: not under a name, not from a form', asy
     status: 403,
   });
   expect(await call(port, '/version', { headers: named })).toMatchObject({ status: 200 });
-  const open = await serve(pages, true);
-  expect(await call(open.port, '/debug/syncz', { headers: named })).toMatchObject({ status: 200 });
+});
+
+test('debug pages are for who is let in by his token, where somebody decides that', async () => {
+  const { port } = await serve(pages, (authorization) =>
+    authorization === 'Bearer good'
+      ? Promise.resolve()
+      : Promise.reject(new OperatingError('denied', 'not you')),
+  );
+  // As if from another machine.
+  const host = 'watershed.example';
+  const ask = async (authorization?: string): Promise<unknown> => {
+    const headers = { host, ...(authorization === undefined ? {} : { authorization }) };
+    const { status, body } = await call(port, '/debug/syncz', { headers });
+    return status === 200 ? status : [status, body];
+  };
+  expect(await ask('Bearer good')).toBe(200);
+  expect(await ask('Bearer bad')).toEqual([403, 'not you\n']);
+  expect(await ask()).toEqual([403, 'not you\n']);
 });
 
 test('what is too large is refused: headers and bodies', async () => {

@@ -7,7 +7,7 @@ import { runProgram, type Composition, type Surroundings } from '@watershed/runt
 import { createSealing, readSealingKeys } from '@watershed/runtime/sealing.ts';
 import { createPusher, type PusherOptions } from './app.ts';
 import { program, type Config } from './config.ts';
-import { openSecurity } from './security.ts';
+import { openSecurity, operatorsOnly } from './security.ts';
 
 await runProgram({
   ...program,
@@ -31,6 +31,7 @@ async function compose(config: Config, around: Surroundings): Promise<Compositio
     password: config.redisPassword,
     onError: (error) => logger.warn('Redis cannot be reached', { error }),
   });
+  const security = await openSecurity(config, { time, logger });
   const pusher = createPusher({
     ...around,
     log,
@@ -41,12 +42,13 @@ async function compose(config: Config, around: Surroundings): Promise<Compositio
     coldDir: join(dataDir, 'pusher'),
     transport: config.transport,
     ...(await secrets(config)),
-    ...(await openSecurity(config, { time, logger })),
+    ...security,
   });
   return {
     storage: { name: 'storage', stop: () => log.close().then(() => blobs.close()) },
     parts: [pusher],
     pages: pusher.pages,
+    debugAccess: operatorsOnly(security.identity),
   };
 }
 

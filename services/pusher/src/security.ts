@@ -1,8 +1,15 @@
 /** From options to who is served: what `main.ts` here and in `standalone` give to the pusher. */
 import type { Time } from '@watershed/runtime/clock.ts';
+import { OperatingError } from '@watershed/runtime/errors.ts';
+import type { DebugAccess } from '@watershed/runtime/http.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import type { PusherOptions } from './app.ts';
-import type { VerifyToken } from './identity/authenticator.ts';
+import {
+  Authenticator,
+  Unauthenticated,
+  type AuthenticatorOptions,
+  type VerifyToken,
+} from './identity/authenticator.ts';
 import { keyPlace, parseJwtRule, type TokenRule } from './identity/token-rules.ts';
 import { createVerifyToken } from './identity/tokens.ts';
 import type { SecurityConfig } from './security-options.ts';
@@ -13,10 +20,15 @@ const rootNamespace = 'istio-system';
 /** Istiod's. */
 const defaultSecureAddress = { host: '', port: 15_012 };
 
+export interface Security {
+  readonly identity: AuthenticatorOptions;
+  readonly tls?: NonNullable<PusherOptions['tls']>;
+}
+
 export async function openSecurity(
   config: SecurityConfig,
   around: { readonly time: Time; readonly logger: Logger },
-): Promise<Pick<PusherOptions, 'identity' | 'tls'>> {
+): Promise<Security> {
   const trustDomains = [config.trustDomain, ...config.trustDomainAliases];
   const identity = {
     trustDomains,
@@ -37,6 +49,29 @@ export async function openSecurity(
     logger: around.logger,
   });
   return { identity, tls: { address: config.secureGrpcAddr ?? defaultSecureAddress, source } };
+}
+
+/** From other machines, /debug is for accounts that may see what is served to others. */
+export function operatorsOnly(identity: AuthenticatorOptions): DebugAccess | undefined {
+  if (identity.verifyToken === undefined) return undefined;
+  const authenticator = new Authenticator({ ...identity, plaintextNeedsToken: true });
+  const caller = {
+    ...{ address: '', port: 0, secure: false },
+    ...{ identities: [], certificateProblem: '' },
+  };
+  return async (authorization) => {
+    try {
+      const { account, mayOperate } = await authenticator.authenticate(
+        caller,
+        authorization,
+        () => undefined,
+      );
+      if (!mayOperate) throw new OperatingError('denied', `${account} may not see others' state`);
+    } catch (error) {
+      if (!(error instanceof Unauthenticated)) throw error;
+      throw new OperatingError('denied', error.message, { cause: error });
+    }
+  };
 }
 
 function tokens(

@@ -7,7 +7,8 @@ import { parseOptions } from '@watershed/runtime/options-parse.ts';
 import { afterAll, expect, it } from 'vitest';
 import { makeAuthority } from '../../../test/components/certificates.ts';
 import { program, type Config } from '../src/config.ts';
-import { openSecurity } from '../src/security.ts';
+import type { Identity } from '../src/identity/spiffe.ts';
+import { openSecurity, operatorsOnly } from '../src/security.ts';
 import { loggerInto } from './support/world.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'security-'));
@@ -71,4 +72,23 @@ it("TLS is served at istiod's address if no other is named", async () => {
   expect(identity?.trustDomains).toEqual(['cluster.local', 'old']);
   expect(identity?.verifyToken).toBeDefined();
   expect(tls).toBeUndefined();
+});
+
+it('the state of others is for accounts of istio-system, and of namespaces that are named', async () => {
+  const verifyToken = (token: string): Promise<Identity> => {
+    if (token === 'bad') return Promise.reject(new Error('it is bad'));
+    return Promise.resolve({ namespace: token, serviceAccount: 'x', pod: '' });
+  };
+  const { identity } = await openSecurity(
+    config([], { DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES: 'kiali' }),
+    { time: systemTime, logger: loggerInto([]) },
+  );
+  expect(operatorsOnly(identity)).toBeUndefined();
+  const access = operatorsOnly({ ...identity, verifyToken });
+  await access?.('Bearer istio-system');
+  await access?.('Bearer kiali');
+  await expect(access?.('Bearer shop')).rejects.toThrow("shop/x may not see others' state");
+  await expect(access?.('Bearer bad')).rejects.toMatchObject({ code: 'denied' });
+  await expect(access?.(undefined)).rejects.toThrow(/bearer token is needed/u);
+  await expect(access?.('Basic eDp5')).rejects.toThrow(/not a bearer token/u);
 });
