@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemTime } from '@watershed/runtime/clock.ts';
-import { OptionsError } from '@watershed/runtime/options.ts';
+import { xdsOptions } from '@watershed/runtime/options-common.ts';
+import { defineOptions, OptionsError, type ConfigOf } from '@watershed/runtime/options.ts';
 import { parseOptions } from '@watershed/runtime/options-parse.ts';
 import { afterAll, expect, it } from 'vitest';
 import { makeAuthority } from '../../../test/components/certificates.ts';
-import { program, type Config } from '../src/config.ts';
+import { checkSecurity, securityOptions } from '../src/security-options.ts';
 import type { Identity } from '../src/identity/spiffe.ts';
 import { openSecurity, operatorsOnly } from '../src/security.ts';
 import { loggerInto } from './support/world.ts';
@@ -14,9 +15,18 @@ import { loggerInto } from './support/world.ts';
 const dir = mkdtempSync(join(tmpdir(), 'security-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
+const program = {
+  name: 'test',
+  description: '',
+  version: '1',
+  table: defineOptions({ ...securityOptions, grpcAddr: xdsOptions.grpcAddr }),
+  check: checkSecurity,
+};
+type Config = ConfigOf<typeof program.table>;
+
 function config(argv: readonly string[], environment: Record<string, string> = {}): Config {
   const parsed = parseOptions(program, {
-    argv: ['--kafkaBrokers', 'k:9092', ...argv],
+    argv,
     environment,
   });
   if (parsed.kind === 'print') throw new Error('printed');
