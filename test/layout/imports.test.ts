@@ -144,9 +144,10 @@ function codeOf(path: string): string {
 const forTests = new Set(['libs/runtime/src/virtual-time.ts']);
 
 test('every source file is part of a program', () => {
-  // A benchmark forks its clients and servers, so that each has a process of its own to measure.
+  // A benchmark forks its clients and servers, so that each has a process of its own to measure;
+  // what is named `…-worker` is run in a thread.
   const programs =
-    /\/(?:src\/(?:main|demo)|scripts\/main)\.ts$|^bench\/src\/[^/]+\/(?:main|client|server|pool)\.ts$/u;
+    /\/(?:src\/(?:main|demo|.*-worker)|scripts\/main)\.ts$|^bench\/src\/[^/]+\/(?:main|client|server|pool)\.ts$/u;
   const reached = new Set<string>();
   const walk = (path: string): void => {
     if (reached.has(path)) return;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { defaultLimits, splitDocuments } from '../src/parse/documents.ts';
+import { parseAside } from '../src/parse/aside.ts';
+import { defaultLimits, parseChunk, splitDocuments } from '../src/parse/documents.ts';
 import { parseFile, type ParsedFile, type ParseOptions } from '../src/parse/objects.ts';
 
 const object = (name: string): string =>
@@ -181,4 +182,35 @@ test('splitting counts lines without losing any text', () => {
     { line: 2, text: '\nb\nc\n' },
     { line: 5, text: ' d\n---e\n' },
   ]);
+});
+
+test('a large document of YAML holds nothing up while it is parsed, and gives the same', async () => {
+  const lines = Array.from({ length: 6_000 }, (_, at) => `  key-${at}: "${'x'.repeat(50)}"`);
+  const text = [
+    'kind: ConfigMap',
+    'apiVersion: v1',
+    'metadata: { name: large }',
+    'data:',
+    ...lines,
+  ];
+  const source = text.join('\n');
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  try {
+    const limits = { ...defaultLimits, documentChars: source.length };
+    const parsed = await parseFile(source, { limits, aside: parseAside });
+    expect(turns).toBeGreaterThan(3);
+    expect(parsed).toEqual(await parseFile(source, { limits }));
+    expect([...parsed.chunks.values()]).toEqual([parseChunk(source, limits)]);
+    expect(parsed.objects).toHaveLength(1);
+  } finally {
+    clearInterval(timer);
+  }
+});
+
+test('a large document that is malformed is told of as any other', async () => {
+  const broken = `data: [${'x, '.repeat(100_000)}`;
+  const { objects, problems } = await parseFile(broken, { aside: parseAside });
+  expect(objects).toEqual([]);
+  expect(problems).toEqual((await parseFile(broken)).problems);
 });

@@ -22,7 +22,8 @@ import { parseJson } from './json.ts';
 export interface ParseLimits {
   readonly fileBytes: number;
   /**
-   * Characters of one document: parsing one cannot be interrupted, and takes about 1 s per million.
+   * Characters of one document: parsing one cannot be interrupted, and takes about 1 s per million
+   * (large ones of a file have a thread, see `aside.ts`).
    */
   readonly documentChars: number;
   readonly documents: number;

@@ -5,6 +5,7 @@
 import { hash } from 'node:crypto';
 import type { RawObject } from '../kind.ts';
 import { isObject, show } from '../decode.ts';
+import { parseJson } from './json.ts';
 import {
   defaultLimits,
   parseChunk,
@@ -38,6 +39,8 @@ export interface ParseOptions {
   readonly objectsOf?: (document: ParsedDocument) => DocumentObjects;
   /** Called between documents, so that a large file does not stall the process. */
   readonly pause?: () => Promise<void>;
+  /** Parses documents of YAML that are large by themselves; default: as all others are. */
+  readonly aside?: (text: string, limits: ParseLimits) => Promise<ParsedChunk>;
 }
 
 export interface DocumentObjects {
@@ -47,6 +50,8 @@ export interface DocumentObjects {
 
 /** Characters parsed between two pauses: about 50 ms. */
 const pauseChars = 64 * 1024;
+/** A document of more is large by itself: a thread for it costs less than what it would hold up. */
+const asideChars = 256 * 1024;
 
 /** Parses the text of one file. Never throws for what the text holds. */
 export async function parseFile(source: string, options: ParseOptions = {}): Promise<ParsedFile> {
@@ -65,17 +70,28 @@ export async function parseFile(source: string, options: ParseOptions = {}): Pro
     const digest = hash('sha256', piece.text, 'base64');
     let chunk = options.known?.get(digest) ?? chunks.get(digest);
     if (chunk === undefined) {
-      if (sincePause > pauseChars) {
-        await options.pause?.();
-        sincePause = 0;
+      const { aside } = options;
+      if (aside !== undefined && isSlow(piece.text, limits)) {
+        chunk = await aside(piece.text, limits);
+      } else {
+        if (sincePause > pauseChars) {
+          await options.pause?.();
+          sincePause = 0;
+        }
+        sincePause += piece.text.length;
+        chunk = parseChunk(piece.text, limits);
       }
-      sincePause += piece.text.length;
-      chunk = parseChunk(piece.text, limits);
     }
     chunks.set(digest, chunk);
     collect(piece, chunk, objectsOf, objects, problems);
   }
   return { objects, problems, chunks };
+}
+
+/** JSON is parsed at once; what is too long is not parsed at all. */
+function isSlow(text: string, limits: ParseLimits): boolean {
+  if (text.length <= asideChars || text.length > limits.documentChars) return false;
+  return parseJson(text, limits) === undefined;
 }
 
 function collect(

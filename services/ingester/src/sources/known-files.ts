@@ -11,6 +11,7 @@ import {
   type ParsedDocument,
   type ParseLimits,
 } from '../parse/documents.ts';
+import { parseAside } from '../parse/aside.ts';
 import { parseFile, type DocumentObjects } from '../parse/objects.ts';
 import type { UnitUpdate } from '../source.ts';
 import { lookAt, type SeenFile, type TreeListing } from './tree.ts';
@@ -151,6 +152,7 @@ export class KnownFiles {
       ...(known === undefined ? {} : { known: known.chunks }),
       ...(objectsOf === undefined ? {} : { objectsOf }),
       pause: () => new Promise((resolve) => void time.soon(resolve)),
+      aside: parseAside,
     });
     this.#known.set(file.path, { stamp: file.stamp, digest, chunks });
     taken.updates.push({ unit: file.path, version: digest.slice(0, 16), objects, problems });
