@@ -45,6 +45,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
       cluster: config.clusterId,
       domain: config.domain,
       rootNamespace: 'istio-system',
+      ambient: config.ambient,
     },
     partitions: { endpoints: shards, history: 1 },
     sealing,

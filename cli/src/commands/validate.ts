@@ -23,6 +23,7 @@ export function addValidate(program: Command, print: (text: string) => void): vo
           cluster: flags.clusterID,
           domain: flags.domain,
           rootNamespace: flags.rootNamespace,
+          ambient: true,
         },
         time: systemTime,
       });

@@ -161,6 +161,14 @@ export const sourceOptions = defineOptions({
     group: configuration,
     doc: "The DNS suffix of Services' names.",
   },
+  ambient: {
+    type: 'bool',
+    flag: '--ambient',
+    env: ['PILOT_ENABLE_AMBIENT'],
+    default: false,
+    group: configuration,
+    doc: 'Put every workload on the log: ztunnels get them. Without it they get services and policies.',
+  },
 });
 
 /** Where a process keeps what it must find again. */

@@ -73,6 +73,8 @@ export interface SourceSettings {
   /** The Kubernetes DNS suffix, `cluster.local`. */
   readonly domain: string;
   readonly rootNamespace: string;
+  /** `PILOT_ENABLE_AMBIENT`: workloads are put on the log, one by one, for proxies of nodes. */
+  readonly ambient: boolean;
 }
 
 export interface Kind<T> {

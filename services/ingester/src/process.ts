@@ -39,6 +39,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
       cluster: config.clusterId,
       domain: config.domain,
       rootNamespace: 'istio-system',
+      ambient: config.ambient,
     },
     partitions: { endpoints: config.partitions, history: 1 },
     writer,

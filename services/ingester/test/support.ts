@@ -17,6 +17,7 @@ export const settings: SourceSettings = {
   cluster: 'one',
   domain: 'cluster.local',
   rootNamespace: 'istio-system',
+  ambient: false,
 };
 
 export const sealing = createSealing([new Uint8Array(32).fill(7)]);

@@ -9,19 +9,22 @@ import type { Graph } from '@watershed/derive/graph.ts';
 import { Event } from '@watershed/model/gen/model.ts';
 import type {
   Destinations,
+  Authorization,
   Endpoints,
   Gateway,
   Mesh,
   Namespace,
+  PeerAuthentication,
   Policy,
   Route,
   Scope,
   Secret,
   Service,
   Source,
+  Workload,
 } from '@watershed/model/gen/model.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
-import { parseConfigKey, parseEndpointsKey } from '@watershed/model/keys.ts';
+import { parseConfigKey, parseEndpointsKey, partitionOf } from '@watershed/model/keys.ts';
 import { bytesEqual } from './bytes.ts';
 import { deepFreeze } from './freeze.ts';
 
@@ -57,6 +60,10 @@ export interface Inputs {
   readonly destinations: Collection<Keyed<Destinations>>;
   /** Keys of the topic `endpoints`; only those of the partitions that this shard owns. */
   readonly endpoints: Collection<Keyed<Endpoints>>;
+  /** Of the same topic, under their uids. */
+  readonly workloads: Collection<Keyed<Workload>>;
+  readonly authorizations: Collection<Keyed<Authorization>>;
+  readonly peerAuthentications: Collection<Keyed<PeerAuthentication>>;
   /** Scopes that some pusher asks for, by scope id. */
   readonly demand: Collection<ScopeClass>;
   readonly indexes: Indexes;
@@ -111,8 +118,28 @@ export interface Indexes {
   readonly endpointsByHost: Index<Keyed<Endpoints>>;
   /** By host, exactly. */
   readonly destinationsByHost: Index<Keyed<Destinations>>;
+  readonly workloadsByUid: Index<Keyed<Workload>>;
+  /** By a part of all: see `buckets`. */
+  readonly workloadsByBucket: Index<Keyed<Workload>>;
+  readonly servicesByBucket: Index<Keyed<Service>>;
+  /** By `everything`. */
+  readonly authorizations: Index<Keyed<Authorization>>;
+  readonly authorizationsByNamespace: Index<Keyed<Authorization>>;
+  /** By `everything`. */
+  readonly peerAuthentications: Index<Keyed<PeerAuthentication>>;
+  readonly peerAuthenticationsByNamespace: Index<Keyed<PeerAuthentication>>;
   /** By `everything`. */
   readonly sources: Index<Keyed<Source>>;
+}
+
+/**
+ * Into how many parts are divided what is many and listed as a whole: a change is looked for in
+ * one.
+ */
+export const buckets = 256;
+
+function bucketOf(name: string): string {
+  return String(partitionOf(name, buckets));
 }
 
 type Labels = Readonly<Record<string, string>>;
@@ -148,6 +175,9 @@ export function createInputs(graph: Graph): Inputs {
     sources: collection<Source>('source'),
     destinations: collection<Destinations>('destinations'),
     endpoints: collection<Endpoints>('endpoints'),
+    workloads: collection<Workload>('workload'),
+    authorizations: collection<Authorization>('authorization'),
+    peerAuthentications: collection<PeerAuthentication>('peerAuthentication'),
     demand: graph.collection<ScopeClass>('demand'),
   };
   return { ...own, indexes: createIndexes(own) };
@@ -186,6 +216,15 @@ function createIndexes(inputs: Omit<Inputs, 'indexes'>): Indexes {
     secretsByName: inputs.secrets.index('name', (_, s) => [`${s.namespace}|${s.name}`]),
     endpointsByHost: inputs.endpoints.index('host', (_, e) => [e.value.host]),
     destinationsByHost: inputs.destinations.index('host', (_, d) => [d.value.host]),
+    workloadsByUid: inputs.workloads.index('uid', (_, w) => [w.value.uid]),
+    workloadsByBucket: inputs.workloads.index('bucket', (_, w) => [bucketOf(w.value.uid)]),
+    servicesByBucket: services.index('bucket', (_, s) => [bucketOf(s.value.host)]),
+    authorizations: inputs.authorizations.index('all', () => [everything]),
+    authorizationsByNamespace: inputs.authorizations.index('namespace', (_, a) => [a.namespace]),
+    peerAuthentications: inputs.peerAuthentications.index('all', () => [everything]),
+    peerAuthenticationsByNamespace: inputs.peerAuthentications.index('namespace', (_, p) => [
+      p.namespace,
+    ]),
     sources: inputs.sources.index('all', () => [everything]),
   };
 }
@@ -246,7 +285,7 @@ export function applyRecord(
 ): Applied {
   try {
     const parsed = topic === 'config' ? parseConfigKey(key) : parseEndpointsKey(key);
-    const kind = topic === 'config' ? parsed.kind : 'endpoints';
+    const kind = topic === 'config' ? parsed.kind : kindOfEndpoints(parsed.kind);
     const target = targetOf(inputs, kind);
     if (target === undefined) return refuse(key, `unknown kind ${JSON.stringify(kind)}`);
     if (value === undefined) return target.delete(key) ? changed : equal;
@@ -263,6 +302,11 @@ export function applyRecord(
   } catch (error) {
     return refuse(key, error instanceof Error ? error.message : String(error));
   }
+}
+
+/** One instance of what runs, or a share of a host. */
+function kindOfEndpoints(kind: string): 'workload' | 'endpoints' {
+  return kind === 'instance' ? 'workload' : 'endpoints';
 }
 
 function refuse(key: string, reason: string): Applied {
@@ -300,6 +344,12 @@ function targetOf(inputs: Inputs, kind: string): Target | undefined {
       return inputs.destinations;
     case 'endpoints':
       return inputs.endpoints;
+    case 'workload':
+      return inputs.workloads;
+    case 'authorization':
+      return inputs.authorizations;
+    case 'peerAuthentication':
+      return inputs.peerAuthentications;
     default:
       return undefined;
   }

@@ -58,8 +58,9 @@ export interface Registration {
   install(world: KindWorld): Installed;
 }
 
-export function register<T>(kind: Kind<T>): Registration {
-  return { install: (world) => world.install(kind) };
+/** `emit`: in place of the kind's own, where it reads kinds that read this one. */
+export function register<T>(kind: Kind<T>, emit: Kind<T>['emit'] = kind.emit): Registration {
+  return { install: (world) => world.install(kind, emit) };
 }
 
 export function groupOf(apiVersion: string): string {
@@ -102,7 +103,7 @@ export class KindWorld implements World {
     return index as Index<SourceObject<T>>;
   }
 
-  install<T>(kind: Kind<T>): Installed {
+  install<T>(kind: Kind<T>, emit: Kind<T>['emit']): Installed {
     const [preferred] = kind.apiVersions;
     if (preferred === undefined) throw new RangeError(`kind ${kind.kind} has no apiVersion`);
     if (this.#shelves.has(kind)) throw new RangeError(`kind ${kind.kind} is registered twice`);
@@ -119,7 +120,7 @@ export class KindWorld implements World {
       apiVersions: kind.apiVersions,
       namespaced: kind.namespaced,
       readsStatus: kind.readsStatus === true,
-      emission: this.#emission(name, kind, collection),
+      emission: this.#emission(name, emit, collection),
       accept: (key, identity, raw) => accept(kind, this.settings, collection, key, identity, raw),
       has: (key) => collection.peek(key) !== undefined,
       remove: (key) => void collection.delete(key),
@@ -156,7 +157,7 @@ export class KindWorld implements World {
 
   #emission<T>(
     name: string,
-    kind: Kind<T>,
+    emit: Kind<T>['emit'],
     collection: Collection<SourceObject<T>>,
   ): Query<string, EncodedEmission> {
     return this.#graph.query<string, EncodedEmission>({
@@ -165,7 +166,7 @@ export class KindWorld implements World {
       compute: (read, key) => {
         const object = read.get(collection, key);
         if (object === undefined) return { events: [], problems: [], createdMs: 0 };
-        return encode(kind.emit(read, this, object), object.createdMs);
+        return encode(emit(read, this, object), object.createdMs);
       },
       equal: sameEmission,
     });

@@ -16,10 +16,10 @@ export class Objects {
   readonly #known = new Map<string, { installed: Installed; key: string }>();
   readonly #problems = new Map<string, readonly Problem[]>();
 
-  constructor(domain = 'cluster.local') {
+  constructor({ domain = 'cluster.local', ambient = false } = {}) {
     const world = new KindWorld(
       this.graph,
-      { cluster: 'one', domain, rootNamespace: 'istio-system' },
+      { cluster: 'one', domain, rootNamespace: 'istio-system', ambient },
       () => ({ sealed: new Uint8Array([1]), keyId: 'test' }),
     );
     this.#installed = allKinds.map((kind) => kind.install(world));
@@ -127,7 +127,8 @@ export function goldens(folder: string): Golden[] {
 
 /** What a golden's input comes to. */
 export function outcome(input: string): string {
-  const objects = new Objects().apply(input);
+  const ambient = input.includes('\n# with workloads\n');
+  const objects = new Objects({ ambient }).apply(input);
   return stringify(
     { problems: objects.problems(), events: objects.readable() },
     { lineWidth: 0, aliasDuplicateObjects: false },

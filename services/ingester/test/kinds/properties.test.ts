@@ -29,11 +29,17 @@ const unordered = new Set([
   'headers',
   'hostnames',
   'hosts',
+  'ipBlocks',
+  'namespaces',
+  'notValues',
   'portLevelSettings',
   'ports',
+  'principals',
   'queryParams',
   'remove',
+  'serviceAccounts',
   'subjectAltNames',
+  'values',
   'verifyCertificateHash',
 ]);
 /** Reverses the order of the keys of every object, and of every list whose order says nothing. */

@@ -1,13 +1,15 @@
 /** EndpointSlices: the addresses behind a Service, with what their Pods and Nodes say of them. */
 import type { Reader } from '@watershed/derive/graph.ts';
 import { Endpoint, Health, type Locality } from '@watershed/model/gen/model.ts';
-import type { Emission, Kind, SourceObject, World } from '../../kind.ts';
+import type { Emission, Emitted, Kind, SourceObject, World } from '../../kind.ts';
 import { serviceHost } from '../common/hosts.ts';
+import { workloadEvent, workloadService } from '../common/workload.ts';
 import { endpointsEvent, localityOf } from '../istio/endpoints.ts';
 import { destinationsOf } from './destinations.ts';
 import { decodeSlice, type SliceEndpoint, type SliceSpec } from './endpoint-slice-spec.ts';
 import { localityOfNode, nodeKind } from './node.ts';
 import { podKind, type PodSpec } from './pod.ts';
+import type { ServiceSpec } from './service-spec.ts';
 import { serviceKind } from './service.ts';
 
 const blankEndpoint = Endpoint.create();
@@ -16,10 +18,19 @@ const tlsModeLabel = 'security.istio.io/tlsMode';
 const networkLabel = 'topology.istio.io/network';
 const localityLabel = 'istio-locality';
 
+/** Slices by the Pods behind them, `namespace/name`. */
+export const podIndex = 'pod';
+
 export const endpointSliceKind: Kind<SliceSpec> = {
   apiVersions: ['discovery.k8s.io/v1', 'discovery.k8s.io/v1beta1'],
   kind: 'EndpointSlice',
   namespaced: true,
+  indexes: {
+    [podIndex]: ({ ref, spec }) =>
+      spec.service === '' || spec.addressType === 'FQDN'
+        ? []
+        : spec.endpoints.flatMap(({ pod }) => (pod === '' ? [] : [`${ref.namespace}/${pod}`])),
+  },
   decode: decodeSlice,
   emit,
 };
@@ -45,8 +56,32 @@ function emit(read: Reader, world: World, object: SourceObject<SliceSpec>): Emis
   const events = [
     endpointsEvent(key, namespace, endpoints),
     ...destinationsOf(key, service, endpoints),
+    ...workloads(world, object, host, service),
   ];
   return { events, problems: [] };
+}
+
+/** Addresses without a Pod: nothing else is known of them, and somebody else may have them too. */
+function workloads(
+  world: World,
+  { spec, ref }: SourceObject<SliceSpec>,
+  host: string,
+  service: SourceObject<ServiceSpec> | undefined,
+): Emitted[] {
+  const { namespace, name } = ref;
+  const others = spec.endpoints.filter(({ pod }) => pod === '');
+  if (!world.settings.ambient || others.length === 0) return [];
+  if (service === undefined) return [];
+  const ports = service.spec.ports.map((port) => ({ name: port.name, number: port.port }));
+  const services = [workloadService(namespace, host, ports, spec.ports)];
+  const byAddress = new Map(others.map((found) => [found.addresses[0] ?? '', found]));
+  return [...byAddress].map(([address, found]) => {
+    const uid = `discovery.k8s.io/EndpointSlice/${namespace}/${name}/${address}`;
+    const { addresses } = found;
+    const unhealthy = found.ready === false;
+    const rest = { name, namespace, services, unhealthy, sharedAddress: true };
+    return workloadEvent(world, uid, { ...rest, addresses: [...addresses] });
+  });
 }
 
 function endpointOf(

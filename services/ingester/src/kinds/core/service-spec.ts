@@ -34,6 +34,10 @@ export interface ServiceSpec {
   /** Empty unless the type is ExternalName. */
   readonly externalName: string;
   readonly publishNotReady: boolean;
+  readonly localOnly: boolean;
+  readonly ipFamilies: readonly ('IPv4' | 'IPv6')[];
+  /** As Kubernetes says it, `PreferSameZone`; empty: the annotation's, or none. */
+  readonly trafficDistribution: string;
   /** Of the annotation; empty: the mesh's default. */
   readonly exportTo: readonly string[];
 }
@@ -84,6 +88,9 @@ const specFields = {
   selector: defaulted(refine(map(text()), checkSelector), {}),
   externalName: defaulted(text({ max: 253 }), ''),
   publishNotReadyAddresses: defaulted(bool, false),
+  internalTrafficPolicy: defaulted(oneOf('Cluster', 'Local'), 'Cluster'),
+  ipFamilies: defaulted(list(oneOf('IPv4', 'IPv6'), { max: 2 }), []),
+  trafficDistribution: defaulted(text({ max: 63 }), ''),
 };
 
 /** Fields of Kubernetes 1.37 that nothing here reads. */
@@ -92,8 +99,6 @@ const dropped = [
   'externalIPs',
   'externalTrafficPolicy',
   'healthCheckNodePort',
-  'internalTrafficPolicy',
-  'ipFamilies',
   'ipFamilyPolicy',
   'loadBalancerClass',
   'loadBalancerIP',
@@ -101,7 +106,6 @@ const dropped = [
   'sessionAffinity',
   'sessionAffinityConfig',
   'topologyKeys',
-  'trafficDistribution',
 ];
 
 const serviceDecoder = object(
@@ -131,6 +135,9 @@ export function decodeService(raw: RawObject): Decoded<ServiceSpec> {
       selector: spec.selector,
       externalName: isExternal ? spec.externalName : '',
       publishNotReady: spec.publishNotReadyAddresses,
+      localOnly: spec.internalTrafficPolicy === 'Local',
+      ipFamilies: spec.ipFamilies,
+      trafficDistribution: spec.trafficDistribution,
       exportTo: exported.spec,
     },
     problems: all,

@@ -1,8 +1,15 @@
 /** Kubernetes Services: one host each. */
 import type { Reader } from '@watershed/derive/graph.ts';
-import { Origin, Resolution, Service, ServicePort } from '@watershed/model/gen/model.ts';
+import {
+  IpFamilies,
+  Origin,
+  Resolution,
+  Service,
+  ServicePort,
+} from '@watershed/model/gen/model.ts';
 import { configKey } from '@watershed/model/keys.ts';
 import type { Emission, Kind, SourceObject, World } from '../../kind.ts';
+import { distributionOf } from '../common/distribution.ts';
 import { exportedTo } from '../common/export-to.ts';
 import { canonicalHost, serviceHost } from '../common/hosts.ts';
 import { portProtocol } from './port-protocol.ts';
@@ -42,6 +49,9 @@ function emit(read: Reader, world: World, object: SourceObject<ServiceSpec>): Em
     externalName: canonicalHost(spec.externalName),
     createdMs: object.createdMs,
     publishNotReady: spec.publishNotReady,
+    localOnly: spec.localOnly,
+    distribution: distributionOf(spec.trafficDistribution, object.annotations),
+    ipFamilies: ipFamiliesOf(spec.ipFamilies),
     labels: Object.fromEntries(
       readLabels.flatMap((label) => {
         const text = object.labels[label];
@@ -52,6 +62,12 @@ function emit(read: Reader, world: World, object: SourceObject<ServiceSpec>): Em
   const key = configKey({ cluster, kind: 'service', namespace, name });
   const event = { object: { $case: 'service', value } } as const;
   return { events: [{ topic: 'config', key, event }], problems: [] };
+}
+
+function ipFamiliesOf([first, second]: ServiceSpec['ipFamilies']): IpFamilies {
+  if (first === undefined) return IpFamilies.IP_FAMILIES_AUTOMATIC;
+  if (second !== undefined) return IpFamilies.IP_FAMILIES_DUAL;
+  return first === 'IPv4' ? IpFamilies.IP_FAMILIES_V4 : IpFamilies.IP_FAMILIES_V6;
 }
 
 function portOf(port: ServicePortSpec): ServicePort {

@@ -15,6 +15,9 @@ export const apiVersions = [
   'networking.istio.io/v1alpha3',
 ] as const;
 
+/** The group of who may call whom. */
+export const securityVersions = ['security.istio.io/v1', 'security.istio.io/v1beta1'] as const;
+
 /** What a check may know beside the spec. */
 export interface CheckContext {
   readonly name: string;

@@ -8,12 +8,14 @@ import {
   ServiceEntry_Resolution,
 } from '@watershed/proto/istio/networking/v1alpha3/service_entry.ts';
 import type { Emission, Emitted, Kind, SourceObject, World } from '../../kind.ts';
+import { distributionOf } from '../common/distribution.ts';
 import { exportedTo } from '../common/export-to.ts';
 import { canonicalHost, sortedSet } from '../common/hosts.ts';
 import { selects } from '../common/labels.ts';
 import { parseProtocol } from '../common/protocol.ts';
 import { podKind } from '../core/pod.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
+import { inlineWorkloads } from './entry-workloads.ts';
 import { endpointsEvent, podEndpoint, servedPorts, workloadEndpoint } from './endpoints.ts';
 import { checkServiceEntry } from './service-entry-check.ts';
 
@@ -71,7 +73,8 @@ function emit(read: Reader, world: World, object: SourceObject<ServiceEntry>): E
     const value = { ...shared, host };
     return { topic: 'config', key, event: { object: { $case: 'service', value } } };
   });
-  return { events: [...events, ...endpoints(read, world, object)], problems: [] };
+  const workloads = inlineWorkloads(world, object, entryHosts(object.spec));
+  return { events: [...events, ...endpoints(read, world, object), ...workloads], problems: [] };
 }
 
 function service(read: Reader, world: World, object: SourceObject<ServiceEntry>): Service {
@@ -101,6 +104,7 @@ function service(read: Reader, world: World, object: SourceObject<ServiceEntry>)
     selector: spec.workloadSelector?.labels ?? {},
     subjectAltNames: sortedSet(spec.subjectAltNames),
     createdMs: object.createdMs,
+    distribution: distributionOf('', object.annotations),
   };
 }
 

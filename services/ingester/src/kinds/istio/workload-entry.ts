@@ -8,7 +8,6 @@ import { isObject } from '../../decode.ts';
 import type {
   Decoded,
   Emission,
-  Emitted,
   Kind,
   RawObject,
   SourceObject,
@@ -20,10 +19,12 @@ import { selects } from '../common/labels.ts';
 import { destinationsOf } from '../core/destinations.ts';
 import type { ServicePortSpec, ServiceSpec } from '../core/service-spec.ts';
 import { serviceKind } from '../core/service.ts';
+import { workloadService } from '../common/workload.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
+import { entryWorkload } from './entry-workloads.ts';
 import { endpointsEvent, servedPorts, workloadEndpoint } from './endpoints.ts';
 import { checkEndpoint, isDns } from './service-entry-check.ts';
-import { entryHosts, selectingIndex, serviceEntryKind } from './service-entry.ts';
+import { entryHosts, hostIndex, selectingIndex, serviceEntryKind } from './service-entry.ts';
 
 /** The spec, and what the workload's own health checks say. */
 export interface Workload {
@@ -73,10 +74,23 @@ function isHealthy(raw: RawObject): boolean {
 
 function emit(read: Reader, world: World, object: SourceObject<Workload>): Emission {
   const { entry, healthy } = object.spec;
-  if (!healthy || entry.address === '') return { events: [], problems: [] };
+  if (entry.address === '') return { events: [], problems: [] };
   const { namespace, name } = object.ref;
   const { cluster } = world.settings;
-  const events: Emitted[] = [];
+  const ofEntries = ofServiceEntries(read, world, object);
+  const ofOthers = ofServices(read, world, object);
+  const services = [
+    ...[...ofEntries].map(([host, { ports }]) =>
+      workloadService(namespace, host, entryPorts(read, world, namespace, host), ports),
+    ),
+    ...ofOthers.map(({ host, service, endpoint }) => {
+      const ports = service.spec.ports.map((port) => ({ name: port.name, number: port.port }));
+      return workloadService(namespace, host, ports, endpoint.ports);
+    }),
+  ];
+  const more = { services, unhealthy: !healthy };
+  const events = entryWorkload(world, object, entry, workloadLabels(object), more);
+  if (!healthy) return { events, problems: [] };
   const keyOf = (host: string): EndpointsKey => ({
     host,
     cluster,
@@ -84,15 +98,29 @@ function emit(read: Reader, world: World, object: SourceObject<Workload>): Emiss
     namespace,
     name,
   });
-  for (const [host, endpoint] of ofServiceEntries(read, world, object)) {
+  for (const [host, endpoint] of ofEntries) {
     events.push(endpointsEvent(keyOf(host), namespace, [endpoint]));
   }
-  for (const { host, service, endpoint } of ofServices(read, world, object)) {
+  for (const { host, service, endpoint } of ofOthers) {
     const key = keyOf(host);
     events.push(endpointsEvent(key, namespace, [endpoint]));
     events.push(...destinationsOf(key, service, [endpoint]));
   }
   return { events, problems: [] };
+}
+
+/** The ports of the ServiceEntries of a namespace that have the host. */
+function entryPorts(
+  read: Reader,
+  world: World,
+  namespace: string,
+  host: string,
+): readonly { readonly name: string; readonly number: number }[] {
+  if (!world.settings.ambient) return [];
+  const entries = read.lookup(world.index(serviceEntryKind, hostIndex), host);
+  const own = entries.filter(({ value }) => value.ref.namespace === namespace);
+  const ports = own.flatMap(({ value }) => value.spec.ports);
+  return [...new Map(ports.map((port) => [port.number, port])).values()];
 }
 
 /** Labels of the object and of its spec; the object's decide. */
