@@ -68,6 +68,12 @@ export const rooms: readonly Room[] = [
       { room: 'libs/model/src' },
       { room: 'libs/proto/src' },
       { room: 'services/translator/src', typesOnly: true },
+      // A type that is not Envoy's is one folder: what is read for it is in its `plan.ts`.
+      {
+        room: 'services/translator/src',
+        from: /^services\/translator\/src\/generators\/\w+\/plan\.ts$/u,
+      },
+      { room: 'libs/derive/src', typesOnly: true, from: /\/plan\.ts$/u },
     ],
   },
   {

@@ -23,8 +23,9 @@ import { isOutboundListener } from './listener-key.ts';
 import { createLocalityQueries } from './localities.ts';
 import { createOutboundListeners, type OutboundListeners } from './outbound-listeners.ts';
 import { createOutboundLayout } from './outbound.ts';
-import type { PlanOf, RouterPlans, SidecarRoutes } from './parts.ts';
 import { createProxyless, isProxylessListener, type Proxyless } from './proxyless.ts';
+import { nativeTypes } from './native-types.ts';
+import type { NativeType, PlanOf, RouterPlans, SidecarRoutes } from './parts.ts';
 import { isRouteTable } from './route-table.ts';
 import { createSecretPlans, secretKeys } from './secrets.ts';
 import { createSpecialClusters, specialClustersOf } from './special-clusters.ts';
@@ -40,7 +41,10 @@ interface Parts {
   readonly routers: RouterPlans;
   readonly proxyless: Proxyless;
   readonly secrets: PlanOf;
+  readonly natives: ReadonlyMap<string, Native>;
 }
+
+type Native = Pick<NativeType, 'proxies'> & ReturnType<NativeType['plans']>;
 
 export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterPlans): Plans {
   const { inputs } = core;
@@ -65,6 +69,9 @@ export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterP
     routers,
     proxyless: createProxyless(core, ports),
     secrets: createSecretPlans(core),
+    natives: new Map(
+      nativeTypes.map(({ typeUrl, proxies, plans }) => [typeUrl, { proxies, ...plans(core) }]),
+    ),
   };
   const shared = graph.query<ResourceKey, ResourcePlan | undefined>({
     name: 'shared',
@@ -76,6 +83,8 @@ export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterP
     name: 'manifest',
     id: scopeId,
     compute: (read, scope) => {
+      const native = nativeSet(parts.natives, read, scope);
+      if (native.length > 0) return { types: native };
       const known = read.query(client, scope);
       const clusters = clusterTypes(parts, read, known);
       if (scope.proxyless) {
@@ -89,10 +98,24 @@ export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterP
     },
     equal: sameManifest,
   });
-  return { shared, manifest, selectors: core.selectors.selectors };
+  const whole = new Set(parts.natives.keys());
+  return { shared, manifest, selectors: core.selectors.selectors, whole };
+}
+
+/** Of a scope that has types of its own: those, and nothing of Envoy's. */
+function nativeSet(
+  natives: Parts['natives'],
+  read: Reader,
+  { type }: ScopeClass,
+): readonly ManifestTypePlan[] {
+  return [...natives].flatMap(([typeUrl, { proxies, keys }]) =>
+    proxies.includes(type) ? keys(read).map((shared) => ({ typeUrl, shared, own: [] })) : [],
+  );
 }
 
 function planOf(parts: Parts, read: Reader, key: ResourceKey): ResourcePlan | undefined {
+  const native = parts.natives.get(key.typeUrl);
+  if (native !== undefined) return native.plan(read, key);
   switch (key.typeUrl) {
     case resourceTypes.cluster:
       return isClusterKey(key) ? parts.clusters(read, key) : parts.special(read, key);

@@ -3,6 +3,7 @@ import type { Reader } from '@watershed/derive/graph.ts';
 import { OutboundMode } from '@watershed/model/gen/model.ts';
 import { ProxyType, type ScopeClass } from '@watershed/model/gen/record.ts';
 import type { Inputs } from '../inputs.ts';
+import { createAuthenticationQueries, type AuthenticationQueries } from './authentication.ts';
 import { createMeshQueries, type MeshQueries } from './mesh.ts';
 import { createPolicyQueries, type PolicyQueries } from './policies.ts';
 import { createSelectorQueries, type SelectorQueries } from './selectors.ts';
@@ -16,6 +17,7 @@ export interface Core {
   readonly policies: PolicyQueries;
   readonly visibility: VisibilityQueries;
   readonly selectors: SelectorQueries;
+  readonly authentication: AuthenticationQueries;
 }
 
 export function createCore(inputs: Inputs): Core {
@@ -24,7 +26,8 @@ export function createCore(inputs: Inputs): Core {
   const policies = createPolicyQueries(inputs, mesh, services);
   const visibility = createVisibilityQueries(inputs, mesh, services);
   const selectors = createSelectorQueries(inputs, mesh);
-  return { inputs, mesh, services, policies, visibility, selectors };
+  const authentication = createAuthenticationQueries(inputs);
+  return { inputs, mesh, services, policies, visibility, selectors, authentication };
 }
 
 /**

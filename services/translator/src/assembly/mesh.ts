@@ -30,6 +30,7 @@ export interface MeshQueries {
   /** By reference. */
   readonly mesh: Query<string, Mesh>;
   readonly rootNamespace: Query<string, string>;
+  readonly trustDomain: Query<string, string>;
   readonly outboundMode: Query<string, OutboundMode>;
   /** A part of the settings, by reference. */
   facet<F>(name: string, project: (mesh: Mesh) => F): Query<string, F>;
@@ -72,5 +73,6 @@ export function createMeshQueries(inputs: Inputs): MeshQueries {
 
   const rootNamespace = facet('rootNamespace', (value) => value.rootNamespace);
   const outboundMode = facet('outboundMode', (value) => value.outboundMode);
-  return { refOf, mesh, rootNamespace, outboundMode, facet };
+  const trustDomain = facet('trustDomain', (value) => value.trustDomain);
+  return { refOf, mesh, rootNamespace, trustDomain, outboundMode, facet };
 }

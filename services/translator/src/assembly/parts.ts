@@ -4,11 +4,26 @@
  * not its own.
  */
 import type { Query, Reader } from '@watershed/derive/graph.ts';
-import type { ScopeClass } from '@watershed/model/gen/record.ts';
+import type { ProxyType, ScopeClass } from '@watershed/model/gen/record.ts';
 import type { Diagnostic, ManifestTypePlan, ResourceKey, ResourcePlan } from '../plan.ts';
+import type { Core } from './core.ts';
 
 /** As `SharedPlans`, for parts that are asked by `compose.ts` alone: it keeps what is unchanged. */
 export type PlanOf = (read: Reader, key: ResourceKey) => ResourcePlan | undefined;
+
+/**
+ * A type of resource that is not Envoy's. A scope of the proxies that it is for has all of it, and
+ * nothing else.
+ */
+export interface NativeType {
+  readonly typeUrl: string;
+  readonly proxies: readonly ProxyType[];
+  readonly plans: (core: Core) => {
+    /** All resources, in lists of which a new one changes few. */
+    readonly keys: (read: Reader) => readonly (readonly ResourceKey[])[];
+    readonly plan: PlanOf;
+  };
+}
 
 /** Shared resources of a part, by key. `undefined`: its inputs are gone, or it is another part's. */
 export type SharedPlans = Query<ResourceKey, ResourcePlan | undefined>;

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
 import type { ConfigKind } from '@watershed/model/keys.ts';
-import { resourceTypes } from '@watershed/proto/any.ts';
+import { resourceTypes, typeUrls } from '@watershed/proto/any.ts';
 import { anyToJson } from '@watershed/proto/registry.ts';
 import { scopeOf, type Given, type Resource, type Snapshot, type World } from './world.ts';
 
@@ -56,7 +56,7 @@ function readGolden(name: string): Golden {
 function givenOf({ cluster, ...rest }: Json & { readonly cluster?: string }): Given {
   const [first, ...fields] = Object.entries(rest);
   if (first === undefined) throw new Error('nothing is given');
-  const [word, path] = first as [ConfigKind | 'slice', string];
+  const [word, path] = first as [ConfigKind | 'slice' | 'workload', string];
   const kind = word === 'slice' ? 'endpoints' : word;
   const [namespace = '', ...names] = path.split('/');
   const name = names.join('/');
@@ -86,6 +86,8 @@ function defaults(kind: string, namespace: string, name: string): Json {
     case 'policy':
     case 'route':
       return { exportTo: ['*'] };
+    case 'workload':
+      return { uid: `c1//Pod/${namespace}/${name}`, namespace, name };
     case 'destinations':
     case 'endpoints':
       return { host: name.split('/')[0], namespace };
@@ -100,6 +102,8 @@ const words: Readonly<Record<string, string>> = {
   [resourceTypes.listener]: 'listeners',
   [resourceTypes.route]: 'routes',
   [resourceTypes.secret]: 'secrets',
+  [typeUrls.address]: 'addresses',
+  [typeUrls.authorization]: 'authorizations',
 };
 
 /** What comes out, for all scopes of a golden. */
@@ -127,10 +131,11 @@ function rendered(snapshot: Snapshot, show: Golden['show']): Json {
 }
 
 /** Whole, or its variant alone. */
-function body({ key, bytes }: Resource, shown: readonly string[]): unknown {
+function body({ key, bytes, plan }: Resource, shown: readonly string[]): unknown {
   if (!shown.includes(key.name) && !shown.includes('*')) return key.variant;
   const json = anyToJson({ typeUrl: key.typeUrl, value: bytes }) as Json;
   const { '@type': _type, name: _name, clusterName: _clusterName, ...fields } = json;
+  if (plan.aliases !== undefined) return { aliases: plan.aliases, groups: plan.groups, ...fields };
   return key.variant === '' ? fields : { variant: key.variant, ...fields };
 }
 

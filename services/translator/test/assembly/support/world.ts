@@ -18,7 +18,7 @@ import type {
 
 /** One record. `value` absent: a tombstone. */
 export interface Given {
-  readonly kind: ConfigKind | 'endpoints';
+  readonly kind: ConfigKind | 'endpoints' | 'workload';
   readonly cluster?: string;
   readonly namespace?: string;
   readonly name: string;
@@ -151,6 +151,11 @@ export function encode({ kind, cluster = 'c1', namespace = '', name, value }: Gi
   readonly value: Uint8Array | undefined;
 } {
   const bytes = value && Event.encode(Event.fromJSON({ [kind]: { ...value } })).finish();
+  if (kind === 'workload') {
+    const uid = `${cluster}//Pod/${namespace}/${name}`;
+    const key = endpointsKey({ host: uid, cluster, kind: 'instance', namespace, name });
+    return { topic: 'endpoints', key, value: bytes };
+  }
   if (kind !== 'endpoints') {
     return { topic: 'config', key: configKey({ cluster, kind, namespace, name }), value: bytes };
   }
