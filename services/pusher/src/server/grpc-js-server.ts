@@ -52,7 +52,7 @@ export class GrpcJsServer implements RpcServer {
     for (const method of options.methods) {
       // Unary methods too: on the wire they are streams of one message.
       this.#server.addService(definitionOf(method.path), {
-        call: (duplex: Duplex) => serve(duplex, method),
+        call: (duplex: Duplex) => serve(duplex, method, options.tls !== undefined),
       });
     }
   }
@@ -111,8 +111,8 @@ function definitionOf(path: string): ServiceDefinition {
   };
 }
 
-function serve(duplex: Duplex, method: Method): void {
-  const call = new GrpcJsCall(duplex, method.path);
+function serve(duplex: Duplex, method: Method, secure: boolean): void {
+  const call = new GrpcJsCall(duplex, method.path, peerOf(duplex, secure));
   const opened = method.open(call);
   if (!(opened instanceof Promise)) {
     call.start(opened);
@@ -124,13 +124,17 @@ function serve(duplex: Duplex, method: Method): void {
   );
 }
 
-function peerOf(duplex: Duplex): Peer {
-  const { transportSecurityType, sslPeerCertificate } = duplex.getAuthContext();
+/**
+ * The library tells of TLS only where a certificate was verified, and not of one that was refused:
+ * `secure` is what the listener is.
+ */
+function peerOf(duplex: Duplex, secure: boolean): Peer {
+  const { sslPeerCertificate } = duplex.getAuthContext();
   const from = parseAddress(duplex.getPeer());
   return {
     address: from?.host ?? '',
     port: from?.port ?? 0,
-    secure: transportSecurityType !== undefined,
+    secure,
     identities: uriNames(sslPeerCertificate?.subjectaltname ?? ''),
     certificateProblem: '',
   };
@@ -143,10 +147,14 @@ class GrpcJsCall implements ServerCall {
   #handler: CallHandler | undefined;
   #ended = false;
 
-  constructor(duplex: Duplex, path: string) {
+  constructor(duplex: Duplex, path: string, peer: Peer) {
     this.#duplex = duplex;
     this.path = path;
-    this.peer = peerOf(duplex);
+    this.peer = peer;
+    // It may be over before it is known who calls.
+    duplex.on('cancelled', () => this.#release());
+    duplex.on('close', () => this.#release());
+    duplex.on('error', () => this.#release());
   }
 
   start(handler: CallHandler): void {
@@ -155,9 +163,6 @@ class GrpcJsCall implements ServerCall {
     const duplex = this.#duplex;
     duplex.on('data', (bytes: Uint8Array) => this.#handler?.message(bytes));
     duplex.on('end', () => this.#handler?.halfClosed());
-    duplex.on('cancelled', () => this.#release());
-    duplex.on('close', () => this.#release());
-    duplex.on('error', () => this.#release());
     duplex.sendMetadata(new Metadata());
     return undefined;
   }

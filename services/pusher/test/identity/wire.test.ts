@@ -87,6 +87,7 @@ interface Call {
   readonly send: (message: Buffer) => void;
   readonly responses: Buffer[];
   readonly ended: Promise<StatusObject>;
+  readonly cancel: () => void;
 }
 
 function call(path: string, certificate?: Certificate, authorization?: string): Call {
@@ -108,7 +109,8 @@ function call(path: string, certificate?: Certificate, authorization?: string): 
   const ended = new Promise<StatusObject>((resolve) => {
     stream.on('status', resolve);
   });
-  return { send: (message) => void stream.write(message), responses, ended };
+  const send = (message: Buffer): void => void stream.write(message);
+  return { send, responses, ended, cancel: () => stream.cancel() };
 }
 
 describe('every method of the table', () => {
@@ -189,4 +191,79 @@ it('says why a certificate is not taken', async () => {
 it('takes no token where no issuer is configured', async () => {
   const { ended } = call(deltaAds, undefined, 'Bearer abc');
   expect(await ended).toMatchObject({ code: 16, details: 'no issuer of tokens is configured' });
+});
+
+describe.each(['http2', 'grpc-js'] as const)('a token over %s', (transport) => {
+  const verified: (() => void)[] = [];
+
+  beforeEach(async () => {
+    await running.stop();
+    running = await run({
+      identity: {
+        ...identity,
+        // When the test says so.
+        verifyToken: (token) =>
+          new Promise((resolve, reject) => {
+            verified.push(() => {
+              if (token !== 'good') reject(new Error('it is bad'));
+              else resolve({ namespace: 'shop', serviceAccount: 'web', pod: 'web-1' });
+            });
+          }),
+      },
+      transport,
+      tls: {
+        address: { host: '127.0.0.1', port: 0 },
+        source: fixed({ key: server.key, cert: server.certificate }),
+      },
+    });
+    const scope = scopeOfNode();
+    await running.translator.publish({ [CDS]: { a: '1' } }, { [scope.id]: scope.scopeClass });
+  });
+
+  async function settle(): Promise<void> {
+    await until('a token is asked about', () => verified.length > 0);
+    for (const done of verified.splice(0)) done();
+  }
+
+  it('is verified before anything is heard of its client, and nothing is lost by that', async () => {
+    const { responses, send } = call(deltaAds, undefined, 'Bearer good');
+    send(request(deltaAds, webId));
+    await until('a token is asked about', () => verified.length > 0);
+    expect(running.pusher.hub.streams.size).toBe(0);
+    await settle();
+    await until('the response', () => responses.length === 1);
+  });
+
+  it('that is bad, or of another Pod, is refused', async () => {
+    const bad = call(deltaAds, undefined, 'Bearer bad');
+    bad.send(request(deltaAds, webId));
+    await settle();
+    expect(await bad.ended).toMatchObject({
+      code: 16,
+      details: 'the token is not taken: it is bad',
+    });
+    const other = call(deltaAds, undefined, 'Bearer good');
+    other.send(request(deltaAds, 'sidecar~10.0.0.2~web-2.shop~shop.svc.cluster.local'));
+    await settle();
+    expect(await other.ended).toMatchObject({ code: 7 });
+    // TLS without anything is not this machine's plaintext.
+    for (const path of paths()) expect((await call(path).ended).code).toBe(16);
+    const basic = call(deltaAds, undefined, 'Basic eDp5');
+    expect(await basic.ended).toMatchObject({ code: 16 });
+  });
+
+  it('of a client that is gone when it is verified leaves nothing behind', async () => {
+    const { send, cancel } = call(deltaAds, undefined, 'Bearer good');
+    send(request(deltaAds, webId));
+    await until('a token is asked about', () => verified.length > 0);
+    cancel();
+    await new Promise((resolve) => {
+      setTimeout(resolve, 50);
+    });
+    await settle();
+    await new Promise((resolve) => {
+      setTimeout(resolve, 50);
+    });
+    expect(running.pusher.hub.streams.size).toBe(0);
+  });
 });

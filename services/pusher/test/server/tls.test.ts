@@ -7,7 +7,7 @@ import { systemTime } from '@watershed/runtime/clock.ts';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { makeAuthority, type Certificate } from '../../../../test/components/certificates.ts';
 import { Http2RpcServer } from '../../src/server/http2-server.ts';
-import type { Method } from '../../src/server/port.ts';
+import type { Method, Peer } from '../../src/server/port.ts';
 import { TlsFiles } from '../../src/server/tls-files.ts';
 import { loggerInto, until } from '../support/world.ts';
 
@@ -172,6 +172,59 @@ it("other roots of clients' certificates hold for new connections", async () => 
   expect(await ask()).toBe(true);
   await who.stop(AbortSignal.timeout(500));
 });
+
+it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+  'a session that is resumed (%s) is of the client whose certificate began it, until the roots change',
+  async (version) => {
+    const peers: Peer[] = [];
+    const method: Method = {
+      path: '/who',
+      open: (call) => {
+        peers.push(call.peer);
+        call.end({ code: 0, message: '' });
+        return { message: () => {}, halfClosed: () => {}, drain: () => {}, closed: () => {} };
+      },
+    };
+    const who = new Http2RpcServer({
+      methods: [method],
+      timers: systemTime,
+      logger: loggerInto(logs),
+      tls: files.current,
+    });
+    const at = await who.listen('127.0.0.1', 0);
+    const names = ['spiffe://cluster.local/ns/shop/sa/web'];
+    const { certificate: cert, key } = authority.issue({ commonName: 'web', names });
+    let ticket: Buffer | undefined;
+    const ask = async (session?: Buffer): Promise<boolean> => {
+      const own = session === undefined ? { cert, key } : { session };
+      const socket = connect({
+        ...{ port: at, host: '127.0.0.1', servername: 'localhost', ca: roots },
+        ...{ ALPNProtocols: ['h2'], maxVersion: version, ...own },
+      });
+      socket.on('session', (given: Buffer) => {
+        ticket = given;
+      });
+      const client = connectHttp2(`https://localhost:${at}`, { createConnection: () => socket });
+      open.push(client);
+      const headers = { ':method': 'POST', ':path': '/who', 'content-type': 'application/grpc' };
+      const stream = client.request(headers);
+      stream.resume();
+      await new Promise((resolve) => {
+        stream.once('close', resolve);
+      });
+      return socket.isSessionReused();
+    };
+    expect(await ask()).toBe(false);
+    await until('the ticket', () => ticket !== undefined);
+    // Without its certificate: only the session can say who it is.
+    expect(await ask(ticket)).toBe(true);
+    expect(peers.map(({ identities }) => identities)).toEqual([names, names]);
+    who.setTls({ ...files.current, clientCa: makeAuthority('others').certificate });
+    expect(await ask(ticket)).toBe(false);
+    expect(peers.at(-1)?.identities).toEqual([]);
+    await who.stop(AbortSignal.timeout(500));
+  },
+);
 
 it('files that do not serve at the start are named', async () => {
   const bad = { certFile: '/nowhere/tls.crt', keyFile: join(dir, 'tls.key'), caFile: undefined };
