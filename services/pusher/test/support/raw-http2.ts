@@ -88,13 +88,14 @@ export function message(bytes: Uint8Array): Buffer {
 }
 
 /**
- * An HTTP/2 client that does as it is told, and no more: it answers neither SETTINGS nor PING, and
- * opens no window.
+ * An HTTP/2 client that does as it is told, and no more: it answers no SETTINGS, opens no window,
+ * and tells that it lives (by answering PING) only while it should.
  */
 export class RawHttp2 {
   readonly socket: Socket;
   readonly received: Frame[] = [];
   closed = false;
+  answersPings = true;
   #pending: Buffer = Buffer.alloc(0);
 
   constructor(port: number, settings: Buffer = Buffer.alloc(0)) {
@@ -130,6 +131,8 @@ export class RawHttp2 {
       const [, , , type = 0, flag = 0] = this.#pending;
       const stream = this.#pending.readUInt32BE(5) & 0x7fffffff;
       this.received.push({ type, flags: flag, stream, payload: this.#pending.subarray(9, end) });
+      const payload = this.#pending.subarray(9, end);
+      if (type === frames.ping && this.answersPings) this.send(frame(type, flags.ack, 0, payload));
       this.#pending = this.#pending.subarray(end);
     }
   }
