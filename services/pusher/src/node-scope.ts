@@ -35,6 +35,8 @@ export interface ProxyNode {
   readonly version: string;
   /** The version of the sidecar, as istio's agents tell it. */
   readonly istioVersion: string;
+  /** It takes the virtual hosts of route tables apart from them, over delta (VHDS). */
+  readonly hostsApart: boolean;
   /** Its client features: it knows TTLs, and Resources in state of the world (rules 45, 47). */
   readonly resourceTtl: boolean;
   readonly resourceInSotw: boolean;
@@ -97,6 +99,7 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
     subZone,
     version: versionOf(node),
     istioVersion: metadata.text('ISTIO_VERSION'),
+    hostsApart: metadata.text('WATERSHED_VHDS') === 'true',
     ...featuresOf(node),
   };
 }

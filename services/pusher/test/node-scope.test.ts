@@ -55,6 +55,7 @@ describe('a node', () => {
       subZone: 's',
       version: '1.40.0',
       istioVersion: '1.29.1',
+      hostsApart: false,
       resourceTtl: false,
       resourceInSotw: false,
     });

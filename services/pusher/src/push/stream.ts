@@ -331,6 +331,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
       alwaysAnswer: this.#once,
       observer: this,
       ...(ttlsMs === undefined ? {} : { ttlsMs }),
+      ...(node.hostsApart ? { hostsApart: true } : {}),
       ...(this.#onlyType === undefined ? {} : { onlyType: this.#onlyType }),
     });
     this.#host.identified(this, node);

@@ -1,4 +1,5 @@
 import { Assignments } from '../view/assignments.ts';
+import { HostTables, type TableNames } from '../view/host-tables.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import { hashName } from '../view/trie.ts';
 import { TypeView, type Entry } from '../view/type-view.ts';
@@ -17,11 +18,13 @@ export class SessionContext {
   readonly subscriptions = new Subscriptions();
   readonly quarantines = new Quarantines();
   readonly assignments: Assignments;
+  readonly hostTables = new HostTables();
   readonly #empty = new Map<string, TypeView>();
   readonly #absent = new WeakMap<TypeView, WeakMap<NameList, NameList>>();
   readonly #held = new WeakMap<InitialVersions, TypeView>();
   readonly #heldByDigest = new Map<string, WeakRef<TypeView>>();
   #sweepAt = 256;
+  readonly #tables = new WeakMap<TypeView, WeakMap<Subscription, TableNames>>();
   readonly #covered = new WeakMap<ReadonlySet<string>, WeakMap<Subscription, readonly string[]>>();
   /**
    * Views that were sent whole, by type and digest, in order of use: what a `version_info` may
@@ -148,6 +151,24 @@ export class SessionContext {
       if (entry?.fragments !== undefined && !refused.has(entry.version)) return entry;
     }
     return undefined;
+  }
+
+  /** Names of the route tables that a client has. */
+  tablesOf(held: TypeView, subscription: Subscription): TableNames {
+    const bySubscription = this.#tables.get(held) ?? new WeakMap<Subscription, TableNames>();
+    this.#tables.set(held, bySubscription);
+    let tables = bySubscription.get(subscription);
+    if (tables === undefined) {
+      const names: string[] = [];
+      if (subscription.wildcard) held.each(({ name }) => names.push(name));
+      else {
+        subscription.eachName((leaf) => {
+          if (held.lookup(leaf) !== undefined) names.push(leaf.name);
+        });
+      }
+      bySubscription.set(subscription, (tables = this.hostTables.namesOf(names)));
+    }
+    return tables;
   }
 
   /** Whether all of `needs` that `assignments` has are subscribed. */

@@ -170,7 +170,9 @@ function makePlan(step: Step): Plan | undefined {
   const full = sotw && traitsOf(step.target.typeUrl).fullSet;
   const silent = full
     ? found.changed.size === 0 && found.gone.length === 0 && found.owed.size === 0
-    : found.changed.size === 0 && found.owed.size === 0 && (sotw || found.removed.size === 0);
+    : found.changed.size === 0 &&
+      found.owed.size === 0 &&
+      (sotw || found.removed.size + found.unknown.size === 0);
   if (silent && !step.mustAnswer) return undefined;
   const entries = full ? fullSet(step) : [...new Set([...found.changed, ...found.owed])];
   // One order for equal content: by name.
@@ -183,6 +185,7 @@ function makePlan(step: Step): Plan | undefined {
     entries,
     changed: changed.length === 0 ? entries : changed,
     removed: sotw ? [] : [...found.removed].sort(),
+    unknown: sotw ? [] : [...found.unknown].sort(),
     needs: new Set(changed.flatMap((entry) => entry.refs)),
     view: step.target,
     ttlMs: step.ttlMs,
@@ -196,7 +199,7 @@ function heartbeat(step: Step): Plan | undefined {
   const entries = fullSet(step).sort(byName);
   if (entries.length === 0) return undefined;
   const { typeUrl, digest: version } = target;
-  const nothing = { changed: [], removed: [], needs: new Set<string>() };
+  const nothing = { changed: [], removed: [], unknown: [], needs: new Set<string>() };
   return { mode, typeUrl, version, entries, ...nothing, view: target, ttlMs, heartbeat: true };
 }
 
@@ -205,6 +208,7 @@ interface Difference {
   readonly owed: ReadonlySet<Entry>;
   readonly gone: readonly string[];
   readonly removed: ReadonlySet<string>;
+  readonly unknown: ReadonlySet<string>;
 }
 
 function difference(step: Step): Difference {
@@ -230,6 +234,8 @@ function difference(step: Step): Difference {
     });
   }
   const removed = new Set(gone);
+  const unknown = new Set<string>();
+  const onDemand = traitsOf(target.typeUrl).stage === 'hosts';
   const found = new Set<Entry>();
   for (const leaf of owed?.leaves ?? []) {
     if (!subscription.has(leaf)) continue;
@@ -237,9 +243,9 @@ function difference(step: Step): Difference {
     target.eachNamed(leaf, (entry) => {
       isThere = add(found, entry) || isThere;
     });
-    if (!isThere) removed.add(leaf.name);
+    if (!isThere) (onDemand ? unknown : removed).add(leaf.name);
   }
-  return { changed, owed: found, gone, removed };
+  return { changed, owed: found, gone, removed, unknown };
 }
 
 function fullSet(step: Step): Entry[] {

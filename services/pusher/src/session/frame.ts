@@ -28,6 +28,8 @@ export interface Plan {
   readonly changed: readonly Entry[];
   /** Delta: gone, or never there (rules 39, 40). */
   readonly removed: readonly string[];
+  /** Delta: asked for by names that nothing has; said by a resource without a message (rule 49). */
+  readonly unknown: readonly string[];
   /** What the changed entries need: EDS names of clusters that now warm. */
   readonly needs: ReadonlySet<string>;
   /** What the client holds if it accepts. */
@@ -88,11 +90,18 @@ export function encodeFrame(
     resourceBytes += body.messageLength;
   }
   for (const name of removed) length += fieldSize(name.length);
+  const unknown = plan.unknown.map((name) => Buffer.from(name));
+  for (const name of unknown) length += fieldSize(2 * fieldSize(name.length));
   const out = new Output(prefixBytes + length);
   out.byte(0);
   out.uint32(length);
   out.field(1, version);
   for (const body of bodies) writeBody(out, body, shape);
+  for (const name of unknown) {
+    out.head(2, 2 * fieldSize(name.length));
+    out.field(3, name);
+    out.field(4, name);
+  }
   out.field(4, type);
   out.field(5, Buffer.from(nonce));
   for (const name of removed) out.field(6, name);

@@ -18,6 +18,8 @@ export interface SessionOptions {
    * before is taken back. Absent where the client does not know TTLs (rule 45).
    */
   readonly ttlsMs?: ReadonlyMap<string, number>;
+  /** The client takes the virtual hosts of its route tables apart from them (VHDS); delta only. */
+  readonly hostsApart?: boolean;
   readonly limits?: Partial<SessionLimits>;
   readonly observer?: SessionObserver;
 }

@@ -10,6 +10,7 @@
  */
 import type { ScopeView } from '../view/scope-view.ts';
 import type { TypeView } from '../view/type-view.ts';
+import { exhausted, violationOf } from './admissible.ts';
 import type { SessionContext } from './context.ts';
 import type { Frame } from './frame.ts';
 import { Gates } from './gates.ts';
@@ -40,6 +41,8 @@ export class Session {
   readonly #gates: Gates;
   /** The client has answered some response, on this stream or an earlier one. */
   #answers = false;
+  /** Route tables that the client was given and did not have, until their hosts are owed. */
+  #freshTables: Set<string> | undefined;
   #wakeAtMs = Number.POSITIVE_INFINITY;
   /** Nothing to say until something happens. */
   #idle = false;
@@ -48,7 +51,10 @@ export class Session {
     this.#context = context;
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
-    this.#targets = new Targets(context, this.#types, options.mayHaveSecrets);
+    this.#targets = new Targets(context, this.#types, {
+      haveSecrets: options.mayHaveSecrets,
+      haveHostsApart: options.mode === 'delta' && options.hostsApart === true,
+    });
     this.#gates = new Gates({
       context,
       types: this.#types,
@@ -87,7 +93,11 @@ export class Session {
     this.#gates.start(nowMs);
     this.#idle = false;
     const typeUrl = request.typeUrl === '' ? (this.#options.onlyType ?? '') : request.typeUrl;
-    const violation = this.#check(typeUrl, request);
+    const violation = violationOf(request, typeUrl, {
+      limits: this.#limits,
+      onlyType: this.#options.onlyType,
+      types: this.#types,
+    });
     if (violation !== undefined) return violation;
     let state = this.#types.get(typeUrl);
     const first = state === undefined;
@@ -147,23 +157,6 @@ export class Session {
     return true;
   }
 
-  #check(typeUrl: string, request: Request): Violation | undefined {
-    if (typeUrl === '') return invalid('type_url is required on an aggregated stream');
-    const only = this.#options.onlyType;
-    if (only !== undefined && typeUrl !== only) return invalid(`this stream is of ${only} alone`);
-    if (!this.#types.has(typeUrl) && this.#types.size >= this.#limits.maxTypes) {
-      return exhausted(`more than ${this.#limits.maxTypes} types on one stream`);
-    }
-    const named = request.mode === 'sotw' ? request.names : request.subscribe;
-    if (named.length > this.#limits.maxNames) {
-      return exhausted(`more than ${this.#limits.maxNames} names in one request`);
-    }
-    if (named.longest > this.#limits.maxNameLength) {
-      return invalid(`a resource name has more than ${this.#limits.maxNameLength} characters`);
-    }
-    return undefined;
-  }
-
   /**
    * ACK or NACK. Returns whether the request answers the newest response; stale ones do not (rule
    * 11).
@@ -206,9 +199,10 @@ export class Session {
       }
     }
     const open = this.#gates.mayRoute(nowMs);
-    for (const stage of ['listeners', 'routes'] as const) {
+    for (const stage of ['listeners', 'routes', 'hosts'] as const) {
       for (const state of this.#types.values()) {
         if (state.traits.stage !== stage) continue;
+        if (stage === 'hosts') this.#oweHosts(state);
         const target = this.#targets.make(state);
         // A client that answers nothing is not made to wait for its own answers.
         const may = open || (!this.#answers && state.held === undefined);
@@ -289,6 +283,13 @@ export class Session {
     return this.#sent(state, frame, { before: held, sentMs: nowMs, probed: 0 });
   }
 
+  /** A table that is new to the client is empty there, even if it says that it has its hosts. */
+  #oweHosts(state: TypeState): void {
+    if (this.#freshTables === undefined) return;
+    state.owe(this.#targets.hostsOf(this.#freshTables));
+    this.#freshTables = undefined;
+  }
+
   /** Moves one type to `target`, in silence where nothing of it concerns the stream. */
   #advance(state: TypeState, target: TypeView, nowMs: number, probed = 0): Frame | undefined {
     if (state.held === target && state.owed === undefined && !state.mustAnswer) return undefined;
@@ -298,7 +299,7 @@ export class Session {
     }
     const step = this.#step(state, target, state.owed, state.mustAnswer);
     const frame = this.#context.frames.frame(step, state.lastSequence);
-    const before = state.held;
+    const { held: before, owed } = state;
     state.held = target;
     state.owed = undefined;
     if (state.resuming) {
@@ -310,7 +311,7 @@ export class Session {
       return undefined;
     }
     state.mustAnswer = false;
-    return this.#sent(state, frame, { before, sentMs: nowMs, probed });
+    return this.#sent(state, frame, { before, sentMs: nowMs, probed }, owed);
   }
 
   /** Answers newly named resources at once, from what the client holds, though the type has to wait. */
@@ -332,7 +333,7 @@ export class Session {
     );
     state.owed = later.length === 0 ? undefined : new NameList([...gone]);
     if (frame === undefined) return undefined;
-    return this.#sent(state, frame, { before: held, sentMs: nowMs, probed: 0 });
+    return this.#sent(state, frame, { before: held, sentMs: nowMs, probed: 0 }, now);
   }
 
   #step(
@@ -347,7 +348,7 @@ export class Session {
     return { mode: this.mode, ...what, ttlMs, heartbeat: false };
   }
 
-  #sent(state: TypeState, frame: Frame, how: Omit<Outstanding, 'frame'>): Frame {
+  #sent(state: TypeState, frame: Frame, how: Omit<Outstanding, 'frame'>, owed?: NameList): Frame {
     const { plan } = frame;
     const kept = state.outstanding.slice(1 - this.#limits.maxOutstanding);
     state.outstanding = [...kept, { frame, ...how }];
@@ -355,6 +356,12 @@ export class Session {
     state.nonceSent = frame.nonce;
     state.versionSent = plan.version;
     state.lifetime?.said(plan.view, how.sentMs);
+    if (this.#options.hostsApart === true && state.traits.stage === 'routes') {
+      for (const { name } of plan.entries) {
+        if (how.before?.get(name) !== undefined && owed?.names.includes(name) !== true) continue;
+        this.#freshTables = (this.#freshTables ?? new Set()).add(name);
+      }
+    }
     if (state.traits.stage === 'clusters' && plan.needs.size > 0) state.warming = plan.needs;
     const whole = state.traits.fullSet && state.subscription.wildcard;
     if (this.mode === 'sotw' && whole) this.#context.remember(frame);
@@ -369,11 +376,3 @@ export class Session {
 }
 
 const maxResends = 32;
-
-function invalid(message: string): Violation {
-  return { code: 'invalid-argument', message };
-}
-
-function exhausted(message: string): Violation {
-  return { code: 'resource-exhausted', message };
-}

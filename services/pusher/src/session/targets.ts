@@ -16,15 +16,17 @@ export class Targets {
   readonly #context: SessionContext;
   readonly #types: ReadonlyMap<string, TypeState>;
   readonly #mayHaveSecrets: boolean;
+  readonly #hostsApart: boolean;
 
   constructor(
     context: SessionContext,
     types: ReadonlyMap<string, TypeState>,
-    mayHaveSecrets: boolean,
+    may: { readonly haveSecrets: boolean; readonly haveHostsApart: boolean },
   ) {
     this.#context = context;
     this.#types = types;
-    this.#mayHaveSecrets = mayHaveSecrets;
+    this.#mayHaveSecrets = may.haveSecrets;
+    this.#hostsApart = may.haveHostsApart;
   }
 
   /** What the stream's view has of a type, without what the client refused. */
@@ -60,12 +62,34 @@ export class Targets {
 
   raw(state: TypeState): TypeView {
     const { typeUrl, stage } = state.traits;
+    if (this.#hostsApart && stage === 'hosts') return this.#hosts();
     const view = this.goal?.types.get(typeUrl);
     if (view === undefined || (stage === 'secrets' && !this.#mayHaveSecrets)) {
       return this.#context.empty(typeUrl);
     }
+    if (this.#hostsApart && stage === 'routes') return this.#context.hostTables.heads(view);
     if (stage !== 'assignments') return view;
     return this.#context.assignments.derive(view, this.#clusters());
+  }
+
+  /** The hosts of the tables that the client has: others it would take and forget. */
+  #hosts(): TypeView {
+    const { hostTables } = this.#context;
+    const { route, virtualHost } = resourceTypes;
+    const view = this.goal?.types.get(route);
+    const tables = this.#types.get(route);
+    if (view === undefined || tables?.held === undefined) return this.#context.empty(virtualHost);
+    const { held, subscription } = tables;
+    return hostTables.hosts(view, this.#context.tablesOf(held, subscription));
+  }
+
+  /** The hosts of tables that the client was just given, to be sent whatever it says it has. */
+  hostsOf(tables: Iterable<string>): NameList {
+    const view = this.goal?.types.get(resourceTypes.route);
+    const names = [...tables].flatMap((name) =>
+      this.#context.hostTables.hostNames(view?.get(name)),
+    );
+    return new NameList(names);
   }
 
   /** The clusters as this stream has been sent them; where it does not ask for any, as they are. */
@@ -82,7 +106,9 @@ export class Targets {
   make(state: TypeState): TypeView {
     const target = this.of(state);
     const { stage } = state.traits;
-    const atOnce = stage === 'listeners' || stage === 'other' || stage === 'secrets';
+    // Two hosts must not have one domain, so one goes as the other comes.
+    const atOnce =
+      stage === 'listeners' || stage === 'hosts' || stage === 'other' || stage === 'secrets';
     return atOnce ? target : target.union(state.held);
   }
 

@@ -1,7 +1,14 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
 
 /** Where in the order of a push a type stands (rules 28–30). */
-export type Stage = 'secrets' | 'clusters' | 'assignments' | 'listeners' | 'routes' | 'other';
+export type Stage =
+  | 'secrets'
+  | 'clusters'
+  | 'assignments'
+  | 'listeners'
+  | 'routes'
+  | 'hosts'
+  | 'other';
 
 /** What the protocol says of one type of resource. */
 export interface TypeTraits {
@@ -34,7 +41,7 @@ const table: ReadonlyMap<string, TypeTraits> = new Map([
   row(resourceTypes.endpoint, 'EDS', 'assignments'),
   row(resourceTypes.listener, 'LDS', 'listeners', { fullSet: true, wildcardBySilence: true }),
   row(resourceTypes.route, 'RDS', 'routes'),
-  row(resourceTypes.virtualHost, 'VHDS', 'routes'),
+  row(resourceTypes.virtualHost, 'VHDS', 'hosts'),
   row(resourceTypes.extensionConfig, 'ECDS', 'other'),
   row(resourceTypes.runtime, 'RTDS', 'other'),
 ]);
