@@ -1,7 +1,7 @@
 /** What a newcomer types: `npm start`, the commands that it prints, and `npm run demo`. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -96,6 +96,26 @@ test('npm start says what listens where, and the commands that it prints work', 
   expect([await listens(8080), await listens(port)]).toEqual([false, false]);
 });
 
+test("npm start reads the directories that a MeshConfig's configSources name, in istiod's spelling", async () => {
+  await mkdir(join(directory, 'config'));
+  const about = 'apiVersion: v1\nkind: Service\nmetadata: { name: named, namespace: shop }\n';
+  const spec = 'spec: { selector: { app: named }, ports: [{ name: http, port: 80 }] }\n';
+  await writeFile(join(directory, 'config', 'service.yaml'), about + spec);
+  const mesh = join(directory, 'mesh.yaml');
+  await writeFile(mesh, `configSources: [{ address: "fs://${directory}/config" }]\n`);
+  const addresses = '--grpcAddr 127.0.0.1:0 --monitoringAddr 127.0.0.1:0';
+  const started = shell(
+    `PILOT_DEBOUNCE_AFTER=5ms PILOT_DEBOUNCE_MAX=1s PILOT_ENABLE_EDS_DEBOUNCE=true ` +
+      `PILOT_PUSH_THROTTLE=10 PILOT_XDS_CACHE_SIZE=100 npm start -- ${addresses} ` +
+      `--dataDir ${directory} --meshConfig ${mesh}`,
+  );
+  await until('it is ready', () => /proxy-status .*\n\n/u.test(started.output), 60_000);
+  const monitoring = /monitoring +(http:\S+)/u.exec(started.output)?.[1] ?? '';
+  const objects = await (await fetch(`${monitoring}/debug/configz`)).text();
+  expect(objects).toContain('"named"');
+  await started.stop();
+});
+
 test('npm start ends at once, and says why, when the MeshConfig is not there', async () => {
   const started = shell(`npm start -- --dataDir ${directory} --meshConfig ${directory}/none.yaml`);
   expect(await started.ended).toBe(1);
@@ -121,7 +141,7 @@ test('npm start can be stopped while it waits for its directory', async () => {
   const addresses = '--grpcAddr 127.0.0.1:0 --monitoringAddr 127.0.0.1:0';
   const options = `${addresses} --dataDir ${directory} --configDir ${directory}/none`;
   const started = shell(`exec node_modules/.bin/node standalone/src/main.ts ${options}`);
-  await until('it waits', () => started.output.includes('is translated'), 60_000);
+  await until('it waits', () => started.output.includes('does not exist'), 60_000);
   await started.stop('SIGTERM');
   expect(await started.ended).toBe(0);
   expect(started.output).not.toContain('unsettled');
