@@ -265,6 +265,7 @@ test('a secret leaves a live stream in one push when its ReferenceGrant goes, an
     });
   }
   expect(client.responses).toHaveLength(2);
+  for (const proxy of proxies) expect(await rejections(proxy)).toBe(0);
   client.close();
   expect(await plane.log()).not.toContain('PRIVATE KEY');
 });
