@@ -10,7 +10,11 @@ import { namesTo, Scope } from './views.ts';
 
 const nothing = (): void => undefined;
 
-const policy = { gatewayAccounts: new Set<string>(), operatorNamespaces: new Set<string>() };
+const policy = {
+  gatewayAccounts: new Set<string>(),
+  nodeAccounts: new Set<string>(),
+  operatorNamespaces: new Set<string>(),
+};
 
 /** Bytes of heap of one whole stream (node, session, two subscribed types), its carrier apart. */
 export function memory(count: number, streams: number): number {

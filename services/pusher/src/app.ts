@@ -120,7 +120,11 @@ const defaultColdAfterMs = 2_000;
 
 const defaultIdentity: AuthenticatorOptions = {
   trustDomains: ['cluster.local'],
-  policy: { gatewayAccounts: new Set(), operatorNamespaces: new Set(['istio-system']) },
+  policy: {
+    gatewayAccounts: new Set(),
+    nodeAccounts: new Set(),
+    operatorNamespaces: new Set(['istio-system']),
+  },
   plaintextNeedsToken: false,
 };
 

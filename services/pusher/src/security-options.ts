@@ -76,6 +76,14 @@ export const securityOptions = defineOptions({
     group,
     doc: 'The only accounts that may be routers, and so get the secrets of Gateways. If not set, any account may be one in its own namespace.',
   },
+  nodeAccounts: {
+    type: 'list',
+    env: ['CA_TRUSTED_NODE_ACCOUNTS'],
+    default: ['istio-system/ztunnel', 'kube-system/ztunnel'],
+    placeholder: 'namespace/account,…',
+    group,
+    doc: 'The only accounts that may be a ztunnel, which is told of the workloads of all namespaces.',
+  },
   debugNamespaces: {
     type: 'list',
     env: ['DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES'],

@@ -34,6 +34,7 @@ export async function openSecurity(
     trustDomains,
     policy: {
       gatewayAccounts: new Set(config.gatewayAccounts),
+      nodeAccounts: new Set(config.nodeAccounts),
       operatorNamespaces: new Set([rootNamespace, ...config.debugNamespaces]),
     },
     verifyToken: tokens(config, trustDomains, around),

@@ -25,6 +25,8 @@ export type Trust =
 export interface Policy {
   /** `NAMESPACE/ACCOUNT` that may be a router; empty: any account, in its own namespace. */
   readonly gatewayAccounts: ReadonlySet<string>;
+  /** `NAMESPACE/ACCOUNT` that may be a ztunnel, which is told of all namespaces' workloads. */
+  readonly nodeAccounts: ReadonlySet<string>;
   /** Namespaces whose accounts may see what is served to others. */
   readonly operatorNamespaces: ReadonlySet<string>;
 }
@@ -101,12 +103,16 @@ export class Caller {
       const { namespace, serviceAccount, pod } = node;
       const claim = `${pod} of ${namespace}/${serviceAccount || '*'}`;
       this.#deny(`node ${node.id} claims to be ${claim}, the client is ${this.account}`);
-    } else if (
-      node.type === ProxyType.PROXY_TYPE_ROUTER &&
-      policy.gatewayAccounts.size > 0 &&
-      !policy.gatewayAccounts.has(accountOf(own))
-    ) {
-      this.#deny(`node ${node.id} claims to be a router, which ${accountOf(own)} may not be`);
+      return;
+    }
+    const account = accountOf(own);
+    const { gatewayAccounts, nodeAccounts } = policy;
+    if (node.type === ProxyType.PROXY_TYPE_ROUTER) {
+      const may = gatewayAccounts.size === 0 || gatewayAccounts.has(account);
+      if (!may) this.#deny(`node ${node.id} claims to be a router, which ${account} may not be`);
+    }
+    if (node.type === ProxyType.PROXY_TYPE_ZTUNNEL && !nodeAccounts.has(account)) {
+      this.#deny(`node ${node.id} claims to be a ztunnel, which ${account} may not be`);
     }
   }
 

@@ -15,7 +15,11 @@ function caller(options: Partial<CallerOptions> = {}): Caller {
   return new Caller({
     trust: 'verified',
     identities: [web],
-    policy: { gatewayAccounts: new Set(), operatorNamespaces: new Set(['istio-system']) },
+    policy: {
+      gatewayAccounts: new Set(),
+      nodeAccounts: new Set(),
+      operatorNamespaces: new Set(['istio-system']),
+    },
     onDenied: () => undefined,
     ...options,
   });
@@ -53,12 +57,25 @@ it('only listed accounts may be routers, if any are listed', () => {
   const router = node('router~10.0.0.1~web-1.shop~shop.svc.cluster.local');
   const policy = (...accounts: string[]): CallerOptions['policy'] => ({
     gatewayAccounts: new Set(accounts),
+    nodeAccounts: new Set(accounts),
     operatorNamespaces: new Set(),
   });
   expect(caller({ policy: policy() }).claim(router).pod).toBe('web-1');
   expect(caller({ policy: policy('shop/web') }).claim(router).pod).toBe('web-1');
   expect(() => caller({ policy: policy('shop/gateway') }).claim(router)).toThrow(denied);
   expect(caller({ policy: policy('shop/gateway') }).claim(node()).pod).toBe('web-1');
+});
+
+it('only listed accounts may be a ztunnel, which is told of all namespaces', () => {
+  const ztunnel = node('ztunnel~10.0.0.1~web-1.shop~shop.svc.cluster.local');
+  const policy = (...accounts: string[]): CallerOptions['policy'] => ({
+    gatewayAccounts: new Set(),
+    nodeAccounts: new Set(accounts),
+    operatorNamespaces: new Set(),
+  });
+  expect(() => caller({ policy: policy() }).claim(ztunnel)).toThrow(denied);
+  expect(caller({ policy: policy('shop/web') }).claim(ztunnel).pod).toBe('web-1');
+  expect(caller({ trust: 'local', identities: [] }).claim(ztunnel).pod).toBe('web-1');
 });
 
 it('rule 2: a later message need not name the node, and must not name another', () => {

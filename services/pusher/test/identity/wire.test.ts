@@ -28,7 +28,11 @@ function certificateOf(namespace: string, account: string, untilDays = 1): Certi
 
 const identity = {
   trustDomains: ['cluster.local'],
-  policy: { gatewayAccounts: new Set<string>(), operatorNamespaces: new Set(['istio-system']) },
+  policy: {
+    gatewayAccounts: new Set<string>(),
+    nodeAccounts: new Set<string>(),
+    operatorNamespaces: new Set(['istio-system']),
+  },
   plaintextNeedsToken: false,
 };
 

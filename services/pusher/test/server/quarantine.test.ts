@@ -26,7 +26,11 @@ async function pusher(name: string): Promise<Running> {
     name,
     identity: {
       trustDomains: ['cluster.local'],
-      policy: { gatewayAccounts: new Set(), operatorNamespaces: new Set() },
+      policy: {
+        gatewayAccounts: new Set(),
+        nodeAccounts: new Set(),
+        operatorNamespaces: new Set(),
+      },
       plaintextNeedsToken: false,
     },
     tls: {
