@@ -13,18 +13,21 @@ import {
   type XdsTls,
 } from './bootstrap-tls.ts';
 
-export interface BootstrapOptions {
+export interface NodeOptions {
   /** `sidecar~IP~POD.NS~DNS_DOMAIN` or `router~…` */
   readonly node: string;
-  readonly xdsHost: string;
-  readonly xdsPort: number;
-  readonly delta: boolean;
   readonly labels: Readonly<Record<string, string>>;
   /** Merged over what the node id and the labels give. */
   readonly metadata: Readonly<Record<string, unknown>>;
-  readonly adminPort: number;
   /** Holds `cert-chain.pem`, `key.pem` and `root-cert.pem`, as istio's `/etc/certs` does. */
   readonly certDir: string | undefined;
+}
+
+export interface BootstrapOptions extends NodeOptions {
+  readonly xdsHost: string;
+  readonly xdsPort: number;
+  readonly delta: boolean;
+  readonly adminPort: number;
   /** How the control plane is reached; absent: in plaintext. */
   readonly tls?: XdsTls | undefined;
 }
@@ -63,25 +66,39 @@ export function parseNodeId(id: string): NodeId {
   };
 }
 
-/** JSON-ready, keys in a stable order. */
-export function envoyBootstrap(options: BootstrapOptions): Record<string, unknown> {
+/** What a data plane says of itself, whichever it is: `envoy.config.core.v3.Node` as JSON. */
+export function nodeOf(options: NodeOptions): {
+  readonly id: string;
+  readonly cluster: string;
+  readonly metadata: Readonly<Record<string, unknown>>;
+} {
   const node = parseNodeId(options.node);
   return {
+    id: options.node,
+    cluster: options.labels['app'] ?? node.pod,
+    metadata: {
+      NAMESPACE: node.namespace,
+      NAME: node.pod,
+      INSTANCE_IPS: node.ip,
+      CLUSTER_ID: 'Kubernetes',
+      LABELS: options.labels,
+      ...(options.certDir === undefined ? {} : { WATERSHED_CERTS: 'files' }),
+      ...options.metadata,
+    },
+  };
+}
+
+/** JSON-ready, keys in a stable order. */
+export function envoyBootstrap(options: BootstrapOptions): Record<string, unknown> {
+  const { id, cluster, metadata } = nodeOf(options);
+  return {
     node: {
-      id: options.node,
-      cluster: options.labels['app'] ?? node.pod,
+      id,
+      cluster,
       // Envoy knows TTLs, and says so only if it is told to. Over state of the world, 1.40 takes no
       // heartbeat and crashes when a TTL ends.
       ...(options.delta ? { client_features: ['xds.config.supports-resource-ttl'] } : {}),
-      metadata: {
-        NAMESPACE: node.namespace,
-        NAME: node.pod,
-        INSTANCE_IPS: node.ip,
-        CLUSTER_ID: 'Kubernetes',
-        LABELS: options.labels,
-        ...(options.certDir === undefined ? {} : { WATERSHED_CERTS: 'files' }),
-        ...options.metadata,
-      },
+      metadata,
     },
     admin: {
       address: { socket_address: { address: '127.0.0.1', port_value: options.adminPort } },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { envoyBootstrap, parseNodeId } from '../src/bootstrap.ts';
+import { proxylessBootstrap } from '../src/proxyless-bootstrap.ts';
 import { table } from '../src/table.ts';
 
 const options = {
@@ -12,6 +13,50 @@ const options = {
   adminPort: 15000,
   certDir: undefined,
 };
+
+describe('bootstrap grpc', () => {
+  test('tells where the control plane is, and who asks, as istio agents say it', () => {
+    expect(proxylessBootstrap(options)).toEqual({
+      xds_servers: [
+        {
+          server_uri: '127.0.0.1:15010',
+          channel_creds: [{ type: 'insecure' }],
+          server_features: ['xds_v3'],
+        },
+      ],
+      node: {
+        id: options.node,
+        cluster: 'web',
+        metadata: {
+          NAMESPACE: 'shop',
+          NAME: 'web-1',
+          INSTANCE_IPS: '10.0.0.1',
+          CLUSTER_ID: 'Kubernetes',
+          LABELS: { app: 'web' },
+          GENERATOR: 'grpc',
+        },
+      },
+      server_listener_resource_name_template: 'xds.istio.io/grpc/lds/inbound/%s',
+    });
+  });
+
+  test('--cert-dir is watched for certificates, and --tls shows them', () => {
+    const certDir = '/etc/certs';
+    const tls = { certDir, rootCertFile: '/etc/certs/root-cert.pem', serverName: '::1' };
+    const config = { ...options, certDir, xdsHost: '::1', tls };
+    const files = {
+      certificate_file: '/etc/certs/cert-chain.pem',
+      private_key_file: '/etc/certs/key.pem',
+      ca_certificate_file: '/etc/certs/root-cert.pem',
+      refresh_interval: '900s',
+    };
+    expect(proxylessBootstrap(config)).toMatchObject({
+      xds_servers: [{ server_uri: '[::1]:15010', channel_creds: [{ type: 'tls', config: files }] }],
+      node: { metadata: { WATERSHED_CERTS: 'files' } },
+      certificate_providers: { default: { plugin_name: 'file_watcher', config: files } },
+    });
+  });
+});
 
 describe('bootstrap envoy', () => {
   test('a node id gives namespace, name and address as istio spells them', () => {

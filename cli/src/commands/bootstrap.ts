@@ -1,18 +1,23 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import type { XdsTls } from '../bootstrap-tls.ts';
 import { envoyBootstrap } from '../bootstrap.ts';
+import { proxylessBootstrap } from '../proxyless-bootstrap.ts';
 
+/** Of every data plane. */
 interface Flags {
   readonly node: string;
   readonly xdsAddress: { readonly host: string; readonly port: number };
-  readonly delta?: true;
   readonly label: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, unknown>>;
-  readonly adminPort: number;
   readonly certDir?: string;
   readonly tls?: true;
-  readonly tokenFile?: string;
   readonly rootCert?: string;
+}
+
+interface EnvoyFlags extends Flags {
+  readonly delta?: true;
+  readonly adminPort: number;
+  readonly tokenFile?: string;
   readonly serverName?: string;
 }
 
@@ -20,44 +25,53 @@ export function addBootstrap(program: Command, print: (text: string) => void): v
   const bootstrap = program
     .command('bootstrap')
     .description('print a bootstrap that a data plane runs as it is');
-  bootstrap
+  const envoy = bootstrap
     .command('envoy')
     .description('for a stock Envoy 1.40 (envoy -c FILE)')
-    .requiredOption('--node <id>', "istio's node id, sidecar~IP~POD.NS~DOMAIN or router~…")
-    .requiredOption('--xds-address <host:port>', 'where a pusher listens', parseAddress)
     .option('--delta', 'delta xDS instead of state of the world')
-    .option('--label <k=v>', 'a label of the workload (repeat)', parseLabel, {})
-    .option('--metadata <json>', 'node metadata, merged over what the flags give', parseObject, {})
     .option('--admin-port <n>', "Envoy's admin port on 127.0.0.1; 0 picks one", parsePort, 15000)
-    .option('--cert-dir <dir>', 'cert-chain.pem, key.pem and root-cert.pem for mutual TLS')
-    .option('--tls', 'reach the control plane by TLS (15012), with the certificate of --cert-dir')
     .option('--token-file <file>', 'by TLS, with this token in place of a certificate')
-    .option(
-      '--root-cert <file>',
-      "signs the control plane's certificate (root-cert.pem of --cert-dir)",
-    )
     .option(
       '--server-name <name>',
       "of the control plane's certificate (the host of --xds-address)",
-    )
-    .action((flags: Flags) => {
-      const config = envoyBootstrap({
-        node: flags.node,
-        xdsHost: flags.xdsAddress.host,
-        xdsPort: flags.xdsAddress.port,
-        delta: flags.delta === true,
-        labels: flags.label,
-        metadata: flags.metadata,
-        adminPort: flags.adminPort,
-        certDir: flags.certDir,
-        tls: tlsOf(flags),
-      });
-      print(JSON.stringify(config, undefined, 2));
-    });
+    );
+  withCommon(envoy).action((flags: EnvoyFlags) => {
+    const { delta, adminPort } = flags;
+    const tls = tlsOf(flags);
+    const config = envoyBootstrap({ ...common(flags), delta: delta === true, adminPort, tls });
+    print(JSON.stringify(config, undefined, 2));
+  });
+  const grpc = bootstrap
+    .command('grpc')
+    .description('for gRPC without a proxy (GRPC_XDS_BOOTSTRAP=FILE), called xds:///HOST:PORT');
+  withCommon(grpc).action((flags: Flags) => {
+    const config = proxylessBootstrap({ ...common(flags), tls: tlsOf(flags) });
+    print(JSON.stringify(config, undefined, 2));
+  });
 }
 
-function tlsOf(flags: Flags): XdsTls | undefined {
-  const { certDir, tokenFile, xdsAddress } = flags;
+function withCommon(command: Command): Command {
+  return command
+    .requiredOption('--node <id>', "istio's node id, sidecar~IP~POD.NS~DOMAIN or router~…")
+    .requiredOption('--xds-address <host:port>', 'where a pusher listens', parseAddress)
+    .option('--label <k=v>', 'a label of the workload (repeat)', parseLabel, {})
+    .option('--metadata <json>', 'node metadata, merged over what the flags give', parseObject, {})
+    .option('--cert-dir <dir>', 'cert-chain.pem, key.pem and root-cert.pem for mutual TLS')
+    .option('--tls', 'reach the control plane by TLS (15012), with the certificate of --cert-dir')
+    .option(
+      '--root-cert <file>',
+      "signs the control plane's certificate (root-cert.pem of --cert-dir)",
+    );
+}
+
+function common({ node, xdsAddress, label, metadata, certDir }: Flags) {
+  const { host: xdsHost, port: xdsPort } = xdsAddress;
+  return { node, xdsHost, xdsPort, labels: label, metadata, certDir };
+}
+
+function tlsOf(flags: EnvoyFlags | Flags): XdsTls | undefined {
+  const { certDir, xdsAddress } = flags;
+  const { tokenFile, serverName }: Partial<EnvoyFlags> = flags;
   if (flags.tls !== true && tokenFile === undefined) return undefined;
   const rootCertFile = flags.rootCert ?? (certDir === undefined ? undefined : rootsIn(certDir));
   if (rootCertFile === undefined) {
@@ -67,7 +81,7 @@ function tlsOf(flags: Flags): XdsTls | undefined {
     rootCertFile,
     tokenFile,
     certDir: tokenFile === undefined ? certDir : undefined,
-    serverName: flags.serverName ?? xdsAddress.host,
+    serverName: serverName ?? xdsAddress.host,
   };
 }
 

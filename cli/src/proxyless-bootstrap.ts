@@ -1,0 +1,50 @@
+/**
+ * The bootstrap of gRPC without a proxy (GRPC_XDS_BOOTSTRAP), as grpc-go, grpc-js, Python and C++
+ * read it (gRFC A27, A29, A36, A65). Names are istio's.
+ */
+import type { XdsTls } from './bootstrap-tls.ts';
+import { nodeOf, type NodeOptions } from './bootstrap.ts';
+
+export interface ProxylessBootstrapOptions extends NodeOptions {
+  readonly xdsHost: string;
+  readonly xdsPort: number;
+  /** How the control plane is reached; absent: in plaintext. */
+  readonly tls?: XdsTls | undefined;
+}
+
+/** JSON-ready, keys in a stable order. */
+export function proxylessBootstrap(options: ProxylessBootstrapOptions): Record<string, unknown> {
+  const { xdsHost, xdsPort, tls, certDir } = options;
+  const node = nodeOf(options);
+  const host = xdsHost.includes(':') ? `[${xdsHost}]` : xdsHost;
+  return {
+    xds_servers: [
+      {
+        server_uri: `${host}:${xdsPort}`,
+        channel_creds: [tls === undefined ? { type: 'insecure' } : credsOf(tls)],
+        server_features: ['xds_v3'],
+      },
+    ],
+    node: { ...node, metadata: { ...node.metadata, GENERATOR: 'grpc' } },
+    ...(certDir === undefined ? {} : { certificate_providers: { default: watcher(certDir) } }),
+    server_listener_resource_name_template: 'xds.istio.io/grpc/lds/inbound/%s',
+  };
+}
+
+function credsOf({ certDir, rootCertFile }: XdsTls): Record<string, unknown> {
+  return { type: 'tls', config: filesOf(certDir, rootCertFile) };
+}
+
+function watcher(certDir: string): Record<string, unknown> {
+  return { plugin_name: 'file_watcher', config: filesOf(certDir, `${certDir}/root-cert.pem`) };
+}
+
+function filesOf(dir: string | undefined, roots: string): Record<string, unknown> {
+  return {
+    ...(dir === undefined
+      ? {}
+      : { certificate_file: `${dir}/cert-chain.pem`, private_key_file: `${dir}/key.pem` }),
+    ca_certificate_file: roots,
+    refresh_interval: '900s',
+  };
+}
