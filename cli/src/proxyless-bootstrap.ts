@@ -25,7 +25,8 @@ export function proxylessBootstrap(options: ProxylessBootstrapOptions): Record<s
         server_features: ['xds_v3'],
       },
     ],
-    node: { ...node, metadata: { ...node.metadata, GENERATOR: 'grpc' } },
+    // grpc-js refuses a node without a locality.
+    node: { ...node, locality: {}, metadata: { ...node.metadata, GENERATOR: 'grpc' } },
     ...(certDir === undefined ? {} : { certificate_providers: { default: watcher(certDir) } }),
     server_listener_resource_name_template: 'xds.istio.io/grpc/lds/inbound/%s',
   };

@@ -35,6 +35,7 @@ describe('bootstrap grpc', () => {
           LABELS: { app: 'web' },
           GENERATOR: 'grpc',
         },
+        locality: {},
       },
       server_listener_resource_name_template: 'xds.istio.io/grpc/lds/inbound/%s',
     });

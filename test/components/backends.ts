@@ -7,6 +7,7 @@ import {
   type Http2ServerResponse,
   type ServerHttp2Session,
 } from 'node:http2';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { wishOf, type Backend, type BackendOptions, type Echo } from 'xdsctl/components/backend.ts';
 
 export { startBackend, type Backend } from 'xdsctl/components/backend.ts';
@@ -19,8 +20,8 @@ export interface Http2BackendOptions extends BackendOptions {
 /**
  * A sample backend that speaks HTTP/2, and gRPC on the same port: a request of content type
  * `application/grpc` is taken as a unary call of any method, and answered with an `Echo` as JSON in
- * one message. `wishOf` holds for plain requests; a call tells its status by the metadata
- * `x-grpc-status`.
+ * one message. `wishOf` holds for plain requests; a call tells by its metadata what it wishes:
+ * `x-grpc-status`, `x-delay-ms`, and `x-fail-tries`, so many of whose tries are UNAVAILABLE.
  */
 export async function startHttp2Backend(options: Http2BackendOptions): Promise<Backend> {
   let requests = 0;
@@ -85,13 +86,13 @@ async function answer(
     headers,
     body: (grpc ? received.subarray(framePrefixBytes) : received).toString('utf8'),
   };
-  if (grpc) answerCall(echo, response);
+  if (grpc) await answerCall(echo, response);
   else await answerRequest(echo, response);
 }
 
 async function answerRequest(echo: Echo, response: Http2ServerResponse): Promise<void> {
   const wish = wishOf(echo.path);
-  if (wish.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, wish.delayMs));
+  if (wish.delayMs > 0) await sleep(wish.delayMs);
   response.writeHead(wish.status, { 'content-type': 'application/json', 'x-backend': echo.name });
   response.end(`${JSON.stringify(echo)}\n`);
 }
@@ -99,8 +100,17 @@ async function answerRequest(echo: Echo, response: Http2ServerResponse): Promise
 /** A compression flag and a length of four bytes precede each gRPC message. */
 const framePrefixBytes = 5;
 
-function answerCall(echo: Echo, response: Http2ServerResponse): void {
-  const status = echo.headers['x-grpc-status'] ?? '0';
+async function answerCall(echo: Echo, response: Http2ServerResponse): Promise<void> {
+  const { headers } = echo;
+  const number = (name: string): number => Number(headers[name] ?? 0);
+  if (number('x-delay-ms') > 0) await sleep(number('x-delay-ms'));
+  if (number('grpc-previous-rpc-attempts') < number('x-fail-tries')) {
+    // By trailers alone: what has begun to answer is not tried again.
+    const refusal = { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '14' };
+    response.stream.respond(refusal, { endStream: true });
+    return;
+  }
+  const status = headers['x-grpc-status'] ?? '0';
   const message = Buffer.from(JSON.stringify(echo));
   const frame = Buffer.alloc(framePrefixBytes + message.length);
   frame.writeUInt32BE(message.length, 1);

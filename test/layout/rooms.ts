@@ -123,6 +123,7 @@ export const roomTests: readonly Grant[] = [
 export const packages: Readonly<Record<string, readonly RegExp[]>> = {
   '@bufbuild/protobuf': [/^libs\/(?:model|proto)\//u, /^services\/pusher\/test\//u, /^bench\//u],
   '@grpc/grpc-js': [/^services\/pusher\/(?:src\/server|test)\//u, /^(?:test|bench)\//u],
+  '@grpc/grpc-js-xds': [/^test\/components\/grpc\//u],
   'node:http2': [/^services\/pusher\/(?:src\/server|test)\//u, /^(?:test|bench)\//u],
   '@opentelemetry/api': [/^libs\/runtime\/src\/tracing-otlp\.ts$/u],
   '@opentelemetry/exporter-trace-otlp-proto': [/^libs\/runtime\/src\/tracing-otlp\.ts$/u],
