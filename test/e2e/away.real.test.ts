@@ -10,7 +10,7 @@ import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { Load } from './harness/load.ts';
 import { httpGateway, routeTo, service } from './harness/objects.ts';
-import { freePort } from './harness/ports.ts';
+import { freePort } from 'xdsctl/components/ports.ts';
 import { protocols, rejections, startProxy, type Protocol } from './harness/proxy.ts';
 
 const ns = 'edge';

@@ -7,7 +7,7 @@ import type { TestEnvoy } from '../components/envoy.ts';
 import { ConfigDir, type UserObject } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { gatewayApi, httpGateway, istio, service, tlsSecret } from './harness/objects.ts';
-import { freePort } from './harness/ports.ts';
+import { freePort } from 'xdsctl/components/ports.ts';
 import { protocols, rejections, startProxy, type Protocol } from './harness/proxy.ts';
 import { askTls } from './harness/tls-client.ts';
 import { until } from './harness/wait.ts';

@@ -7,7 +7,7 @@ import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { spread } from './harness/load.ts';
 import { gatewayApi, httpGateway, istio, service, tlsSecret } from './harness/objects.ts';
-import { freePort } from './harness/ports.ts';
+import { freePort } from 'xdsctl/components/ports.ts';
 import {
   configWarnings,
   protocols,

@@ -7,14 +7,15 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startChild, type Child } from 'xdsctl/components/child.ts';
 import { startBackend, type Backend } from '../components/backends.ts';
 import { ask, echoOf } from '../components/clients.ts';
-import { startKafka, type Kafka } from '../components/kafka.ts';
-import { startRedis } from '../components/redis.ts';
+import { startTestKafka } from '../components/kafka.ts';
+import type { Kafka } from 'xdsctl/components/kafka.ts';
+import { startTestRedis } from '../components/redis.ts';
 import type { TestEnvoy } from '../components/envoy.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { Load } from './harness/load.ts';
 import { httpGateway, routeTo, service } from './harness/objects.ts';
-import { freePort } from './harness/ports.ts';
+import { freePort } from 'xdsctl/components/ports.ts';
 import { protocols, startProxy } from './harness/proxy.ts';
 import { until } from './harness/wait.ts';
 
@@ -49,7 +50,7 @@ async function addProxy(protocol: (typeof protocols)[number]): Promise<void> {
 }
 
 beforeAll(async () => {
-  kafka = await startKafka();
+  kafka = await startTestKafka();
   port = await freePort();
   config = await ConfigDir.create();
   for (const name of ['a', 'b']) {
@@ -118,7 +119,7 @@ test('a process that starts without the log serves what it served last, says so,
 test('each service by itself waits for a log that comes later, and stops in order without it', async () => {
   await plane.stop();
   await kafka.kill(0);
-  await using redis = await startRedis();
+  await using redis = await startTestRedis();
   const brokers = ['--kafkaBrokers', kafka.brokers.join(',')];
   const services = await Promise.all(
     ['ingester', 'translator', 'pusher'].map(async (name) => {

@@ -6,7 +6,7 @@ import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { startCutProxy, type CutProxy } from './harness/cut-proxy.ts';
 import { httpGateway, istio, routeTo, service } from './harness/objects.ts';
-import { freePort } from './harness/ports.ts';
+import { freePort } from 'xdsctl/components/ports.ts';
 import { protocols, rejections, startProxy, type Protocol } from './harness/proxy.ts';
 
 const ns = 'edge';

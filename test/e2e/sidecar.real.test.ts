@@ -12,7 +12,7 @@ import { ConfigDir, type UserObject } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { spread } from './harness/load.ts';
 import { istio, service } from './harness/objects.ts';
-import { freePort } from './harness/ports.ts';
+import { freePort } from 'xdsctl/components/ports.ts';
 import {
   configWarnings,
   protocols,

@@ -56,8 +56,8 @@ test('a file is named for what it holds', () => {
 
 test('a file of Kafka, Redis, Kubernetes or HTTP/2 is in the room that knows it', () => {
   const places: readonly (readonly [RegExp, RegExp])[] = [
-    [/kafka/u, /^(?:libs\/log|test|bench|k8s|docs|examples|standalone)\//u],
-    [/redis/u, /^(?:libs\/blob|test|bench|k8s|docs)\//u],
+    [/kafka/u, /^(?:libs\/log|cli|test|bench|k8s|docs|examples|standalone)\//u],
+    [/redis/u, /^(?:libs\/blob|cli|test|bench|k8s|docs)\//u],
     [/(?:^|[/-])(?:k8s|kube)/u, /^(?:services\/ingester|test|bench|k8s|docs|examples)\//u],
     [/http2|grpc/u, /^(?:services\/pusher|test|bench|docs|libs\/proto)\//u],
   ];

@@ -17,7 +17,7 @@ import { openEmbeddedLog } from '@watershed/log/embedded.ts';
 import { openKafkaLog } from '@watershed/log/kafka.ts';
 import type { Append, Log } from '@watershed/log/port.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
-import { startKafka } from '../../../test/components/kafka.ts';
+import { startTestKafka } from '../../../test/components/kafka.ts';
 
 const { values } = parseArgs({
   allowNegative: true,
@@ -130,7 +130,7 @@ try {
 }
 
 if (values.kafka) {
-  await using kafka = await startKafka({ fullJit: true, heapMb: 512 });
+  await using kafka = await startTestKafka({ fullJit: true, heapMb: 512 });
   const log = await openKafkaLog({ brokers: kafka.brokers, time: systemTime });
   await steps('kafka', log, () => kafka.cpuSeconds());
   await log.close();

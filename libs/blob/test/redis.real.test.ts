@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startRedis, type Redis } from '../../../test/components/redis.ts';
+import { startTestRedis, type TestRedis } from '../../../test/components/redis.ts';
 import { digestOf } from '../src/digest.ts';
 import { openRedisBlobs } from '../src/redis.ts';
 import { describeBlobStore } from './conformance.ts';
 
-let redis: Redis;
+let redis: TestRedis;
 
 beforeAll(async () => {
-  redis = await startRedis();
+  redis = await startTestRedis();
 });
 
 afterAll(() => redis.stop());
@@ -79,7 +79,12 @@ test('bytes of another digest are missing, whoever wrote them', async () => {
 });
 
 test('a full Redis refuses a put with its own words, and goes on answering', async () => {
-  await using full = await startRedis(['--maxmemory', '2mb', '--maxmemory-policy', 'noeviction']);
+  await using full = await startTestRedis([
+    '--maxmemory',
+    '2mb',
+    '--maxmemory-policy',
+    'noeviction',
+  ]);
   const store = openRedisBlobs({ url: full.url });
   const blobs = Array.from({ length: 100 }, (_, i) => blobOf(`${i}`.repeat(50_000)));
   await expect(store.put(blobs)).rejects.toThrow(/maxmemory/u);

@@ -1,7 +1,6 @@
 import { Connection, Producer, deleteTopicsV6, stringSerializers } from '@platformatic/kafka';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { startKafka } from '../../../test/components/kafka.ts';
-import type { Kafka } from '../../../test/components/kafka.ts';
+import { startTestKafka, type TestKafka } from '../../../test/components/kafka.ts';
 import { Fold } from '../src/fold.ts';
 import { openKafkaLog } from '../src/kafka.ts';
 import type { KafkaLogOptions } from '../src/kafka.ts';
@@ -9,14 +8,14 @@ import { OwnedPartition } from '../src/owned.ts';
 import type { Log, TopicSpec } from '../src/port.ts';
 import { brief, bytes, readAll, realTime, sleep, tail, textOf, until } from './support.ts';
 
-let kafka: Kafka;
+let kafka: TestKafka;
 let aheadMs = 0;
 let topicNumber = 0;
 const opened: Log[] = [];
 const time = { ...realTime, now: () => Date.now() + aheadMs };
 
 beforeAll(async () => {
-  kafka = await startKafka({ nodes: 3, heapMb: 256 });
+  kafka = await startTestKafka({ nodes: 3, heapMb: 256 });
 });
 afterAll(() => kafka.stop());
 afterEach(async () => {
@@ -232,7 +231,7 @@ describe('without brokers', () => {
   });
 
   it('fails appends in time, tells of readers that wait, and goes on when they are back', async () => {
-    const alone = await startKafka();
+    const alone = await startTestKafka();
     const errors: unknown[] = [];
     const log = await openKafkaLog({
       brokers: alone.brokers,

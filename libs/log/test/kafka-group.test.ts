@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startKafka, type Kafka } from '../../../test/components/kafka.ts';
+import { startTestKafka, type TestKafka } from '../../../test/components/kafka.ts';
 import type { PartitionGroup } from '../src/group.ts';
 import { createKafkaGroup } from '../src/kafka/group.ts';
 import { openKafkaLog } from '../src/kafka.ts';
@@ -17,12 +17,12 @@ interface Member {
 }
 
 describe('a partition group on Kafka', () => {
-  let kafka: Kafka;
+  let kafka: TestKafka;
   let members: Member[] = [];
   let groupId = 'group';
 
   beforeAll(async () => {
-    kafka = await startKafka({ config: { 'group.initial.rebalance.delay.ms': '0' } });
+    kafka = await startTestKafka({ config: { 'group.initial.rebalance.delay.ms': '0' } });
     const log = await openKafkaLog({ brokers: kafka.brokers, time: realTime });
     const retention = { kind: 'compact', tombstoneMs: 60_000 } as const;
     await log.ensureTopics([{ name: topic, partitions, retention }]);

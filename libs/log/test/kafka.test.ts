@@ -1,5 +1,5 @@
 import { Connection, deleteTopicsV6 } from '@platformatic/kafka';
-import { startKafka } from '../../../test/components/kafka.ts';
+import { startTestKafka } from '../../../test/components/kafka.ts';
 import { openKafkaLog } from '../src/kafka.ts';
 import type { Log } from '../src/port.ts';
 import { describeLogConformance } from './conformance.ts';
@@ -12,7 +12,7 @@ const segmentMs = 100;
 const waitMs = 60_000;
 
 describeLogConformance('kafka', async () => {
-  const kafka = await startKafka();
+  const kafka = await startTestKafka();
   let filler = 0;
 
   /**

@@ -1,4 +1,5 @@
-import { startKafka, type Kafka } from '../../components/kafka.ts';
+import { startTestKafka } from '../../components/kafka.ts';
+import type { Kafka } from 'xdsctl/components/kafka.ts';
 
 /** The logs that the whole is tested on. */
 export type LogKind = 'embedded' | 'kafka';
@@ -12,7 +13,7 @@ export interface TestLog extends AsyncDisposable {
 
 /** A log of its own: a broker for Kafka, nothing for the embedded one, which is in the process. */
 export async function startLog(kind: LogKind): Promise<TestLog> {
-  const kafka: Kafka | undefined = kind === 'kafka' ? await startKafka() : undefined;
+  const kafka: Kafka | undefined = kind === 'kafka' ? await startTestKafka() : undefined;
   const stop = async (): Promise<void> => kafka?.stop();
   return {
     args: kafka === undefined ? [] : ['--kafkaBrokers', kafka.brokers.join(',')],

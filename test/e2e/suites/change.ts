@@ -7,7 +7,7 @@ import { ConfigDir } from '../harness/config-dir.ts';
 import { ControlPlane } from '../harness/control-plane.ts';
 import { Load, type LoadResult } from '../harness/load.ts';
 import { httpGateway, istio, routeTo, service } from '../harness/objects.ts';
-import { freePort } from '../harness/ports.ts';
+import { freePort } from 'xdsctl/components/ports.ts';
 import { protocols, rejections, startProxy, type Protocol } from '../harness/proxy.ts';
 import { until } from '../harness/wait.ts';
 import { startLog, type LogKind, type TestLog } from '../harness/logs.ts';

@@ -1,0 +1,184 @@
+/**
+ * The whole distributed Watershed on this machine: Kafka, Redis, and the three services as
+ * processes of their own.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Progress } from './cache.ts';
+import { startKafka, type Kafka } from './kafka.ts';
+import { startRedis, type Redis } from './redis.ts';
+import { ServiceProcess, type Tier } from './service.ts';
+
+export interface ClusterOptions {
+  readonly configDir: string;
+  /** Empty; takes logs, keys and the services' data. */
+  readonly directory: string;
+  /** Where Kafka and Redis are kept once fetched. */
+  readonly cache: string;
+  readonly progress: Progress;
+  /** Default 1. */
+  readonly brokers?: number;
+  /** Default 2. */
+  readonly translators?: number;
+  /** Default 2. */
+  readonly pushers?: number;
+  /** Default 64. */
+  readonly partitions?: number;
+  /** More flags of a tier. */
+  readonly args?: Readonly<Partial<Record<Tier, readonly string[]>>>;
+  readonly environment?: NodeJS.ProcessEnv;
+}
+
+export interface Cluster {
+  readonly kafka: Kafka;
+  readonly redis: Redis;
+  readonly ingester: ServiceProcess;
+  readonly translators: readonly ServiceProcess[];
+  readonly pushers: readonly ServiceProcess[];
+  readonly services: readonly ServiceProcess[];
+  readonly directory: string;
+  /** Of one tier, one more; it is started, and not ready yet. */
+  add(tier: 'translator' | 'pusher'): Promise<ServiceProcess>;
+  /** In order: pushers first, the log last. */
+  stop(): Promise<void>;
+}
+
+/** Resolves when all of it is ready. What was started is stopped when something cannot be. */
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  const set = new ServiceSet(options);
+  try {
+    await set.start();
+    return set;
+  } catch (error) {
+    await set.stop();
+    throw error;
+  }
+}
+
+class ServiceSet implements Cluster {
+  readonly #options: ClusterOptions;
+  readonly services: ServiceProcess[] = [];
+  #kafka: Kafka | undefined;
+  #redis: Redis | undefined;
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+  }
+
+  get directory(): string {
+    return this.#options.directory;
+  }
+
+  get kafka(): Kafka {
+    return started(this.#kafka);
+  }
+
+  get redis(): Redis {
+    return started(this.#redis);
+  }
+
+  get ingester(): ServiceProcess {
+    return started(this.#of('ingester')[0]);
+  }
+
+  get translators(): readonly ServiceProcess[] {
+    return this.#of('translator');
+  }
+
+  get pushers(): readonly ServiceProcess[] {
+    return this.#of('pusher');
+  }
+
+  async start(): Promise<void> {
+    const { cache, progress, brokers = 1, directory } = this.#options;
+    const { translators = 2, pushers = 2 } = this.#options;
+    await mkdir(directory, { recursive: true });
+    await writeFile(this.#keyFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+    progress(`Kafka: ${brokers === 1 ? 'one broker' : `${brokers} brokers`}`);
+    // A group need not wait for more members: they are started by the same hand.
+    const config = { 'group.initial.rebalance.delay.ms': '0' };
+    this.#kafka = await startKafka({ cache, progress, nodes: brokers, config });
+    progress(`Kafka at ${this.#kafka.brokers.join(', ')}`);
+    this.#redis = await startRedis({ cache, progress });
+    progress(`Redis at ${this.#redis.url}`);
+    await this.#create('ingester');
+    for (let at = 0; at < translators; at++) await this.#create('translator');
+    for (let at = 0; at < pushers; at++) await this.#create('pusher');
+    for (const service of this.services) service.start();
+    await Promise.all(
+      this.services.map(async (service) => {
+        await service.whenReady();
+        progress(describe(service));
+      }),
+    );
+  }
+
+  async add(tier: 'translator' | 'pusher'): Promise<ServiceProcess> {
+    const service = await this.#create(tier);
+    service.start();
+    return service;
+  }
+
+  async stop(): Promise<void> {
+    for (const tier of ['pusher', 'translator', 'ingester'] as const) {
+      await Promise.all(
+        this.#of(tier).map((service) => {
+          service.resume();
+          return service.stop();
+        }),
+      );
+    }
+    await this.#redis?.stop();
+    await this.#kafka?.stop();
+  }
+
+  get #keyFile(): string {
+    return join(this.#options.directory, 'sealing.key');
+  }
+
+  #of(tier: Tier): readonly ServiceProcess[] {
+    return this.services.filter((service) => service.tier === tier);
+  }
+
+  async #create(tier: Tier): Promise<ServiceProcess> {
+    const { directory, environment } = this.#options;
+    const name = tier === 'ingester' ? tier : `${tier}-${this.#of(tier).length + 1}`;
+    const service = await ServiceProcess.create({
+      tier,
+      name,
+      args: this.#args(tier, name),
+      logFile: join(directory, `${name}.log`),
+      ...(environment === undefined ? {} : { environment }),
+    });
+    this.services.push(service);
+    return service;
+  }
+
+  #args(tier: Tier, name: string): readonly string[] {
+    const { configDir, directory, partitions = 64, args = {} } = this.#options;
+    const shared = ['--kafkaBrokers', this.kafka.brokers.join(',')];
+    shared.push('--partitions', String(partitions), ...(args[tier] ?? []));
+    const data = ['--dataDir', join(directory, name), '--sealingKeyFile', this.#keyFile];
+    const blobs = ['--redisUrl', this.redis.url];
+    switch (tier) {
+      case 'ingester':
+        return [...shared, ...data, '--configDir', configDir];
+      case 'translator':
+        return [...shared, ...blobs];
+      case 'pusher':
+        return [...shared, ...data, ...blobs];
+    }
+  }
+}
+
+/** A line for people: where it listens. */
+function describe({ name, grpc, monitoring, pid }: ServiceProcess): string {
+  const xds = grpc === undefined ? '' : `xDS ${grpc}, `;
+  return `${name.padEnd(14)} ${xds}monitoring ${monitoring} (pid ${pid})`;
+}
+
+function started<T>(one: T | undefined): T {
+  if (one === undefined) throw new Error('the cluster is not started');
+  return one;
+}

@@ -1,0 +1,316 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fetchOnce, type Progress } from './cache.ts';
+import { run } from './child.ts';
+
+const kafkaVersion = '4.3.1';
+/** The published broker has no binding for its logging, and is silent without one. */
+const slf4jVersion = '1.7.36';
+const fetchTimeoutMs = 300_000;
+const startTimeoutMs = 90_000;
+/** Any 16 bytes, as base64 for URLs. */
+const clusterId = 'MkU3OEVBNTcwNTJENDM2Qg';
+
+export interface KafkaOptions {
+  /** Where it is kept once fetched. */
+  readonly cache: string;
+  readonly progress: Progress;
+  /** Brokers that are controllers as well. Default 1. */
+  readonly nodes?: number;
+  /** More lines of server.properties. */
+  readonly config?: Readonly<Record<string, string>>;
+  readonly heapMb?: number;
+  /**
+   * The JVM's second compiler as well: starts slower and runs faster. For benchmarks. Default
+   * false.
+   */
+  readonly fullJit?: boolean;
+}
+
+export interface Kafka extends AsyncDisposable {
+  /** `host:port` of each node. */
+  readonly brokers: readonly string[];
+  /** SIGKILL. Nodes count from 0. */
+  kill(node: number): Promise<void>;
+  /** SIGTERM: the node hands its partitions over first. */
+  shutDown(node: number): Promise<void>;
+  /** Starts a node again that was killed or shut down, on what it had. */
+  restart(node: number): Promise<void>;
+  /** User and system CPU seconds of all nodes that run. */
+  cpuSeconds(): Promise<number>;
+  /** Ends all nodes and removes their data. */
+  stop(): Promise<void>;
+}
+
+/**
+ * A real Kafka on loopback with data of its own; fetched from Maven Central with `mvn` on first
+ * use.
+ */
+export async function startKafka(options: KafkaOptions): Promise<Kafka> {
+  const jars = await fetchOnce(
+    options.cache,
+    {
+      name: `kafka-${kafkaVersion}`,
+      make: (directory) => download(directory, options.progress),
+    },
+    options.progress,
+  );
+  const directory = await mkdtemp(join(tmpdir(), 'watershed-kafka-'));
+  const count = options.nodes ?? 1;
+  const ports = await freePorts(count * 2);
+  const nodes = Array.from({ length: count }, (_, index) => {
+    return new Node(index, jars, join(directory, `node-${index}`), ports, options);
+  });
+  const at = (index: number): Node => {
+    const node = nodes[index];
+    if (node === undefined) throw new RangeError(`there is no node ${index}`);
+    return node;
+  };
+  const stop = async (): Promise<void> => {
+    await Promise.all(nodes.map((node) => node.end('KILL')));
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    await Promise.all(nodes.map((node) => node.start()));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    brokers: nodes.map(({ address }) => address),
+    kill: (node) => at(node).end('KILL'),
+    shutDown: (node) => at(node).end('TERM'),
+    restart: (node) => at(node).start(),
+    cpuSeconds: async () => {
+      const each = await Promise.all(nodes.map((node) => node.cpuSeconds()));
+      return each.reduce((sum, seconds) => sum + seconds, 0);
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>watershed</groupId>
+  <artifactId>kafka</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.kafka</groupId>
+      <artifactId>kafka_2.13</artifactId>
+      <version>${kafkaVersion}</version>
+    </dependency>
+    <dependency>
+      <groupId>org.slf4j</groupId>
+      <artifactId>slf4j-simple</artifactId>
+      <version>${slf4jVersion}</version>
+    </dependency>
+  </dependencies>
+</project>
+`;
+
+async function download(directory: string, progress: Progress): Promise<void> {
+  progress(`fetching Kafka ${kafkaVersion} (Maven Central, 54 MB, once per machine)`);
+  const file = join(directory, 'pom.xml');
+  await writeFile(file, pom);
+  const goal = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies';
+  const args = ['-q', '-B', '-f', file, goal];
+  args.push('-DincludeScope=runtime', `-DoutputDirectory=${directory}`);
+  let result;
+  try {
+    result = await run('mvn', args, { timeoutMs: fetchTimeoutMs });
+  } catch (error) {
+    throw new Error('mvn (Maven, with a Java of 17 or later) is needed to fetch Kafka', {
+      cause: error,
+    });
+  }
+  if (result.status !== 0) {
+    throw new Error(`mvn failed: ${(result.stdout + result.stderr).trim().slice(-2_000)}`);
+  }
+  progress(`Kafka ${kafkaVersion} is at hand`);
+}
+
+/**
+ * Ports that were free a moment ago: each node's listener and controller must be known to all
+ * before they start.
+ */
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => {
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('not a TCP server');
+    return address.port;
+  });
+  await Promise.all(
+    servers.map(async (server) => {
+      server.close();
+      await once(server, 'close');
+    }),
+  );
+  return ports;
+}
+
+/** Passes the signals that it reads on; the JVM dies with whoever holds the other end. */
+const guardian = `
+  exec 3<&0
+  pid_file=$1
+  shift
+  "$@" </dev/null &
+  pid=$!
+  echo $pid > "$pid_file"
+  (
+    while read -r name <&3; do kill -$name $pid 2>/dev/null; done
+    kill -KILL $pid 2>/dev/null
+  ) &
+  wait $pid
+`;
+
+class Node {
+  readonly address: string;
+  readonly #index: number;
+  readonly #jars: string;
+  readonly #directory: string;
+  readonly #ports: readonly number[];
+  readonly #options: KafkaOptions;
+  #process: ChildProcess | undefined;
+  #ended: Promise<unknown> = Promise.resolve();
+  #formatted = false;
+
+  constructor(
+    index: number,
+    jars: string,
+    directory: string,
+    ports: readonly number[],
+    options: KafkaOptions,
+  ) {
+    this.#index = index;
+    this.#jars = jars;
+    this.#directory = directory;
+    this.#ports = ports;
+    this.#options = options;
+    this.address = `127.0.0.1:${ports[index * 2]}`;
+  }
+
+  async start(): Promise<void> {
+    await this.#ended;
+    const properties = join(this.#directory, 'server.properties');
+    if (!this.#formatted) {
+      await mkdir(this.#directory);
+      await writeFile(properties, this.#properties());
+      const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties];
+      const result = await run('java', [...this.#jvm(128), ...format], {
+        timeoutMs: startTimeoutMs,
+      });
+      if (result.status !== 0) {
+        throw new Error(`Kafka's storage tool failed: ${result.stdout}${result.stderr}`);
+      }
+      this.#formatted = true;
+    }
+    const logFile = join(this.#directory, 'server.log');
+    await writeFile(logFile, '');
+    const log = openSync(logFile, 'a');
+    const command = ['java', ...this.#jvm(this.#options.heapMb ?? 384), 'kafka.Kafka', properties];
+    this.#process = spawn('sh', ['-c', guardian, 'kafka', this.#pidFile, ...command], {
+      stdio: ['pipe', log, log],
+    });
+    closeSync(log);
+    this.#process.stdin?.on('error', () => undefined);
+    this.#ended = once(this.#process, 'exit');
+    await this.#untilStarted(logFile);
+  }
+
+  async #untilStarted(logFile: string): Promise<void> {
+    const deadline = Date.now() + startTimeoutMs;
+    for (;;) {
+      const said = await readFile(logFile, 'utf8');
+      if (said.includes('Kafka Server started')) return;
+      if (this.#process?.exitCode !== null || Date.now() > deadline) {
+        throw new Error(`Kafka node ${this.#index} did not start: ${said.slice(-4_000)}`);
+      }
+      await sleep(50);
+    }
+  }
+
+  async end(signal: 'TERM' | 'KILL'): Promise<void> {
+    this.#process?.stdin?.write(`${signal}\n`);
+    await this.#ended;
+    this.#process = undefined;
+  }
+
+  async cpuSeconds(): Promise<number> {
+    if (this.#process === undefined) return 0;
+    const pid = (await readFile(this.#pidFile, 'utf8')).trim();
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+    // After the command's name, which is in parentheses: utime and stime, in ticks of 10 ms.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  }
+
+  get #pidFile(): string {
+    return join(this.#directory, 'pid');
+  }
+
+  #jvm(heapMb: number): readonly string[] {
+    const flags = [`-Xmx${heapMb}m`, '-XX:+UseSerialGC', '-Xshare:auto'];
+    if (this.#options.fullJit !== true) flags.push('-XX:TieredStopAtLevel=1');
+    flags.push('-Djava.net.preferIPv4Stack=true', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn');
+    flags.push('-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info');
+    return [...flags, '-cp', `${this.#jars}/*`];
+  }
+
+  #properties(): string {
+    const nodes = this.#options.nodes ?? 1;
+    const controller = (index: number): string => `127.0.0.1:${this.#ports[index * 2 + 1]}`;
+    const voters = Array.from({ length: nodes }, (_, index) => `${index}@${controller(index)}`);
+    const replicas = String(Math.min(3, nodes));
+    const lines: Record<string, string> = {
+      'process.roles': 'broker,controller',
+      'node.id': String(this.#index),
+      'controller.quorum.voters': voters.join(','),
+      listeners: `PLAINTEXT://${this.address},CONTROLLER://${controller(this.#index)}`,
+      'advertised.listeners': `PLAINTEXT://${this.address}`,
+      'controller.listener.names': 'CONTROLLER',
+      'inter.broker.listener.name': 'PLAINTEXT',
+      'log.dirs': join(this.#directory, 'data'),
+      'num.network.threads': '2',
+      'num.io.threads': '4',
+      'auto.create.topics.enable': 'false',
+      'default.replication.factor': replicas,
+      'min.insync.replicas': nodes >= 3 ? '2' : '1',
+      'offsets.topic.replication.factor': replicas,
+      'offsets.topic.num.partitions': '1',
+      'transaction.state.log.replication.factor': replicas,
+      'transaction.state.log.min.isr': '1',
+      'transaction.state.log.num.partitions': '1',
+      'broker.session.timeout.ms': '6000',
+      'broker.heartbeat.interval.ms': '1000',
+      'controller.quorum.election.timeout.ms': '1000',
+      'controller.quorum.fetch.timeout.ms': '2000',
+      // A cleaner that looks often, so that a test of compaction takes no minutes.
+      'log.cleaner.backoff.ms': '100',
+      'log.cleaner.dedupe.buffer.size': '33554432',
+      'log.retention.check.interval.ms': '200',
+      'log.initial.task.delay.ms': '100',
+      'log.segment.delete.delay.ms': '0',
+      ...this.#options.config,
+    };
+    return Object.entries(lines)
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join('');
+  }
+}
