@@ -5,7 +5,7 @@ import type { TestEnvoy } from '../components/envoy.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { httpGateway, routeTo, service } from './harness/objects.ts';
-import { freePort } from './harness/ports.ts';
+import { freePort } from 'xdsctl/components/ports.ts';
 import { configWarnings, rejections, startProxy } from './harness/proxy.ts';
 
 const ns = 'edge';

@@ -5,7 +5,7 @@ import { languages, Peer, type Calls, type Language } from '../components/grpc/p
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { istio, service } from './harness/objects.ts';
-import { freePort } from './harness/ports.ts';
+import { freePort } from 'xdsctl/components/ports.ts';
 import { until } from './harness/wait.ts';
 import { xdsctl } from './harness/xdsctl.ts';
 
