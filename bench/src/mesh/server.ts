@@ -2,10 +2,20 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-const main = fileURLToPath(new URL('../../../standalone/src/main.ts', import.meta.url));
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** What `npm start` hands to node: its flags are part of what is measured. */
+function startArguments(): readonly string[] {
+  const manifest = readFileSync(join(root, 'package.json'), 'utf8');
+  const start = /"start": "node ([^"]+)"/u.exec(manifest)?.[1];
+  if (start === undefined) throw new Error('package.json has no start script that runs node');
+  return start.split(' ');
+}
+
 export class Server {
   readonly #child: ChildProcess;
   readonly grpcPort: number;
@@ -27,12 +37,12 @@ export class Server {
       process.execPath,
       [
         ...nodeOptions,
-        main,
+        ...startArguments(),
         ...['--configDir', configDir, '--dataDir', dataDir],
         ...['--grpcAddr', `127.0.0.1:${grpc}`, '--monitoringAddr', `127.0.0.1:${monitoring}`],
         ...['--log_output_level', 'default:warn'],
       ],
-      { stdio: ['ignore', 'ignore', 'inherit'] },
+      { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] },
     );
     const server = new Server(child, grpc, monitoring);
     for (let i = 0; i < 600; i++) {
