@@ -82,7 +82,13 @@ function hostOf({ context }: Scope): StreamHost {
     alarms: new Alarms(systemTime),
     limits: {},
     sendTimeoutMs: 300_000,
-    admission: new Admission({ clock: systemTime, timers: systemTime, ratePerSecond: 0 }),
+    admission: new Admission({
+      clock: systemTime,
+      timers: systemTime,
+      ratePerSecond: 0,
+      // All in one turn.
+      limits: { sliceMs: Number.POSITIVE_INFINITY },
+    }),
     ttlsMs: new Map(),
     observer: {
       sent: nothing,

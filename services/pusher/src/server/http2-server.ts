@@ -12,11 +12,12 @@ import {
 } from 'node:http2';
 import { TLSSocket, type PeerCertificate } from 'node:tls';
 import { OperatingError, toOperatingError } from '@watershed/runtime/errors.ts';
-import type { Timer, Timers } from '@watershed/runtime/clock.ts';
+import type { Timers } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { uriNames } from './peer-names.ts';
 import { Assembly } from './assembly.ts';
 import { acceptedEncodings, Compressor } from './compression.ts';
+import { IdleProbes } from './idle-probes.ts';
 import { Http2Call, parseTimeout, resetWhenDone, trailersOf } from './http2-call.ts';
 import {
   defaultServerLimits,
@@ -46,7 +47,8 @@ export class Http2RpcServer implements RpcServer {
   readonly #limits: ServerLimits;
   readonly #methods: ReadonlyMap<string, Method>;
   readonly #server: Http2Server | Http2SecureServer;
-  readonly #sessions = new Map<ServerHttp2Session, { probe: Timer | undefined }>();
+  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #probes: IdleProbes;
   readonly #assembly: Assembly;
   readonly #compressor: Compressor;
   #draining = false;
@@ -55,6 +57,7 @@ export class Http2RpcServer implements RpcServer {
     this.#options = options;
     this.#limits = { ...defaultServerLimits, ...options.limits };
     this.#methods = new Map(options.methods.map((method) => [method.path, method]));
+    this.#probes = new IdleProbes({ ...this.#limits, timers: options.timers });
     this.#compressor = new Compressor(this.#limits);
     this.#assembly = new Assembly({ timers: options.timers, slots: 64, slotMs: 5_000 });
     const common = serverOptions(this.#limits);
@@ -106,13 +109,13 @@ export class Http2RpcServer implements RpcServer {
     this.#draining = true;
     return new Promise((resolve) => {
       const cut = (): void => {
-        for (const session of this.#sessions.keys()) session.destroy();
+        for (const session of this.#sessions) session.destroy();
       };
       this.#server.close(() => {
         signal.removeEventListener('abort', cut);
         resolve();
       });
-      for (const session of this.#sessions.keys()) session.close();
+      for (const session of this.#sessions) session.close();
       if (signal.aborted) cut();
       else signal.addEventListener('abort', cut, { once: true });
     });
@@ -123,23 +126,13 @@ export class Http2RpcServer implements RpcServer {
       session.close();
       return;
     }
-    const state: { probe: Timer | undefined } = { probe: undefined };
-    this.#sessions.set(session, state);
+    this.#sessions.add(session);
+    this.#probes.add(session);
     session.on('close', () => {
-      state.probe?.cancel();
+      this.#probes.forget(session);
       this.#sessions.delete(session);
     });
     session.on('error', () => undefined);
-    // A peer that is gone without a word would hold its stream for ever.
-    session.setTimeout(this.#limits.idleMs, () => {
-      if (state.probe !== undefined || session.destroyed) return;
-      state.probe = this.#options.timers.after(this.#limits.probeMs, () => session.destroy());
-      session.ping((error) => {
-        state.probe?.cancel();
-        state.probe = undefined;
-        if (error !== null) session.destroy();
-      });
-    });
   }
 
   #stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void {

@@ -273,6 +273,18 @@ it('a connection whose peer is silent and does not answer a probe is closed', as
   expect(server?.connections).toBe(0);
 });
 
+it('a connection that says nothing but answers its probes stays', async () => {
+  const port = await start([], { idleMs: 20, probeMs: 20 });
+  const session = client(port);
+  const { answer } = open(port);
+  await until('it is open', () => answer[':status'] === 200);
+  await new Promise((resolve) => {
+    setTimeout(resolve, 300);
+  });
+  expect(session.destroyed).toBe(false);
+  expect(server?.connections).toBeGreaterThan(0);
+});
+
 it('a rapid reset of many streams ends the connection', async () => {
   const port = await start();
   const session = client(port);
