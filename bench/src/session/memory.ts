@@ -5,10 +5,19 @@ import { Admission } from '@watershed/pusher/push/admission.ts';
 import { Alarms } from '@watershed/pusher/push/alarms.ts';
 import { XdsStream, type Carrier, type StreamHost } from '@watershed/pusher/push/stream.ts';
 import { RequestDecoder } from '@watershed/pusher/session/request-codec.ts';
+import { defaultLimits } from '@watershed/pusher/session/session-options.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { namesTo, Scope } from './views.ts';
 
 const nothing = (): void => undefined;
+const taken = (): boolean => true;
+const peer = {
+  address: '127.0.0.1',
+  port: 15_010,
+  secure: false,
+  identities: [],
+  certificateProblem: '',
+};
 
 const policy = {
   gatewayAccounts: new Set<string>(),
@@ -27,18 +36,8 @@ export function memory(count: number, streams: number): number {
     DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(subscribe)).finish(),
   );
   const open = (index: number): XdsStream => {
-    const carrier: Carrier = {
-      peer: {
-        address: '127.0.0.1',
-        port: 15_010,
-        secure: false,
-        identities: [],
-        certificateProblem: '',
-      },
-      caller: new Caller({ trust: 'local', identities: [], policy, onDenied: nothing }),
-      write: () => true,
-      end: nothing,
-    };
+    const caller = new Caller({ trust: 'local', identities: [], policy, onDenied: nothing });
+    const carrier: Carrier = { peer, caller, write: taken, end: nothing };
     const stream = new XdsStream(host, carrier, { mode: 'delta', id: index });
     const node = { id: `sidecar~10.0.0.1~p-${index}.shop~shop.svc.cluster.local` };
     stream.message(
@@ -80,7 +79,7 @@ function hostOf({ context }: Scope): StreamHost {
     decoder: new RequestDecoder([1, 2]),
     time: systemTime,
     alarms: new Alarms(systemTime),
-    limits: {},
+    limits: defaultLimits,
     sendTimeoutMs: 300_000,
     admission: new Admission({
       clock: systemTime,

@@ -148,6 +148,9 @@ function interceptionOf(type: ProxyType, proxyless: boolean, metadata: Metadata)
   return proxyless ? 'NONE' : metadata.interception();
 }
 
+/** Most nodes have no ports, many no labels: one object for all of them. */
+const none: Readonly<Record<string, never>> = Object.freeze({});
+
 class Metadata {
   readonly #all: Readonly<Record<string, unknown>>;
 
@@ -186,13 +189,13 @@ class Metadata {
     if (labels.length > maxLabels) {
       throw wrong('metadata LABELS', String(labels.length), `over ${maxLabels} labels`);
     }
-    return Object.fromEntries(labels);
+    return labels.length === 0 ? none : Object.fromEntries(labels);
   }
 
   /** Kubernetes' container ports: a list, or its JSON as istio's injector writes it. */
   podPorts(): Readonly<Record<string, number>> {
     const value = this.#value('POD_PORTS');
-    if (value === undefined || value === null || value === '') return {};
+    if (value === undefined || value === null || value === '') return none;
     const list: unknown = typeof value === 'string' ? parseJson(value) : value;
     if (!Array.isArray(list)) {
       throw wrong('metadata POD_PORTS', kindOf(value), 'not a list of ports');

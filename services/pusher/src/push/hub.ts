@@ -8,7 +8,7 @@ import type { PusherMetrics } from '../metrics.ts';
 import { scopeOf, type ProxyNode } from '../node-scope.ts';
 import type { SessionContext } from '../session/context.ts';
 import { RequestDecoder } from '../session/request-codec.ts';
-import type { SessionLimits } from '../session/session-options.ts';
+import { defaultLimits, type SessionLimits } from '../session/session-options.ts';
 import type { DigestKey } from '../session/set-digest.ts';
 import { traitsOf } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
@@ -73,7 +73,7 @@ export class Hub implements StreamHost {
   readonly decoder: RequestDecoder;
   readonly time: Time;
   readonly alarms: Alarms;
-  readonly limits: Partial<SessionLimits>;
+  readonly limits: SessionLimits;
   readonly sendTimeoutMs: number;
   readonly ttlsMs: ReadonlyMap<string, number>;
   readonly observer: StreamObserver;
@@ -101,7 +101,7 @@ export class Hub implements StreamHost {
     this.decoder = new RequestDecoder(options.digestKey);
     this.time = options.time;
     this.alarms = new Alarms(options.time);
-    this.limits = options.limits ?? {};
+    this.limits = { ...defaultLimits, ...options.limits };
     this.sendTimeoutMs = options.sendTimeoutMs;
     this.ttlsMs = options.ttlsMs ?? new Map();
     this.#spans = new PushSpans(options.tracing, options.time);

@@ -55,7 +55,7 @@ export interface StreamHost {
   readonly decoder: RequestDecoder;
   readonly time: Time;
   readonly alarms: Alarms;
-  readonly limits: Partial<SessionLimits>;
+  readonly limits: SessionLimits;
   /** A client that takes nothing for so long is cut off; 0: never. */
   readonly sendTimeoutMs: number;
   /** By type: how long clients that know TTLs may keep what they do not hear of. */
@@ -106,7 +106,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   #node: ProxyNode | undefined;
   #session: Session | undefined;
   /** Of requests, one per type: what an ACK most likely repeats. */
-  readonly #recent = new Map<string, NameList>();
+  #recent: Map<string, NameList> | undefined;
   #scope = '';
   /** Since when the transport takes nothing more. */
   #blockedMs: number | undefined;
@@ -200,6 +200,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
       return;
     }
     if (request.mode === 'sotw' && request.names.encoded !== undefined) {
+      this.#recent ??= new Map();
       this.#recent.set(request.typeUrl, request.names);
     }
     this.#pump(nowMs);
@@ -301,7 +302,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   }
 
   #sotw(bytes: Uint8Array): Request {
-    const request = this.#host.decoder.sotw(bytes, this.#recent.values());
+    const request = this.#host.decoder.sotw(bytes, this.#recent?.values());
     return this.#once ? { ...request, versionInfo: '', nonce: '' } : request;
   }
 

@@ -20,7 +20,7 @@ export interface SessionOptions {
   readonly ttlsMs?: ReadonlyMap<string, number>;
   /** The client takes the virtual hosts of its route tables apart from them (VHDS); delta only. */
   readonly hostsApart?: boolean;
-  readonly limits?: Partial<SessionLimits>;
+  readonly limits?: SessionLimits;
   readonly observer?: SessionObserver;
 }
 

@@ -50,7 +50,7 @@ export class Session {
   constructor(context: SessionContext, options: SessionOptions) {
     this.#context = context;
     this.#options = options;
-    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#limits = options.limits ?? defaultLimits;
     this.#targets = new Targets(context, this.#types, {
       haveSecrets: options.mayHaveSecrets,
       haveHostsApart: options.mode === 'delta' && options.hostsApart === true,
@@ -122,7 +122,8 @@ export class Session {
     // A full set without messages would delete all: a heartbeat cannot be told from it there.
     const mayExpire = this.mode === 'delta' || !state.traits.fullSet;
     if (ttlMs !== undefined && mayExpire) state.lifetime = new Lifetime(ttlMs);
-    this.#types.set(typeUrl, state);
+    // The traits' own text, which all streams share.
+    this.#types.set(state.traits.typeUrl, state);
     return state;
   }
 
