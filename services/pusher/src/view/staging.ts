@@ -102,6 +102,8 @@ export class Staging {
       this.#immediate.set(key, staged);
       return item.kind === 'resource' ? 'endpoints' : 'config';
     }
+    // What goes and comes back does not blink.
+    if (this.#immediate.get(key)?.item.value === undefined) this.#immediate.delete(key);
     let same = this.#byEpoch.get(epoch);
     if (same === undefined) this.#byEpoch.set(epoch, (same = new Map<string, Staged>()));
     same.set(key, staged);
@@ -119,7 +121,9 @@ export class Staging {
   /** What every partition's watermark has passed, and what does not wait. */
   takeCut(): Changes | undefined {
     const { epoch } = this;
-    const taken = new Map<string, Staged>();
+    // What waited under these keys when they came was dropped: what waits there now is newer.
+    const taken = new Map(this.#immediate);
+    this.#immediate = new Map();
     const superseded = new Map<string, readonly string[]>();
     const passed = [...this.#byEpoch.keys()].filter((staged) => staged <= epoch);
     for (const one of passed.sort((a, b) => a - b)) {
@@ -133,8 +137,6 @@ export class Staging {
       }
       this.#byEpoch.delete(one);
     }
-    for (const [key, staged] of this.#immediate) taken.set(key, staged);
-    this.#immediate = new Map();
     this.#measure();
     return taken.size === 0 ? undefined : changesOf(taken, superseded);
   }

@@ -119,4 +119,18 @@ describe('staging', () => {
     expect(changes?.manifests.get('s')?.content).toBe('cc');
     expect(changes?.superseded.get('s')).toEqual(['aa', 'bb']);
   });
+
+  it('takes a record that comes after a tombstone for what it is: newer', () => {
+    const staging = new Staging(1);
+    put(staging, key, resource(CDS, 'a', '1'), 5);
+    put(staging, key, undefined, 0);
+    put(staging, key, resource(CDS, 'a', '2'), 5);
+    mark(staging, 0, 5);
+    expect(versions(staging.takeCut())).toEqual([hex('2')]);
+    put(staging, key, undefined, 0);
+    put(staging, key, resource(CDS, 'a', '3'), 6);
+    expect(staging.takeCut()).toBeUndefined();
+    mark(staging, 0, 6);
+    expect(versions(staging.takeCut())).toEqual([hex('3')]);
+  });
 });
