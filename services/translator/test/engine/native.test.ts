@@ -15,7 +15,12 @@ const recordOf = (name: string): string => xdsKeys.resource(typeUrls.address, ui
 
 /** `version`: any field; `undefined`: the Pod is gone. */
 function pod(name: string, version: string | undefined): Append {
-  const value = Workload.fromPartial({ uid: uid(name), name, namespace: 'shop', node: version ?? '' });
+  const value = Workload.fromPartial({
+    uid: uid(name),
+    name,
+    namespace: 'shop',
+    node: version ?? '',
+  });
   const key = { cluster: 'c', kind: 'instance', namespace: 'shop', name } as const;
   const object = { $case: 'workload', value } as const;
   return {
