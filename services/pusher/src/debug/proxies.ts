@@ -2,10 +2,18 @@
  * What is connected, in the shapes of istiod's debug pages, so that its tools and dashboards read
  * them.
  */
+import { ProxyType } from '@watershed/model/gen/record.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { OperatingError } from '@watershed/runtime/errors.ts';
 import type { XdsStream } from '../push/stream.ts';
 import { traitsOf } from '../session/type-traits.ts';
+
+const typeNames: Readonly<Record<ProxyType, string>> = {
+  [ProxyType.PROXY_TYPE_SIDECAR]: 'sidecar',
+  [ProxyType.PROXY_TYPE_ROUTER]: 'router',
+  [ProxyType.PROXY_TYPE_ZTUNNEL]: 'ztunnel',
+  [ProxyType.UNRECOGNIZED]: '',
+};
 
 /** Istiod's words for types in `/debug/syncz`. */
 const words: ReadonlyMap<string, string> = new Map([
@@ -50,7 +58,7 @@ export function syncStatus(streams: Iterable<XdsStream>): readonly object[] {
       entry: {
         cluster_id: node.cluster,
         proxy: proxyName(stream),
-        proxy_type: node.type === 0 ? 'sidecar' : 'router',
+        proxy_type: typeNames[node.type],
         proxy_version: node.version,
         istio_version: node.istioVersion,
         ...types,

@@ -57,7 +57,7 @@ export function createAuthenticationQueries({ graph, indexes }: Inputs): Authent
 }
 
 /** How a workload is to be called. */
-export interface Authentication {
+interface Authentication {
   readonly mode: PeerMode;
   /** Where they differ from the mode, by the workload's port. */
   readonly ports: Readonly<Record<number, PeerMode>>;
@@ -100,6 +100,10 @@ function resolve(peer: PeerAuthentication | undefined, inherited: PeerMode): Aut
     ([, port]) => port !== PeerMode.PEER_MODE_UNSET && port !== mode,
   );
   return { mode, ports: Object.fromEntries(ports) };
+}
+
+export function authenticationOf(core: Core, read: Reader, place: Place): Authentication {
+  return resolve(ownPeer(core, read, place), inheritedMode(core, read, place));
 }
 
 /** Names of the policies that a workload has because they select it (istiod's for ztunnel). */

@@ -1,7 +1,7 @@
 /** A sidecar's own listeners and clusters for what comes to its workload. */
 import type { Query } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
-import { Protocol, type TcpKeepalive, TlsVersion } from '@watershed/model/gen/model.ts';
+import { PeerMode, Protocol, type TcpKeepalive, TlsVersion } from '@watershed/model/gen/model.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
 import type { UpstreamProtocol } from '../generators/connection-pool.ts';
 import { inboundCluster, type InboundClusterArgument } from '../generators/inbound-cluster.ts';
@@ -13,6 +13,7 @@ import {
 } from '../generators/inbound-listener.ts';
 import { clusterName } from '../generators/names.ts';
 import { job, type Generator, type ResourcePlan } from '../plan.ts';
+import { authenticationOf } from './authentication.ts';
 import { isAuto } from './cluster-facts.ts';
 import type { Core } from './core.ts';
 import { sameData } from './equal.ts';
@@ -36,6 +37,20 @@ interface InboundMesh {
   readonly keepalive: TcpKeepalive | undefined;
 }
 
+/** By the workload's port; `undefined`: of all other ports. */
+interface Modes {
+  readonly modeOf: (port: number | undefined) => MtlsMode;
+}
+
+/**
+ * Without certificates there is nothing to ask for. DISABLE is permissive: clients are not told of
+ * it, and go on with mutual TLS.
+ */
+function mtlsMode({ certificates }: ScopeClass, mode: PeerMode): MtlsMode {
+  if (!certificates) return 'disable';
+  return mode === PeerMode.PEER_MODE_STRICT ? 'strict' : 'permissive';
+}
+
 export function createInbound(
   core: Core,
   ports: WorkloadPorts,
@@ -55,8 +70,13 @@ export function createInbound(
       const ref = read.query(core.mesh.refOf, scope.cluster);
       const mesh = read.query(inboundMesh, ref);
       const all = read.query(ports, scope);
+      const { namespace, labels } = scope;
+      const rootNamespace = read.query(core.mesh.rootNamespace, ref);
+      const known = authenticationOf(core, read, { namespace, labels, rootNamespace });
+      const modeOf = (port: number | undefined): MtlsMode =>
+        mtlsMode(scope, (port === undefined ? undefined : known.ports[port]) ?? known.mode);
       return {
-        listeners: listenersOf(scope, all, mesh, read.query(settings, ref)),
+        listeners: listenersOf(scope, all, { ...mesh, modeOf }, read.query(settings, ref)),
         clusters: all.map((port) => clusterOf(port, mesh)),
       };
     },
@@ -78,11 +98,9 @@ function sameResources(a: InboundResources, b: InboundResources): boolean {
 function listenersOf(
   scope: ScopeClass,
   ports: readonly WorkloadPort[],
-  mesh: InboundMesh,
+  mesh: InboundMesh & Modes,
   settings: ListenerSettings,
 ): readonly ResourcePlan[] {
-  // Permissive until a policy says otherwise; without certificates there is nothing to permit.
-  const mtls: MtlsMode = scope.certificates ? 'permissive' : 'disable';
   const common = {
     ...(scope.certificates
       ? { tls: { trustDomains: mesh.trustDomains, only13: mesh.only13 } }
@@ -100,7 +118,7 @@ function listenersOf(
       port: port.port,
       intercepts: false,
       transparent: false,
-      ports: [inboundPort(port, mtls)],
+      ports: [inboundPort(port, mesh.modeOf(port.port))],
     }));
   if (scope.interception === 'NONE') return own.map((argument) => listenerPlan(argument));
   const virtual: InboundListenerArgument = {
@@ -110,8 +128,10 @@ function listenersOf(
     port: mesh.port,
     intercepts: true,
     transparent: scope.interception === 'TPROXY',
-    ports: ports.filter((port) => port.bind === '').map((port) => inboundPort(port, mtls)),
-    otherPorts: waysIn(mtls, 'auto'),
+    ports: ports
+      .filter((port) => port.bind === '')
+      .map((port) => inboundPort(port, mesh.modeOf(port.port))),
+    otherPorts: waysIn(mesh.modeOf(undefined), 'auto'),
   };
   return [virtual, ...own].map((argument) => listenerPlan(argument));
 }

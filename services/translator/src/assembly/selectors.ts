@@ -51,6 +51,9 @@ export function createSelectorQueries(inputs: Inputs, mesh: MeshQueries): Select
       ...read
         .lookup(indexes.policiesByNamespace, namespace)
         .flatMap((entry) => Object.keys(entry.value.value.workloadSelector)),
+      ...read
+        .lookup(indexes.peerAuthenticationsByNamespace, namespace)
+        .flatMap((entry) => Object.keys(entry.value.value.selector)),
     ]),
   );
   const gatewayLabels = query('gatewayLabels', (read, namespace) =>
