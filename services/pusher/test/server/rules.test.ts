@@ -1,4 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Cluster } from '@watershed/proto/envoy/config/cluster/v3/cluster.ts';
+import { RouteConfiguration } from '@watershed/proto/envoy/config/route/v3/route.ts';
+import { resourceTypes } from '@watershed/proto/any.ts';
 import { Resource } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
 import { CDS, EDS, LDS, RDS, type Content } from '../session/support.ts';
 import { contentOf, DeltaClient, node, nodeId, SotwClient } from '../support/client.ts';
@@ -12,6 +15,7 @@ import { run, until, type Running } from '../support/world.ts';
 const scope = scopeOfNode();
 const scopes = { [scope.id]: scope.scopeClass };
 const ADDRESS = 'type.googleapis.com/istio.workload.Address';
+const VHDS = resourceTypes.virtualHost;
 const base: Content = {
   [CDS]: { a: '1', b: '1' },
   [EDS]: { a: '1', b: '1' },
@@ -48,6 +52,10 @@ describe.each(['http2', 'grpc-js'] as const)('over %s', (transport) => {
   /** What clients find that come now. */
   async function begin(content = base): Promise<void> {
     await publish(content);
+    await served();
+  }
+
+  async function served(): Promise<void> {
     const page = running.pusher.pages.find(({ path }) => path === '/debug/scopes');
     await until('it is served', async () => {
       const shown = JSON.stringify(await page?.handle({ query: new URLSearchParams() } as never));
@@ -294,6 +302,39 @@ describe.each(['http2', 'grpc-js'] as const)('over %s', (transport) => {
     }
     expect(seen.map(contentOf)[0]).toEqual({ r: '1' });
     expect(seen.flatMap((one) => one.removedResources)).toEqual(['gone']);
+  });
+
+  it('rule 44: D: an alias finds a resource, which comes under its own name', async () => {
+    const client = await delta();
+    const bytes = Cluster.encode(Cluster.fromPartial({ name: 'web' })).finish();
+    await running.translator.publishBytes(ADDRESS, 'web', bytes, scopes, ['net/10.0.0.1']);
+    await served();
+    client.request(ADDRESS, { resourceNamesSubscribe: ['net/10.0.0.1'] });
+    const [found] = (await client.next()).resources;
+    expect([found?.name, found?.aliases]).toEqual(['web', ['net/10.0.0.1']]);
+  });
+
+  it('rules 48 and 49: virtual hosts by name, over delta; an unknown one has a name and no body', async () => {
+    const table = (part: Parameters<typeof RouteConfiguration.fromPartial>[0]): Uint8Array =>
+      RouteConfiguration.encode(RouteConfiguration.fromPartial(part)).finish();
+    const parts = [
+      table({ name: '80' }),
+      table({ virtualHosts: [{ name: 'a', domains: ['a.test'] }] }),
+    ];
+    const client = await delta(node(nodeId, { WATERSHED_VHDS: 'true' }));
+    await running.translator.publishBytes(RDS, '80', parts, scopes);
+    await served();
+    client.request(RDS, { resourceNamesSubscribe: ['80'] });
+    client.ack(await client.next());
+    client.request(VHDS, { resourceNamesSubscribe: ['80/a.test', '80/b.test'] });
+    const seen = await client.next();
+    expect(seen.resources.map((one) => [one.name, one.aliases, one.resource?.typeUrl])).toEqual([
+      ['80/a', ['80/a.test'], VHDS],
+      ['80/b.test', ['80/b.test'], undefined],
+    ]);
+    const whole = await sotw();
+    whole.request(VHDS, ['80/a.test']);
+    expect((await whole.ended()).code).toBe(3);
   });
 
   it('rules 45 and 46: D: TTLs and heartbeats go to a client that knows them, and to no other', async () => {

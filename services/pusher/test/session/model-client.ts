@@ -12,7 +12,7 @@ import { CDS, EDS, initialOf, LDS, RDS, type World } from './support.ts';
 
 export interface ClientOptions {
   readonly mode: 'sotw' | 'delta';
-  /** Refuses versions that begin with `bad`, and says which. */
+  /** Whether it says which of the versions that are bad (`isBad`) it refused. Default true. */
   readonly namesCulprits?: boolean;
 }
 
@@ -20,6 +20,9 @@ const order = [CDS, EDS, LDS, RDS];
 
 /** A route's version is `CLUSTER@N`. */
 export const clusterOf = (version: string): string => version.slice(0, version.indexOf('@'));
+
+/** `badN`, or `CLUSTER@badN`. */
+export const isBad = (version: string): boolean => /(?:^|@)bad/u.test(version);
 
 export class ModelClient {
   readonly mode: 'sotw' | 'delta';
@@ -42,6 +45,8 @@ export class ModelClient {
   #nonces = new Set<string>();
   readonly #lastNonce = new Map<string, string>();
   readonly #version = new Map<string, string>();
+  /** A nonce that a newer one of its type replaced. */
+  #stale: readonly [typeUrl: string, nonce: string] | undefined;
 
   constructor(world: World, options: ClientOptions) {
     this.mode = options.mode;
@@ -67,8 +72,22 @@ export class ModelClient {
     this.#toClient = [];
     this.#nonces = new Set();
     this.#lastNonce.clear();
+    this.#stale = undefined;
     this.#session = this.#connect();
     for (const typeUrl of order) if (this.#asked.has(typeUrl)) this.#ask(typeUrl, [], [], true);
+  }
+
+  /** Sends an ACK of long ago once more, as a client whose answers cross does. */
+  repeat(): void {
+    const [type, nonce] = this.#stale ?? [];
+    if (type === undefined || nonce === undefined) return;
+    const common = { typeUrl: type, nonce, error: undefined, node: undefined } as const;
+    const none = new NameList([]);
+    this.#toServer.push(
+      this.mode === 'sotw'
+        ? { ...common, mode: 'sotw', versionInfo: 'old', names: none }
+        : { ...common, mode: 'delta', subscribe: none, unsubscribe: none, initial: undefined },
+    );
   }
 
   follow(): void {
@@ -116,7 +135,10 @@ export class ModelClient {
     if (frame.plan.entries.length > 0) this.received++;
     if (this.#nonces.has(frame.nonce)) this.problems.push(`nonce ${frame.nonce} again`);
     this.#nonces.add(frame.nonce);
-    this.#lastNonce.set(frame.plan.typeUrl, frame.nonce);
+    const { typeUrl } = frame.plan;
+    const before = this.#lastNonce.get(typeUrl);
+    if (before !== undefined) this.#stale = [typeUrl, before];
+    this.#lastNonce.set(typeUrl, frame.nonce);
     this.#receive(frame);
     return true;
   }
@@ -125,7 +147,7 @@ export class ModelClient {
     const { typeUrl, entries, removed } = frame.plan;
     const names = entries.map((entry) => entry.name);
     if (new Set(names).size !== names.length) this.problems.push('a name twice');
-    const bad = entries.filter((entry) => entry.version.startsWith('bad'));
+    const bad = entries.filter((entry) => isBad(entry.version));
     const good = entries.filter((entry) => !bad.includes(entry));
     this.#checkResends(frame);
     for (const entry of good) this.#take(typeUrl, entry);

@@ -36,9 +36,14 @@ const contents: fc.Arbitrary<Content> = fc
   });
 
 type Step =
-  | { readonly kind: 'request' | 'write' | 'response' | 'start' | 'reconnect' | 'follow' | 'rest' }
+  | {
+      readonly kind:
+        | ('request' | 'write' | 'response' | 'start' | 'reconnect' | 'follow' | 'rest')
+        | ('stale' | 'catchUp');
+    }
   | { readonly kind: 'routes'; readonly names: readonly string[] }
-  | { readonly kind: 'cut'; readonly content: Content };
+  /** `late`: the other replica hears of it later. */
+  | { readonly kind: 'cut'; readonly content: Content; readonly late: boolean };
 
 const steps: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.constant<Step>({ kind: 'request' }) },
@@ -48,11 +53,18 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.constant<Step>({ kind: 'follow' }) },
   { weight: 2, arbitrary: fc.constant<Step>({ kind: 'rest' }) },
   { weight: 1, arbitrary: fc.constant<Step>({ kind: 'reconnect' }) },
+  { weight: 1, arbitrary: fc.constant<Step>({ kind: 'stale' }) },
+  { weight: 1, arbitrary: fc.constant<Step>({ kind: 'catchUp' }) },
   {
     weight: 1,
     arbitrary: fc.subarray(routeNames).map((names): Step => ({ kind: 'routes', names })),
   },
-  { weight: 3, arbitrary: contents.map((content): Step => ({ kind: 'cut', content })) },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(contents, fc.boolean())
+      .map(([content, late]): Step => ({ kind: 'cut', content, late })),
+  },
 );
 
 /** Two replicas of a pusher: the same content, nothing else in common. */
@@ -60,8 +72,25 @@ class Replicas {
   readonly worlds = [new World(), new World()];
   #at = 0;
 
-  cut(content: Content): void {
-    for (const world of this.worlds) world.cut(content);
+  #latest: Content | undefined;
+  readonly #has = new Map<World, Content>();
+
+  /** `late`: only the present one knows of it; the other goes on with what was. */
+  cut(content: Content, late = false): void {
+    this.#latest = content;
+    this.#apply(this.now, content);
+    if (!late) this.catchUp();
+  }
+
+  catchUp(): void {
+    if (this.#latest === undefined) return;
+    for (const world of this.worlds) this.#apply(world, this.#latest);
+  }
+
+  #apply(world: World, content: Content): void {
+    if (this.#has.get(world) === content) return;
+    this.#has.set(world, content);
+    world.cut(content);
   }
 
   get now(): World {
@@ -101,7 +130,13 @@ function play(client: ModelClient, replicas: Replicas, step: Step): void {
       if (client.held.get(LDS)?.size !== 0) client.wantRoutes(step.names);
       break;
     case 'cut':
-      replicas.cut(step.content);
+      replicas.cut(step.content, step.late);
+      break;
+    case 'stale':
+      client.repeat();
+      break;
+    case 'catchUp':
+      replicas.catchUp();
   }
 }
 
@@ -115,6 +150,7 @@ function start(client: ModelClient): void {
 
 /** Delivers all until nothing moves. Time passes only by as much as a resumed stream's grace. */
 function settle(client: ModelClient, replicas: Replicas): void {
+  replicas.catchUp();
   client.follow();
   let waited = false;
   for (let round = 0; round < 400; round++) {
@@ -227,6 +263,60 @@ describe.each(['delta', 'sotw'] as const)('a %s client, whatever happens', (mode
       runs,
     );
   });
+});
+
+/** Some listeners and routes are such as the client refuses. */
+const poisoned: fc.Arbitrary<Content> = fc
+  .tuple(contents, fc.subarray(['l', ...routeNames]), fc.constantFrom('1', '2'))
+  .map(([content, names, n]) => {
+    const spoil = (of: Readonly<Record<string, string>> = {}): Record<string, string> =>
+      Object.fromEntries(
+        Object.entries(of).map(([name, version]) => [
+          name,
+          names.includes(name) ? `${clusterOf(version)}@bad${n}` : version,
+        ]),
+      );
+    return { ...content, [LDS]: spoil(content[LDS]), [RDS]: spoil(content[RDS]) };
+  });
+
+const withPoison = fc.oneof(
+  { weight: 4, arbitrary: steps },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(poisoned, fc.boolean())
+      .map(([content, late]): Step => ({ kind: 'cut', content, late })),
+  },
+);
+
+describe.each(['delta', 'sotw'] as const)('a %s client that refuses what is bad', (mode) => {
+  it.each([true, false])(
+    'names it (%s), on any replica: is never told twice, and has all when it is mended',
+    (namesCulprits) => {
+      fc.assert(
+        fc.property(
+          contents,
+          fc.array(withPoison, { maxLength: 50 }),
+          contents,
+          (first, script, last) => {
+            const replicas = new Replicas();
+            replicas.cut(first);
+            const client = new ModelClient(replicas.now, { mode, namesCulprits });
+            for (const step of script) play(client, replicas, step);
+            settle(client, replicas);
+            const { received } = client;
+            settle(client, replicas);
+            expect(client.received).toBe(received);
+            replicas.cut(last);
+            settle(client, replicas);
+            expect([...(client.held.get(CDS) ?? [])].sort()).toEqual(versionsIn(replicas, CDS));
+            expect([...(client.held.get(LDS) ?? [])].sort()).toEqual(versionsIn(replicas, LDS));
+          },
+        ),
+        runs,
+      );
+    },
+  );
 });
 
 it('state of the world and delta clients come to hold the same', () => {

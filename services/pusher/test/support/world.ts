@@ -114,26 +114,28 @@ export class Translator {
     await this.#put(name, key, { $case: 'resource', value }, epoch);
   }
 
-  /** An epoch of one resource whose message is given. */
+  /** An epoch of one resource whose message is given, perhaps in parts. */
   async publishBytes(
     typeUrl: string,
     name: string,
-    bytes: Uint8Array,
+    bytes: Uint8Array | readonly Uint8Array[],
     scopes: Readonly<Record<string, ScopeClass>>,
+    aliases: readonly string[] = [],
   ): Promise<void> {
-    const digest = digestOf(bytes);
-    const fragment = Buffer.from(digest, 'hex');
-    await this.blobs.put([{ digest, bytes }]);
+    const parts = bytes instanceof Uint8Array ? [bytes] : bytes;
+    const blobs = parts.map((part) => ({ digest: digestOf(part), bytes: part }));
+    const fragments = blobs.map(({ digest }) => Buffer.from(digest, 'hex'));
+    await this.blobs.put(blobs);
     this.#epoch++;
     const value: SharedResource = {
       typeUrl,
       name,
       variant: '',
-      version: fragment,
-      fragments: [fragment],
-      size: bytes.length,
+      version: Buffer.from(digestOf(fragments.join('')), 'hex'),
+      fragments,
+      size: parts.reduce((sum, part) => sum + part.length, 0),
       refs: [],
-      aliases: [],
+      aliases: [...aliases],
       groups: [],
     };
     this.#written.set(xdsKeys.resource(typeUrl, name, ''), 'given');
