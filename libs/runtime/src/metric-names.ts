@@ -303,6 +303,12 @@ export const watershedMetrics = {
     help: 'Records read.',
     labels: ['topic'],
   },
+  waitsGivenUp: {
+    kind: 'counter',
+    name: 'watershed_xds_waits_given_up_total',
+    help: 'Pushes that went on without the ACK that they waited for.',
+    labels: ['stage'],
+  },
   quarantined: {
     kind: 'gauge',
     name: 'watershed_quarantined_resources',

@@ -1,7 +1,7 @@
 import { pilotMetrics, watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Counter, Gauge, Histogram, Metrics } from '@watershed/runtime/metrics.ts';
 import type { Mode } from './session/request.ts';
-import { traitsOf } from './session/type-traits.ts';
+import { traitsOf, type Stage } from './session/type-traits.ts';
 
 /** The series of one type of resource. */
 export interface TypeMetrics {
@@ -31,6 +31,8 @@ export class PusherMetrics {
   readonly writeTimeouts: Counter;
   readonly missingBlobs: Counter;
   readonly scopes: Gauge;
+  /** By what was waited for. */
+  readonly waitsGivenUp: (stage: Stage) => Counter;
   readonly quarantined: Gauge;
   readonly scopesWaiting: Gauge;
   readonly pushStage: Histogram;
@@ -48,6 +50,7 @@ export class PusherMetrics {
     this.writeTimeouts = metrics.counter(pilotMetrics.writeTimeouts).with();
     this.missingBlobs = metrics.counter(watershedMetrics.missingBlobs).with();
     this.quarantined = metrics.gauge(watershedMetrics.quarantined).with();
+    this.waitsGivenUp = (stage) => metrics.counter(watershedMetrics.waitsGivenUp).with({ stage });
     this.scopes = metrics.gauge(watershedMetrics.scopes).with();
     this.scopesWaiting = metrics.gauge(watershedMetrics.scopesWaiting).with();
     this.streamsWaiting = metrics.gauge(watershedMetrics.streamsWaiting).with();

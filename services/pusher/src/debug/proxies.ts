@@ -33,13 +33,15 @@ function proxyName(stream: XdsStream): string {
 /**
  * `/debug/syncz`: one entry per stream. `*_sent` and `*_acked` are nonces, equal when the proxy has
  * taken what it was sent last. Beyond istiod's: `scope`, `*_nacked`, `*_error`, `*_quarantined`
- * (names of which it keeps what was good last), and which epoch of the configuration it is at.
+ * (names of which it keeps what was good last), which epoch of the configuration it is at, what it
+ * waits for before it goes on, and how often it went on without.
  */
 export function syncStatus(streams: Iterable<XdsStream>): readonly object[] {
   const entries: { readonly proxy: string; readonly entry: object }[] = [];
   for (const stream of streams) {
     const { node, session } = stream;
     if (node === undefined || session === undefined) continue;
+    const { waitsFor, forced } = session.gates;
     const types: Record<string, string | boolean | readonly string[]> = {};
     for (const state of session.types()) {
       const word = words.get(state.traits.typeUrl) ?? traitsOf(state.traits.typeUrl).short;
@@ -65,6 +67,8 @@ export function syncStatus(streams: Iterable<XdsStream>): readonly object[] {
         scope: stream.scope,
         epoch: session.goal?.epoch ?? 0,
         synced: session.synced,
+        ...(waitsFor === undefined ? {} : { waits_for: waitsFor }),
+        ...(forced === 0 ? {} : { waits_given_up: forced }),
       },
     });
   }

@@ -62,6 +62,7 @@ export class StreamMeter implements StreamObserver {
   }
 
   gateForced(stream: XdsStream, stage: Stage): void {
+    this.#options.metrics.waitsGivenUp(stage).add();
     this.#options.logger.warn('a proxy did not answer in time: its push goes on without', {
       proxy: stream.node?.id,
       waitedFor: stage,

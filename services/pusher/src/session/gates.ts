@@ -2,6 +2,7 @@ import type { SessionContext } from './context.ts';
 import type { SessionLimits, SessionObserver } from './session-options.ts';
 import type { Targets } from './targets.ts';
 import type { TypeState } from './type-state.ts';
+import type { Stage } from './type-traits.ts';
 
 export interface GatesOptions {
   readonly context: SessionContext;
@@ -25,9 +26,20 @@ export class Gates {
   #breakSinceMs: number | undefined;
   #breakReported = false;
   #startedMs: number | undefined;
+  #forced = 0;
 
   constructor(options: GatesOptions) {
     this.#options = options;
+  }
+
+  /** What it waits for now, and how often such a wait ended without its ACK. */
+  get waitsFor(): Stage | undefined {
+    if (this.#makeSinceMs !== undefined) return 'clusters';
+    return this.#breakSinceMs === undefined ? undefined : 'routes';
+  }
+
+  get forced(): number {
+    return this.#forced;
   }
 
   /** The first request came. */
@@ -55,7 +67,7 @@ export class Gates {
     this.#makeSinceMs ??= nowMs;
     const untilMs = this.#makeSinceMs + this.#options.limits.gateWaitMs;
     if (nowMs < untilMs) return this.#wait(untilMs);
-    if (!this.#makeReported) this.#options.observer?.gateForced?.('clusters');
+    if (!this.#makeReported) this.#force('clusters');
     this.#makeReported = true;
     return true;
   }
@@ -70,7 +82,7 @@ export class Gates {
   /** Whether what is stale may be removed now. */
   mayBreak(nowMs: number): boolean {
     this.#breakSinceMs ??= nowMs;
-    const { types, limits, observer } = this.#options;
+    const { types, limits } = this.#options;
     let resumed = false;
     let routed = false;
     let blocked = false;
@@ -82,7 +94,7 @@ export class Gates {
     }
     const untilMs = this.#breakSinceMs + limits.gateWaitMs;
     if (blocked && nowMs < untilMs) return this.#wait(untilMs);
-    if (blocked && !this.#breakReported) observer?.gateForced?.('routes');
+    if (blocked && !this.#breakReported) this.#force('routes');
     this.#breakReported = blocked;
     const graceMs = (this.#startedMs ?? nowMs) + limits.resumeGraceMs;
     return resumed && !routed && nowMs < graceMs ? this.#wait(graceMs) : true;
@@ -105,6 +117,11 @@ export class Gates {
       else waiting = true;
     }
     return unanswered || waiting;
+  }
+
+  #force(stage: Stage): void {
+    this.#forced++;
+    this.#options.observer?.gateForced?.(stage);
   }
 
   /** `false`, as in "not before that". */

@@ -151,6 +151,11 @@ export class Session {
     return [...this.#types.values()];
   }
 
+  /** What of it waits for ACKs (see `Gates`). */
+  get gates(): Pick<Gates, 'waitsFor' | 'forced'> {
+    return this.#gates;
+  }
+
   /** Whether the client has answered all that its present view asks for. */
   get synced(): boolean {
     if (!this.#idle || this.#targets.goal === undefined) return false;
