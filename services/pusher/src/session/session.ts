@@ -236,11 +236,25 @@ export class Session {
     for (const stage of ['routes', 'clusters', 'assignments'] as const) {
       for (const state of this.#types.values()) {
         if (state.traits.stage !== stage) continue;
+        // It waits anew once that is mended.
+        if (stage !== 'routes' && this.#keepsRoutes()) return this.#gates.keep();
         const frame = this.#advance(state, this.#targets.of(state), nowMs);
         if (frame !== undefined) return frame;
       }
     }
     return undefined;
+  }
+
+  /** What a client refused to replace still needs the clusters that it needed. */
+  #keepsRoutes(): boolean {
+    for (const { traits, quarantine, resumed } of this.#types.values()) {
+      if (quarantine === undefined) continue;
+      const { stage } = traits;
+      if (stage !== 'listeners' && stage !== 'routes' && stage !== 'hosts') continue;
+      // Of a client that came back it is not always known what it has.
+      if (resumed || quarantine.all.some((one) => one.held !== undefined)) return true;
+    }
+    return false;
   }
 
   /** Tries doubtful versions again, some at a time, to find out which is bad. */

@@ -182,4 +182,20 @@ describe('what went wrong elsewhere', () => {
     world.nowMs += 1_000;
     expect(back.take().flatMap((one) => one.removed)).toEqual(['b', 'other']);
   });
+
+  it('rule 30: a route that a client refused to replace keeps the cluster that it names', () => {
+    const world = worldOf();
+    const stream = world.delta();
+    stream.ack(stream.send(CDS)[0]);
+    stream.ack(stream.send(EDS, { sub: ['a', 'b'] })[0]);
+    stream.ack(stream.send(RDS, { sub: ['r'] })[0]);
+    world.cut({ ...shop, [CDS]: { a: '1' }, [EDS]: { a: '1' }, [RDS]: { r: 'bad' } });
+    expect(stream.nack(stream.follow().take()[0], 'route r: bad')).toEqual([]);
+    world.nowMs += 60_000;
+    expect(stream.take()).toEqual([]);
+    world.cut({ ...shop, [CDS]: { a: '1' }, [EDS]: { a: '1' }, [RDS]: { r: '3' } });
+    const mended = stream.follow().take();
+    expect(named(mended)).toEqual([[RDS, ['r'], []]]);
+    expect(named(stream.ack(mended[0]))).toEqual([[CDS, [], ['b']]]);
+  });
 });

@@ -22,7 +22,7 @@ const order = [CDS, EDS, LDS, RDS];
 export const clusterOf = (version: string): string => version.slice(0, version.indexOf('@'));
 
 /** `badN`, or `CLUSTER@badN`. */
-export const isBad = (version: string): boolean => /(?:^|@)bad/u.test(version);
+const isBad = (version: string): boolean => /(?:^|@)bad/u.test(version);
 
 export class ModelClient {
   readonly mode: 'sotw' | 'delta';
@@ -45,6 +45,7 @@ export class ModelClient {
   #nonces = new Set<string>();
   readonly #lastNonce = new Map<string, string>();
   readonly #version = new Map<string, string>();
+  readonly #refused = new Set<string>();
   /** A nonce that a newer one of its type replaced. */
   #stale: readonly [typeUrl: string, nonce: string] | undefined;
 
@@ -73,6 +74,7 @@ export class ModelClient {
     this.#nonces = new Set();
     this.#lastNonce.clear();
     this.#stale = undefined;
+    this.#refused.clear();
     this.#session = this.#connect();
     for (const typeUrl of order) if (this.#asked.has(typeUrl)) this.#ask(typeUrl, [], [], true);
   }
@@ -91,6 +93,7 @@ export class ModelClient {
   }
 
   follow(): void {
+    this.#refused.clear();
     if (this.#world.view !== undefined) this.#session.setGoal(this.#world.view);
   }
 
@@ -137,7 +140,10 @@ export class ModelClient {
     this.#nonces.add(frame.nonce);
     const { typeUrl } = frame.plan;
     const before = this.#lastNonce.get(typeUrl);
-    if (before !== undefined) this.#stale = [typeUrl, before];
+    const named = typeUrl === EDS || typeUrl === RDS;
+    if (before !== undefined && (named || this.#stale === undefined)) {
+      this.#stale = [typeUrl, before];
+    }
     this.#lastNonce.set(typeUrl, frame.nonce);
     this.#receive(frame);
     return true;
@@ -150,6 +156,7 @@ export class ModelClient {
     const bad = entries.filter((entry) => isBad(entry.version));
     const good = entries.filter((entry) => !bad.includes(entry));
     this.#checkResends(frame);
+    if (this.#namesCulprits) this.#checkRefused(typeUrl, bad);
     for (const entry of good) this.#take(typeUrl, entry);
     const gone =
       this.mode === 'delta'
@@ -161,6 +168,15 @@ export class ModelClient {
     if (bad.length === 0) this.#version.set(typeUrl, frame.plan.version);
     this.#answer(typeUrl, frame.nonce, bad);
     if (typeUrl === CDS && this.#asked.has(EDS)) this.#want(EDS, [...this.#held(CDS).keys()]);
+  }
+
+  /** What it refused, and named, does not come again until something changes (rule 9). */
+  #checkRefused(typeUrl: string, bad: readonly Entry[]): void {
+    for (const { name, version } of bad) {
+      const key = `${typeUrl}|${name}|${version}`;
+      if (this.#refused.has(key)) this.problems.push(`refused ${key} again`);
+      this.#refused.add(key);
+    }
   }
 
   #allow(key: string): void {
