@@ -7,6 +7,7 @@ import { goldens } from '../../services/translator/test/assembly/support/golden.
 import { encode, scopeOf } from '../../services/translator/test/assembly/support/world.ts';
 import type { Corpus, Input } from './bed.ts';
 import { ownCorpora } from './corpus.ts';
+import { ztunnelCorpus } from './corpus-ztunnel.ts';
 
 export const corpora: readonly Corpus[] = [
   ...goldens().map(({ given, scopes }) => ({
@@ -17,4 +18,5 @@ export const corpora: readonly Corpus[] = [
     scopes: Object.values(scopes).map(scopeOf),
   })),
   ...ownCorpora,
+  ztunnelCorpus,
 ];

@@ -29,6 +29,10 @@ const covered: ReadonlyMap<string, string> = new Map([
       'service (which are in the keys of its clusters)',
   ],
   ['manifest → proxylessNames', 'names are made of what is callable (read for its tables) alone'],
+  [
+    'authorizations → peerAuthentications',
+    'every PeerAuthentication is looked at (as a policy of its own), so a change of any is told',
+  ],
   ['manifest → proxylessCallable', 'names differ whenever what is callable does'],
 ]);
 

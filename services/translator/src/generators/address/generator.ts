@@ -7,7 +7,7 @@ import {
   Resolution,
   Tunnel,
 } from '@watershed/model/gen/model.ts';
-import type { Service, Workload } from '@watershed/model/gen/model.ts';
+import type { Service, ServicePort, Workload } from '@watershed/model/gen/model.ts';
 import {
   Address,
   AppProtocol,
@@ -86,11 +86,11 @@ export type ServiceArgument = Pick<
   | 'name'
   | 'namespace'
   | 'origin'
-  | 'ports'
   | 'publishNotReady'
   | 'resolution'
   | 'subjectAltNames'
 > & {
+  readonly ports: readonly Omit<ServicePort, 'name'>[];
   /** Of all clusters that have it. */
   readonly addresses: readonly string[];
 };
@@ -139,7 +139,7 @@ const appProtocols: Partial<Readonly<Record<Protocol, AppProtocol>>> = {
 };
 
 /** Target port 0: each workload says what it is. */
-function portOf(port: Service['ports'][number], origin: Origin): Port {
+function portOf(port: Omit<ServicePort, 'name'>, origin: Origin): Port {
   const named = origin === Origin.ORIGIN_KUBERNETES && port.targetPortName !== '';
   return {
     servicePort: port.number,

@@ -98,7 +98,7 @@ function servicePlan(core: Core, read: Reader, key: ResourceKey): ResourcePlan |
     namespace,
     host: value.host,
     origin: value.origin,
-    ports: value.ports,
+    ports: value.ports.map(({ name: _name, ...port }) => port),
     resolution: value.resolution,
     subjectAltNames: value.subjectAltNames,
     publishNotReady: value.publishNotReady,
