@@ -1,4 +1,5 @@
 import type { SessionContext } from './context.ts';
+import { namesHeld } from './lifetime.ts';
 import type { SessionLimits, SessionObserver } from './session-options.ts';
 import type { Targets } from './targets.ts';
 import type { TypeState } from './type-state.ts';
@@ -86,18 +87,32 @@ export class Gates {
     let resumed = false;
     let routed = false;
     let blocked = false;
+    let named = false;
     for (const state of types.values()) {
+      named ||= this.#stillNamed(state);
       if (state.traits.stage === 'other' || state.traits.stage === 'secrets') continue;
       resumed ||= state.resumed;
       routed ||= state.traits.stage === 'listeners' || state.traits.stage === 'routes';
       blocked ||= this.blocks(state, nowMs);
     }
     const untilMs = this.#breakSinceMs + limits.gateWaitMs;
-    if (blocked && nowMs < untilMs) return this.#wait(untilMs);
+    if ((blocked || named) && nowMs < untilMs) return this.#wait(untilMs);
     if (blocked && !this.#breakReported) this.#force('routes');
     this.#breakReported = blocked;
     const graceMs = (this.#startedMs ?? nowMs) + limits.resumeGraceMs;
     return resumed && !routed && nowMs < graceMs ? this.#wait(graceMs) : true;
+  }
+
+  /**
+   * Whether a client that names its clusters still names one that is to go. gRPC ACKs a table when
+   * it comes, goes on with the clusters of the one before until it has the new ones, and then names
+   * them no more.
+   */
+  #stillNamed(state: TypeState): boolean {
+    const { traits, subscription, held } = state;
+    if (traits.stage !== 'clusters' || subscription.wildcard || held === undefined) return false;
+    const target = this.#options.targets.of(state);
+    return namesHeld(held, subscription).leaves.some((leaf) => !target.serves(leaf));
   }
 
   #warming(nowMs: number): boolean {

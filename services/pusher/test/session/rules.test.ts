@@ -452,6 +452,28 @@ describe('order', () => {
     expect(brief(stream.ack(cds))).toEqual([[EDS, [], ['b']]]);
   });
 
+  it('rule 30: a cluster that a client still names goes when it is named no more, or in time', () => {
+    const world = worldOf();
+    const streams = [world.sotw(), world.sotw()] as const;
+    for (const stream of streams) {
+      stream.ack(stream.send(RDS, ['r'])[0], ['r']);
+      stream.ack(stream.send(CDS, ['a', 'b'])[0], ['a', 'b']);
+    }
+    world.cut({ ...shop, [CDS]: { a: '1' }, [RDS]: { r: '2' } });
+    const [one, other] = streams;
+    for (const stream of streams) {
+      const [rds] = stream.follow().take();
+      expect(brief(stream.ack(rds, ['r']))).toEqual([]);
+    }
+    expect(brief(one.send(CDS, ['a'], { nonce: one.session.types()[1]?.nonceSent ?? '' }))).toEqual(
+      [],
+    );
+    world.nowMs = other.session.wakeAtMs ?? 0;
+    expect(world.nowMs).toBe(5_000);
+    expect(brief(other.take())).toEqual([[CDS, ['a']]]);
+    expect(brief(one.take())).toEqual([]);
+  });
+
   it('waits are bounded: a type that is never acknowledged does not stall the others for ever', () => {
     const world = worldOf();
     const stream = world.sotw();
