@@ -1,6 +1,10 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startHttp2Backend, type Backend } from '../components/backends.ts';
+import { makeAuthority, type Authority } from '../components/certificates.ts';
 import { languages, Peer, type Calls, type Language } from '../components/grpc/peer.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
@@ -29,11 +33,12 @@ function clientOf(language: Language): Peer {
   return found;
 }
 
-async function startPeer(language: Language, app: string): Promise<Peer> {
+async function startPeer(language: Language, app: string, certDir?: string): Promise<Peer> {
   const { host, port } = plane.xds;
   const bootstrap = await xdsctl(
     ...['bootstrap', 'grpc', '--node', `sidecar~127.0.0.1~${app}.${ns}~${ns}.svc.cluster.local`],
     ...['--xds-address', `${host}:${port}`, '--label', `app=${app}`],
+    ...(certDir === undefined ? [] : ['--cert-dir', certDir]),
   );
   return Peer.start(language, bootstrap);
 }
@@ -294,6 +299,69 @@ describe('a change reaches running clients with no failed call:', () => {
       await config.write('growing', ...grpcService('growing', ['three']));
       await reached('three');
     });
+  });
+});
+
+describe('with certificates,', () => {
+  const secure: Peer[] = [];
+  let directory = '';
+
+  /** As an agent would write them. */
+  async function certificatesOf(authority: Authority, account: string): Promise<string> {
+    const own = join(directory, account);
+    const name = `spiffe://cluster.local/ns/${ns}/sa/${account}`;
+    const { certificate, key } = authority.issue({ commonName: account, names: [name] });
+    await mkdir(own);
+    await writeFile(join(own, 'cert-chain.pem'), certificate);
+    await writeFile(join(own, 'key.pem'), key);
+    await writeFile(join(own, 'root-cert.pem'), authority.certificate);
+    return own;
+  }
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'watershed-proxyless-'));
+  });
+
+  afterAll(async () => {
+    await Promise.all(secure.map((peer) => peer.stop()));
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  test('workloads call each other by mutual TLS, and plaintext is refused', async () => {
+    const authority = makeAuthority('mesh');
+    const servers = await certificatesOf(authority, 'server');
+    const callers = await certificatesOf(authority, 'caller');
+    const tls = { 'security.istio.io/tlsMode': 'istio' };
+    for (const language of languages) {
+      const port = await freePort();
+      const name = `secure-${language}`;
+      const labels = { app: name, ...tls };
+      const ports = { grpc: port };
+      await config.write(
+        name,
+        {
+          ...{ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: ns } },
+          spec: { selector: { app: name }, ports: [{ name: 'grpc', port: 80, targetPort: port }] },
+        },
+        istio('WorkloadEntry', ns, name, {
+          ...{ address: '127.0.0.1', labels, serviceAccount: 'server', ports },
+        }),
+      );
+      const server = await startPeer(language, name, servers);
+      secure.push(server);
+      await server.serve(`127.0.0.1:${port}`, name);
+    }
+    for (const language of languages) {
+      const client = await startPeer(language, `caller-${language}`, callers);
+      secure.push(client);
+      for (const other of languages) {
+        const to = { target: target(`secure-${other}`), timeoutMs: 20_000 };
+        const { codes, messages } = await client.calls(to);
+        expect({ language, other, codes, messages }).toMatchObject({ codes: { [ok]: 1 } });
+        const plain = await clientOf(language).calls({ ...to, timeoutMs: 2_000 });
+        expect(plain.codes[ok]).toBeUndefined();
+      }
+    }
   });
 });
 
