@@ -5,7 +5,7 @@ import { scopeId } from '@watershed/blob/scope-id.ts';
 import { Event } from '@watershed/model/gen/model.ts';
 import { Feedback, XdsRecord } from '@watershed/model/gen/record.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
-import { configKey, parseEndpointsKey, partitionOf } from '@watershed/model/keys.ts';
+import { configKey, parseEndpointsKey, partitionOf, xdsKeys } from '@watershed/model/keys.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { Metrics } from '@watershed/runtime/metrics.ts';
@@ -50,6 +50,8 @@ const logger: Logger = {
 export interface Share {
   readonly partitions: number;
   readonly owned: readonly number[];
+  /** Default: all is read at once. */
+  readonly allRead?: EngineOptions['allRead'];
 }
 
 export class Bed {
@@ -84,6 +86,7 @@ export class Bed {
       assertion: { every: 1, random: () => 1 },
       graceMs,
       retainMs: 0,
+      allRead: share.allRead ?? (() => Promise.resolve()),
       onFatal: (error) => this.fatal.push(error),
       ...(mutant === undefined ? {} : { mutant }),
     });
@@ -185,6 +188,14 @@ export class Bed {
   /** The endpoints that it holds, as far as it may: how much of the state is its own. */
   get endpoints(): number {
     return [...this.#engine.inputs.endpoints.entries()].length;
+  }
+
+  /** What is published of one name, decoded no further than to its digests; '' if nothing is. */
+  published(typeUrl: string, name: string): string {
+    const key = [...this.#held.keys()].find((known) =>
+      known.startsWith(xdsKeys.resource(typeUrl, name, '')),
+    );
+    return key === undefined ? '' : contentOf(this.#held.get(key));
   }
 
   /** Something keeps its last good output. */

@@ -101,25 +101,43 @@ export class EventLog implements EventWriter {
     return stored;
   }
 
-  /** Resolves when all are durable, in `history` too. Writing the same again is safe. */
+  /**
+   * Resolves when all are durable, in `history` too. Writing the same again is safe. Endpoints are
+   * there before the configuration that may name their service, and go after it: whoever has read
+   * the configuration can know that there are some to be read.
+   */
   async write(batch: readonly EventWrite[]): Promise<void> {
+    const steps = [
+      (event: EventWrite) => event.topic === topics.endpoints && event.value !== undefined,
+      (event: EventWrite) => event.topic === topics.config,
+      (event: EventWrite) => event.topic === topics.endpoints && event.value === undefined,
+    ];
+    for (const step of steps) await this.#writeOwned(batch.filter(step));
+    await this.#options.log.append(batch.map((event) => this.#historyOf(event)));
+  }
+
+  async #writeOwned(batch: readonly EventWrite[]): Promise<void> {
     const writes = new Map<OwnedPartition, OwnedWrite[]>();
-    const history: Append[] = [];
     for (const event of batch) {
-      const headers = headersOf(event);
       const { topic, key, value } = event;
       const owned = this.#ownerOf(topic, key);
+      const write = { key, value, headers: headersOf(event) };
       const list = writes.get(owned);
-      if (list === undefined) writes.set(owned, [{ key, value, headers }]);
-      else list.push({ key, value, headers });
-      const partition = this.#historyPartition(topic, key);
-      const extra = { ...headers, [headerNames.topic]: topic };
-      history.push({ topic: topics.history, partition, key, value, headers: extra });
+      if (list === undefined) writes.set(owned, [write]);
+      else list.push(write);
     }
     const calls = [...writes].map(([owned, changes]) => owned.write(changes));
-    const results = await Promise.allSettled([...calls, this.#options.log.append(history)]);
     // All have ended before one is tried again; the first error tells what to do.
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    for (const result of await Promise.allSettled(calls)) {
+      if (result.status === 'rejected') throw result.reason;
+    }
+  }
+
+  #historyOf(event: EventWrite): Append {
+    const { topic, key, value } = event;
+    const headers = { ...headersOf(event), [headerNames.topic]: topic };
+    const partition = this.#historyPartition(topic, key);
+    return { topic: topics.history, partition, key, value, headers };
   }
 
   async close(): Promise<void> {

@@ -118,6 +118,7 @@ class TranslatorPart {
       timers: time,
       graceMs: options.graceMs ?? defaultGraceMs,
       retainMs: options.retainMs ?? defaultRetainMs,
+      allRead: (partitions) => this.#allRead(partitions),
       onFatal: (error) => this.#fail(error),
     });
     this.#outputs = new LogOutputs({ ...options, signal: this.#signal.signal });
@@ -215,6 +216,15 @@ class TranslatorPart {
   *#readers(): IterableIterator<Reader> {
     yield* this.#common;
     yield* this.#partitions.readers.values();
+  }
+
+  async #allRead(partitions: ReadonlySet<number>): Promise<void> {
+    const readers = [...this.#readers()].filter(
+      ({ topic, partition }) =>
+        topic === topics.config || (topic === topics.endpoints && partitions.has(partition)),
+    );
+    // A reader that has ended knows no more.
+    await Promise.all(readers.map((reader) => reader.allRead().catch(() => undefined)));
   }
 
   /** Who is alone must end: somebody runs it twice. Else the group's next word settles it. */

@@ -73,6 +73,11 @@ export interface ResourcePlan {
   readonly refs: readonly string[];
   /** True: ordered per host, published at once (endpoints). */
   readonly bypassesEpochs: boolean;
+  /**
+   * There is nothing in it, as far as was read: an assignment without endpoints. It is published
+   * only when all is read that was on the log by then, of whatever topic.
+   */
+  readonly empty?: boolean;
   /** Other names that find it, of a type of its own (rule 44 of delta xDS). */
   readonly aliases?: readonly string[];
   /** Names of resources of its type that it comes with, to whom asks for those by name. */

@@ -3,11 +3,12 @@ import { Fold } from '@watershed/log/fold.ts';
 import type { Change } from '@watershed/log/fold.ts';
 import { LogError } from '@watershed/log/port.ts';
 import type { Log, ReadBatch } from '@watershed/log/port.ts';
+import { Notice } from '@watershed/log/time.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
-import { retry } from './engine/retry.ts';
+import { retry, type RetryOptions } from './engine/retry.ts';
 
 export interface ReaderOptions {
   readonly log: Log;
@@ -26,11 +27,20 @@ export interface ReaderOptions {
 export class Reader {
   readonly #options: ReaderOptions;
   readonly #fold = new Fold();
+  readonly #news = new Notice();
+  #ended = false;
   #endAtStart = 0;
   readonly #caughtUp = Promise.withResolvers<void>();
 
   constructor(options: ReaderOptions) {
     this.#options = options;
+  }
+
+  /** Resolves when all is applied that was on the log when it was called, or when the reader ends. */
+  async allRead(): Promise<void> {
+    const { log, topic, partition } = this.#options;
+    const { offset } = await retry(() => log.end(topic, partition), this.#retrying);
+    while (!this.#ended && (this.#fold.position?.offset ?? 0) < offset) await this.#news.next();
   }
 
   get topic(): string {
@@ -66,16 +76,8 @@ export class Reader {
    * the process cannot go on.
    */
   async run(): Promise<void> {
-    const { time, logger, signal, topic, partition } = this.#options;
-    const options = {
-      timers: time,
-      signal,
-      retriable: (error: unknown) => error instanceof LogError && error.retriable,
-      onRetry: (error: unknown, attempt: number) => {
-        const level = attempt === 1 ? 'warn' : 'debug';
-        logger[level]('the log cannot be read, trying again', { topic, partition, attempt, error });
-      },
-    };
+    const { signal, topic, partition } = this.#options;
+    const options = this.#retrying;
     try {
       const { log } = this.#options;
       this.#endAtStart = (await retry(() => log.end(topic, partition), options)).offset;
@@ -84,7 +86,22 @@ export class Reader {
       if (!signal.aborted) throw error;
     } finally {
       this.#caughtUp.resolve();
+      this.#ended = true;
+      this.#news.tell();
     }
+  }
+
+  get #retrying(): RetryOptions {
+    const { time, logger, signal, topic, partition } = this.#options;
+    return {
+      timers: time,
+      signal,
+      retriable: (error) => error instanceof LogError && error.retriable,
+      onRetry: (error, attempt) => {
+        const level = attempt === 1 ? 'warn' : 'debug';
+        logger[level]('the log cannot be read, trying again', { topic, partition, attempt, error });
+      },
+    };
   }
 
   async #read(): Promise<void> {
@@ -93,6 +110,7 @@ export class Reader {
     for await (const batch of log.read(topic, partition, this.#fold.position, signal)) {
       apply(this.#fold.apply(batch), batch.position.offset);
       see?.(batch);
+      this.#news.tell();
       read.add(batch.records.length);
       if (this.#fold.caughtUp && batch.position.offset >= this.#endAtStart) {
         this.#caughtUp.resolve();

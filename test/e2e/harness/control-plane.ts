@@ -106,7 +106,7 @@ export class ControlPlane {
   }
 }
 
-/** One scrape of /metrics. */
+/** Scrapes of /metrics, of one process or of several: equal series are added up. */
 export class MetricValues {
   readonly #series = new Map<string, number>();
 
@@ -114,7 +114,8 @@ export class MetricValues {
     for (const line of text.split('\n')) {
       const space = line.lastIndexOf(' ');
       if (line.startsWith('#') || space <= 0) continue;
-      this.#series.set(line.slice(0, space), Number(line.slice(space + 1)));
+      const series = line.slice(0, space);
+      this.#series.set(series, (this.#series.get(series) ?? 0) + Number(line.slice(space + 1)));
     }
   }
 

@@ -4,13 +4,12 @@ import { startBackend, type Backend } from '../../components/backends.ts';
 import { ask, echoOf } from '../../components/clients.ts';
 import type { TestEnvoy } from '../../components/envoy.ts';
 import { ConfigDir } from '../harness/config-dir.ts';
-import { ControlPlane } from '../harness/control-plane.ts';
+import { startPlane, type Plane, type PlaneKind } from '../harness/plane.ts';
 import { Load, type LoadResult } from '../harness/load.ts';
 import { httpGateway, istio, routeTo, service } from '../harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { protocols, rejections, startProxy, type Protocol } from '../harness/proxy.ts';
 import { until } from '../harness/wait.ts';
-import { startLog, type LogKind, type TestLog } from '../harness/logs.ts';
 
 const ns = 'edge';
 const host = 'shop.test';
@@ -20,8 +19,7 @@ const proxies = new Map<Protocol, TestEnvoy>();
 const ports = new Map<Protocol, number>();
 const extraPorts = new Map<Protocol, readonly number[]>();
 let config: ConfigDir;
-let plane: ControlPlane;
-let log: TestLog;
+let plane: Plane;
 let loads: Load[] = [];
 
 /** What all steps begin with, and must end with. */
@@ -135,15 +133,14 @@ async function routed(to: string): Promise<void> {
   }
 }
 
-/** The same on every log. */
-export function changeSuite(kind: LogKind): void {
+/** The same on either log, and on services apart. */
+export function changeSuite(kind: PlaneKind): void {
   beforeAll(async () => {
     for (const name of ['zero', 'one', 'two']) backends.push(await startBackend({ name }));
     for (const protocol of protocols) {
       ports.set(protocol, await freePort());
       extraPorts.set(protocol, [await freePort(), await freePort()]);
     }
-    log = await startLog(kind);
     config = await ConfigDir.create();
     await config.write(
       'gateways',
@@ -152,7 +149,7 @@ export function changeSuite(kind: LogKind): void {
       ),
     );
     await writeShop();
-    plane = await ControlPlane.start({ configDir: config.path, args: log.args });
+    plane = await startPlane(kind, config.path);
     for (const protocol of protocols) {
       const workload = `gateway-${protocol}.${ns}`;
       const labels = { edge: protocol };
@@ -170,7 +167,6 @@ export function changeSuite(kind: LogKind): void {
   afterAll(async () => {
     for (const proxy of proxies.values()) await proxy.stop();
     await plane?.delete();
-    await log?.stop();
     await config?.delete();
     for (const backend of backends) await backend.stop();
   });

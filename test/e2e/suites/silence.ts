@@ -5,18 +5,16 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AdsClient, cluster, endpoint, listener, route } from '../harness/ads.ts';
 import { ConfigDir, type UserObject } from '../harness/config-dir.ts';
-import { ControlPlane } from '../harness/control-plane.ts';
+import { startPlane, type Plane, type PlaneKind } from '../harness/plane.ts';
 import { istio, service } from '../harness/objects.ts';
 import { nodeId, protocols, type Protocol } from '../harness/proxy.ts';
 import { until } from '../harness/wait.ts';
-import { startLog, type LogKind, type TestLog } from '../harness/logs.ts';
 
 const ns = 'app';
 const port = 9080;
 const clients = new Map<Protocol, AdsClient>();
 let config: ConfigDir;
-let plane: ControlPlane;
-let log: TestLog;
+let plane: Plane;
 
 interface Costs {
   readonly events: number;
@@ -81,14 +79,13 @@ function client(protocol: Protocol): AdsClient {
   return found;
 }
 
-/** The same on every log. */
-export function silenceSuite(kind: LogKind): void {
+/** The same on either log, and on services apart. */
+export function silenceSuite(kind: PlaneKind): void {
   beforeAll(async () => {
-    log = await startLog(kind);
     config = await ConfigDir.create();
     await config.write('a', ...serviceA(1001, 1002));
     await config.write('route', virtualService);
-    plane = await ControlPlane.start({ configDir: config.path, args: log.args });
+    plane = await startPlane(kind, config.path);
     for (const protocol of protocols) {
       const one = newClient(protocol);
       clients.set(protocol, one);
@@ -100,7 +97,6 @@ export function silenceSuite(kind: LogKind): void {
   afterAll(async () => {
     for (const one of clients.values()) one.cut();
     await plane?.delete();
-    await log?.stop();
     await config?.delete();
   });
 

@@ -23,7 +23,7 @@ export interface KafkaGroupOptions {
   readonly clientId?: string;
   readonly tls?: NonNullable<ConnectionOptions['tls']>;
   readonly sasl?: NonNullable<ConnectionOptions['sasl']>;
-  /** A member that was not heard of for so long is out. Default 10 s. */
+  /** A member that was not heard of for so long is out. Default 6 s. */
   readonly sessionTimeoutMs?: number;
   /** Default 1 s. */
   readonly heartbeatMs?: number;
@@ -107,7 +107,7 @@ class KafkaGroup implements PartitionGroup {
       clientId: clientId ?? 'watershed',
       groupId,
       bootstrapBrokers: [...brokers],
-      sessionTimeout: this.#options.sessionTimeoutMs ?? 10_000,
+      sessionTimeout: this.#options.sessionTimeoutMs ?? 6_000,
       rebalanceTimeout: rebalanceTimeoutMs,
       heartbeatInterval: this.#options.heartbeatMs ?? 1_000,
       protocols: [{ name: COOPERATIVE_STICKY_ASSIGNOR, version: 1 }],

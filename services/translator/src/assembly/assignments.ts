@@ -50,6 +50,7 @@ export function createAssignments(
       parts: [job(assignmentHead, { clusterName: key.name }), ...jobs],
       refs: [],
       bypassesEpochs: true,
+      empty: jobs.length === 0,
     };
   };
 }

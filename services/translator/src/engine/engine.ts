@@ -5,7 +5,6 @@
 import type { Blob, BlobStore, Digest } from '@watershed/blob/port.ts';
 import { Graph } from '@watershed/derive/graph.ts';
 import type { GraphOptions } from '@watershed/derive/graph.ts';
-import { parseConfigKey } from '@watershed/model/keys.ts';
 import type { Clock, Timer, Timers } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
@@ -23,6 +22,7 @@ import { readFeedback } from './demand.ts';
 import { Handovers } from './handovers.ts';
 import { Diagnostics } from './diagnostics.ts';
 import type { Finding } from './diagnostics.ts';
+import { Namespaces } from './namespaces.ts';
 import type { Current, Outputs } from './published.ts';
 import type { Ownership } from './resources.ts';
 import { retry } from './retry.ts';
@@ -46,9 +46,14 @@ export interface EngineOptions extends Pick<Ownership, 'partitions'> {
    * How often blobs that no record names are dropped; 0: never. Only a shard that owns all does it.
    */
   readonly retainMs: number;
+  /**
+   * Resolves when all was applied that is on the log now, of `config` and of these partitions of
+   * `endpoints`.
+   */
+  readonly allRead: (partitions: ReadonlySet<number>) => Promise<void>;
   /** Called at most once: the engine has stopped for good, and the process should end. */
   readonly onFatal: (error: unknown) => void;
-  /** For tests that must notice a forgotten field of an argument, or a forgotten read. */
+  /** For tests that must notice what is forgotten of an argument or of its reads. */
   readonly mutant?: { readonly canonical?: Canonical } & GraphOptions;
 }
 
@@ -88,8 +93,7 @@ export class Engine {
   readonly #stop = new AbortController();
   readonly #owned = new Set<number>();
   readonly #handovers = new Handovers<Shard>();
-  /** Config objects by namespace. */
-  readonly #namespaces = new Map<string, Set<string>>();
+  readonly #namespaces = new Namespaces();
   /** Demands that came before the start, by record. */
   readonly #early = new Map<string, Uint8Array>();
   #missing = new Set<Digest>();
@@ -188,7 +192,9 @@ export class Engine {
       if (live) this.#causes.add(key, record);
       if (topic === 'endpoints') continue;
       this.#epoch = Math.max(this.#epoch, record === undefined ? end : record.offset + 1);
-      this.#countNamespace(key, value !== undefined);
+      const { came, went } = this.#namespaces.note(key, value !== undefined);
+      if (came !== undefined) this.#shard?.wantSelectors(came);
+      if (went !== undefined) this.#shard?.unwantSelectors(went);
     }
     if (changed && live) this.#wake();
   }
@@ -234,11 +240,14 @@ export class Engine {
         readBlob: (digest) => this.#readBlob(digest),
         diagnostics: this.#diagnostics,
         turns: new Turns(clock, timers),
+        onDoubt: (partitions, settle) => {
+          void this.#options.allRead(partitions).then(() => this.#handOver(settle));
+        },
       },
       outputs,
     );
     this.#shard = shard;
-    for (const namespace of this.#namespaces.keys()) shard.wantSelectors(namespace);
+    for (const namespace of this.#namespaces.all()) shard.wantSelectors(namespace);
     for (const [key, value] of this.#early) this.#feedback(shard, key, value);
     this.#early.clear();
     this.#wake();
@@ -305,22 +314,6 @@ export class Engine {
     if (read.kind === 'demand') shard.demand(key, read.demanded);
     else if (read.kind === 'refused') {
       this.#options.logger.warn('a record of feedback is ignored', { key, reason: read.reason });
-    }
-  }
-
-  #countNamespace(key: string, exists: boolean): void {
-    const { namespace } = parseConfigKey(key);
-    if (namespace === '') return;
-    const keys = this.#namespaces.get(namespace) ?? new Set();
-    if (exists) {
-      if (keys.size === 0) {
-        this.#namespaces.set(namespace, keys);
-        this.#shard?.wantSelectors(namespace);
-      }
-      keys.add(key);
-    } else if (keys.delete(key) && keys.size === 0) {
-      this.#namespaces.delete(namespace);
-      this.#shard?.unwantSelectors(namespace);
     }
   }
 

@@ -46,6 +46,8 @@ interface Entry {
   plan: ResourcePlan | undefined;
   /** The last good one: of this process, or read back from the log. */
   content: Content | undefined;
+  /** That it is empty is no accident of what was read first. */
+  trulyEmpty: boolean;
   dropped: boolean;
 }
 
@@ -57,6 +59,9 @@ export class Resources {
   readonly #unlisted = new Deadlines<string>();
   readonly #dirty = new Set<string>();
   readonly #staged = new Set<Entry>();
+  /** Gained in this pass: all of them was read. */
+  readonly #fresh = new Set<number>();
+  #doubtful: Entry[] = [];
 
   constructor(options: ResourcesOptions) {
     this.#options = options;
@@ -70,6 +75,7 @@ export class Resources {
       if (held?.$case === 'resource') this.#restore(recordKey, partition, held.value, nowMs);
     }
     for (const entry of this.#of(partition)) if (entry.listed > 0) this.#observe(entry);
+    this.#fresh.add(partition);
   }
 
   /** Another shard's word counts from now on; what is listed stays known. */
@@ -80,6 +86,7 @@ export class Resources {
       diagnostics.clear(entry.id);
       entry.plan = undefined;
       entry.content = undefined;
+      entry.trulyEmpty = false;
       this.#dirty.delete(entry.id);
       this.#staged.delete(entry);
       if (entry.listed === 0) this.#forget(entry);
@@ -115,6 +122,7 @@ export class Resources {
       listed: 0,
       plan: undefined,
       content: undefined,
+      trulyEmpty: false,
       dropped: false,
     };
     this.#entries.set(id, created);
@@ -193,11 +201,42 @@ export class Resources {
     for (const id of this.#dirty) {
       this.#dirty.delete(id);
       const entry = this.#entries.get(id);
-      if (entry === undefined || !this.#owns(entry)) continue;
+      if (entry === undefined || !this.#owns(entry) || this.#doubts(entry)) continue;
       this.#build(entry);
       this.#staged.add(entry);
       await pause();
     }
+  }
+
+  /**
+   * Whether something that looks empty may only look so: its endpoints, or that its service is
+   * gone, are on the log and not read yet. The last good stays until that is known.
+   */
+  #doubts(entry: Entry): boolean {
+    const empty = entry.plan?.empty === true;
+    if (empty && !entry.trulyEmpty && !this.#fresh.has(entry.partition)) {
+      this.#doubtful.push(entry);
+      return true;
+    }
+    entry.trulyEmpty = empty;
+    return false;
+  }
+
+  /**
+   * What is doubted since the last call: the partitions, and what to do when all that was on the
+   * log of them (and of `config`) is read.
+   */
+  takeDoubts(): { readonly partitions: ReadonlySet<number>; readonly settle: () => void } {
+    const doubtful = this.#doubtful;
+    this.#doubtful = [];
+    const settle = (): void => {
+      for (const entry of doubtful) {
+        if (entry.dropped || entry.plan?.empty !== true) continue;
+        entry.trulyEmpty = true;
+        this.#dirty.add(entry.id);
+      }
+    };
+    return { partitions: new Set(doubtful.map(({ partition }) => partition)), settle };
   }
 
   #build(entry: Entry): void {
@@ -240,6 +279,7 @@ export class Resources {
       }
     }
     this.#staged.clear();
+    this.#fresh.clear();
     return count;
   }
 

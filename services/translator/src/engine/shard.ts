@@ -51,6 +51,8 @@ export interface ShardOptions extends Ownership {
   readonly tracing: Tracing;
   readonly graceMs: number;
   readonly retainMs: number;
+  /** To be settled, between passes, when all is read that is on the log of these partitions now. */
+  readonly onDoubt: (partitions: ReadonlySet<number>, settle: () => void) => void;
 }
 
 /** What one pass is about. */
@@ -188,6 +190,8 @@ export class Shard {
       await turns.pause();
     };
     await this.#resources.build(pause);
+    const { partitions, settle } = this.#resources.takeDoubts();
+    if (partitions.size > 0) this.#options.onDoubt(partitions, settle);
     await this.#scopes.build(work.synced, nowMs, pause);
     this.#regenerate(work.missing);
     await blobs.flush();

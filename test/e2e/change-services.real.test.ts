@@ -1,0 +1,3 @@
+import { changeSuite } from './suites/change.ts';
+
+changeSuite('services');

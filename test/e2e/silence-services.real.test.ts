@@ -1,0 +1,3 @@
+import { silenceSuite } from './suites/silence.ts';
+
+silenceSuite('services');
