@@ -7,6 +7,7 @@ try {
     print: (text) => process.stdout.write(`${text}\n`),
     progress: (line) => process.stderr.write(`${line}\n`),
     cache: cacheDirectory(process.env),
+    environment: process.env,
   }).parseAsync();
 } catch (error) {
   process.stderr.write(`xdsctl: ${error instanceof Error ? error.message : String(error)}\n`);

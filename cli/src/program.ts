@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { addBootstrap } from './commands/bootstrap.ts';
 import { addConfirm } from './commands/confirm.ts';
+import { addCreateTopics } from './commands/create-topics.ts';
 import { addFetch } from './commands/fetch.ts';
 import { addProxyStatus } from './commands/proxy-status.ts';
 import { addValidate } from './commands/validate.ts';
@@ -14,10 +15,13 @@ export interface Surroundings {
   readonly progress: (line: string) => void;
   /** Where fetched programs are kept: see `cacheDirectory`. */
   readonly cache: string;
+  /** The process's variables. */
+  readonly environment: NodeJS.ProcessEnv;
 }
 
 /** `xdsctl`: what people ask of a control plane from a shell. */
-export function program({ print, progress, cache }: Surroundings): Command {
+export function program(around: Surroundings): Command {
+  const { print } = around;
   const root = new Command('xdsctl')
     .description('Watershed from a shell')
     .showHelpAfterError()
@@ -26,7 +30,8 @@ export function program({ print, progress, cache }: Surroundings): Command {
   addProxyStatus(root, print);
   addValidate(root, print);
   addConfirm(root, print);
-  addFetch(root, { print, progress, cache });
+  addCreateTopics(root, around);
+  addFetch(root, around);
   addVersion(root, print);
   return root;
 }

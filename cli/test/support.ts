@@ -6,9 +6,12 @@ export async function xdsctl(
 ): Promise<{ readonly lines: readonly string[]; readonly failure: string }> {
   const lines: string[] = [];
   const print = (text: string): void => void lines.push(...text.split('\n'));
-  const run = program({ print, progress: () => undefined, cache: '' }).parseAsync(args, {
-    from: 'user',
-  });
+  const run = program({ print, progress: () => undefined, cache: '', environment: {} }).parseAsync(
+    args,
+    {
+      from: 'user',
+    },
+  );
   const failure = await run.then(
     () => '',
     (error: unknown) => (error instanceof Error ? error.message : String(error)),

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fetchOnce } from 'xdsctl/components/cache.ts';
 import { run, type RunOptions, type RunResult } from 'xdsctl/components/child.ts';
@@ -7,7 +7,10 @@ import { testCache, testProgress } from './cache.ts';
 const buildTimeoutMs = 300_000;
 
 export interface GoTool {
-  /** The folder of its go.mod and go.sum, below `go/`: they pin all that it is built from. */
+  /**
+   * The folder of its go.mod and go.sum, below `go/`: they pin all that it is built from. A program
+   * of our own is there as well.
+   */
   readonly name: string;
   readonly version: string;
   readonly package: string;
@@ -26,10 +29,7 @@ export async function runGoTool(
 
 async function build(tool: GoTool, directory: string): Promise<void> {
   testProgress(`building ${tool.name} ${tool.version} (Go module proxy, once per machine)`);
-  for (const file of ['go.mod', 'go.sum']) {
-    const pinned = await readFile(join(import.meta.dirname, 'go', tool.name, file));
-    await writeFile(join(directory, file), pinned);
-  }
+  await cp(join(import.meta.dirname, 'go', tool.name), directory, { recursive: true });
   const args = ['build', '-o', tool.name, tool.package];
   let result;
   try {

@@ -95,6 +95,8 @@ export const rooms: readonly Room[] = [
     may: [
       { room: 'libs/model/src' },
       { room: 'libs/runtime/src' },
+      // `xdsctl create-topics`.
+      { room: 'libs/log/src', from: /^cli\/src\/commands\/create-topics\.ts$/u },
       // `xdsctl validate` says what the control plane would say.
       { room: 'services/ingester/src' },
     ],

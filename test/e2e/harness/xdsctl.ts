@@ -5,8 +5,11 @@ import { testCache, testProgress } from '../../components/cache.ts';
 export async function xdsctl(...args: readonly string[]): Promise<string> {
   const printed: string[] = [];
   const print = (text: string): void => void printed.push(text);
-  await program({ print, progress: testProgress, cache: testCache }).parseAsync(args, {
-    from: 'user',
-  });
+  await program({ print, progress: testProgress, cache: testCache, environment: {} }).parseAsync(
+    args,
+    {
+      from: 'user',
+    },
+  );
   return printed.join('\n');
 }

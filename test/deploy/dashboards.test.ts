@@ -1,0 +1,60 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pilotMetrics, watershedMetrics } from '@watershed/runtime/metric-names.ts';
+import { Metrics } from '@watershed/runtime/metrics.ts';
+import { expect, test } from 'vitest';
+import { metricsOf } from './promql.ts';
+
+const directory = join(import.meta.dirname, '../../k8s/dashboards');
+
+interface Dashboard {
+  readonly panels: readonly {
+    readonly title: string;
+    readonly datasource: { readonly uid: string };
+    readonly targets: readonly { readonly expr: string }[];
+  }[];
+}
+
+const dashboards = readdirSync(directory).map(
+  (name) => JSON.parse(readFileSync(join(directory, name), 'utf8')) as Dashboard,
+);
+
+/** Series by name: those that are declared, and those of every process. */
+async function exported(): Promise<ReadonlySet<string>> {
+  const declared = [pilotMetrics, watershedMetrics].flatMap((group) => Object.values(group));
+  const series = declared.flatMap(({ kind, name }) =>
+    kind === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
+  );
+  const text = await new Metrics({ process: true }).text();
+  const own = [...text.matchAll(/^# TYPE (\S+)/gmu)].map(([, name = '']) => name);
+  return new Set([...series, ...own]);
+}
+
+test('every query of a dashboard names metrics that are exported', async () => {
+  const known = await exported();
+  const queries = dashboards.flatMap(({ panels }) => panels.flatMap(({ targets }) => targets));
+  expect(queries.length).toBeGreaterThan(20);
+  for (const { expr } of queries) {
+    const names = metricsOf(expr);
+    expect({ expr, unknown: names.filter((name) => !known.has(name)) }).toEqual({
+      expr,
+      unknown: [],
+    });
+    expect(names.length).toBeGreaterThan(0);
+  }
+});
+
+test('the metrics of a query are told from its functions, labels and words', () => {
+  expect(
+    metricsOf(
+      'histogram_quantile(0.9, sum by (le, a) (rate(x_bucket{b="c_d"}[5m]))) > bool y or z',
+    ),
+  ).toEqual(['x_bucket', 'y', 'z']);
+});
+
+test('dashboards read the data source that is provisioned', () => {
+  const provisioned = readFileSync(join(directory, '../compose/grafana/datasources.yml'), 'utf8');
+  const uids = dashboards.flatMap(({ panels }) => panels.map(({ datasource }) => datasource.uid));
+  expect([...new Set(uids)]).toEqual(['prometheus']);
+  expect(provisioned).toContain('uid: prometheus\n');
+});
