@@ -123,7 +123,12 @@ export const roomTests: readonly Grant[] = [
  * alone. A package that is not listed is not imported anywhere.
  */
 export const packages: Readonly<Record<string, readonly RegExp[]>> = {
-  '@bufbuild/protobuf': [/^libs\/(?:model|proto)\//u, /^services\/pusher\/test\//u, /^bench\//u],
+  '@bufbuild/protobuf': [
+    /^libs\/(?:model|proto)\//u,
+    /^services\/pusher\/test\//u,
+    /^bench\//u,
+    /^test\/e2e\/harness\/otlp-receiver\.ts$/u,
+  ],
   '@grpc/grpc-js': [/^services\/pusher\/(?:src\/server|test)\//u, /^(?:test|bench)\//u],
   '@grpc/grpc-js-xds': [/^test\/components\/grpc\//u],
   'node:http2': [/^services\/pusher\/(?:src\/server|test)\//u, /^(?:test|bench)\//u],

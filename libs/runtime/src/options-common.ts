@@ -113,8 +113,7 @@ export const processOptions = defineOptions({
   serviceName: {
     type: 'string',
     env: ['OTEL_SERVICE_NAME'],
-    default: 'watershed',
-    doc: 'The service.name of all spans.',
+    doc: "The service.name of all spans. Default: the program's name.",
   },
   resourceAttributes: {
     type: 'list',

@@ -81,7 +81,7 @@ export async function runProgram<C extends ProcessConfig>(
 }
 
 async function run<C extends ProcessConfig>(
-  { version, logScopes, compose }: ProgramOptions<C>,
+  { name, version, logScopes, compose }: ProgramOptions<C>,
   config: C,
   warnings: readonly string[],
 ): Promise<void> {
@@ -95,7 +95,7 @@ async function run<C extends ProcessConfig>(
   });
   const logger = logging.scope('default');
   for (const warning of warnings) logger.warn(warning);
-  const tracing = await openTracing(tracingOptions(config, version, logger));
+  const tracing = await openTracing(tracingOptions(config, { name, version }, logger));
   const lifecycle = new Lifecycle({ timers: time, logger, drainMs: config.shutdownMs });
   const stopped = lifecycle.runUntilSignal(process, () => process.exit(1));
   const metrics = new Metrics({ process: true });

@@ -21,7 +21,7 @@ export interface TracingOptions {
 /** What OpenTelemetry's standard variables ask for. */
 export function tracingOptions(
   config: ProcessConfig,
-  version: string,
+  program: { readonly name: string; readonly version: string },
   logger: Logger,
 ): TracingOptions {
   return {
@@ -30,8 +30,8 @@ export function tracingOptions(
     timeoutMs: config.otlpTimeoutMs,
     sampler: config.tracesSampler,
     samplerArg: config.tracesSamplerArg,
-    serviceName: config.serviceName,
-    serviceVersion: version,
+    serviceName: config.serviceName ?? program.name,
+    serviceVersion: program.version,
     resource: pairsOf(config.resourceAttributes),
     logger,
   };

@@ -69,6 +69,24 @@ export function injectTraceparent(
   return { ...headers, [traceparentHeader]: span.traceparent };
 }
 
+/** A span around a call that is a part of a trace; where there is no trace, there is no span. */
+export async function traced<T>(
+  tracing: Tracing,
+  name: string,
+  options: SpanOptions,
+  call: () => Promise<T>,
+): Promise<T> {
+  const span = (options.parent === undefined ? noTracing : tracing).start(name, options);
+  try {
+    return await call();
+  } catch (error) {
+    span.fail(error);
+    throw error;
+  } finally {
+    span.end();
+  }
+}
+
 class PassedOn implements Span {
   readonly traceparent: string | undefined;
   readonly recording = false;

@@ -32,7 +32,7 @@ function optionsOf(environment: Readonly<Record<string, string>>) {
     clock: new VirtualTime(),
     write: (line) => lines.push(line),
   });
-  return tracingOptions(parsed.config, '1.2.3', logging.scope('trace'));
+  return tracingOptions(parsed.config, { name: 'p', version: '1.2.3' }, logging.scope('trace'));
 }
 
 function open(environment: Readonly<Record<string, string>>): Promise<Tracing> {
@@ -148,6 +148,11 @@ test('with an endpoint spans are sent there, children of the traceparent that th
   ]) {
     expect(sent?.body).toContain(text);
   }
+});
+
+test('spans are those of the program, unless the environment names the service', () => {
+  expect(optionsOf({}).serviceName).toBe('p');
+  expect(optionsOf({ OTEL_SERVICE_NAME: 'q' }).serviceName).toBe('q');
 });
 
 test('an endpoint for traces alone is used as it is', () => {

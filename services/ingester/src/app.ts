@@ -25,6 +25,9 @@ import { meshConfigObject, meshNames } from './kinds/core/mesh-config.ts';
 import { ingestMetrics, type IngestMetrics } from './metrics.ts';
 import type { Source } from './source.ts';
 
+/** Of one span. */
+const maxNamedObjects = 8;
+
 export interface IngesterOptions {
   readonly log: Log;
   readonly sources: readonly Source[];
@@ -116,9 +119,9 @@ class IngesterPart implements Ingester {
   }
 
   async start(): Promise<void> {
-    const { log, settings, partitions, writer, time, sources } = this.#options;
+    const { log, settings, partitions, writer, time, tracing, sources } = this.#options;
     const { cluster } = settings;
-    this.#log = await EventLog.open({ log, cluster, partitions, writer, time });
+    this.#log = await EventLog.open({ log, cluster, partitions, writer, time, tracing });
     this.#log.lost.addEventListener('abort', () => this.#fail(this.#log?.lost.reason));
     this.#ingest.apply({
       source: meshNames.defaults,
@@ -212,7 +215,11 @@ class IngesterPart implements Ingester {
     const publisher = this.#publisher;
     if (publisher === undefined) return;
     const { tracing, time } = this.#options;
-    const span = tracing.start('ingest', { attributes: { events: events.length } });
+    const attributes = {
+      'watershed.objects': objectsOf(events),
+      'watershed.events': events.length,
+    };
+    const span = tracing.start('ingest', { attributes });
     const startMs = time.monotonic();
     publisher.publish(events, span.traceparent);
     void publisher.flushed().then(() => {
@@ -250,4 +257,10 @@ class IngesterPart implements Ingester {
     this.#isFailed = true;
     this.#options.onFatal(error);
   }
+}
+
+/** Of a span: which objects changed, `group/kind/namespace/name`; of many, the first ones. */
+function objectsOf(events: readonly PublishedEvent[]): string {
+  const owners = new Set(events.map(({ owner }) => owner));
+  return [...owners].slice(0, maxNamedObjects).join(', ');
 }

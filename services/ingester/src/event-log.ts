@@ -7,6 +7,7 @@ import { OwnedPartition, type OwnedWrite } from '@watershed/log/owned.ts';
 import type { Append, Log } from '@watershed/log/port.ts';
 import { parseConfigKey, parseEndpointsKey, partitionOf, topics } from '@watershed/model/keys.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
+import { traced, type Tracing } from '@watershed/runtime/tracing.ts';
 import type { StoredEvent } from './core/ingest.ts';
 import type { EventWrite, EventWriter } from './core/publisher.ts';
 
@@ -19,6 +20,7 @@ export interface EventLogOptions {
   /** Who writes, for people who read the log. */
   readonly writer: string;
   readonly time: Time;
+  readonly tracing: Tracing;
 }
 
 /** Headers of every record; none of them is part of the value. */
@@ -106,7 +108,16 @@ export class EventLog implements EventWriter {
    * there before the configuration that may name their service, and go after it: whoever has read
    * the configuration can know that there are some to be read.
    */
-  async write(batch: readonly EventWrite[]): Promise<void> {
+  write(batch: readonly EventWrite[]): Promise<void> {
+    const traces = new Set(batch.flatMap(({ traceparent }) => traceparent ?? []));
+    const [parent, ...links] = traces;
+    const attributes = { 'watershed.records': batch.length };
+    return traced(this.#options.tracing, 'append', { parent, links, attributes }, () =>
+      this.#append(batch),
+    );
+  }
+
+  async #append(batch: readonly EventWrite[]): Promise<void> {
     const steps = [
       (event: EventWrite) => event.topic === topics.endpoints && event.value !== undefined,
       (event: EventWrite) => event.topic === topics.config,

@@ -229,9 +229,10 @@ class PusherPart {
   }
 
   #createLoader(): BlobLoader {
-    const { blobs, time, logger } = this.#options;
+    const { blobs, time, logger, tracing } = this.#options;
     return new BlobLoader({
       blobs,
+      tracing,
       timers: time,
       onMissing: (digests) => {
         this.#metrics.missingBlobs.add(digests.length);

@@ -7,6 +7,8 @@ import type { Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
+import { extractTraceparent, traced } from '@watershed/runtime/tracing.ts';
+import type { SpanOptions, Tracing } from '@watershed/runtime/tracing.ts';
 import type { Current, OutputRecord, Outputs } from './engine/published.ts';
 import { retry } from './engine/retry.ts';
 
@@ -17,6 +19,7 @@ export interface LogOutputsOptions {
   readonly time: Time;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly tracing: Tracing;
   /** Aborted: nothing is tried again. */
   readonly signal: AbortSignal;
 }
@@ -58,7 +61,7 @@ export class LogOutputs implements Outputs {
     records: readonly OutputRecord[],
     headers: Readonly<Record<string, string>>,
   ): Promise<void> {
-    const { time, metrics } = this.#options;
+    const { time, metrics, tracing } = this.#options;
     const sinceMs = time.monotonic();
     const byPartition = Map.groupBy(records, (record) => record.partition);
     const writes = [...byPartition].map(async ([partition, changes]) => {
@@ -73,12 +76,20 @@ export class LogOutputs implements Outputs {
         if (!owned.lost.aborted) throw error;
       }
     });
-    await Promise.all(writes);
+    await traced(tracing, 'append', appendSpan(records, headers), () => Promise.all(writes));
     const topic = topics.xds;
     const seconds = metrics.histogram(watershedMetrics.appendSeconds).with({ topic });
     seconds.observe((time.monotonic() - sinceMs) / 1_000);
     metrics.counter(watershedMetrics.recordsAppended).with({ topic }).add(records.length);
   }
+}
+
+function appendSpan(
+  records: readonly OutputRecord[],
+  headers: Readonly<Record<string, string>>,
+): SpanOptions {
+  const attributes = { 'watershed.topic': topics.xds, 'watershed.records': records.length };
+  return { parent: extractTraceparent(headers), attributes };
 }
 
 function* currentOf(owned: OwnedPartition): Current {

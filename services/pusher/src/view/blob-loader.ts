@@ -1,10 +1,12 @@
 import type { BlobStore, Digest } from '@watershed/blob/port.ts';
 import type { Timer, Timers } from '@watershed/runtime/clock.ts';
+import { traced, type Tracing } from '@watershed/runtime/tracing.ts';
 import type { SharedEntry } from './shared-entry.ts';
 
 export interface BlobLoaderOptions {
   readonly blobs: Pick<BlobStore, 'get'>;
   readonly timers: Timers;
+  readonly tracing: Tracing;
   /** Digests that the store does not have; told at each try. */
   readonly onMissing: (digests: readonly Digest[]) => void;
   readonly onError: (error: unknown) => void;
@@ -20,6 +22,8 @@ type Listener = () => void;
 
 interface Wanted {
   readonly listeners: Set<Listener>;
+  /** Of the change that wants it first. */
+  readonly trace: string | undefined;
 }
 
 /**
@@ -53,11 +57,11 @@ export class BlobLoader {
    * Gives an entry its bytes: at once if they are all there, else later, with a call of `loaded`.
    * `false`: later.
    */
-  load(entry: SharedEntry, loaded: Listener): boolean {
+  load(entry: SharedEntry, loaded: Listener, trace?: string): boolean {
     if (entry.loaded || this.#fill(entry)) return true;
     const want = (): void => {
       for (const digest of entry.digests) {
-        if (this.#get(digest) === undefined) this.#want(digest, listener);
+        if (this.#get(digest) === undefined) this.#want(digest, listener, trace);
       }
     };
     const listener: Listener = () => {
@@ -69,9 +73,9 @@ export class BlobLoader {
   }
 
   /** The bytes of one digest; `loaded` is called when they are there, if they are not yet. */
-  fetch(digest: Digest, loaded: Listener): Uint8Array | undefined {
+  fetch(digest: Digest, loaded: Listener, trace?: string): Uint8Array | undefined {
     const bytes = this.#get(digest);
-    if (bytes === undefined) this.#want(digest, loaded);
+    if (bytes === undefined) this.#want(digest, loaded, trace);
     return bytes;
   }
 
@@ -96,10 +100,11 @@ export class BlobLoader {
     return this.#held.get(digest)?.deref();
   }
 
-  #want(digest: Digest, listener: Listener): void {
+  #want(digest: Digest, listener: Listener, trace: string | undefined): void {
     const wanted = this.#wanted.get(digest);
-    if (wanted === undefined) this.#wanted.set(digest, { listeners: new Set([listener]) });
-    else wanted.listeners.add(listener);
+    if (wanted === undefined) {
+      this.#wanted.set(digest, { listeners: new Set([listener]), trace });
+    } else wanted.listeners.add(listener);
     if (this.#scheduled || this.#busy || this.#closed) return;
     this.#scheduled = true;
     // All that one change needs becomes one request.
@@ -133,7 +138,7 @@ export class BlobLoader {
       if (digests.length === 0) break;
       for (const digest of digests) tried.add(digest);
       try {
-        const found = await this.#options.blobs.get(digests);
+        const found = await this.#read(digests);
         missing.push(...this.#take(digests, found));
       } catch (error) {
         this.#options.onError(error);
@@ -142,6 +147,15 @@ export class BlobLoader {
     }
     if (missing.length > 0) this.#options.onMissing(missing);
     return missing.length === 0;
+  }
+
+  #read(digests: readonly Digest[]): Promise<readonly (Uint8Array | undefined)[]> {
+    const traces = new Set(digests.map((digest) => this.#wanted.get(digest)?.trace));
+    const [parent, ...links] = [...traces].filter((trace) => trace !== undefined);
+    const attributes = { 'watershed.blobs': digests.length };
+    return traced(this.#options.tracing, 'blob.get', { parent, links, attributes }, () =>
+      this.#options.blobs.get(digests),
+    );
   }
 
   #take(digests: readonly Digest[], found: readonly (Uint8Array | undefined)[]): Digest[] {

@@ -166,7 +166,7 @@ export class Scopes {
       const taken = list.apply(changed.get(list.typeUrl) ?? []);
       const dropped = list.drop(gone.get(list.typeUrl) ?? []);
       if (taken.length === 0 && !dropped) continue;
-      this.#load(list, taken);
+      this.#load(list, taken, changes.trace);
       for (const id of list.scopes) this.#touch(this.#active.get(id), changes);
     }
     for (const [id, manifest] of changes.manifests) {
@@ -213,7 +213,7 @@ export class Scopes {
     scope.fetching = manifest.content;
     const take = (): void => {
       if (scope.fetching !== manifest.content || this.#active.get(scope.id) !== scope) return;
-      const bytes = this.#options.loader.fetch(manifest.content, take);
+      const bytes = this.#options.loader.fetch(manifest.content, take, scope.trace);
       if (bytes === undefined) return;
       scope.fetching = undefined;
       scope.content = manifest.content;
@@ -243,7 +243,7 @@ export class Scopes {
         list.wanted.each((entry) => {
           if (entry instanceof SharedEntry && !entry.loaded) missing.push(entry);
         });
-        this.#load(list, missing);
+        this.#load(list, missing, scope.trace);
       }
       list.scopes.add(scope.id);
       lists.set(encoded.typeUrl, list);
@@ -262,17 +262,18 @@ export class Scopes {
     if (this.#shared.get(key) === list) this.#shared.delete(key);
   }
 
-  #load(list: ResourceList, entries: readonly SharedEntry[]): void {
+  #load(list: ResourceList, entries: readonly SharedEntry[], trace: string | undefined): void {
     for (const entry of entries) {
       if (list.wanted.lookup(entry) !== entry) continue;
-      const there = this.#options.loader.load(entry, () => {
+      const loaded = (): void => {
         if (!list.unloaded.delete(entry) || list.unloaded.size > 0) return;
         for (const id of list.scopes) {
           const scope = this.#active.get(id);
           if (scope !== undefined) this.#dirty.add(scope);
         }
         this.#settle();
-      });
+      };
+      const there = this.#options.loader.load(entry, loaded, trace);
       if (!there) list.unloaded.add(entry);
     }
   }

@@ -3,6 +3,7 @@ import { memoryBlobs } from '@watershed/blob/memory.ts';
 import { ManifestContent } from '@watershed/model/gen/record.ts';
 import { xdsKeys } from '@watershed/model/keys.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
+import { noTracing } from '@watershed/runtime/tracing.ts';
 import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
 import { expect, it } from 'vitest';
 import { Assignments } from '../../src/view/assignments.ts';
@@ -32,6 +33,7 @@ function scopes() {
     loader: new BlobLoader({
       blobs,
       timers: time,
+      tracing: noTracing,
       onMissing: () => undefined,
       onError: () => undefined,
     }),

@@ -2,6 +2,7 @@
 import { digestOf } from '@watershed/blob/digest.ts';
 import { memoryBlobs } from '@watershed/blob/memory.ts';
 import { ManifestContent, SharedResource } from '@watershed/model/gen/record.ts';
+import { noTracing } from '@watershed/runtime/tracing.ts';
 import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
 import { expect, it } from 'vitest';
 import { Assignments } from '../../src/view/assignments.ts';
@@ -18,7 +19,13 @@ function whole() {
   const views: ScopeView[] = [];
   const onNone = (): void => undefined;
   const scopes = new Scopes({
-    loader: new BlobLoader({ blobs, timers: time, onMissing: onNone, onError: onNone }),
+    loader: new BlobLoader({
+      blobs,
+      timers: time,
+      tracing: noTracing,
+      onMissing: onNone,
+      onError: onNone,
+    }),
     assignments: new Assignments(),
     blobs,
     clock: time,

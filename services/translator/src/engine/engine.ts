@@ -8,7 +8,7 @@ import type { GraphOptions } from '@watershed/derive/graph.ts';
 import type { Clock, Timer, Timers } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
-import type { Tracing } from '@watershed/runtime/tracing.ts';
+import { traced, type Tracing } from '@watershed/runtime/tracing.ts';
 import { applyRecord, createInputs } from '../inputs.ts';
 import type { Inputs } from '../inputs.ts';
 import type { Plans, PlansOf } from '../plan.ts';
@@ -113,7 +113,7 @@ export class Engine {
     this.inputs = createInputs(this.#graph);
     this.#plans = options.plans(this.inputs);
     this.#diagnostics = new Diagnostics(metrics);
-    this.#blobs = new BlobWriter((blobs) => this.#put(blobs));
+    this.#blobs = new BlobWriter((blobs, trace) => this.#put(blobs, trace));
     this.#cache = new GeneratorCache({
       maxEntries: options.cacheEntries,
       assertion: options.assertion,
@@ -363,9 +363,13 @@ export class Engine {
     this.#timer = timers.after(delayMs, () => this.#wake());
   }
 
-  #put(blobs: readonly Blob[]): Promise<void> {
-    return this.#persist('blobs could not be stored, trying again', () =>
-      this.#options.blobs.put(blobs),
+  #put(blobs: readonly Blob[], trace: string | undefined): Promise<void> {
+    const bytes = blobs.reduce((sum, blob) => sum + blob.bytes.length, 0);
+    const attributes = { 'watershed.blobs': blobs.length, 'watershed.bytes': bytes };
+    return traced(this.#options.tracing, 'blob.put', { parent: trace, attributes }, () =>
+      this.#persist('blobs could not be stored, trying again', () =>
+        this.#options.blobs.put(blobs),
+      ),
     );
   }
 

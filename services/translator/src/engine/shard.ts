@@ -158,7 +158,7 @@ export class Shard {
     );
     this.#causes = work.causes;
     try {
-      await this.#build(work);
+      await this.#build(work, span.traceparent);
       const staged = this.#stage(work);
       const appended = await this.#published.flush(injectTraceparent({}, span));
       span.set('watershed.epoch', work.epoch);
@@ -180,13 +180,13 @@ export class Shard {
     }
   }
 
-  async #build(work: Work): Promise<void> {
+  async #build(work: Work, trace: string | undefined): Promise<void> {
     const { blobs, turns, clock } = this.#options;
     const nowMs = clock.now();
     turns.begin();
     this.#settle(nowMs);
     const pause = async (): Promise<void> => {
-      if (blobs.full) await blobs.flush();
+      if (blobs.full) await blobs.flush(trace);
       await turns.pause();
     };
     await this.#resources.build(pause);
@@ -194,7 +194,7 @@ export class Shard {
     if (partitions.size > 0) this.#options.onDoubt(partitions, settle);
     await this.#scopes.build(work.synced, nowMs, pause);
     this.#regenerate(work.missing);
-    await blobs.flush();
+    await blobs.flush(trace);
   }
 
   /** A new manifest lists new resources, which are then computed too. */

@@ -1,0 +1,4 @@
+import { OtlpReceiver } from './harness/otlp-receiver.ts';
+import { tracesSuite } from './suites/traces.ts';
+
+tracesSuite(() => OtlpReceiver.start());
