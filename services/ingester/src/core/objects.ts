@@ -173,7 +173,8 @@ export class ObjectTable {
       if (entry === undefined || found.has(entry)) continue;
       touch(entry);
       const elsewhere = entry.placements.filter((placement) => placement.unit !== unit);
-      if (update.problems.length === 0) {
+      // What stands in another file is not lost, whatever may be in the parts that cannot be read.
+      if (update.problems.length === 0 || elsewhere.some(({ isLost }) => !isLost)) {
         entry.placements = elsewhere;
         continue;
       }
