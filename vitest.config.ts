@@ -7,6 +7,8 @@ const real = [
   'test/components/**/*.test.ts',
   'test/e2e/**/*.test.ts',
 ];
+/** Needs a Kubernetes API server, which takes longer to build than all else together. */
+const kube = ['test/kube/**/*.test.ts'];
 const never = ['**/node_modules/**', '**/.cache/**'];
 
 export default defineConfig({
@@ -22,7 +24,7 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['**/test/**/*.test.ts'],
-          exclude: [...never, ...real],
+          exclude: [...never, ...real, ...kube],
           pool: 'forks',
           // Nothing here is a singleton, so files may share a process: codecs are loaded once.
           isolate: false,
@@ -41,6 +43,16 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 300_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'kube',
+          include: kube,
+          exclude: never,
+          pool: 'forks',
+          testTimeout: 120_000,
         },
       },
     ],

@@ -4,38 +4,61 @@ import { fetchOnce } from 'xdsctl/components/cache.ts';
 import { run, type RunOptions, type RunResult } from 'xdsctl/components/child.ts';
 import { testCache, testProgress } from './cache.ts';
 
-const buildTimeoutMs = 300_000;
+const defaultTimeoutMs = 300_000;
+const progressEveryMs = 60_000;
 
 export interface GoTool {
-  /**
-   * The folder of its go.mod and go.sum, below `go/`: they pin all that it is built from. A program
-   * of our own is there as well.
-   */
   readonly name: string;
   readonly version: string;
   readonly package: string;
+  /**
+   * The folder, below `go/`, of its go.mod and go.sum, which pin all that it is built from; a
+   * program of our own is there as well. Default: its name.
+   */
+  readonly modules?: string;
+  /** For `-ldflags`. */
+  readonly linking?: string;
+  /** Default 5 minutes. */
+  readonly buildTimeoutMs?: number;
 }
 
-/** Runs a program to its end; it is built with `go` on first use. */
+/** Where its program is; it is built with `go` on first use. */
+export async function goTool(tool: GoTool): Promise<string> {
+  const { name, version } = tool;
+  const entry = { name: `${name}-${version}`, make: (to: string) => build(tool, to) };
+  return join(await fetchOnce(testCache, entry, testProgress), name);
+}
+
+/** Runs it to its end. */
 export async function runGoTool(
   tool: GoTool,
   args: readonly string[],
   options: RunOptions,
 ): Promise<RunResult> {
-  const { name, version } = tool;
-  const entry = { name: `${name}-${version}`, make: (to: string) => build(tool, to) };
-  return run(join(await fetchOnce(testCache, entry, testProgress), name), args, options);
+  return run(await goTool(tool), args, options);
 }
 
 async function build(tool: GoTool, directory: string): Promise<void> {
-  testProgress(`building ${tool.name} ${tool.version} (Go module proxy, once per machine)`);
-  await cp(join(import.meta.dirname, 'go', tool.name), directory, { recursive: true });
-  const args = ['build', '-o', tool.name, tool.package];
+  const { name, version, linking, buildTimeoutMs: timeoutMs = defaultTimeoutMs } = tool;
+  testProgress(`building ${name} ${version} (Go module proxy, once per machine)`);
+  const modules = join(import.meta.dirname, 'go', tool.modules ?? name);
+  await cp(modules, directory, { recursive: true });
+  const args = ['build', '-trimpath', ...(linking === undefined ? [] : ['-ldflags', linking])];
+  args.push('-o', name, tool.package);
+  const startedAt = performance.now();
+  const heartbeat = setInterval(() => {
+    const minutes = Math.round((performance.now() - startedAt) / 60_000);
+    testProgress(`still building ${name}, for ${minutes} min`);
+  }, progressEveryMs);
   let result;
   try {
-    result = await run('go', args, { cwd: directory, timeoutMs: buildTimeoutMs });
+    // Without C: what is built is the same whether there is a compiler of it or not.
+    const environment = { ...process.env, CGO_ENABLED: '0' };
+    result = await run('go', args, { cwd: directory, environment, timeoutMs });
   } catch (error) {
-    throw new Error(`go (1.26 or later) is needed to build ${tool.name}`, { cause: error });
+    throw new Error(`go (1.26 or later) is needed to build ${name}`, { cause: error });
+  } finally {
+    clearInterval(heartbeat);
   }
   if (result.status !== 0) throw new Error(`go build failed: ${result.stderr.slice(-2_000)}`);
 }
