@@ -69,6 +69,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
     options: config,
     coldDir: join(config.dataDir, 'pusher'),
     logger: logging.scope('pusher'),
+    otherPages: [...ingester.pages, ...translator.pages],
     ...security,
   });
   const logger = logging.scope('default');

@@ -88,6 +88,7 @@ function hostOf({ context }: Scope): StreamHost {
       // All in one turn.
       limits: { sliceMs: Number.POSITIVE_INFINITY },
     }),
+    answer: () => Promise.reject(new Error('nobody asks')),
     ttlsMs: new Map(),
     observer: {
       sent: nothing,

@@ -69,6 +69,7 @@ export const typeUrls = {
   endpointsDump: of('envoy.admin.v3.EndpointsConfigDump'),
   listenersDump: of('envoy.admin.v3.ListenersConfigDump'),
   routesDump: of('envoy.admin.v3.RoutesConfigDump'),
+  scopedRoutesDump: of('envoy.admin.v3.ScopedRoutesConfigDump'),
   secretsDump: of('envoy.admin.v3.SecretsConfigDump'),
 } as const;
 

@@ -11,6 +11,7 @@ import {
   EndpointsConfigDump,
   ListenersConfigDump,
   RoutesConfigDump,
+  ScopedRoutesConfigDump,
 } from './gen/envoy/admin/v3/config_dump_shared.ts';
 import { Cluster } from './gen/envoy/config/cluster/v3/cluster.ts';
 import { TypedExtensionConfig } from './gen/envoy/config/core/v3/extension.ts';
@@ -118,6 +119,7 @@ export const registry: ReadonlyMap<string, Codec> = new Map<string, Codec>([
   [typeUrls.endpointsDump, EndpointsConfigDump],
   [typeUrls.listenersDump, ListenersConfigDump],
   [typeUrls.routesDump, RoutesConfigDump],
+  [typeUrls.scopedRoutesDump, ScopedRoutesConfigDump],
   [typeUrls.secretsDump, SecretsConfigDump],
 ]);
 

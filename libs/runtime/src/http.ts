@@ -1,32 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { pagesByPath, textOf, type DebugPage, type DebugReply } from './debug-pages.ts';
 import { formatAddress, isLoopback, listenOptions, parseAddress, type Address } from './address.ts';
 import { describeError, OperatingError, toOperatingError, type ErrorCode } from './errors.ts';
 import type { Logger } from './logger.ts';
 import type { Metrics } from './metrics.ts';
 import type { Readiness } from './readiness.ts';
-
-export interface DebugRequest {
-  readonly method: string;
-  readonly query: URLSearchParams;
-  /** Text of a POST; at most 1 MiB. */
-  readonly body: string;
-}
-
-/** A text is sent as it is, anything else as indented JSON. */
-export type DebugReply = string | object;
-
-/** A page under /debug. */
-export interface DebugPage {
-  readonly path: `/debug/${string}`;
-  /** One line for the index. */
-  readonly doc: string;
-  /** Default GET. What changes something is POST. */
-  readonly method?: 'GET' | 'POST';
-  /** An `OperatingError` becomes a status of its code. */
-  readonly handle: (request: DebugRequest) => DebugReply | Promise<DebugReply>;
-}
 
 /**
  * Lets a caller from another machine see /debug by its `authorization` header, or throws an
@@ -58,7 +38,7 @@ export class MonitoringServer {
 
   constructor(options: MonitoringOptions) {
     this.#options = options;
-    this.#pages = new Map(options.pages.map((page) => [page.path, page]));
+    this.#pages = pagesByPath(options.pages);
     this.#server = createServer(
       {
         maxHeaderSize: maxHeaderBytes,
@@ -243,8 +223,8 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 }
 
 function sendReply(response: ServerResponse, reply: DebugReply): void {
-  if (typeof reply === 'string') send(response, 200, reply);
-  else send(response, 200, `${JSON.stringify(reply, undefined, 2)}\n`, 'application/json');
+  const contentType = typeof reply === 'string' ? undefined : 'application/json';
+  send(response, 200, textOf(reply), contentType);
 }
 
 function send(

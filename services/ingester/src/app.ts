@@ -6,7 +6,7 @@
 import { Graph } from '@watershed/derive/graph.ts';
 import type { Log } from '@watershed/log/port.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
-import type { DebugPage } from '@watershed/runtime/http.ts';
+import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';

@@ -1,6 +1,6 @@
 /** The ingester's pages under /debug. */
 import { OperatingError } from '@watershed/runtime/errors.ts';
-import type { DebugPage } from '@watershed/runtime/http.ts';
+import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
 import type { Diagnostic } from './core/diagnostics.ts';
 import type { HeldObject } from './core/holds.ts';
 import type { ObjectView } from './core/ingest.ts';

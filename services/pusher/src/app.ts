@@ -8,13 +8,14 @@ import type { BlobStore } from '@watershed/blob/port.ts';
 import type { Log } from '@watershed/log/port.ts';
 import { formatAddress, type Address } from '@watershed/runtime/address.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
-import type { DebugPage } from '@watershed/runtime/http.ts';
+import { pagesByPath, type DebugPage } from '@watershed/runtime/debug-pages.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
 import type { Readiness } from '@watershed/runtime/readiness.ts';
 import type { Sealing } from '@watershed/runtime/sealing.ts';
 import type { Tracing } from '@watershed/runtime/tracing.ts';
+import { version } from '@watershed/runtime/version.ts';
 import { pagesOf } from './debug/pages.ts';
 import { ColdStore } from './cold.ts';
 import { FeedbackReader } from './feedback-reader.ts';
@@ -24,12 +25,14 @@ import { Refusals } from './identity/refusals.ts';
 import { ttlsOf } from './lifetimes.ts';
 import { PusherMetrics } from './metrics.ts';
 import { Admission, type AdmissionLimits } from './push/admission.ts';
+import type { DebugQuery } from './push/debug-queries.ts';
 import { Hub } from './push/hub.ts';
 import { createMaterialise } from './secrets.ts';
 import { GrpcJsServer } from './server/grpc-js-server.ts';
 import { Http2RpcServer } from './server/http2-server.ts';
 import type { RpcServer, ServerLimits, TlsSource } from './server/port.ts';
 import { methodsOf } from './server/services.ts';
+import { framed } from './server/unary.ts';
 import { ServingState } from './serving.ts';
 import { SessionContext } from './session/context.ts';
 import { FrameCache } from './session/frame-cache.ts';
@@ -80,6 +83,8 @@ export interface PusherOptions {
   readonly tls?: { readonly address: Address; readonly source: TlsSource };
   /** Who clients may be. Default: what certificates of trust domain `cluster.local` say. */
   readonly identity?: AuthenticatorOptions;
+  /** Of the process's other parts: istioctl may ask for them over xDS. */
+  readonly otherPages?: readonly DebugPage[];
   /** Default `http2`. */
   readonly transport?: 'http2' | 'grpc-js';
   readonly serverLimits?: Partial<ServerLimits>;
@@ -204,6 +209,7 @@ class PusherPart {
       scopes,
       digestKey: options.digestKey ?? randomKey(),
       admission: this.#createAdmission(),
+      answer: (query) => this.#answer(query),
       chunk: settings.pushThrottle === 0 ? defaultChunk : settings.pushThrottle,
       sendTimeoutMs: options.sendTimeoutMs ?? 300_000,
       limits: options.sessionLimits,
@@ -214,6 +220,14 @@ class PusherPart {
     });
     this.#view = this.#createView(scopes);
     this.pages = pagesOf({ hub: this.hub, scopes, view: this.#view });
+  }
+
+  async #answer(query: DebugQuery): Promise<Uint8Array> {
+    // Codecs that are loaded when somebody asks, and not before.
+    const { answerTo } = await import('./debug/queries.ts');
+    const { time, name, otherPages = [] } = this.#options;
+    const pages = pagesByPath([...this.pages, ...otherPages]);
+    return framed(await answerTo(query, { streams: this.hub.streams, time, name, version, pages }));
   }
 
   #createAdmission(): Admission {

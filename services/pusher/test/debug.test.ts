@@ -1,5 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
-import type { DebugPage } from '@watershed/runtime/http.ts';
+import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { CDS, EDS, LDS } from './session/support.ts';
 import { DeltaClient, nodeId } from './support/client.ts';
@@ -11,6 +11,21 @@ const scopes = { [scope.id]: scope.scopeClass };
 const shop = { [CDS]: { a: '1', b: '1' }, [EDS]: { a: '1', b: '1' }, [LDS]: {} };
 let running: Running | undefined;
 let client: DeltaClient | undefined;
+
+/** What of a response a NACK does not need. */
+const blank = {
+  systemVersionInfo: '',
+  resources: [],
+  removedResources: [],
+  removedResourceNames: [],
+  controlPlane: undefined,
+  resourceErrors: [],
+};
+
+function sentOf(syncz: unknown): string {
+  const [entry] = syncz as { readonly endpoint_sent: string }[];
+  return entry?.endpoint_sent ?? '';
+}
 
 afterEach(async () => {
   client?.close();
@@ -41,13 +56,43 @@ it('syncz says of each proxy what it was sent and what it has ACKed', async () =
   const { page } = await connected();
   await until('the ACK', async () => {
     const [entry] = (await page('/debug/syncz')) as Record<string, unknown>[];
-    return entry?.['cluster_acked'] !== '';
+    return entry?.['cluster_acked'] !== undefined;
   });
   const [entry] = (await page('/debug/syncz')) as Record<string, unknown>[];
-  expect(entry).toMatchObject({ proxy: 'web-1.shop', scope: scope.id, synced: false });
+  expect(entry).toMatchObject({
+    proxy: 'web-1.shop',
+    proxy_type: 'sidecar',
+    scope: scope.id,
+    synced: false,
+  });
   expect(entry?.['cluster_sent']).toBe(entry?.['cluster_acked']);
-  expect(entry?.['endpoint_sent']).not.toBe('');
-  expect(entry?.['endpoint_acked']).toBe('');
+  expect(entry?.['endpoint_sent']).toEqual(expect.any(String));
+  expect(entry).not.toHaveProperty('endpoint_acked');
+  const { cluster_sent: sent, resources } = entry as {
+    readonly cluster_sent: string;
+    readonly resources: Record<string, object>;
+  };
+  const { [CDS]: clusters, [EDS]: endpoints } = resources;
+  expect(clusters).toEqual({ sent, acked: sent, sentTime: expect.any(String) });
+  expect(endpoints).not.toHaveProperty('acked');
+  const { sentTime } = clusters as { readonly sentTime: string };
+  expect(Math.abs(Date.now() - Date.parse(sentTime))).toBeLessThan(60_000);
+  expect(await page('/debug/syncz', 'namespace=shop')).toHaveLength(1);
+  expect(await page('/debug/syncz', 'namespace=other')).toEqual([]);
+});
+
+it('syncz tells what a proxy refused, and why', async () => {
+  const { page } = await connected();
+  client?.nack(
+    { ...blank, typeUrl: EDS, nonce: sentOf(await page('/debug/syncz')) },
+    'no such host',
+  );
+  await until('the NACK', async () =>
+    JSON.stringify(await page('/debug/syncz')).includes('nacked'),
+  );
+  expect(await page('/debug/syncz')).toMatchObject([
+    { endpoint_nacked: true, resources: { [EDS]: { lastError: 'no such host' } } },
+  ]);
 });
 
 it('connections lists clients and their subscriptions', async () => {
@@ -57,27 +102,68 @@ it('connections lists clients and their subscriptions', async () => {
     clients: [
       {
         connectionId: `${nodeId}-1`,
-        address: '127.0.0.1',
+        address: expect.stringMatching(/^127\.0\.0\.1:\d+$/u),
         watches: { [CDS]: ['*'], [EDS]: ['a', 'none'] },
       },
     ],
   });
 });
 
-it('config_dump shows what a proxy holds, as Envoy would', async () => {
+it('adsz tells what clients say of themselves, of all or of one', async () => {
   const { page } = await connected();
-  const dump = (await page('/debug/config_dump', 'proxyID=web-1.shop')) as {
-    configs: Record<string, unknown>[];
+  const shown = {
+    totalClients: 1,
+    clients: [
+      { connectionId: `${nodeId}-1`, metadata: { NAMESPACE: 'shop' }, watches: { [CDS]: ['*'] } },
+    ],
   };
-  expect(dump.configs[0]).toMatchObject({
-    '@type': 'type.googleapis.com/envoy.admin.v3.ClustersConfigDump',
+  expect(await page('/debug/adsz')).toMatchObject(shown);
+  expect(await page('/debug/adsz', 'proxyID=web-1.shop')).toMatchObject(shown);
+  await expect(page('/debug/adsz', 'proxyID=nobody')).rejects.toThrow('not connected');
+});
+
+interface Dump {
+  readonly configs: readonly Record<string, unknown>[];
+}
+
+it('config_dump shows what a proxy holds, as Envoy would, in the parts of istiod', async () => {
+  const { page } = await connected();
+  const { configs } = (await page('/debug/config_dump', 'proxyID=web-1.shop')) as Dump;
+  const admin = 'type.googleapis.com/envoy.admin.v3.';
+  expect(configs.map((config) => String(config['@type']).slice(admin.length))).toEqual([
+    'BootstrapConfigDump',
+    'ClustersConfigDump',
+    'ListenersConfigDump',
+    'ScopedRoutesConfigDump',
+    'RoutesConfigDump',
+    'SecretsConfigDump',
+    'EcdsConfigDump',
+  ]);
+  expect(configs[1]).toMatchObject({
     dynamicActiveClusters: [
       { cluster: { '@type': resourceTypes.cluster, name: 'a', altStatName: '1' } },
       { cluster: { '@type': resourceTypes.cluster, name: 'b' } },
     ],
   });
+  const whole = (await page('/debug/config_dump', 'proxyID=web-1.shop&include_eds')) as Dump;
+  expect(whole.configs[2]?.['@type']).toBe(`${admin}EndpointsConfigDump`);
   await expect(page('/debug/config_dump')).rejects.toThrow('proxyID');
   await expect(page('/debug/config_dump', 'proxyID=nobody')).rejects.toThrow('not connected');
+});
+
+it('config_dump gives the resources of some types alone', async () => {
+  const { page } = await connected();
+  const some = (await page('/debug/config_dump', 'proxyID=web-1&types=cds')) as Dump;
+  expect(some.configs).toMatchObject([
+    { '@type': resourceTypes.cluster, name: 'a' },
+    { '@type': resourceTypes.cluster, name: 'b' },
+  ]);
+  const endpoints = (await page('/debug/edsz', 'proxyID=web-1')) as Dump;
+  expect(endpoints.configs).toMatchObject([{ '@type': resourceTypes.endpoint }]);
+  expect(await page('/debug/config_dump', `proxyID=web-1&types=${EDS}`)).toEqual(endpoints);
+  expect(await page('/debug/ecdsz', 'proxyID=web-1')).toEqual({ configs: [] });
+  const unknown = page('/debug/config_dump', 'proxyID=web-1&types=nds');
+  await expect(unknown).rejects.toThrow('"nds" is no type of Envoy');
 });
 
 it('scopes tells what is served, at which epoch, and how old the log is', async () => {

@@ -9,7 +9,7 @@ import { soleMember, type PartitionGroup } from '@watershed/log/group.ts';
 import { LogError, type Log, type ReadBatch } from '@watershed/log/port.ts';
 import { topics } from '@watershed/model/keys.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
-import type { DebugPage } from '@watershed/runtime/http.ts';
+import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';

@@ -7,27 +7,75 @@ import {
   ListenersConfigDump,
   RoutesConfigDump,
 } from '@watershed/proto/envoy/admin/v3/config_dump_shared.ts';
+import { Secret } from '@watershed/proto/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import type { Any } from '@watershed/proto/google/protobuf/any.ts';
 import { anyToJson } from '@watershed/proto/registry.ts';
+import { ProxyType } from '@watershed/model/gen/record.ts';
+import { OperatingError } from '@watershed/runtime/errors.ts';
 import type { XdsStream } from '../push/stream.ts';
 import { isAsked } from '../session/asked.ts';
+import { typeByShort } from '../session/type-traits.ts';
 import type { TypeState } from '../session/type-state.ts';
 import type { Entry } from '../view/type-view.ts';
 
 /**
- * Envoy's admin ConfigDump of what a proxy was given, as its own `/config_dump` would show it.
- * Private keys are not opened for it.
+ * What a proxy was given, as Envoy's own `/config_dump` would show it: Envoy's admin ConfigDump, in
+ * istiod's order, with empty parts for what only Envoy knows. Endpoints as in Envoy only if they
+ * are asked for (`?include_eds`). `?types=eds,sds` gives resources alone, and that is what ztunnel
+ * gets of all its types. Private keys are not opened for it.
+ *
+ * @throws OperatingError `invalid` for a type that is not known
  */
-export function configDump(stream: XdsStream): object {
-  const states = new Map(
-    (stream.session?.types() ?? []).map((state) => [state.traits.typeUrl, state]),
-  );
-  const dumps = [clusters, listeners, routes, endpoints, secrets, extensions];
-  return { configs: dumps.map((dump) => anyToJson(dump(states))) };
+export function configDump(stream: XdsStream, query: URLSearchParams): object {
+  const types = typesOf(query.get('types') ?? '', stream);
+  const configs =
+    types === undefined
+      ? dumpsOf(stream, { endpoints: query.has('include_eds') })
+      : types.flatMap((typeUrl) => heldOf(statesOf(stream), typeUrl).held.map(({ any }) => any));
+  return { configs: configs.map((any) => anyToJson(any)) };
+}
+
+/** The parts of an admin ConfigDump. */
+export function dumpsOf(stream: XdsStream, include = { endpoints: false }): readonly Any[] {
+  const states = statesOf(stream);
+  return [
+    nothing(typeUrls.bootstrapDump),
+    clusters(states),
+    ...(include.endpoints ? [endpoints(states)] : []),
+    listeners(states),
+    nothing(typeUrls.scopedRoutesDump),
+    routes(states),
+    secrets(states),
+    extensions(states),
+  ];
 }
 
 type States = ReadonlyMap<string, TypeState>;
 
+function statesOf(stream: XdsStream): States {
+  return new Map((stream.session?.types() ?? []).map((state) => [state.traits.typeUrl, state]));
+}
+
+/** By Envoy's abbreviations, or by type URLs; `undefined`: what Envoy has. */
+function typesOf(list: string, { node, session }: XdsStream): readonly string[] | undefined {
+  if (list === '') {
+    if (node?.type !== ProxyType.PROXY_TYPE_ZTUNNEL) return undefined;
+    return session?.types().map(({ traits }) => traits.typeUrl);
+  }
+  return list.split(',', maxTypes).map((name) => {
+    const typeUrl = name.includes('/') ? name : typeByShort(name.toUpperCase());
+    if (typeUrl === undefined) {
+      throw new OperatingError('invalid', `types: ${JSON.stringify(name)} is no type of Envoy's`);
+    }
+    return typeUrl;
+  });
+}
+
+const maxTypes = 16;
+
+function nothing(typeUrl: string): Any {
+  return { typeUrl, value: new Uint8Array(0) };
+}
 function clusters(states: States): Any {
   const { versionInfo, held } = heldOf(states, resourceTypes.cluster);
   const message = ClustersConfigDump.fromPartial({
@@ -74,8 +122,11 @@ function endpoints(states: States): Any {
 function secrets(states: States): Any {
   const { held } = heldOf(states, resourceTypes.secret);
   const message = SecretsConfigDump.fromPartial({
-    // Sealed bytes are no message of Envoy's, and nobody's business.
-    dynamicActiveSecrets: held.map(({ name, version }) => ({ name, versionInfo: version })),
+    dynamicActiveSecrets: held.map(({ name, version, any }) => ({
+      name,
+      versionInfo: version,
+      secret: any,
+    })),
   });
   return { typeUrl: typeUrls.secretsDump, value: SecretsConfigDump.encode(message).finish() };
 }
@@ -112,6 +163,10 @@ function heldOf(
 }
 
 function heldEntry({ name, version, typeUrl, fragments }: Entry): Held {
-  const value = new Uint8Array(Buffer.concat(fragments ?? []));
+  const value =
+    typeUrl === resourceTypes.secret
+      ? // Sealed bytes are no message of Envoy's, and nobody's business.
+        Secret.encode(Secret.fromPartial({ name })).finish()
+      : new Uint8Array(Buffer.concat(fragments ?? []));
   return { name, version, any: { typeUrl, value } };
 }

@@ -1,9 +1,9 @@
-import type { DebugPage } from '@watershed/runtime/http.ts';
+import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
 import type { Hub } from '../push/hub.ts';
 import { traitsOf } from '../session/type-traits.ts';
 import type { Scopes } from '../view/scopes.ts';
 import type { XdsView } from '../view/xds-view.ts';
-import { connections, findProxy, syncStatus } from './proxies.ts';
+import { adsClients, connections, findProxy, syncStatus } from './proxies.ts';
 
 export interface PagesOptions {
   readonly hub: Hub;
@@ -15,8 +15,8 @@ export function pagesOf({ hub, scopes, view }: PagesOptions): readonly DebugPage
   return [
     {
       path: '/debug/syncz',
-      doc: 'per stream: what was sent and what was ACKed (istiod)',
-      handle: () => syncStatus(hub.streams),
+      doc: '?namespace=: per stream, what was sent and what was ACKed (istiod)',
+      handle: ({ query }) => syncStatus(hub.streams, hub.time, query.get('namespace')),
     },
     {
       path: '/debug/connections',
@@ -24,15 +24,26 @@ export function pagesOf({ hub, scopes, view }: PagesOptions): readonly DebugPage
       handle: () => connections(hub.streams),
     },
     {
-      path: '/debug/config_dump',
-      doc: "?proxyID=POD.NAMESPACE: what a proxy was given, as Envoy's admin interface shows it (istiod)",
-      handle: async ({ query }) => {
-        const stream = findProxy(hub.streams, query.get('proxyID'));
-        // Every codec there is: loaded when somebody looks, and not before.
-        const { configDump } = await import('./config-dump.ts');
-        return configDump(stream);
+      path: '/debug/adsz',
+      doc: '?proxyID=: who is connected, what it says of itself, what it watches (istiod)',
+      handle: ({ query }) => {
+        const proxyId = query.get('proxyID') ?? '';
+        return adsClients(proxyId === '' ? hub.streams : [findProxy(hub.streams, proxyId)]);
       },
     },
+    {
+      path: '/debug/config_dump',
+      doc: "?proxyID=POD.NAMESPACE[&include_eds][&types=eds,…]: what a proxy was given, as Envoy's admin interface shows it (istiod)",
+      handle: ({ query }) => dump(hub, query),
+    },
+    ...(['eds', 'ecds'] as const).map((type): DebugPage => ({
+      path: `/debug/${type}z`,
+      doc: `?proxyID=: what a proxy was given of ${type.toUpperCase()} (istiod)`,
+      handle: ({ query }) => {
+        query.set('types', type);
+        return dump(hub, query);
+      },
+    })),
     {
       path: '/debug/admission',
       doc: 'new streams that wait until there is room to serve them, and what room there is',
@@ -44,6 +55,13 @@ export function pagesOf({ hub, scopes, view }: PagesOptions): readonly DebugPage
       handle: () => scopePage({ hub, scopes, view }),
     },
   ];
+}
+
+async function dump({ streams }: Hub, query: URLSearchParams): Promise<object> {
+  const stream = findProxy(streams, query.get('proxyID'));
+  // Every codec there is: loaded when somebody looks, and not before.
+  const { configDump } = await import('./config-dump.ts');
+  return configDump(stream, query);
 }
 
 function scopePage({ hub, scopes, view }: PagesOptions): object {

@@ -68,6 +68,12 @@ export class Caller {
     return identities.some(({ namespace }) => policy.operatorNamespaces.has(namespace));
   }
 
+  /** @throws OperatingError `denied`: it may not see what is served to others. */
+  operate(): void {
+    if (this.mayOperate) return;
+    this.#deny(`${this.account || 'an anonymous client'} may not see others' state`);
+  }
+
   /** For people: `shop/web`; empty where nothing was verified. */
   get account(): string {
     return this.#options.identities.map(accountOf).join(', ');

@@ -16,6 +16,7 @@ import type { Scopes } from '../view/scopes.ts';
 import type { TypeView } from '../view/type-view.ts';
 import type { Admission } from './admission.ts';
 import { Alarms } from './alarms.ts';
+import type { AnswerQuery } from './debug-queries.ts';
 import { FanOut } from './fan-out.ts';
 import { ScopeQuarantines } from './scope-quarantines.ts';
 import { laneOf, triggerOf } from './lane-of.ts';
@@ -42,6 +43,7 @@ export interface HubOptions {
   readonly scopes: Scopes;
   readonly digestKey: DigestKey;
   readonly admission: Admission;
+  readonly answer: AnswerQuery;
   readonly limits?: Partial<SessionLimits> | undefined;
   /** Streams written to before others get a turn. */
   readonly chunk: number;
@@ -78,6 +80,7 @@ export class Hub implements StreamHost {
   readonly ttlsMs: ReadonlyMap<string, number>;
   readonly observer: StreamObserver;
   readonly admission: Admission;
+  readonly answer: AnswerQuery;
   readonly #options: HubOptions;
   readonly #streams = new Set<XdsStream>();
   readonly #held = new Map<string, Held>();
@@ -106,6 +109,7 @@ export class Hub implements StreamHost {
     this.ttlsMs = options.ttlsMs ?? new Map();
     this.#spans = new PushSpans(options.tracing, options.time);
     this.admission = options.admission;
+    this.answer = options.answer;
     this.#quarantines = new ScopeQuarantines({
       ...options,
       gauge: options.metrics.quarantined,

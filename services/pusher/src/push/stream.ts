@@ -15,9 +15,10 @@ import { Session } from '../session/session.ts';
 import type { NameList } from '../session/subscription.ts';
 import type { Stage } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
-import type { Alarms, Sleeper } from './alarms.ts';
 import { WireError } from '../wire.ts';
+import type { Alarms, Sleeper } from './alarms.ts';
 import type { Admission, Newcomer } from './admission.ts';
+import { DebugQueries, isDebugType, type AnswerQuery } from './debug-queries.ts';
 
 /** Why a stream ends, in gRPC's words. */
 export interface StreamEnd {
@@ -63,6 +64,8 @@ export interface StreamHost {
   readonly observer: StreamObserver;
   /** When new streams get what they ask for. */
   readonly admission: Admission;
+  /** Answers istio's questions about this server. */
+  readonly answer: AnswerQuery;
   /** The first request named the node: the stream is to be given its scope's views. */
   identified(stream: XdsStream, node: ProxyNode): void;
   closed(stream: XdsStream): void;
@@ -105,6 +108,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   readonly #once: boolean;
   #node: ProxyNode | undefined;
   #session: Session | undefined;
+  #queries: DebugQueries | undefined;
   /** Of requests, one per type: what an ACK most likely repeats. */
   #recent: Map<string, NameList> | undefined;
   #scope = '';
@@ -186,6 +190,10 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     let request: Request;
     try {
       request = this.mode === 'sotw' ? this.#sotw(bytes) : this.#host.decoder.delta(bytes);
+      if (this.#onlyType === undefined && isDebugType(request.typeUrl)) {
+        this.#query(request);
+        return;
+      }
       this.#isResumed ||=
         request.mode === 'delta' ? request.initial !== undefined : request.versionInfo !== '';
       this.#identify(request.node);
@@ -213,6 +221,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     this.#blockedMs = undefined;
     this.#left?.();
     this.#left = undefined;
+    this.#reply();
     this.#pump(nowMs);
   }
 
@@ -336,6 +345,26 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
       ...(this.#onlyType === undefined ? {} : { onlyType: this.#onlyType }),
     });
     this.#host.identified(this, node);
+  }
+
+  #query(request: Request): void {
+    const { caller } = this.#carrier;
+    caller.claim(request.node);
+    caller.operate();
+    this.#queries ??= new DebugQueries({
+      answer: this.#host.answer,
+      ready: () => this.#reply(),
+      failed: (error) => this.end({ code: codeOf(error), message: describeError(error) }),
+    });
+    this.#queries.take(request);
+  }
+
+  #reply(): void {
+    if (this.#closed || this.#blockedMs !== undefined) return;
+    const framed = this.#queries?.next();
+    if (framed === undefined || this.#carrier.write(framed, false)) return;
+    this.#blockedMs = this.#host.time.monotonic();
+    this.#schedule();
   }
 
   #schedule(): void {

@@ -374,6 +374,7 @@ export class Session {
     state.outstanding = [...kept, { frame, ...how }];
     state.lastSequence = frame.sequence;
     state.nonceSent = frame.nonce;
+    state.sentAtS = Math.floor(how.sentMs / 1_000);
     state.versionSent = plan.version;
     state.lifetime?.said(plan.view, how.sentMs);
     if (this.#options.hostsApart === true && state.traits.stage === 'routes') {

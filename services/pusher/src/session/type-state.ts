@@ -61,6 +61,8 @@ export class TypeState {
   outstanding: readonly Outstanding[] = none;
   lastSequence = 0;
   nonceSent = '';
+  /** When, by the monotonic clock. Whole seconds: for people, and without an object for each number. */
+  sentAtS = 0;
   nonceAcked = '';
   versionSent = '';
   versionAcked = '';

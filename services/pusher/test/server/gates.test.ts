@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { systemTime } from '@watershed/runtime/clock.ts';
 import { syncStatus } from '../../src/debug/proxies.ts';
 import { CDS, EDS, RDS } from '../session/support.ts';
 import { contentOf, DeltaClient, node } from '../support/client.ts';
@@ -47,7 +48,7 @@ describe('make-before-break', () => {
     }
     // The one that says nothing has its clusters and endpoints, and no route yet.
     expect([(await mute.next()).typeUrl, (await mute.next()).typeUrl]).toEqual([CDS, EDS]);
-    const status = (): string => JSON.stringify(syncStatus(pusher.hub.streams));
+    const status = (): string => JSON.stringify(syncStatus(pusher.hub.streams, systemTime, null));
     expect(status()).toContain('"waits_for":"clusters"');
     const route = await mute.next();
     expect([route.typeUrl, contentOf(route)]).toEqual([RDS, { r: '2' }]);

@@ -1,5 +1,6 @@
 import { credentials } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
+import { systemTime } from '@watershed/runtime/clock.ts';
 import { makeAuthority } from '../../../../test/components/certificates.ts';
 import { syncStatus } from '../../src/debug/proxies.ts';
 import { CDS } from '../session/support.ts';
@@ -127,7 +128,7 @@ describe('a version that three authenticated proxies refused', () => {
     const newer = proxy(one, 'web-6', '1.41.0');
     newer.request(CDS);
     expect(await take(newer)).toEqual({ bad: '2', good: '2' });
-    const status = JSON.stringify(syncStatus(other.pusher.hub.streams));
+    const status = JSON.stringify(syncStatus(other.pusher.hub.streams, systemTime, null));
     expect(status).toContain('"cluster_quarantined":["bad"]');
     expect(status).toContain('Error adding/updating cluster(s) bad: no');
     slow.resume();
@@ -142,7 +143,7 @@ describe('a version that three authenticated proxies refused', () => {
     const told = [...(await translator.feedback()).keys()].filter((key) => key.startsWith('n|'));
     expect(told).toEqual([]);
     await until('nothing is refused any more', () => {
-      const now = JSON.stringify(syncStatus(one.pusher.hub.streams));
+      const now = JSON.stringify(syncStatus(one.pusher.hub.streams, systemTime, null));
       return now.includes('web-1') && !now.includes('_nacked');
     });
   });

@@ -1,4 +1,10 @@
-import { Client, credentials, type ClientDuplexStream, type StatusObject } from '@grpc/grpc-js';
+import {
+  Client,
+  credentials,
+  Metadata,
+  type ClientDuplexStream,
+  type StatusObject,
+} from '@grpc/grpc-js';
 import { Cluster } from '@watershed/proto/envoy/config/cluster/v3/cluster.ts';
 import {
   DeltaDiscoveryRequest,
@@ -32,7 +38,10 @@ class Stream<Request, Response> {
     path: string,
     codecs: { readonly request: MessageFns<Request>; readonly response: MessageFns<Response> },
     by = credentials.createInsecure(),
+    token = '',
   ) {
+    const metadata = new Metadata();
+    if (token !== '') metadata.set('authorization', `Bearer ${token}`);
     this.#client = new Client(`127.0.0.1:${port}`, by, {
       'grpc.max_receive_message_length': -1,
       // One connection per client.
@@ -42,6 +51,7 @@ class Stream<Request, Response> {
       path,
       (message: Request) => Buffer.from(codecs.request.encode(message).finish()),
       (bytes: Buffer) => codecs.response.decode(bytes),
+      metadata,
     );
     this.#call.on('data', (response: Response) => {
       this.responses.push(response);
@@ -124,8 +134,15 @@ export class DeltaClient extends Stream<DeltaDiscoveryRequest, DeltaDiscoveryRes
   #first = true;
   readonly #node: { id: string; metadata: Record<string, unknown> };
 
-  constructor(port: number, of = node(), path = deltaAds, by = credentials.createInsecure()) {
-    super(port, path, { request: DeltaDiscoveryRequest, response: DeltaDiscoveryResponse }, by);
+  constructor(
+    port: number,
+    of = node(),
+    path = deltaAds,
+    by = credentials.createInsecure(),
+    token = '',
+  ) {
+    const codecs = { request: DeltaDiscoveryRequest, response: DeltaDiscoveryResponse };
+    super(port, path, codecs, by, token);
     this.#node = of;
   }
 
