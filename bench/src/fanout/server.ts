@@ -2,7 +2,7 @@
  * A pusher on the embedded log, with one scope and some clusters of a given size, of which one
  * changes. Orders come and reports go as lines of JSON.
  *
- *     server.ts [--bytes 10240] [--clusters 1] [--transport http2|grpc-js]
+ *     server.ts [--bytes 10240] [--clusters 1] [--transport http2|net|grpc-js]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,6 +22,7 @@ import { resourceTypes } from '@watershed/proto/any.ts';
 import { Node } from '@watershed/proto/envoy/config/core/v3/base.ts';
 import { createPusher } from '@watershed/pusher/app.ts';
 import { parseNode, scopeOf } from '@watershed/pusher/node-scope.ts';
+import { transports, type Transport } from '@watershed/pusher/server/transports.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { Logging } from '@watershed/runtime/logger.ts';
 import { Metrics } from '@watershed/runtime/metrics.ts';
@@ -38,7 +39,7 @@ const { id: scope, scopeClass } = scopeOf(
 const typeUrl = resourceTypes.cluster;
 
 interface Setup {
-  readonly transport: 'http2' | 'grpc-js';
+  readonly transport: Transport;
   /** Of each cluster. */
   readonly bytes: number;
   readonly clusters: number;
@@ -187,8 +188,6 @@ const { values } = parseArgs({
     transport: { type: 'string', default: 'http2' },
   },
 });
-const { transport } = values;
-if (transport !== 'http2' && transport !== 'grpc-js') {
-  throw new RangeError(`--transport ${transport}`);
-}
+const transport = transports.find((one) => one === values.transport);
+if (transport === undefined) throw new RangeError(`--transport ${values.transport}`);
 await main({ transport, bytes: Number(values.bytes), clusters: Number(values.clusters) });

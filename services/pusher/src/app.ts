@@ -28,8 +28,7 @@ import { Admission, type AdmissionLimits } from './push/admission.ts';
 import type { DebugQuery } from './push/debug-queries.ts';
 import { Hub } from './push/hub.ts';
 import { createMaterialise } from './secrets.ts';
-import { GrpcJsServer } from './server/grpc-js-server.ts';
-import { Http2RpcServer } from './server/http2-server.ts';
+import { createRpcServer, type Transport } from './server/transports.ts';
 import type { RpcServer, ServerLimits, TlsSource } from './server/port.ts';
 import { methodsOf } from './server/services.ts';
 import { framed } from './server/unary.ts';
@@ -86,7 +85,7 @@ export interface PusherOptions {
   /** Of the process's other parts: istioctl may ask for them over xDS. */
   readonly otherPages?: readonly DebugPage[];
   /** Default `http2`. */
-  readonly transport?: 'http2' | 'grpc-js';
+  readonly transport?: Transport;
   readonly serverLimits?: Partial<ServerLimits>;
   readonly sessionLimits?: Partial<SessionLimits>;
   readonly admissionLimits?: Partial<AdmissionLimits>;
@@ -339,11 +338,8 @@ class PusherPart {
       authenticator: new Authenticator(identity ?? defaultIdentity),
       onRefused: (call, reason, message) => refusals.add(call, reason, message),
     });
-    const common = { methods, limits: serverLimits, tls: source?.current };
-    const server =
-      transport === 'grpc-js'
-        ? new GrpcJsServer(common)
-        : new Http2RpcServer({ ...common, timers: time, logger });
+    const common = { methods, limits: serverLimits, tls: source?.current, time, logger };
+    const server = createRpcServer(transport ?? 'http2', common);
     const port = await server.listen(address.host, address.port);
     this.#servers.push(server);
     source?.watch((now) => server.setTls(now));

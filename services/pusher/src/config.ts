@@ -11,6 +11,7 @@ import { defineOptions, type ConfigOf } from '@watershed/runtime/options.ts';
 import type { Program } from '@watershed/runtime/options-parse.ts';
 import { version } from '@watershed/runtime/version.ts';
 import { checkSecurity, securityOptions } from './security-options.ts';
+import { transports } from './server/transports.ts';
 
 const { cacheEntries: _generated, ...served } = xdsOptions;
 
@@ -30,9 +31,9 @@ const table = defineOptions({
   transport: {
     type: 'enum',
     env: ['WATERSHED_XDS_TRANSPORT'],
-    values: ['http2', 'grpc-js'],
+    values: transports,
     default: 'http2',
-    doc: 'What speaks gRPC. grpc-js copies every message of every stream; it is there to compare with.',
+    doc: 'What speaks gRPC: node:http2, HTTP/2 of our own on sockets (net), or grpc-js, which copies every message of every stream.',
   },
 });
 

@@ -1,4 +1,5 @@
 import type { Timers } from '@watershed/runtime/clock.ts';
+import { ownBuffers, type Buffers } from './growing.ts';
 
 export interface AssemblyOptions {
   readonly timers: Timers;
@@ -16,14 +17,14 @@ export interface Slot {
 /**
  * Paces large messages: when a thousand proxies reconnect, each tells at once what it holds, 200 KB
  * and more. A few are received at a time, the others wait in their clients (by flow control), so
- * memory is bounded by the slots and not by the number of clients. One scratch buffer serves to
- * make them whole.
+ * memory is bounded by the slots and not by the number of clients. What they are put together in is
+ * used again: as garbage it would be a few hundred MB.
  */
 export class Assembly {
+  readonly buffers: Buffers = new LargeBuffers();
   readonly #options: AssemblyOptions;
   readonly #waiting = new Map<object, () => void>();
   #used = 0;
-  #scratch: Buffer = Buffer.alloc(0);
 
   constructor(options: AssemblyOptions) {
     this.#options = options;
@@ -39,15 +40,6 @@ export class Assembly {
   /** Waits no more. */
   forget(who: object): void {
     this.#waiting.delete(who);
-  }
-
-  /** The parts as one; valid until the next call. */
-  join(parts: readonly Buffer[], bytes: number): Buffer {
-    if (bytes > maxScratchBytes) return Buffer.concat(parts, bytes);
-    if (this.#scratch.length < bytes) this.#scratch = Buffer.allocUnsafeSlow(scratchFor(bytes));
-    let at = 0;
-    for (const part of parts) at += part.copy(this.#scratch, at);
-    return this.#scratch.subarray(0, bytes);
   }
 
   #slot(): Slot {
@@ -73,10 +65,32 @@ export class Assembly {
   }
 }
 
-const maxScratchBytes = 1024 * 1024;
+const smallestBytes = 64 * 1024;
+const largestBytes = 1024 * 1024;
+const mostKeptBytes = 16 * 1024 * 1024;
 
-function scratchFor(bytes: number): number {
-  let size = 64 * 1024;
-  while (size < bytes) size *= 2;
-  return size;
+/** Keeps large buffers, by their sizes: powers of two. */
+class LargeBuffers implements Buffers {
+  readonly #kept = new Map<number, Buffer[]>();
+  #keptBytes = 0;
+
+  take(bytes: number): Buffer {
+    if (bytes < smallestBytes / 2 || bytes > largestBytes) return ownBuffers.take(bytes);
+    let size = smallestBytes;
+    while (size < bytes) size *= 2;
+    const kept = this.#kept.get(size)?.pop();
+    if (kept === undefined) return Buffer.allocUnsafeSlow(size);
+    this.#keptBytes -= size;
+    return kept;
+  }
+
+  giveBack(buffer: Buffer): void {
+    const size = buffer.length;
+    const pooled = size >= smallestBytes && size <= largestBytes && (size & (size - 1)) === 0;
+    if (!pooled || this.#keptBytes + size > mostKeptBytes) return;
+    this.#keptBytes += size;
+    const kept = this.#kept.get(size);
+    if (kept === undefined) this.#kept.set(size, [buffer]);
+    else kept.push(buffer);
+  }
 }

@@ -14,18 +14,12 @@ import {
   type Method,
   type Peer,
   type RpcServer,
+  type RpcServerOptions,
   type ServerCall,
-  type ServerLimits,
   type Status,
   type TlsOptions,
 } from './port.ts';
 import { uriNames } from './peer-names.ts';
-
-export interface GrpcJsServerOptions {
-  readonly methods: readonly Method[];
-  readonly limits?: Partial<ServerLimits> | undefined;
-  readonly tls?: TlsOptions | undefined;
-}
 
 type Duplex = ServerDuplexStream<Uint8Array, Uint8Array>;
 
@@ -37,7 +31,7 @@ export class GrpcJsServer implements RpcServer {
   readonly #credentials: ServerCredentials;
   readonly connections = 0;
 
-  constructor(options: GrpcJsServerOptions) {
+  constructor(options: RpcServerOptions) {
     const limits = { ...defaultServerLimits, ...options.limits };
     this.#server = new Server({
       'grpc.max_receive_message_length': limits.maxMessageBytes,

@@ -2,69 +2,75 @@ import {
   createSecureServer,
   createServer,
   type Http2SecureServer,
-  type Http2Session,
   type Http2Server,
   type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
-  type SecureServerOptions,
   type ServerOptions,
 } from 'node:http2';
-import { TLSSocket, type PeerCertificate } from 'node:tls';
 import { OperatingError, toOperatingError } from '@watershed/runtime/errors.ts';
 import type { Timers } from '@watershed/runtime/clock.ts';
-import type { Logger } from '@watershed/runtime/logger.ts';
-import { uriNames } from './peer-names.ts';
+import { tlsOptions } from './tls-options.ts';
+import { judge, responseHeaders, trailersOf, type Request } from './requests.ts';
 import { Assembly } from './assembly.ts';
-import { acceptedEncodings, Compressor } from './compression.ts';
+import { Compressor } from './compression.ts';
+import { GrpcCall } from './grpc-call.ts';
+import { Http2Wire, resetWhenDone } from './http2-wire.ts';
 import { IdleProbes } from './idle-probes.ts';
-import { Http2Call, parseTimeout, resetWhenDone, trailersOf } from './http2-call.ts';
+import { peerOf } from './peer.ts';
 import {
   defaultServerLimits,
   status,
   type Method,
-  type Peer,
   type RpcServer,
+  type RpcServerOptions,
   type ServerLimits,
+  type Status,
   type TlsOptions,
 } from './port.ts';
-
-export interface Http2ServerOptions {
-  readonly methods: readonly Method[];
-  readonly timers: Timers;
-  readonly logger: Logger;
-  readonly limits?: Partial<ServerLimits> | undefined;
-  /** Absent: plaintext, HTTP/2 by prior knowledge. */
-  readonly tls?: TlsOptions | undefined;
-}
 
 /**
  * gRPC on node:http2. A response is one buffer that many streams share, which node hands to the
  * kernel as it is; grpc-js copies each message of each stream.
  */
 export class Http2RpcServer implements RpcServer {
-  readonly #options: Http2ServerOptions;
+  readonly #options: RpcServerOptions;
   readonly #limits: ServerLimits;
   readonly #methods: ReadonlyMap<string, Method>;
   readonly #server: Http2Server | Http2SecureServer;
   readonly #sessions = new Set<ServerHttp2Session>();
-  readonly #probes: IdleProbes;
+  readonly #probes: IdleProbes<ServerHttp2Session>;
   readonly #assembly: Assembly;
   readonly #compressor: Compressor;
   #draining = false;
 
-  constructor(options: Http2ServerOptions) {
+  constructor(options: RpcServerOptions) {
     this.#options = options;
     this.#limits = { ...defaultServerLimits, ...options.limits };
     this.#methods = new Map(options.methods.map((method) => [method.path, method]));
-    this.#probes = new IdleProbes({ ...this.#limits, timers: options.timers });
+    this.#probes = new IdleProbes<ServerHttp2Session>({
+      ...this.#limits,
+      timers: options.time,
+      bytesRead: (session) => (session.destroyed ? 0 : session.socket.bytesRead),
+      probe: (session, answered) => {
+        if (session.destroyed) return;
+        session.ping((error) => {
+          if (error === null) answered();
+        });
+      },
+      cut: (session) => session.destroy(),
+    });
     this.#compressor = new Compressor(this.#limits);
-    this.#assembly = new Assembly({ timers: options.timers, slots: 64, slotMs: 5_000 });
+    this.#assembly = new Assembly({ timers: options.time, slots: 64, slotMs: 5_000 });
     const common = serverOptions(this.#limits);
     this.#server =
       options.tls === undefined
         ? createServer(common)
-        : createSecureServer({ ...common, ...tlsOptions(options.tls, this.#limits) });
+        : createSecureServer({
+            ...common,
+            ...tlsOptions(options.tls, this.#limits),
+            allowHTTP1: false,
+          });
     this.#server.maxConnections = this.#limits.maxConnections;
     this.#server.on('session', (session) => this.#session(session));
     const onStream = (
@@ -138,38 +144,41 @@ export class Http2RpcServer implements RpcServer {
   #stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
     stream.on('error', () => undefined);
     const { session } = stream;
-    const { timers } = this.#options;
+    const { time: timers } = this.#options;
     if (session === undefined || stream.destroyed) return;
-    // Node has a limit of its own, a larger one.
-    if (headerBytes(raw) > this.#limits.maxHeaderBytes) return refuseHttp(stream, timers, 431, {});
-    if (headers[':method'] !== 'POST') return refuseHttp(stream, timers, 405, { allow: 'POST' });
-    const type = headers['content-type'] ?? '';
-    if (!/^application\/grpc(?:$|[+;])/u.test(type)) return refuseHttp(stream, timers, 415, {});
-    const method = this.#methods.get(headers[':path'] ?? '');
-    if (method === undefined) {
-      return refuseGrpc(
-        stream,
-        timers,
-        status.unimplemented,
-        `no method ${headers[':path'] ?? ''}`,
-      );
-    }
-    const timeout = headers['grpc-timeout'];
-    const timeoutMs = parseTimeout(Array.isArray(timeout) ? timeout[0] : timeout);
-    if (Number.isNaN(timeoutMs)) {
-      return refuseGrpc(stream, timers, status.internal, 'malformed grpc-timeout');
-    }
+    const request = requestOf(headers, raw);
+    const verdict = judge(request, this.#methods, this.#limits);
+    if ('http' in verdict) return refuseHttp(stream, timers, verdict.http, verdict.headers);
+    if ('grpc' in verdict) return refuseGrpc(stream, timers, verdict.grpc);
     if (this.#draining) {
-      return refuseGrpc(stream, timers, status.unavailable, 'the server is stopping');
+      const message = 'the server is stopping';
+      return refuseGrpc(stream, timers, { code: status.unavailable, message });
     }
-    const call = new Http2Call(stream, headers, {
-      peer: peerOf(session),
+    const call = new GrpcCall(new Http2Wire(stream, timers), request, {
+      peer: peerOf(session.socket),
       limits: this.#limits,
       assembly: this.#assembly,
       compressor: this.#compressor,
     });
-    call.start((opened) => method.open(opened), timeoutMs, timers);
+    stream.on('data', (chunk: Buffer) => call.data(chunk));
+    stream.on('end', () => call.halfClosed());
+    stream.on('drain', () => call.drained());
+    stream.on('close', () => call.closed());
+    return call.start((opened) => verdict.call.open(opened), verdict.timeoutMs, timers);
   }
+}
+
+function requestOf(headers: IncomingHttpHeaders, raw: readonly string[]): Request {
+  const header = (name: string): string | undefined => {
+    const value = headers[name];
+    return Array.isArray(value) ? value.join(', ') : value;
+  };
+  return {
+    method: headers[':method'] ?? '',
+    path: headers[':path'] ?? '',
+    header,
+    headerBytes: headerBytes(raw),
+  };
 }
 
 /** As RFC 9113 counts (6.5.2): 32 bytes more per field. */
@@ -202,44 +211,6 @@ function serverOptions(limits: ServerLimits): ServerOptions {
   };
 }
 
-function tlsOptions(tls: TlsOptions, limits: ServerLimits): SecureServerOptions {
-  const { key, cert, clientCa } = tls;
-  return {
-    key,
-    cert,
-    minVersion: 'TLSv1.2',
-    // A client that connects and then says nothing holds a socket so long, not node's two minutes.
-    handshakeTimeout: limits.handshakeMs,
-    allowHTTP1: false,
-    // A client without a certificate may still have a token: whoever needs an identity asks for it.
-    ...(clientCa === undefined
-      ? {}
-      : { ca: clientCa, requestCert: true, rejectUnauthorized: false }),
-  };
-}
-
-function peerOf(session: Http2Session): Peer {
-  const { socket } = session;
-  const address = socket.remoteAddress ?? '';
-  const port = socket.remotePort ?? 0;
-  const secure = socket instanceof TLSSocket;
-  if (!secure) return { address, port, secure, identities: [], certificateProblem: '' };
-  const { subjectaltname, raw } = certificateOf(socket);
-  const refused = raw !== undefined && !socket.authorized;
-  return {
-    address,
-    port,
-    secure,
-    identities: socket.authorized ? uriNames(subjectaltname ?? '') : [],
-    certificateProblem: refused ? String(socket.authorizationError) : '',
-  };
-}
-
-/** Node gives an empty object where there is none. */
-function certificateOf(socket: TLSSocket): Partial<PeerCertificate> {
-  return socket.getPeerCertificate();
-}
-
 function refuseHttp(
   stream: ServerHttp2Stream,
   timers: Timers,
@@ -251,20 +222,7 @@ function refuseHttp(
 }
 
 /** Trailers-Only. What the client still has to say is not wanted. */
-function refuseGrpc(
-  stream: ServerHttp2Stream,
-  timers: Timers,
-  code: number,
-  message: string,
-): void {
+function refuseGrpc(stream: ServerHttp2Stream, timers: Timers, refused: Status): void {
   resetWhenDone(stream, timers);
-  stream.respond(
-    {
-      ':status': 200,
-      'content-type': 'application/grpc',
-      'grpc-accept-encoding': acceptedEncodings,
-      ...trailersOf(code, message),
-    },
-    { endStream: true },
-  );
+  stream.respond({ ...responseHeaders(undefined), ...trailersOf(refused) }, { endStream: true });
 }

@@ -1,12 +1,15 @@
-import type { ServerHttp2Session } from 'node:http2';
 import type { Timer, Timers } from '@watershed/runtime/clock.ts';
 
-export interface IdleProbesOptions {
+export interface IdleProbesOptions<Connection> {
   readonly timers: Timers;
   /** A connection of which nothing was read for so long is probed; up to a quarter more. */
   readonly idleMs: number;
   /** For the answer to a probe. */
   readonly probeMs: number;
+  bytesRead(connection: Connection): number;
+  /** Asks whether somebody is there. */
+  probe(connection: Connection, answered: () => void): void;
+  cut(connection: Connection): void;
 }
 
 interface State {
@@ -25,25 +28,25 @@ const slices = 16;
  * each now and then: a timer per connection is set anew with everything that is read or written,
  * which made a push and its ACK a twentieth dearer.
  */
-export class IdleProbes {
-  readonly #options: IdleProbesOptions;
-  readonly #sessions = new Map<ServerHttp2Session, State>();
-  #next: Iterator<[ServerHttp2Session, State]> | undefined;
+export class IdleProbes<Connection> {
+  readonly #options: IdleProbesOptions<Connection>;
+  readonly #connections = new Map<Connection, State>();
+  #next: Iterator<[Connection, State]> | undefined;
   #timer: Timer | undefined;
 
-  constructor(options: IdleProbesOptions) {
+  constructor(options: IdleProbesOptions<Connection>) {
     this.#options = options;
   }
 
-  add(session: ServerHttp2Session): void {
-    this.#sessions.set(session, { bytesRead: 0, quiet: 0, probe: undefined });
+  add(connection: Connection): void {
+    this.#connections.set(connection, { bytesRead: 0, quiet: 0, probe: undefined });
     this.#schedule();
   }
 
-  forget(session: ServerHttp2Session): void {
-    this.#sessions.get(session)?.probe?.cancel();
-    this.#sessions.delete(session);
-    if (this.#sessions.size > 0) return;
+  forget(connection: Connection): void {
+    this.#connections.get(connection)?.probe?.cancel();
+    this.#connections.delete(connection);
+    if (this.#connections.size > 0) return;
     this.#timer?.cancel();
     this.#timer = undefined;
   }
@@ -52,14 +55,14 @@ export class IdleProbes {
     const { timers, idleMs } = this.#options;
     this.#timer ??= timers.after(idleMs / looks / slices, () => {
       this.#timer = undefined;
-      this.#look(Math.ceil(this.#sessions.size / slices));
-      if (this.#sessions.size > 0) this.#schedule();
+      this.#look(Math.ceil(this.#connections.size / slices));
+      if (this.#connections.size > 0) this.#schedule();
     });
   }
 
   #look(count: number): void {
     for (let left = count; left > 0; left--) {
-      this.#next ??= this.#sessions.entries();
+      this.#next ??= this.#connections.entries();
       const next = this.#next.next();
       if (next.done === true) {
         this.#next = undefined;
@@ -69,19 +72,18 @@ export class IdleProbes {
     }
   }
 
-  #lookAt(session: ServerHttp2Session, state: State): void {
-    if (session.destroyed || state.probe !== undefined) return;
-    const { bytesRead } = session.socket;
+  #lookAt(connection: Connection, state: State): void {
+    if (state.probe !== undefined) return;
+    const { timers, probeMs } = this.#options;
+    const bytesRead = this.#options.bytesRead(connection);
     state.quiet = bytesRead === state.bytesRead ? state.quiet + 1 : 0;
     state.bytesRead = bytesRead;
     if (state.quiet < looks) return;
     state.quiet = 0;
-    const { timers, probeMs } = this.#options;
-    state.probe = timers.after(probeMs, () => session.destroy());
-    session.ping((error) => {
+    state.probe = timers.after(probeMs, () => this.#options.cut(connection));
+    this.#options.probe(connection, () => {
       state.probe?.cancel();
       state.probe = undefined;
-      if (error !== null) session.destroy();
     });
   }
 }

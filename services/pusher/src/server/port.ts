@@ -1,8 +1,10 @@
 /**
- * What a gRPC transport offers, and what it asks for. Two adapters stand behind it, one on
- * node:http2 and one on @grpc/grpc-js; one suite runs over both. Messages are bytes: services
- * decode what they need.
+ * What a gRPC transport offers, and what it asks for. Three adapters stand behind it: on
+ * node:http2, on sockets with HTTP/2 of our own, and on @grpc/grpc-js; one suite runs over all.
+ * Messages are bytes: services decode what they need.
  */
+import type { Time } from '@watershed/runtime/clock.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
 
 /** Status codes of gRPC (grpc/grpc `doc/statuscodes.md`) that are used here. */
 export const status = {
@@ -122,6 +124,15 @@ export interface TlsSource {
   /** Calls back with each new one until `stop`. */
   watch(changed: (now: TlsOptions) => void): void;
   stop(): void;
+}
+
+export interface RpcServerOptions {
+  readonly methods: readonly Method[];
+  readonly time: Time;
+  readonly logger: Logger;
+  readonly limits?: Partial<ServerLimits> | undefined;
+  /** Absent: plaintext, HTTP/2 by prior knowledge. */
+  readonly tls?: TlsOptions | undefined;
 }
 
 export interface RpcServer {

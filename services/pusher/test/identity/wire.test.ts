@@ -11,6 +11,7 @@ import { Authenticator } from '../../src/identity/authenticator.ts';
 import type { TlsOptions, TlsSource } from '../../src/server/port.ts';
 import { methodsOf } from '../../src/server/services.ts';
 import { ServingState } from '../../src/serving.ts';
+import { transports } from '../../src/server/transports.ts';
 import { CDS } from '../session/support.ts';
 import { deltaAds } from '../support/client.ts';
 import { scopeOfNode } from '../support/scope.ts';
@@ -197,7 +198,7 @@ it('takes no token where no issuer is configured', async () => {
   expect(await ended).toMatchObject({ code: 16, details: 'no issuer of tokens is configured' });
 });
 
-describe.each(['http2', 'grpc-js'] as const)('a token over %s', (transport) => {
+describe.each(transports)('a token over %s', (transport) => {
   const verified: (() => void)[] = [];
 
   beforeEach(async () => {

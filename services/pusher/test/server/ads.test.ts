@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { transports } from '../../src/server/transports.ts';
 import { CDS, EDS, LDS, RDS } from '../session/support.ts';
 import { contentOf, DeltaClient, node, nodeId, SotwClient } from '../support/client.ts';
 import { scopeOfNode } from '../support/scope.ts';
@@ -39,7 +40,7 @@ afterEach(async () => {
   running = undefined;
 });
 
-describe.each(['http2', 'grpc-js'] as const)('aggregated discovery over %s', (transport) => {
+describe.each(transports)('aggregated discovery over %s', (transport) => {
   it('serves state of the world and delta clients with the same resources', async () => {
     const { port, translator } = await start({ transport });
     await translator.publish(shop, scopes);

@@ -1,6 +1,7 @@
 import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
 import { expect, it } from 'vitest';
 import { Assembly, type Slot } from '../../src/server/assembly.ts';
+import { Growing } from '../../src/server/growing.ts';
 
 function assembly(slots: number) {
   const time = new VirtualTime();
@@ -54,10 +55,23 @@ it('who gave up is not called', () => {
   expect(take('b')).toBe(true);
 });
 
-it('parts are joined whole, small and large', () => {
-  const { all } = assembly(1);
+it('what large messages are put together in is used again', () => {
+  const { buffers } = assembly(1).all;
+  const first = buffers.take(100_000);
+  expect(first.length).toBeGreaterThanOrEqual(100_000);
+  buffers.giveBack(first);
+  expect(buffers.take(120_000)).toBe(first);
+  expect(buffers.take(120_000)).not.toBe(first);
+});
+
+it('parts are put together whole, small and large', () => {
+  const { buffers } = assembly(1).all;
   for (const size of [1, 70_000, 300_000, 2_000_000]) {
+    const growing = new Growing(buffers);
     const parts = [Buffer.alloc(size, 'a'), Buffer.alloc(size, 'b')];
-    expect(all.join(parts, 2 * size).equals(Buffer.concat(parts))).toBe(true);
+    for (const part of parts) growing.append(part, 2 * size);
+    expect(growing.view().equals(Buffer.concat(parts))).toBe(true);
+    growing.clear();
+    expect(growing.length).toBe(0);
   }
 });

@@ -1,7 +1,8 @@
 import { systemTime } from '@watershed/runtime/clock.ts';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { runH2spec } from '../../../../test/components/h2spec.ts';
-import { Http2RpcServer } from '../../src/server/http2-server.ts';
+import type { RpcServer } from '../../src/server/port.ts';
+import { createRpcServer, type Transport } from '../../src/server/transports.ts';
 import { callUnary } from '../support/rpc.ts';
 import { loggerInto } from '../support/world.ts';
 import { healthRows } from '../../src/server/health.ts';
@@ -13,7 +14,7 @@ const priorities = 'RFC 9113 5.3.2 took priorities out of HTTP/2; nghttp2 ignore
 const refused = 'a GET is refused with 405 and no body; h2spec waits for DATA';
 
 /** What may fail, and why we let it. Frames that are ignored cost the server nothing. */
-const known: Readonly<Record<string, string>> = {
+const knownOfNode: Readonly<Record<string, string>> = {
   'generic 2/2': refused,
   'generic 2/3': refused,
   'http2 5.1/8': forgotten,
@@ -29,25 +30,31 @@ const known: Readonly<Record<string, string>> = {
   'http2 6.9.1/3': 'node closes the connection, not the stream alone',
 };
 
-let server: Http2RpcServer;
-let port = 0;
+const servers: RpcServer[] = [];
 
-beforeAll(async () => {
+afterAll(async () => {
+  for (const server of servers) await server.stop(AbortSignal.timeout(500));
+});
+
+async function start(transport: Transport): Promise<number> {
   const serving = new ServingState();
   serving.set(true);
-  server = new Http2RpcServer({
+  const server = createRpcServer(transport, {
     methods: healthRows(serving, new Set()).flatMap((row) =>
       row.access === 'public' ? [{ path: row.path, open: row.open }] : [],
     ),
-    timers: systemTime,
+    time: systemTime,
     logger: loggerInto([]),
   });
-  port = await server.listen('127.0.0.1', 0);
-});
+  servers.push(server);
+  return server.listen('127.0.0.1', 0);
+}
 
-afterAll(() => server.stop(AbortSignal.timeout(500)));
-
-it('HTTP/2 is as h2spec wants it, but for what is listed with a reason', async () => {
+it.each([
+  ['net', {}],
+  ['http2', knownOfNode],
+] as const)('HTTP/2 by %s is as h2spec wants it, but for %j', async (transport, known) => {
+  const port = await start(transport);
   const { cases, failed } = await runH2spec(port);
   expect(cases).toBeGreaterThan(140);
   expect(failed.filter((one) => !(one in known))).toEqual([]);

@@ -5,313 +5,321 @@ import {
 } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
 import { systemTime } from '@watershed/runtime/clock.ts';
-import { afterEach, expect, it } from 'vitest';
-import { Http2RpcServer } from '../../src/server/http2-server.ts';
-import type { CallHandler, Method, ServerCall, ServerLimits } from '../../src/server/port.ts';
+import { afterEach, describe, expect, it } from 'vitest';
+import type {
+  CallHandler,
+  Method,
+  RpcServer,
+  ServerCall,
+  ServerLimits,
+} from '../../src/server/port.ts';
+import { createRpcServer } from '../../src/server/transports.ts';
 import { loggerInto, until } from '../support/world.ts';
 
-const sessions: ClientHttp2Session[] = [];
-let server: Http2RpcServer | undefined;
+describe.each(['http2', 'net'] as const)('HTTP/2 by %s', (transport) => {
+  const sessions: ClientHttp2Session[] = [];
+  let server: RpcServer | undefined;
 
-afterEach(async () => {
-  for (const session of sessions.splice(0)) session.destroy();
-  await server?.stop(AbortSignal.timeout(500));
-  server = undefined;
-});
-
-interface Seen {
-  readonly messages: Buffer[];
-  halfClosed: boolean;
-  closed: boolean;
-  drained: number;
-  call: ServerCall;
-}
-
-/** A method that keeps what it is given. */
-function recorder(path: string, seen: Seen[]): Method {
-  return {
-    path,
-    open: (call) => {
-      const one: Seen = { messages: [], halfClosed: false, closed: false, drained: 0, call };
-      seen.push(one);
-      const handler: CallHandler = {
-        message: (bytes) => one.messages.push(Buffer.from(bytes)),
-        halfClosed: () => {
-          one.halfClosed = true;
-        },
-        drain: () => one.drained++,
-        closed: () => {
-          one.closed = true;
-        },
-      };
-      return handler;
-    },
-  };
-}
-
-async function start(seen: Seen[] = [], limits: Partial<ServerLimits> = {}): Promise<number> {
-  server = new Http2RpcServer({
-    methods: [recorder('/a.B/C', seen)],
-    timers: systemTime,
-    logger: loggerInto([]),
-    limits,
+  afterEach(async () => {
+    for (const session of sessions.splice(0)) session.destroy();
+    await server?.stop(AbortSignal.timeout(500));
+    server = undefined;
   });
-  return server.listen('127.0.0.1', 0);
-}
 
-function client(port: number): ClientHttp2Session {
-  const session = connectHttp2(`http://127.0.0.1:${port}`);
-  session.on('error', () => undefined);
-  sessions.push(session);
-  return session;
-}
+  interface Seen {
+    readonly messages: Buffer[];
+    halfClosed: boolean;
+    closed: boolean;
+    drained: number;
+    call: ServerCall;
+  }
 
-const grpc = {
-  ':method': 'POST',
-  ':path': '/a.B/C',
-  'content-type': 'application/grpc',
-  te: 'trailers',
-};
+  /** A method that keeps what it is given. */
+  function recorder(path: string, seen: Seen[]): Method {
+    return {
+      path,
+      open: (call) => {
+        const one: Seen = { messages: [], halfClosed: false, closed: false, drained: 0, call };
+        seen.push(one);
+        const handler: CallHandler = {
+          message: (bytes) => one.messages.push(Buffer.from(bytes)),
+          halfClosed: () => {
+            one.halfClosed = true;
+          },
+          drain: () => one.drained++,
+          closed: () => {
+            one.closed = true;
+          },
+        };
+        return handler;
+      },
+    };
+  }
 
-function open(port: number, headers: OutgoingHttpHeaders = grpc) {
-  const stream = client(port).request(headers);
-  const answer: Record<string, unknown> = {};
-  const body: Buffer[] = [];
-  let done = false;
-  stream.on('response', (got) => Object.assign(answer, got));
-  stream.on('trailers', (got) => Object.assign(answer, got));
-  stream.on('data', (chunk: Buffer) => body.push(chunk));
-  stream.on('error', () => undefined);
-  stream.on('close', () => {
-    done = true;
-  });
-  return {
-    stream,
-    answer,
-    body,
-    ended: async () => {
-      await until('the stream ends', () => done);
-      return answer;
-    },
-  };
-}
-
-function framed(message: Uint8Array, flags = 0): Buffer {
-  const out = Buffer.alloc(5 + message.length);
-  out[0] = flags;
-  out.writeUInt32BE(message.length, 1);
-  out.set(message, 5);
-  return out;
-}
-
-it('messages arrive whole, however they are cut into frames', async () => {
-  const seen: Seen[] = [];
-  const { stream } = open(await start(seen));
-  const messages = [
-    Buffer.alloc(0),
-    Buffer.from('a'),
-    Buffer.alloc(100_000, 'b'),
-    Buffer.from('c'),
-  ];
-  const all = Buffer.concat(messages.map((message) => framed(message)));
-  for (const at of [0, 1, 3, 6, 9, 12, 40_000, 90_000]) {
-    const next = [1, 3, 6, 9, 12, 40_000, 90_000, all.length].find((end) => end > at);
-    stream.write(all.subarray(at, next));
-    await new Promise((resolve) => {
-      setTimeout(resolve, 2);
+  async function start(seen: Seen[] = [], limits: Partial<ServerLimits> = {}): Promise<number> {
+    server = createRpcServer(transport, {
+      methods: [recorder('/a.B/C', seen)],
+      time: systemTime,
+      logger: loggerInto([]),
+      limits,
     });
+    return server.listen('127.0.0.1', 0);
   }
-  await until('all messages', () => seen[0]?.messages.length === messages.length);
-  expect(seen[0]?.messages).toEqual(messages);
-});
 
-it.each([
-  ['another method than POST', { ...grpc, ':method': 'GET' }, { ':status': 405 }],
-  ['another content type', { ...grpc, 'content-type': 'application/json' }, { ':status': 415 }],
-  [
-    'another content type that begins alike',
-    { ...grpc, 'content-type': 'application/grpcx' },
-    { ':status': 415 },
-  ],
-  [
-    'a path that is not known',
-    { ...grpc, ':path': '/a.B/D' },
-    { ':status': 200, 'grpc-status': '12' },
-  ],
-  [
-    'a malformed timeout',
-    { ...grpc, 'grpc-timeout': '1x' },
-    { ':status': 200, 'grpc-status': '13' },
-  ],
-])('%s is refused as the specification says', async (_what, headers, expected) => {
-  const seen: Seen[] = [];
-  const { ended } = open(await start(seen), headers);
-  expect(await ended()).toMatchObject(expected);
-  expect(seen).toEqual([]);
-});
+  function client(port: number): ClientHttp2Session {
+    const session = connectHttp2(`http://127.0.0.1:${port}`);
+    session.on('error', () => undefined);
+    sessions.push(session);
+    return session;
+  }
 
-it('a path without a slash reaches no method', async () => {
-  const seen: Seen[] = [];
-  const { ended } = open(await start(seen), { ...grpc, ':path': 'a.B/C' });
-  expect((await ended())['grpc-status']).not.toBe('0');
-  expect(seen).toEqual([]);
-});
-
-it('application/grpc+proto is gRPC too, and what requests may be compressed with is told', async () => {
-  const { answer } = open(await start(), { ...grpc, 'content-type': 'application/grpc+proto' });
-  await until('headers', () => answer[':status'] === 200);
-  expect(answer).toMatchObject({
+  const grpc = {
+    ':method': 'POST',
+    ':path': '/a.B/C',
     'content-type': 'application/grpc',
-    'grpc-accept-encoding': 'identity,deflate,gzip',
-  });
-});
+    te: 'trailers',
+  };
 
-it.each([
-  ['of an encoding that is not supported', { 'grpc-encoding': 'snappy' }, 1, '12'],
-  ['that says compressed without an encoding', {}, 1, '13'],
-  ['with flags that do not exist', {}, 2, '13'],
-])('a message %s ends the call', async (_what, headers, flags, code) => {
-  const { stream, ended } = open(await start(), { ...grpc, ...headers });
-  stream.write(framed(Buffer.from('x'), flags));
-  expect((await ended())['grpc-status']).toBe(code);
-});
-
-it('a message over the limit ends the call before it is received', async () => {
-  const seen: Seen[] = [];
-  const { stream, ended } = open(await start(seen, { maxMessageBytes: 100 }));
-  const head = Buffer.alloc(5);
-  head.writeUInt32BE(1_000_000, 1);
-  stream.write(head);
-  expect(await ended()).toMatchObject({
-    'grpc-status': '8',
-    'grpc-message': 'a message of 1000000 bytes; at most 100',
-  });
-  expect(seen[0]?.messages).toEqual([]);
-  expect(seen[0]?.closed).toBe(true);
-});
-
-it('a message that is cut by the end of the stream ends it with an error', async () => {
-  const { stream, ended } = open(await start());
-  stream.end(framed(Buffer.from('abc')).subarray(0, 6));
-  expect((await ended())['grpc-status']).toBe('13');
-});
-
-it('a deadline that passes ends the call', async () => {
-  const { ended } = open(await start(), { ...grpc, 'grpc-timeout': '50m' });
-  expect((await ended())['grpc-status']).toBe('4');
-});
-
-it('a status goes behind all that was written, its message percent-encoded', async () => {
-  const seen: Seen[] = [];
-  const { stream, body, ended } = open(await start(seen));
-  stream.write(framed(Buffer.from('hi')));
-  await until('the message', () => seen[0]?.messages.length === 1);
-  seen[0]?.call.write(framed(Buffer.from('yo')));
-  seen[0]?.call.end({ code: 3, message: 'nö 100%' });
-  expect(await ended()).toMatchObject({ 'grpc-status': '3', 'grpc-message': 'n%C3%B6 100%25' });
-  expect(Buffer.concat(body)).toEqual(framed(Buffer.from('yo')));
-});
-
-it('a client that goes away closes its call, once', async () => {
-  const seen: Seen[] = [];
-  const { stream } = open(await start(seen));
-  await until('the call', () => seen.length === 1);
-  stream.close(8);
-  await until('it is closed', () => seen[0]?.closed === true);
-  expect(seen[0]?.call.write(framed(Buffer.from('late')))).toBe(true);
-});
-
-it('a client that does not read holds the writer back, and lets it go on', async () => {
-  const seen: Seen[] = [];
-  const { stream } = open(await start(seen));
-  await until('the call', () => seen.length === 1);
-  stream.pause();
-  const big = framed(Buffer.alloc(1024 * 1024));
-  let taken = 0;
-  while (taken < 100 && seen[0]?.call.write(big) === true) taken++;
-  expect(taken).toBeLessThan(100);
-  expect(seen[0]?.drained).toBe(0);
-  stream.resume();
-  await until('it drains', () => (seen[0]?.drained ?? 0) > 0);
-});
-
-it('streams beyond the limit of a connection are refused', async () => {
-  const seen: Seen[] = [];
-  const port = await start(seen, { maxStreamsPerConnection: 3 });
-  const session = client(port);
-  const refused: number[] = [];
-  for (let i = 0; i < 5; i++) {
-    const stream = session.request(grpc);
+  function open(port: number, headers: OutgoingHttpHeaders = grpc) {
+    const stream = client(port).request(headers);
+    const answer: Record<string, unknown> = {};
+    const body: Buffer[] = [];
+    let done = false;
+    stream.on('response', (got) => Object.assign(answer, got));
+    stream.on('trailers', (got) => Object.assign(answer, got));
+    stream.on('data', (chunk: Buffer) => body.push(chunk));
     stream.on('error', () => undefined);
-    stream.on('close', () => refused.push(stream.rstCode));
+    stream.on('close', () => {
+      done = true;
+    });
+    return {
+      stream,
+      answer,
+      body,
+      ended: async () => {
+        await until('the stream ends', () => done);
+        return answer;
+      },
+    };
   }
-  await until('three are open', () => seen.length === 3);
-  expect(seen).toHaveLength(3);
-});
 
-it('headers over the limit are refused', async () => {
-  const seen: Seen[] = [];
-  const port = await start(seen, { maxHeaderBytes: 1_024 });
-  const { ended } = open(port, { ...grpc, big: 'x'.repeat(8_192) });
-  expect(await ended()).toMatchObject({ ':status': 431 });
-  expect(seen).toEqual([]);
-});
+  function framed(message: Uint8Array, flags = 0): Buffer {
+    const out = Buffer.alloc(5 + message.length);
+    out[0] = flags;
+    out.writeUInt32BE(message.length, 1);
+    out.set(message, 5);
+    return out;
+  }
 
-it('a connection whose peer is silent and does not answer a probe is closed', async () => {
-  const port = await start([], { idleMs: 50, probeMs: 50 });
-  const socket = connectTcp(port, '127.0.0.1');
-  let closed = false;
-  socket.on('close', () => {
-    closed = true;
-  });
-  socket.on('error', () => undefined);
-  socket.resume();
-  // The preface and empty SETTINGS, and then nothing: not even an answer to PING.
-  socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-  socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
-  await until('it is closed', () => closed);
-  expect(server?.connections).toBe(0);
-});
-
-it('a connection that says nothing but answers its probes stays', async () => {
-  const port = await start([], { idleMs: 20, probeMs: 20 });
-  const session = client(port);
-  const { answer } = open(port);
-  await until('it is open', () => answer[':status'] === 200);
-  await new Promise((resolve) => {
-    setTimeout(resolve, 300);
-  });
-  expect(session.destroyed).toBe(false);
-  expect(server?.connections).toBeGreaterThan(0);
-});
-
-it('a rapid reset of many streams ends the connection', async () => {
-  const port = await start();
-  const session = client(port);
-  let closed = false;
-  session.on('close', () => {
-    closed = true;
-  });
-  for (let i = 0; i < 2_000 && !session.destroyed; i++) {
-    const stream = session.request(grpc);
-    stream.on('error', () => undefined);
-    stream.close(8);
-    if (i % 50 === 0) {
+  it('messages arrive whole, however they are cut into frames', async () => {
+    const seen: Seen[] = [];
+    const { stream } = open(await start(seen));
+    const messages = [
+      Buffer.alloc(0),
+      Buffer.from('a'),
+      Buffer.alloc(100_000, 'b'),
+      Buffer.from('c'),
+    ];
+    const all = Buffer.concat(messages.map((message) => framed(message)));
+    for (const at of [0, 1, 3, 6, 9, 12, 40_000, 90_000]) {
+      const next = [1, 3, 6, 9, 12, 40_000, 90_000, all.length].find((end) => end > at);
+      stream.write(all.subarray(at, next));
       await new Promise((resolve) => {
-        setImmediate(resolve);
+        setTimeout(resolve, 2);
       });
     }
-  }
-  await until('the server gives up', () => closed);
-});
+    await until('all messages', () => seen[0]?.messages.length === messages.length);
+    expect(seen[0]?.messages).toEqual(messages);
+  });
 
-it('bytes that are no HTTP/2 do no harm', async () => {
-  const port = await start();
-  const socket = connectTcp(port, '127.0.0.1');
-  socket.on('error', () => undefined);
-  socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
-  await until('it is answered or closed', () => socket.bytesRead > 0 || socket.destroyed);
-  socket.destroy();
-  const { answer } = open(port);
-  await until('others are served', () => answer[':status'] === 200);
+  it.each([
+    ['another method than POST', { ...grpc, ':method': 'GET' }, { ':status': 405 }],
+    ['another content type', { ...grpc, 'content-type': 'application/json' }, { ':status': 415 }],
+    [
+      'another content type that begins alike',
+      { ...grpc, 'content-type': 'application/grpcx' },
+      { ':status': 415 },
+    ],
+    [
+      'a path that is not known',
+      { ...grpc, ':path': '/a.B/D' },
+      { ':status': 200, 'grpc-status': '12' },
+    ],
+    [
+      'a malformed timeout',
+      { ...grpc, 'grpc-timeout': '1x' },
+      { ':status': 200, 'grpc-status': '13' },
+    ],
+  ])('%s is refused as the specification says', async (_what, headers, expected) => {
+    const seen: Seen[] = [];
+    const { ended } = open(await start(seen), headers);
+    expect(await ended()).toMatchObject(expected);
+    expect(seen).toEqual([]);
+  });
+
+  it('a path without a slash reaches no method', async () => {
+    const seen: Seen[] = [];
+    const { ended } = open(await start(seen), { ...grpc, ':path': 'a.B/C' });
+    expect((await ended())['grpc-status']).not.toBe('0');
+    expect(seen).toEqual([]);
+  });
+
+  it('application/grpc+proto is gRPC too, and what requests may be compressed with is told', async () => {
+    const { answer } = open(await start(), { ...grpc, 'content-type': 'application/grpc+proto' });
+    await until('headers', () => answer[':status'] === 200);
+    expect(answer).toMatchObject({
+      'content-type': 'application/grpc',
+      'grpc-accept-encoding': 'identity,deflate,gzip',
+    });
+  });
+
+  it.each([
+    ['of an encoding that is not supported', { 'grpc-encoding': 'snappy' }, 1, '12'],
+    ['that says compressed without an encoding', {}, 1, '13'],
+    ['with flags that do not exist', {}, 2, '13'],
+  ])('a message %s ends the call', async (_what, headers, flags, code) => {
+    const { stream, ended } = open(await start(), { ...grpc, ...headers });
+    stream.write(framed(Buffer.from('x'), flags));
+    expect((await ended())['grpc-status']).toBe(code);
+  });
+
+  it('a message over the limit ends the call before it is received', async () => {
+    const seen: Seen[] = [];
+    const { stream, ended } = open(await start(seen, { maxMessageBytes: 100 }));
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(1_000_000, 1);
+    stream.write(head);
+    expect(await ended()).toMatchObject({
+      'grpc-status': '8',
+      'grpc-message': 'a message of 1000000 bytes; at most 100',
+    });
+    expect(seen[0]?.messages).toEqual([]);
+    expect(seen[0]?.closed).toBe(true);
+  });
+
+  it('a message that is cut by the end of the stream ends it with an error', async () => {
+    const { stream, ended } = open(await start());
+    stream.end(framed(Buffer.from('abc')).subarray(0, 6));
+    expect((await ended())['grpc-status']).toBe('13');
+  });
+
+  it('a deadline that passes ends the call', async () => {
+    const { ended } = open(await start(), { ...grpc, 'grpc-timeout': '50m' });
+    expect((await ended())['grpc-status']).toBe('4');
+  });
+
+  it('a status goes behind all that was written, its message percent-encoded', async () => {
+    const seen: Seen[] = [];
+    const { stream, body, ended } = open(await start(seen));
+    stream.write(framed(Buffer.from('hi')));
+    await until('the message', () => seen[0]?.messages.length === 1);
+    seen[0]?.call.write(framed(Buffer.from('yo')));
+    seen[0]?.call.end({ code: 3, message: 'nö 100%' });
+    expect(await ended()).toMatchObject({ 'grpc-status': '3', 'grpc-message': 'n%C3%B6 100%25' });
+    expect(Buffer.concat(body)).toEqual(framed(Buffer.from('yo')));
+  });
+
+  it('a client that goes away closes its call, once', async () => {
+    const seen: Seen[] = [];
+    const { stream } = open(await start(seen));
+    await until('the call', () => seen.length === 1);
+    stream.close(8);
+    await until('it is closed', () => seen[0]?.closed === true);
+    expect(seen[0]?.call.write(framed(Buffer.from('late')))).toBe(true);
+  });
+
+  it('a client that does not read holds the writer back, and lets it go on', async () => {
+    const seen: Seen[] = [];
+    const { stream } = open(await start(seen));
+    await until('the call', () => seen.length === 1);
+    stream.pause();
+    const big = framed(Buffer.alloc(1024 * 1024));
+    let taken = 0;
+    while (taken < 100 && seen[0]?.call.write(big) === true) taken++;
+    expect(taken).toBeLessThan(100);
+    expect(seen[0]?.drained).toBe(0);
+    stream.resume();
+    await until('it drains', () => (seen[0]?.drained ?? 0) > 0);
+  });
+
+  it('streams beyond the limit of a connection are refused', async () => {
+    const seen: Seen[] = [];
+    const port = await start(seen, { maxStreamsPerConnection: 3 });
+    const session = client(port);
+    const refused: number[] = [];
+    for (let i = 0; i < 5; i++) {
+      const stream = session.request(grpc);
+      stream.on('error', () => undefined);
+      stream.on('close', () => refused.push(stream.rstCode));
+    }
+    await until('three are open', () => seen.length === 3);
+    expect(seen).toHaveLength(3);
+  });
+
+  it('headers over the limit are refused', async () => {
+    const seen: Seen[] = [];
+    const port = await start(seen, { maxHeaderBytes: 1_024 });
+    const { ended } = open(port, { ...grpc, big: 'x'.repeat(8_192) });
+    expect(await ended()).toMatchObject({ ':status': 431 });
+    expect(seen).toEqual([]);
+  });
+
+  it('a connection whose peer is silent and does not answer a probe is closed', async () => {
+    const port = await start([], { idleMs: 50, probeMs: 50 });
+    const socket = connectTcp(port, '127.0.0.1');
+    let closed = false;
+    socket.on('close', () => {
+      closed = true;
+    });
+    socket.on('error', () => undefined);
+    socket.resume();
+    // The preface and empty SETTINGS, and then nothing: not even an answer to PING.
+    socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+    await until('it is closed', () => closed);
+    expect(server?.connections).toBe(0);
+  });
+
+  it('a connection that says nothing but answers its probes stays', async () => {
+    const port = await start([], { idleMs: 20, probeMs: 20 });
+    const session = client(port);
+    const { answer } = open(port);
+    await until('it is open', () => answer[':status'] === 200);
+    await new Promise((resolve) => {
+      setTimeout(resolve, 300);
+    });
+    expect(session.destroyed).toBe(false);
+    expect(server?.connections).toBeGreaterThan(0);
+  });
+
+  it('a rapid reset of many streams ends the connection', async () => {
+    const port = await start();
+    const session = client(port);
+    let closed = false;
+    session.on('close', () => {
+      closed = true;
+    });
+    for (let i = 0; i < 2_000 && !session.destroyed; i++) {
+      const stream = session.request(grpc);
+      stream.on('error', () => undefined);
+      stream.close(8);
+      if (i % 50 === 0) {
+        await new Promise((resolve) => {
+          setImmediate(resolve);
+        });
+      }
+    }
+    await until('the server gives up', () => closed);
+  });
+
+  it('bytes that are no HTTP/2 do no harm', async () => {
+    const port = await start();
+    const socket = connectTcp(port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+    await until('it is answered or closed', () => socket.bytesRead > 0 || socket.destroyed);
+    socket.destroy();
+    const { answer } = open(port);
+    await until('others are served', () => answer[':status'] === 200);
+  });
 });

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { transports } from '../../src/server/transports.ts';
 import { Cluster } from '@watershed/proto/envoy/config/cluster/v3/cluster.ts';
 import { RouteConfiguration } from '@watershed/proto/envoy/config/route/v3/route.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
@@ -24,7 +25,7 @@ const base: Content = {
   [ADDRESS]: { x: '1' },
 };
 
-describe.each(['http2', 'grpc-js'] as const)('over %s', (transport) => {
+describe.each(transports)('over %s', (transport) => {
   let running: Running;
   const open: { close(): void }[] = [];
 

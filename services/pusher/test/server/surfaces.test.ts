@@ -22,6 +22,7 @@ import {
   ServerReflectionResponse,
 } from '@watershed/proto/grpc/reflection/v1/reflection.ts';
 import { afterEach, describe, expect, it } from 'vitest';
+import { transports } from '../../src/server/transports.ts';
 import { CDS, EDS } from '../session/support.ts';
 import { contentOf, DeltaClient, node, nodeId, SotwClient } from '../support/client.ts';
 import { callStream, callUnary } from '../support/rpc.ts';
@@ -73,7 +74,7 @@ const fetchOf = (service: string, noun: string) => ({
   response: DiscoveryResponse,
 });
 
-describe.each(['http2', 'grpc-js'] as const)('services of one type over %s', (transport) => {
+describe.each(transports)('services of one type over %s', (transport) => {
   it('answer to Stream, Delta and Fetch; the type may be left out (rule 5)', async () => {
     const { port, translator } = await start({ transport });
     await translator.publish(everything, scopes);

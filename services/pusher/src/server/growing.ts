@@ -1,0 +1,61 @@
+/** Where buffers come from, and go to for others to use. */
+export interface Buffers {
+  /** Of so many bytes at the least. */
+  take(bytes: number): Buffer;
+  giveBack(buffer: Buffer): void;
+}
+
+/** Each is the garbage collector's. */
+export const ownBuffers: Buffers = {
+  take: (bytes) => Buffer.allocUnsafe(bytes),
+  giveBack: () => undefined,
+};
+
+const leastBytes = 256;
+/** From there on whoever sends it has been asked to wait for its turn. */
+const largeBytes = 32 * 1024;
+
+/** Bytes that come in parts. Holds less than twice what came. */
+export class Growing {
+  readonly #buffers: Buffers;
+  #buffer: Buffer | undefined;
+  #bytes = 0;
+
+  constructor(buffers: Buffers) {
+    this.#buffers = buffers;
+  }
+
+  get length(): number {
+    return this.#bytes;
+  }
+
+  /** A copy of `part`. `expected`: so many there will be in all, as far as is known. */
+  append(part: Uint8Array, expected = 0): void {
+    const needed = this.#bytes + part.length;
+    if (this.#buffer === undefined || this.#buffer.length < needed) {
+      const least = expected > largeBytes ? largeBytes : leastBytes;
+      const doubled = Math.max(least, 2 * needed);
+      const larger = this.#buffers.take(expected >= needed ? Math.min(doubled, expected) : doubled);
+      if (this.#buffer !== undefined) {
+        this.#buffer.copy(larger, 0, 0, this.#bytes);
+        this.#buffers.giveBack(this.#buffer);
+      }
+      this.#buffer = larger;
+    }
+    this.#buffer.set(part, this.#bytes);
+    this.#bytes = needed;
+  }
+
+  /** What is there; valid until `clear`. */
+  view(): Buffer {
+    return this.#buffer?.subarray(0, this.#bytes) ?? nothing;
+  }
+
+  clear(): void {
+    if (this.#buffer !== undefined) this.#buffers.giveBack(this.#buffer);
+    this.#buffer = undefined;
+    this.#bytes = 0;
+  }
+}
+
+const nothing = Buffer.alloc(0);

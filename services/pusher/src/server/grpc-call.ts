@@ -1,0 +1,152 @@
+import type { Timer, Timers } from '@watershed/runtime/clock.ts';
+import type { Assembly } from './assembly.ts';
+import { chooseEncoding, type Compressor, type Encoding } from './compression.ts';
+import { MessageReader } from './message-reader.ts';
+import {
+  status,
+  type CallHandler,
+  type Peer,
+  type ServerCall,
+  type ServerLimits,
+  type Status,
+} from './port.ts';
+
+/** The HTTP/2 stream that a call is on. */
+export interface Wire {
+  /** Headers; the client sees the stream open. `encoding`: of the messages that say so. */
+  respond(encoding: Encoding | undefined): void;
+  /** `false`: it waits, and `GrpcCall.drained` tells when it went. */
+  write(bytes: Uint8Array): boolean;
+  /** The status, behind all that was written. */
+  end(ended: Status): void;
+  /** Of the request's body; it begins paused. */
+  pause(): void;
+  resume(): void;
+}
+
+export interface RequestHead {
+  readonly path: string;
+  header(name: string): string | undefined;
+}
+
+export interface CallContext {
+  readonly peer: Peer;
+  readonly limits: ServerLimits;
+  readonly assembly: Assembly;
+  readonly compressor: Compressor;
+}
+
+/** gRPC over one HTTP/2 stream (grpc/grpc `doc/PROTOCOL-HTTP2.md`), whoever frames that. */
+export class GrpcCall implements ServerCall {
+  readonly path: string;
+  readonly peer: Peer;
+  readonly #wire: Wire;
+  readonly #head: RequestHead;
+  readonly #compressor: Compressor;
+  readonly #reader: MessageReader;
+  /** Of responses. */
+  #encoding: Encoding | undefined;
+  #handler: CallHandler | undefined;
+  #ended = false;
+  #deadline: Timer | undefined;
+
+  constructor(wire: Wire, head: RequestHead, context: CallContext) {
+    this.#wire = wire;
+    this.#head = head;
+    this.path = head.path;
+    this.peer = context.peer;
+    this.#compressor = context.compressor;
+    this.#reader = new MessageReader({
+      limits: context.limits,
+      assembly: context.assembly,
+      encoding: head.header('grpc-encoding'),
+      message: (bytes) => {
+        this.#handler?.message(bytes);
+        return !this.#ended;
+      },
+      refuse: (problem) => this.end(problem),
+      pause: () => wire.pause(),
+      resume: () => wire.resume(),
+    });
+  }
+
+  /** Answers with headers at once. */
+  start(
+    open: (call: ServerCall) => CallHandler | Promise<CallHandler>,
+    timeoutMs: number | undefined,
+    timers: Timers,
+  ): void {
+    this.#encoding = chooseEncoding(this.header('grpc-accept-encoding'));
+    this.#wire.respond(this.#encoding);
+    if (timeoutMs !== undefined) {
+      this.#deadline = timers.after(timeoutMs, () => {
+        this.end({ code: status.deadlineExceeded, message: 'the deadline passed' });
+      });
+    }
+    const opened = open(this);
+    if (opened instanceof Promise) {
+      // Nothing is read until it is known who calls.
+      opened.then(
+        (handler) => this.#serve(handler),
+        () => this.end({ code: status.internal, message: 'the call could not be opened' }),
+      );
+    } else this.#serve(opened);
+  }
+
+  header(name: string): string | undefined {
+    return this.#head.header(name);
+  }
+
+  write(framed: Uint8Array, compressible = false): boolean {
+    if (this.#ended) return true;
+    const encoding = compressible ? this.#encoding : undefined;
+    return this.#wire.write(
+      encoding === undefined ? framed : this.#compressor.of(framed, encoding),
+    );
+  }
+
+  end(ended: Status): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#wire.end(ended);
+    this.#release();
+  }
+
+  data(bytes: Buffer): void {
+    if (!this.#ended) this.#reader.read(bytes);
+  }
+
+  /** The client will send no more. */
+  halfClosed(): void {
+    if (this.#ended) return;
+    if (this.#reader.midway) this.end({ code: status.internal, message: 'a message was cut' });
+    else this.#handler?.halfClosed();
+  }
+
+  drained(): void {
+    if (!this.#ended) this.#handler?.drain();
+  }
+
+  /** The stream is over, for whatever reason. */
+  closed(): void {
+    this.#ended = true;
+    this.#release();
+  }
+
+  #serve(handler: CallHandler): void {
+    if (this.#ended) {
+      handler.closed();
+      return;
+    }
+    this.#handler = handler;
+    this.#wire.resume();
+  }
+
+  #release(): void {
+    this.#deadline?.cancel();
+    this.#reader.close();
+    const handler = this.#handler;
+    this.#handler = undefined;
+    handler?.closed();
+  }
+}

@@ -1,0 +1,114 @@
+import {
+  ConnectionError,
+  errorCodes,
+  frameFlags,
+  frameTypes,
+  headBytes,
+  maxFrameBytes,
+  preface,
+} from './frames.ts';
+
+/** Where frames go. What is given is valid during the call only. */
+export interface FrameSink {
+  /** Any but DATA that is not padded. */
+  frame(type: number, flags: number, stream: number, payload: Buffer): void;
+  /** A DATA frame begins; its bytes follow, in any number of parts. */
+  dataBegins(stream: number, bytes: number): void;
+  dataPart(bytes: Buffer): void;
+  dataEnds(ends: boolean): void;
+}
+
+/**
+ * Cuts bytes, however they come, into frames. Holds at most one frame that is not whole, and
+ * nothing of DATA.
+ */
+export class FrameReader {
+  readonly #sink: FrameSink;
+  /** Of the preface that a client begins with, what is still to come. */
+  #prefaceAt = 0;
+  /** A frame that is not whole, from its head on. */
+  #partial: Buffer | undefined;
+  #partialBytes = 0;
+  /** Of the DATA frame that is being read; -1: none. */
+  #dataLeft = -1;
+  #dataFlags = 0;
+
+  constructor(sink: FrameSink) {
+    this.#sink = sink;
+  }
+
+  /** Throws `ConnectionError`, and so may the sink; then nothing more may be read. */
+  read(bytes: Buffer): void {
+    let at = this.#prefaceAt < preface.length ? this.#readPreface(bytes) : 0;
+    while (at < bytes.length) {
+      if (this.#dataLeft > 0) at = this.#readData(bytes, at);
+      else if (this.#partial !== undefined) at = this.#complete(bytes, at, this.#partial);
+      else if (bytes.length - at < headBytes) at = this.#keep(bytes, at, headBytes);
+      else at = this.#readFrame(bytes, at);
+    }
+  }
+
+  #readPreface(bytes: Buffer): number {
+    const count = Math.min(bytes.length, preface.length - this.#prefaceAt);
+    const end = this.#prefaceAt + count;
+    if (bytes.compare(preface, this.#prefaceAt, end, 0, count) !== 0) {
+      throw new ConnectionError(errorCodes.protocol, 'no HTTP/2');
+    }
+    this.#prefaceAt = end;
+    return count;
+  }
+
+  /** Of a frame whose head is all there. */
+  #readFrame(bytes: Buffer, at: number): number {
+    const length = lengthAt(bytes, at);
+    const type = bytes[at + 3] ?? 0;
+    const flags = bytes[at + 4] ?? 0;
+    const stream = bytes.readUInt32BE(at + 5) & 0x7fff_ffff;
+    if (length > maxFrameBytes) throw new ConnectionError(errorCodes.frameSize, 'a large frame');
+    const from = at + headBytes;
+    if (type === frameTypes.data && (flags & frameFlags.padded) === 0) {
+      this.#sink.dataBegins(stream, length);
+      this.#dataFlags = flags;
+      this.#dataLeft = length;
+      if (length === 0) this.#endData();
+      return from;
+    }
+    if (bytes.length - from < length) return this.#keep(bytes, at, headBytes + length);
+    this.#sink.frame(type, flags, stream, bytes.subarray(from, from + length));
+    return from + length;
+  }
+
+  #readData(bytes: Buffer, at: number): number {
+    const end = Math.min(bytes.length, at + this.#dataLeft);
+    this.#dataLeft -= end - at;
+    this.#sink.dataPart(bytes.subarray(at, end));
+    if (this.#dataLeft === 0) this.#endData();
+    return end;
+  }
+
+  #endData(): void {
+    this.#dataLeft = -1;
+    this.#sink.dataEnds((this.#dataFlags & frameFlags.endStream) !== 0);
+  }
+
+  /** Until so many are there. */
+  #keep(bytes: Buffer, at: number, needed: number): number {
+    this.#partial = Buffer.allocUnsafe(needed);
+    this.#partialBytes = bytes.copy(this.#partial, 0, at);
+    return bytes.length;
+  }
+
+  #complete(bytes: Buffer, at: number, partial: Buffer): number {
+    const end = Math.min(bytes.length, at + partial.length - this.#partialBytes);
+    this.#partialBytes += bytes.copy(partial, this.#partialBytes, at, end);
+    if (this.#partialBytes < partial.length) return end;
+    this.#partial = undefined;
+    // A head alone may be the begin of something longer, which then is kept in turn.
+    this.#readFrame(partial, 0);
+    return end;
+  }
+}
+
+function lengthAt(bytes: Buffer, at: number): number {
+  return ((bytes[at] ?? 0) << 16) | ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
+}

@@ -1,0 +1,147 @@
+import type { Assembly, Slot } from './assembly.ts';
+import { decompress, isEncoding } from './compression.ts';
+import { Growing } from './growing.ts';
+import { status, type ServerLimits, type Status } from './port.ts';
+
+const prefixBytes = 5;
+/** Messages up to that size are received as they come. */
+const smallMessageBytes = 32 * 1024;
+
+export interface MessageReaderOptions {
+  readonly limits: Pick<ServerLimits, 'maxMessageBytes'>;
+  readonly assembly: Assembly;
+  /** Of the request's messages that say they are compressed. */
+  readonly encoding: string | undefined;
+  /** One message, without prefix; valid during the call only. `false`: no more is wanted. */
+  message(bytes: Uint8Array): boolean;
+  refuse(problem: Status): void;
+  /** Of the bytes that come. */
+  pause(): void;
+  resume(): void;
+}
+
+/** Makes gRPC's messages whole, of bytes that come in any parts. */
+export class MessageReader {
+  readonly #options: MessageReaderOptions;
+  /** Of a message that is not whole yet. */
+  readonly #partial: Growing;
+  /** The partial one's, with its prefix, once that is known. */
+  #needed = prefixBytes;
+  #slot: Slot | undefined;
+
+  constructor(options: MessageReaderOptions) {
+    this.#options = options;
+    this.#partial = new Growing(options.assembly.buffers);
+  }
+
+  /** A message is there in part. */
+  get midway(): boolean {
+    return this.#partial.length > 0;
+  }
+
+  /** `bytes`: valid during the call only. */
+  read(bytes: Buffer): void {
+    let at = 0;
+    while (this.#partial.length > 0 && at < bytes.length) {
+      const end = Math.min(bytes.length, at + this.#needed - this.#partial.length);
+      this.#partial.append(bytes.subarray(at, end), this.#needed);
+      at = end;
+      if (this.#partial.length < this.#needed) return;
+      if (!this.#completed()) return;
+    }
+    at = this.#deliver(bytes, at);
+    if (at === -1 || at === bytes.length) return;
+    this.#needed = neededOf(bytes, at);
+    this.#partial.append(bytes.subarray(at), this.#needed);
+    this.#paceLarge();
+  }
+
+  /** Nothing more comes, or is wanted. */
+  close(): void {
+    this.#options.assembly.forget(this);
+    this.#partial.clear();
+    this.#needed = prefixBytes;
+    this.#releaseSlot();
+  }
+
+  /** So many bytes as were needed are there: of the prefix, or of the message. Whether to go on. */
+  #completed(): boolean {
+    const bytes = this.#partial.view();
+    this.#needed = neededOf(bytes, 0);
+    if (bytes.length < this.#needed) {
+      const problem = this.#problemOf(bytes, 0);
+      if (problem === undefined) this.#paceLarge();
+      else this.#options.refuse(problem);
+      return problem === undefined;
+    }
+    const wanted = this.#deliver(bytes, 0) !== -1;
+    this.#partial.clear();
+    this.#needed = prefixBytes;
+    this.#releaseSlot();
+    return wanted;
+  }
+
+  /** Hands on the messages that are whole; gives where the rest begins. -1: no more is wanted. */
+  #deliver(bytes: Buffer, from: number): number {
+    let at = from;
+    while (bytes.length - at >= prefixBytes) {
+      const problem = this.#problemOf(bytes, at);
+      if (problem !== undefined) {
+        this.#options.refuse(problem);
+        return -1;
+      }
+      const end = at + neededOf(bytes, at);
+      if (end > bytes.length) return at;
+      if (!this.#message(bytes.subarray(at + prefixBytes, end), bytes[at] === 1)) return -1;
+      at = end;
+    }
+    return at;
+  }
+
+  #message(bytes: Buffer, compressed: boolean): boolean {
+    const { encoding = '', limits } = this.#options;
+    if (!compressed || !isEncoding(encoding)) return this.#options.message(bytes);
+    const message = decompress(bytes, encoding, limits);
+    if (!('code' in message)) return this.#options.message(message);
+    this.#options.refuse(message);
+    return false;
+  }
+
+  /** Goes on receiving a large message only when it is its turn. */
+  #paceLarge(): void {
+    if (this.#needed <= smallMessageBytes || this.#slot !== undefined) return;
+    this.#slot = this.#options.assembly.take(this, (slot) => {
+      this.#slot = slot;
+      this.#options.resume();
+    });
+    if (this.#slot === undefined) this.#options.pause();
+  }
+
+  #releaseSlot(): void {
+    const slot = this.#slot;
+    this.#slot = undefined;
+    slot?.release();
+  }
+
+  #problemOf(bytes: Buffer, at: number): Status | undefined {
+    const flags = bytes[at] ?? 0;
+    const length = bytes.readUInt32BE(at + 1);
+    const { maxMessageBytes } = this.#options.limits;
+    if (length > maxMessageBytes) {
+      const message = `a message of ${length} bytes; at most ${maxMessageBytes}`;
+      return { code: status.resourceExhausted, message };
+    }
+    if (flags === 0) return undefined;
+    const { encoding = 'identity' } = this.#options;
+    if (flags === 1 && isEncoding(encoding)) return undefined;
+    return flags === 1 && encoding !== 'identity'
+      ? { code: status.unimplemented, message: `grpc-encoding ${encoding} is not supported` }
+      : { code: status.internal, message: 'a compressed message without a grpc-encoding' };
+  }
+}
+
+/** What there must be of the message at `at`: all of it, or its prefix while that is not there. */
+function neededOf(bytes: Buffer, at: number): number {
+  if (bytes.length - at < prefixBytes) return prefixBytes;
+  return prefixBytes + bytes.readUInt32BE(at + 1);
+}

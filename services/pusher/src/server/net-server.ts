@@ -1,0 +1,177 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import {
+  createServer as createTlsServer,
+  type Server as TlsServer,
+  type TLSSocket,
+} from 'node:tls';
+import { OperatingError, toOperatingError } from '@watershed/runtime/errors.ts';
+import { Assembly } from './assembly.ts';
+import { Compressor } from './compression.ts';
+import { GrpcCall } from './grpc-call.ts';
+import { FirstBlocks } from './h2/hpack-decoder.ts';
+import type { ConnectionLimits } from './h2/limits.ts';
+import type { RequestHeaders } from './h2/request-headers.ts';
+import { SharedFrames } from './h2/shared-frames.ts';
+import type { Stream } from './h2/stream.ts';
+import { IdleProbes } from './idle-probes.ts';
+import { NetSocket, type NetSocketOptions } from './net-socket.ts';
+import { NetWire } from './net-wire.ts';
+import { peerOf } from './peer.ts';
+import { judge } from './requests.ts';
+import { tlsOptions } from './tls-options.ts';
+import {
+  defaultServerLimits,
+  type Method,
+  type RpcServer,
+  type RpcServerOptions,
+  type ServerLimits,
+  type TlsOptions,
+} from './port.ts';
+
+/**
+ * gRPC on sockets, with framing of our own (`h2/`). node:http2 costs more for each stream and for
+ * each push, and makes a buffer of each read.
+ */
+export class NetRpcServer implements RpcServer {
+  readonly #options: RpcServerOptions;
+  readonly #limits: ServerLimits;
+  readonly #methods: ReadonlyMap<string, Method>;
+  readonly #server: Server | TlsServer;
+  readonly #sockets = new Set<NetSocket>();
+  readonly #probes: IdleProbes<NetSocket>;
+  readonly #assembly: Assembly;
+  readonly #compressor: Compressor;
+  readonly #socketOptions: NetSocketOptions;
+  #draining = false;
+
+  constructor(options: RpcServerOptions) {
+    const { time, tls } = options;
+    this.#options = options;
+    this.#limits = { ...defaultServerLimits, ...options.limits };
+    this.#methods = new Map(options.methods.map((method) => [method.path, method]));
+    this.#compressor = new Compressor(this.#limits);
+    this.#assembly = new Assembly({ timers: time, slots: 64, slotMs: 5_000 });
+    this.#probes = new IdleProbes<NetSocket>({
+      ...this.#limits,
+      timers: time,
+      bytesRead: ({ socket }) => socket.bytesRead,
+      probe: ({ connection }, answered) => connection.probe(answered),
+      cut: ({ socket }) => void socket.destroy(),
+    });
+    this.#socketOptions = {
+      limits: connectionLimits(this.#limits),
+      shared: { frames: new SharedFrames(), firstBlocks: new FirstBlocks() },
+      now: () => time.monotonic(),
+      timers: time,
+      request: (socket, stream, headers) => this.#request(socket, stream, headers),
+      closed: (socket) => {
+        this.#probes.forget(socket);
+        this.#sockets.delete(socket);
+      },
+    };
+    this.#server =
+      tls === undefined
+        ? createServer({ noDelay: true }, (socket) => this.#serve(socket))
+        : this.#tlsServer(tls);
+    this.#server.maxConnections = this.#limits.maxConnections;
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error): void => {
+        const { code } = toOperatingError(error);
+        const where = `${host === '' ? '*' : host}:${port}`;
+        reject(new OperatingError(code, `cannot listen on ${where}`, { cause: error }));
+      };
+      this.#server.once('error', fail);
+      this.#server.listen(host === '' ? { port } : { port, host }, () => {
+        this.#server.off('error', fail);
+        this.#server.on('error', (error: Error) => {
+          this.#options.logger.error('the xDS listener failed', { error });
+        });
+        const bound = this.#server.address();
+        resolve(bound === null || typeof bound === 'string' ? port : bound.port);
+      });
+    });
+  }
+
+  setTls(tls: TlsOptions): void {
+    if (!('setSecureContext' in this.#server)) return;
+    this.#server.setSecureContext(tlsOptions(tls, this.#limits));
+  }
+
+  stop(signal: AbortSignal): Promise<void> {
+    this.#draining = true;
+    return new Promise((resolve) => {
+      const cut = (): void => {
+        for (const { socket } of this.#sockets) socket.destroy();
+      };
+      this.#server.close(() => {
+        signal.removeEventListener('abort', cut);
+        resolve();
+      });
+      for (const { connection } of this.#sockets) connection.leave();
+      if (signal.aborted) cut();
+      else signal.addEventListener('abort', cut, { once: true });
+    });
+  }
+
+  #tlsServer(tls: TlsOptions): TlsServer {
+    const options = { ...tlsOptions(tls, this.#limits), noDelay: true, ALPNProtocols: ['h2'] };
+    const server = createTlsServer(options, (socket: TLSSocket) => {
+      // Who offers nothing is not refused by the handshake.
+      if (socket.alpnProtocol === 'h2') this.#serve(socket);
+      else socket.destroy();
+    });
+    server.on('tlsClientError', (_error, socket) => void socket.destroy());
+    return server;
+  }
+
+  #serve(socket: Socket): void {
+    if (this.#draining) {
+      socket.destroy();
+      return;
+    }
+    const served = new NetSocket(socket, this.#socketOptions);
+    this.#sockets.add(served);
+    this.#probes.add(served);
+  }
+
+  #request({ socket }: NetSocket, stream: Stream, headers: RequestHeaders): void {
+    const { time } = this.#options;
+    const wire = new NetWire(stream, time);
+    const request = {
+      method: headers.method,
+      path: headers.path,
+      headerBytes: headers.bytes,
+      header: (name: string) => headers.get(name),
+    };
+    const verdict = judge(request, this.#methods, this.#limits);
+    if ('http' in verdict) return wire.refuseHttp(verdict.http, verdict.headers);
+    if ('grpc' in verdict) return wire.refuse(verdict.grpc);
+    const call = new GrpcCall(wire, request, {
+      peer: peerOf(socket),
+      limits: this.#limits,
+      assembly: this.#assembly,
+      compressor: this.#compressor,
+    });
+    wire.serve(call);
+    return call.start((opened) => verdict.call.open(opened), verdict.timeoutMs, time);
+  }
+}
+
+function connectionLimits(limits: ServerLimits): ConnectionLimits {
+  return {
+    maxStreams: limits.maxStreamsPerConnection,
+    maxHeaderBytes: limits.maxHeaderBytes,
+    windowBytes: 32 * 1024,
+    // Rapid reset (CVE-2023-44487).
+    resets: { burst: 200, perSecond: 20 },
+    idleFrames: { burst: 10_000, perSecond: 1_000 },
+    maxUnsentBytes: 64 * 1024,
+  };
+}

@@ -1,0 +1,104 @@
+import type { Socket } from 'node:net';
+import type { Timer, Timers } from '@watershed/runtime/clock.ts';
+import { Connection } from './h2/connection.ts';
+import type { ConnectionLimits } from './h2/limits.ts';
+import type { Outlet, Shared } from './h2/outlet.ts';
+import type { RequestHeaders } from './h2/request-headers.ts';
+import type { Stream } from './h2/stream.ts';
+
+export interface NetSocketOptions {
+  readonly limits: ConnectionLimits;
+  readonly shared: Shared;
+  readonly now: () => number;
+  readonly timers: Timers;
+  request(socket: NetSocket, stream: Stream, headers: RequestHeaders): void;
+  closed(socket: NetSocket): void;
+}
+
+/** To be written in one go; more waits for the socket. */
+const mostPendingBytes = 128 * 1024;
+/** Smaller parts are copied together: each costs more to hand to the kernel than its bytes. */
+const smallBytes = 1_024;
+/** For the last frames to arrive, and for the peer to close. */
+const lingerMs = 1_000;
+
+/** A connection on its socket. */
+export class NetSocket implements Outlet {
+  readonly socket: Socket;
+  readonly connection: Connection;
+  readonly #options: NetSocketOptions;
+  #pending: Uint8Array[] = [];
+  #pendingBytes = 0;
+  /** The kernel takes no more for now. */
+  #full = false;
+  #over = false;
+  #linger: Timer | undefined;
+
+  constructor(socket: Socket, options: NetSocketOptions) {
+    this.socket = socket;
+    this.#options = options;
+    this.connection = new Connection({ ...options, outlet: this });
+    socket.on('data', (bytes: Buffer) => this.connection.receive(bytes));
+    socket.on('drain', () => this.#drained());
+    socket.on('error', () => undefined);
+    socket.on('close', () => this.#closed());
+    this.connection.start();
+  }
+
+  get writable(): boolean {
+    return !this.#full && this.#pendingBytes < mostPendingBytes;
+  }
+
+  send(bytes: Uint8Array): void {
+    this.#pending.push(bytes);
+    this.#pendingBytes += bytes.length;
+  }
+
+  flush(): void {
+    do this.#write();
+    while (!this.#full && this.connection.proceed());
+    if (this.#over) this.socket.end();
+  }
+
+  request(stream: Stream, headers: RequestHeaders): void {
+    this.#options.request(this, stream, headers);
+  }
+
+  over(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.socket.end();
+    this.#linger = this.#options.timers.after(lingerMs, () => this.socket.destroy());
+  }
+
+  #write(): void {
+    const pending = this.#pending;
+    if (pending.length === 0) return;
+    this.#pending = [];
+    const bytes = this.#pendingBytes;
+    this.#pendingBytes = 0;
+    const { socket } = this;
+    if (socket.destroyed || socket.writableEnded) return;
+    const [first] = pending;
+    if (pending.length === 1 && first !== undefined) socket.write(first);
+    else if (bytes <= smallBytes) socket.write(Buffer.concat(pending, bytes));
+    else {
+      socket.cork();
+      for (const part of pending) socket.write(part);
+      socket.uncork();
+    }
+    this.#full = socket.writableLength > 0 && socket.writableNeedDrain;
+  }
+
+  #drained(): void {
+    this.#full = false;
+    this.connection.proceed();
+    this.flush();
+  }
+
+  #closed(): void {
+    this.#linger?.cancel();
+    this.connection.lost();
+    this.#options.closed(this);
+  }
+}

@@ -1,0 +1,107 @@
+import type { Timer, Timers } from '@watershed/runtime/clock.ts';
+import type { Encoding } from './compression.ts';
+import type { GrpcCall, Wire } from './grpc-call.ts';
+import { errorCodes } from './h2/frames.ts';
+import { headerBlock } from './h2/header-block.ts';
+import type { Stream, StreamEvents } from './h2/stream.ts';
+import { responseHeaders, trailersOf } from './requests.ts';
+import { status, type Status } from './port.ts';
+
+/** A stream of ours. */
+export class NetWire implements Wire, StreamEvents {
+  readonly #stream: Stream;
+  readonly #timers: Timers;
+  #call: GrpcCall | undefined;
+  #patience: Timer | undefined;
+
+  constructor(stream: Stream, timers: Timers) {
+    this.#stream = stream;
+    this.#timers = timers;
+    stream.listen(this);
+  }
+
+  serve(call: GrpcCall): void {
+    this.#call = call;
+  }
+
+  respond(encoding: Encoding | undefined): void {
+    this.#stream.respond(responseBlock(encoding));
+  }
+
+  write(bytes: Uint8Array): boolean {
+    return this.#stream.write(bytes);
+  }
+
+  end(ended: Status): void {
+    this.#finish(ended.code === status.ok && ended.message === '' ? okBlock : blockOf(ended));
+  }
+
+  /** Trailers-Only. What the client still has to say is not wanted. */
+  refuse(refused: Status): void {
+    const fields = { ...responseHeaders(undefined), ...trailersOf(refused) };
+    this.#finish(headerBlock(Object.entries(fields)));
+  }
+
+  refuseHttp(code: number, headers: Readonly<Record<string, string>>): void {
+    const fields = { ':status': String(code), 'content-type': 'text/plain', ...headers };
+    this.#stream.respond(headerBlock(Object.entries(fields)));
+    this.#stream.write(refusal);
+    this.#finish();
+  }
+
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    this.#stream.resume();
+  }
+
+  data(bytes: Buffer): void {
+    this.#call?.data(bytes);
+  }
+
+  ended(): void {
+    this.#call?.halfClosed();
+  }
+
+  drained(): void {
+    this.#call?.drained();
+  }
+
+  closed(): void {
+    this.#patience?.cancel();
+    this.#call?.closed();
+    this.#call = undefined;
+  }
+
+  /**
+   * A stream that was answered is over when the client has said all. One that does not end its side
+   * must not keep the stream open for ever.
+   */
+  #finish(trailers?: Uint8Array): void {
+    const stream = this.#stream;
+    stream.end(trailers);
+    if (stream.closed || stream.remoteEnded) return;
+    this.#patience = this.#timers.after(patienceMs, () => stream.reset(errorCodes.none));
+  }
+}
+
+const patienceMs = 200;
+const refusal = Buffer.from('This is a server of gRPC.\n');
+const okBlock = blockOf({ code: status.ok, message: '' });
+const responseBlocks = new Map<Encoding | undefined, Uint8Array>();
+
+/** There are three: they are made once. */
+function responseBlock(encoding: Encoding | undefined): Uint8Array {
+  let block = responseBlocks.get(encoding);
+  if (block === undefined) {
+    block = headerBlock(Object.entries(responseHeaders(encoding)));
+    responseBlocks.set(encoding, block);
+  }
+  return block;
+}
+
+function blockOf(ended: Status): Uint8Array {
+  return headerBlock(Object.entries(trailersOf(ended)));
+}
