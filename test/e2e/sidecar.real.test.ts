@@ -302,8 +302,8 @@ describe.each(protocols)('a sidecar over %s', (protocol) => {
     const status = await xdsctl('proxy-status', '--monitoringAddr', plane.monitoring);
     for (const role of ['caller', 'server']) {
       const line = status.split('\n').find((one) => one.startsWith(`${role}-${protocol}.${ns}`));
-      expect(line).toMatch(/SYNCED +SYNCED/u);
-      expect(line).not.toMatch(/STALE|REJECTED/u);
+      expect(line).toMatch(/SYNCED \(\w+\) +SYNCED/u);
+      expect(line).not.toMatch(/STALE|ERROR/u);
     }
   });
 

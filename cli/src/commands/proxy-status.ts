@@ -3,14 +3,28 @@ import { fieldsOf, getJson, textOf } from '../monitoring.ts';
 import { table } from '../table.ts';
 import { addMonitoringOptions, type MonitoringFlags, monitoringOf } from './flags.ts';
 
-const types = [
-  ['CDS', 'cluster'],
-  ['LDS', 'listener'],
-  ['EDS', 'endpoint'],
-  ['RDS', 'route'],
-  ['SDS', 'secret'],
-  ['ECDS', 'extensionconfig'],
-] as const;
+/** Types by istio's abbreviations, in istioctl's order. */
+const shortNames: Readonly<Record<string, string>> = {
+  'type.googleapis.com/envoy.config.cluster.v3.Cluster': 'CDS',
+  'type.googleapis.com/envoy.config.listener.v3.Listener': 'LDS',
+  'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment': 'EDS',
+  'type.googleapis.com/envoy.config.route.v3.RouteConfiguration': 'RDS',
+  'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret': 'SDS',
+  'type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig': 'ECDS',
+  'type.googleapis.com/envoy.config.route.v3.VirtualHost': 'VHDS',
+  'type.googleapis.com/envoy.service.runtime.v3.Runtime': 'RTDS',
+};
+/** Columns that are always there; others where somebody subscribes to them. */
+const always: ReadonlySet<string> = new Set(['CDS', 'LDS', 'EDS', 'RDS']);
+
+interface Row {
+  readonly name: string;
+  readonly cluster: string;
+  /** By abbreviation. */
+  readonly states: ReadonlyMap<string, string>;
+  readonly version: string;
+  readonly scope: string;
+}
 
 export function addProxyStatus(program: Command, print: (text: string) => void): void {
   const command = program
@@ -19,28 +33,69 @@ export function addProxyStatus(program: Command, print: (text: string) => void):
     .description('which proxies are connected, and whether each has ACKed what it was sent');
   addMonitoringOptions(command).action(async (flags: MonitoringFlags) => {
     const answer = await getJson(monitoringOf(flags), '/debug/syncz');
-    const entries: readonly unknown[] = Array.isArray(answer) ? answer : [];
-    const rows = entries
-      .map(fieldsOf)
-      .map((entry) => [
-        textOf(entry['proxy']),
-        textOf(entry['cluster_id']),
-        ...types.map(([, field]) => stateOf(entry, field)),
-        textOf(entry['scope']),
-      ]);
-    rows.sort((a, b) => ((a[0] ?? '') < (b[0] ?? '') ? -1 : 1));
-    print(table(['NAME', 'CLUSTER', ...types.map(([name]) => name), 'SCOPE'], rows));
+    print(proxyStatus(Array.isArray(answer) ? answer : [], Date.now()));
   });
 }
 
 /**
- * Of one entry of istiod's `/debug/syncz`: versions are opaque, and empty means never sent.
+ * Istiod's `/debug/syncz` as `istioctl proxy-status -v 1` prints its like, with the scope at the
+ * end; several streams of one proxy are several rows.
  */
-function stateOf(entry: Readonly<Record<string, unknown>>, field: string): string {
-  if (entry[`${field}_nacked`] === true) return 'REJECTED';
-  const sent = entry[`${field}_sent`];
-  const acked = entry[`${field}_acked`];
-  if (typeof sent !== 'string' || sent === '') return 'NOT SENT';
-  if (sent === acked) return 'SYNCED';
-  return acked === undefined || acked === '' ? 'STALE (Never Acknowledged)' : 'STALE';
+export function proxyStatus(entries: readonly unknown[], nowMs: number): string {
+  const rows = entries.map((entry) => rowOf(fieldsOf(entry), nowMs));
+  rows.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const seen = new Set(rows.flatMap(({ states }) => [...states.keys()]));
+  const known = Object.values(shortNames).filter((name) => always.has(name) || seen.has(name));
+  const types = [...new Set([...known, ...[...seen].sort()])];
+  return table(
+    ['NAME', 'CLUSTER', ...types, 'VERSION', 'SCOPE'],
+    rows.map(({ name, cluster, states, version, scope }) => [
+      ...[name, cluster, ...types.map((type) => states.get(type) ?? 'IGNORED')],
+      ...[version, scope],
+    ]),
+  );
+}
+
+function rowOf(entry: Readonly<Record<string, unknown>>, nowMs: number): Row {
+  const resources = Object.entries(fieldsOf(entry['resources']));
+  return {
+    name: textOf(entry['proxy']),
+    cluster: textOf(entry['cluster_id']),
+    states: new Map(
+      resources.map(([typeUrl, status]) => [
+        shortNames[typeUrl] ?? typeUrl.slice(typeUrl.lastIndexOf('.') + 1),
+        stateOf(fieldsOf(status), nowMs),
+      ]),
+    ),
+    version: textOf(entry['istio_version']) || textOf(entry['proxy_version']),
+    scope: textOf(entry['scope']),
+  };
+}
+
+/** Of one type: nonces are opaque, and what is absent never was. */
+function stateOf(status: Readonly<Record<string, unknown>>, nowMs: number): string {
+  const sent = textOf(status['sent']);
+  if (sent === '') return 'NOT SENT';
+  const word = sent === textOf(status['acked']) ? 'SYNCED' : 'STALE';
+  const sentMs = Date.parse(textOf(status['sentTime']));
+  const age = Number.isNaN(sentMs) ? '' : ` (${ageOf(nowMs - sentMs)})`;
+  return `${textOf(status['lastError']) === '' ? word : 'ERROR'}${age}`;
+}
+
+/** `45s`, `4m55s`, `3h12m`, `2d4h`: two units at most, as kubectl writes it. */
+function ageOf(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1_000));
+  const units = [
+    ['d', Math.floor(seconds / 86_400)],
+    ['h', Math.floor(seconds / 3_600) % 24],
+    ['m', Math.floor(seconds / 60) % 60],
+    ['s', seconds % 60],
+  ] as const;
+  const first = units.findIndex(([, count]) => count > 0);
+  if (first < 0) return '0s';
+  return units
+    .slice(first, first + 2)
+    .filter(([, count]) => count > 0)
+    .map(([unit, count]) => `${count}${unit}`)
+    .join('');
 }
