@@ -134,3 +134,14 @@ test('a stop whose deadline passes leaves what waits', async () => {
   expect(writer.batches).toEqual([]);
   expect(publisher.waiting).toBe(1);
 });
+
+test('a value that comes back after its removal failed is written: the removal may have arrived', async () => {
+  const { writer, time, publisher } = setUp();
+  writer.failures.push(unavailable());
+  publisher.publish([event('known', undefined)], undefined);
+  await time.advance(0);
+  publisher.publish([event('known', 1)], undefined);
+  await time.advance(100);
+  await publisher.flushed();
+  expect(writer.batches).toEqual([['known=1']]);
+});

@@ -35,6 +35,8 @@ const maxRetryMs = 5_000;
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #known = new Map<string, Uint8Array>();
+  /** A write of these failed: the log may have it, or get it yet, whatever is known. */
+  readonly #doubtful = new Set<string>();
   readonly #pending = new Map<string, EventWrite>();
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
@@ -98,7 +100,7 @@ export class Publisher {
     }
   }
 
-  /** The next events that differ from what the log holds. */
+  /** The next events that differ from what the log holds, as far as that is known. */
   #take(): readonly EventWrite[] {
     const batch: EventWrite[] = [];
     for (const [id, event] of this.#pending) {
@@ -108,8 +110,8 @@ export class Publisher {
       const { value } = event;
       const isSame =
         value === undefined ? known === undefined : known !== undefined && sameBytes(known, value);
-      if (isSame) this.#options.counters.suppressed('log', kindOf(event), 1);
-      else batch.push(event);
+      if (!isSame || this.#doubtful.has(id)) batch.push(event);
+      else this.#options.counters.suppressed('log', kindOf(event), 1);
     }
     return batch;
   }
@@ -117,6 +119,7 @@ export class Publisher {
   #giveBack(batch: readonly EventWrite[]): void {
     for (const event of batch) {
       const id = eventId(event.topic, event.key);
+      this.#doubtful.add(id);
       if (!this.#pending.has(id)) this.#pending.set(id, event);
     }
   }
@@ -143,6 +146,7 @@ export class Publisher {
 
   #written(event: EventWrite): void {
     const id = eventId(event.topic, event.key);
+    this.#doubtful.delete(id);
     if (event.value === undefined) this.#known.delete(id);
     else this.#known.set(id, event.value);
     const operation = event.value === undefined ? 'tombstone' : 'upsert';
