@@ -122,3 +122,26 @@ it('ignores files that are damaged', async () => {
   expect(contentOf(await client.next())).toEqual(shop[CDS]);
   await until('the damaged file is gone', () => readdirSync(join(coldDir, 'scopes')).length <= 1);
 });
+
+it('serves proxies that came long before the log, though it served nothing before', async () => {
+  const there = Promise.withResolvers<Log>();
+  running = await run({
+    coldAfterMs: 20,
+    log: {
+      read: async function* read(...args) {
+        yield* (await there.promise).read(...args);
+      },
+    },
+  });
+  await running.translator.publish(shop, scopes);
+  const client = new DeltaClient(running.port);
+  open.push(client);
+  client.request(CDS);
+  const { streams } = running.pusher.hub;
+  await until('the proxy is known', () => [...streams].some(({ node }) => node !== undefined));
+  await new Promise((resolve) => {
+    setTimeout(resolve, 60);
+  });
+  there.resolve(running.translator.log);
+  expect(contentOf(await client.next())).toEqual(shop[CDS]);
+});

@@ -143,9 +143,11 @@ export class Hub implements StreamHost {
 
   /** What tells scopes is known: streams that waited for it are placed. */
   ready(): void {
+    const waiting = this.#stale ? this.#streams : this.#unplaced;
     this.#ready = true;
-    this.#placeAll(this.#stale ? this.#streams : this.#unplaced);
+    // First of all: streams are placed by what is known now.
     this.#stale = false;
+    this.#placeAll(waiting);
     this.#options.cold?.saveSelectors(this.#selectors);
   }
 
