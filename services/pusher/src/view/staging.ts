@@ -3,6 +3,9 @@
  * passed its epoch, and is then applied as a whole: a route and the cluster that it names come from
  * different shards. What is ordered by itself (endpoints) does not wait, and neither do tombstones:
  * a view keeps what its manifest lists.
+ *
+ * A shard that is in arrears takes several epochs in one pass, and what it writes then is of the
+ * last of them: of those between nothing can be told for its partitions, so no cut is made there.
  */
 import type { Change } from '@watershed/log/fold.ts';
 import { XdsRecord, type Selectors } from '@watershed/model/gen/record.ts';
@@ -48,6 +51,10 @@ export type Arrival = 'config' | 'endpoints' | 'watermark' | 'other';
 export class Staging {
   readonly #watermarks: number[];
   readonly #byEpoch = new Map<number, Map<string, Staged>>();
+  /** By epoch: behind which epoch the passes began that wrote what waits for it; the oldest. */
+  readonly #begun = new Map<number, number>();
+  /** What was there already when the process started tells nothing of passes. */
+  #isLive = false;
   #immediate = new Map<string, Staged>();
   #oldestMs: number | undefined;
 
@@ -55,9 +62,13 @@ export class Staging {
     this.#watermarks = Array.from({ length: partitions }, () => 0);
   }
 
-  /** The epoch that every partition has passed. */
+  /** The newest epoch that every partition has passed, and none in the midst of a pass. */
   get epoch(): number {
-    return Math.min(...this.#watermarks);
+    let epoch = Math.min(...this.#watermarks);
+    for (let found = epoch; ; epoch = found) {
+      for (const [staged, begun] of this.#begun) if (staged > epoch) found = Math.min(found, begun);
+      if (found === epoch) return epoch;
+    }
   }
 
   get watermarks(): readonly number[] {
@@ -96,9 +107,10 @@ export class Staging {
     const trace =
       change.record === undefined ? undefined : extractTraceparent(change.record.headers);
     const staged: Staged = { item, trace, atMs };
+    // It is newer than what waits under its key, also where that is of a later epoch: then the log
+    // has gone back.
+    this.#forget(key, epoch);
     if (epoch === 0) {
-      // It is newer than all that waits under its key.
-      for (const waiting of this.#byEpoch.values()) waiting.delete(key);
       this.#immediate.set(key, staged);
       return item.kind === 'resource' ? 'endpoints' : 'config';
     }
@@ -107,8 +119,21 @@ export class Staging {
     let same = this.#byEpoch.get(epoch);
     if (same === undefined) this.#byEpoch.set(epoch, (same = new Map<string, Staged>()));
     same.set(key, staged);
+    if (this.#isLive) {
+      const begun = this.#watermarks[partition] ?? 0;
+      this.#begun.set(epoch, Math.min(begun, this.#begun.get(epoch) ?? begun));
+    }
     this.#oldestMs ??= atMs;
     return 'config';
+  }
+
+  /** Nothing of this key waits for an epoch after that one. */
+  #forget(key: string, after: number): void {
+    for (const [epoch, waiting] of this.#byEpoch) {
+      if (epoch <= after || !waiting.delete(key) || waiting.size > 0) continue;
+      this.#byEpoch.delete(epoch);
+      this.#begun.delete(epoch);
+    }
   }
 
   /** What does not wait. */
@@ -121,6 +146,7 @@ export class Staging {
   /** What every partition's watermark has passed, and what does not wait. */
   takeCut(): Changes | undefined {
     const { epoch } = this;
+    this.#isLive = true;
     // What waited under these keys when they came was dropped: what waits there now is newer.
     const taken = new Map(this.#immediate);
     this.#immediate = new Map();
@@ -136,6 +162,7 @@ export class Staging {
         taken.set(key, staged);
       }
       this.#byEpoch.delete(one);
+      this.#begun.delete(one);
     }
     this.#measure();
     return taken.size === 0 ? undefined : changesOf(taken, superseded);
@@ -155,7 +182,9 @@ export class Staging {
         if (staged.item.kind === 'manifest') byKey.set(key, { ...staged, served: true });
         else byKey.delete(key);
       }
-      if (byKey.size === 0) this.#byEpoch.delete(epoch);
+      if (byKey.size > 0) continue;
+      this.#byEpoch.delete(epoch);
+      this.#begun.delete(epoch);
     }
     this.#measure();
     return taken.size === 0 ? undefined : changesOf(taken);

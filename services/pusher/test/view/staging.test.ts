@@ -47,6 +47,35 @@ const versions = (changes: ReturnType<Staging['takeCut']>): readonly (string | u
 const hex = (text: string): string => Buffer.from(text).toString('hex');
 
 describe('staging', () => {
+  it('makes no cut at an epoch that another partition went past in the midst of a pass', () => {
+    const staging = new Staging(2);
+    mark(staging, 0, 3);
+    mark(staging, 1, 3);
+    staging.takeCut();
+    // One shard takes epochs 4 and 5 one by one, the other both at once.
+    put(staging, key, resource(CDS, 'a', '4'), 4, 0);
+    mark(staging, 0, 4);
+    put(staging, xdsKeys.resource(CDS, 'b', ''), resource(CDS, 'b', '5'), 5, 1);
+    mark(staging, 1, 5);
+    expect([staging.epoch, staging.ready]).toEqual([3, false]);
+    expect(staging.takeCut()).toBeUndefined();
+    mark(staging, 0, 5);
+    expect(staging.epoch).toBe(5);
+    expect(versions(staging.takeCut())).toEqual([hex('4'), hex('5')]);
+  });
+
+  it('forgets what waits for an epoch that is lost when the log goes back', () => {
+    const staging = new Staging(1);
+    staging.takeCut();
+    put(staging, key, resource(CDS, 'a', 'lost'), 9);
+    put(staging, key, resource(CDS, 'a', 'again'), 4);
+    mark(staging, 0, 4);
+    expect(versions(staging.takeCut())).toEqual([hex('again')]);
+    mark(staging, 0, 9);
+    expect(staging.takeCut()).toBeUndefined();
+    expect(staging.pending).toBe(false);
+  });
+
   it('holds configuration until every partition has passed its epoch', () => {
     const staging = new Staging(2);
     expect(put(staging, key, resource(CDS, 'a', '1'), 5)).toBe('config');
