@@ -6,7 +6,8 @@
  * of its own. The claim's offset is the owner's epoch: claims and data are in one total order, with
  * no clock and no lease. The owner stamps what it appends with its epoch. A record is _void_ if a
  * claim of its domain lies between its epoch and itself: its writer was not the owner any more.
- * Readers ignore void records (`fold.ts`).
+ * Readers ignore void records (`fold.ts`). So is one whose epoch is not below its own offset: it is
+ * of an owner of before the log was restored from an old copy.
  *
  * Compaction keeps last appends and so may keep a void record and drop the valid one before it.
  * Hence the owner appends its current value (or tombstone) again after every void record
@@ -135,6 +136,8 @@ export class Epochs {
     }
     const stamp = this.#stamp(record.headers[epochHeader]);
     if (stamp === undefined) return this.#isOwned(record.key) ? 'void' : 'valid';
+    // Its claim lies before every record of an owner, unless the log has lost it since.
+    if (stamp.epoch >= record.offset) return 'void';
     const domain = stamp.part === undefined ? '' : idByPart(record.key, stamp.part);
     if (stamp.epoch < (this.#newest.get(domain) ?? -1)) return 'void';
     this.#note(domain, stamp.epoch);

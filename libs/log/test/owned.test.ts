@@ -6,7 +6,7 @@ import { openEmbeddedLog } from '../src/embedded.ts';
 import type { EmbeddedLog } from '../src/embedded.ts';
 import { Fold } from '../src/fold.ts';
 import { OwnedPartition } from '../src/owned.ts';
-import { isClaimKey } from '../src/ownership.ts';
+import { encodeEpoch, epochHeader, isClaimKey } from '../src/ownership.ts';
 import { LogError } from '../src/port.ts';
 import type { Append, Log } from '../src/port.ts';
 import { brief, bytes, readAll, realTime, seeded, sleep, textOf, until } from './support.ts';
@@ -221,4 +221,24 @@ describe('an owner', () => {
     await sleep(20);
     expect(await folded()).toEqual(expected);
   });
+});
+
+it('is not disturbed by who owned the partition before an old copy of the log was put back', async () => {
+  const owner = await own();
+  await owner.set('k', bytes('1'));
+  // The claim of this epoch was in the tail that the log has lost.
+  const headers = { [epochHeader]: encodeEpoch(1_000, undefined) };
+  await log.append([{ topic, partition: 0, key: 'k', value: bytes('lost'), headers }]);
+  await owner.set('other', bytes('2'));
+  const folded = async (): Promise<(string | undefined)[]> => {
+    const fold = new Fold();
+    for (const batch of (await readAll(log, topic)).batches) fold.apply(batch);
+    return ['k', 'other'].map((key) => textOf(fold.get(key)));
+  };
+  expect(await folded()).toEqual(['1', '2']);
+  await until('it is repaired', async () => {
+    const { records } = await readAll(log, topic);
+    return records.findLast(({ key }) => key === 'k')?.headers[epochHeader] === `${owner.epoch}`;
+  });
+  expect(await folded()).toEqual(['1', '2']);
 });
