@@ -37,6 +37,8 @@ export interface IngesterOptions {
   readonly partitions: { readonly endpoints: number; readonly history: number };
   /** Who writes, for people who read the log: the process's name. */
   readonly writer: string;
+  /** Unique for ever; see `OwnedPartitionOptions`. */
+  readonly newClaimId?: () => string;
   readonly sealing: Pick<Sealing, 'seal'>;
   readonly time: Time;
   readonly logger: Logger;
@@ -119,9 +121,8 @@ class IngesterPart implements Ingester {
   }
 
   async start(): Promise<void> {
-    const { log, settings, partitions, writer, time, tracing, sources } = this.#options;
-    const { cluster } = settings;
-    this.#log = await EventLog.open({ log, cluster, partitions, writer, time, tracing });
+    const { settings, sources } = this.#options;
+    this.#log = await EventLog.open({ ...this.#options, cluster: settings.cluster });
     this.#log.lost.addEventListener('abort', () => this.#fail(this.#log?.lost.reason));
     this.#ingest.apply({
       source: meshNames.defaults,

@@ -19,6 +19,8 @@ export interface EventLogOptions {
   readonly partitions: { readonly endpoints: number; readonly history: number };
   /** Who writes, for people who read the log. */
   readonly writer: string;
+  /** Unique for ever; see `OwnedPartitionOptions`. */
+  readonly newClaimId?: () => string;
   readonly time: Time;
   readonly tracing: Tracing;
 }
@@ -63,16 +65,15 @@ export class EventLog implements EventWriter {
 
   /** Takes the records of the cluster over from whoever had them. Throws the log's errors. */
   static async open(options: EventLogOptions): Promise<EventLog> {
-    const { log, cluster, partitions, writer, time } = options;
-    const open = async (topic: Topic, partition: number, prefix: string): Promise<Owned> => {
-      const spec = { log, topic, partition, prefix, writer, time };
-      return { topic, index: partition, partition: await OwnedPartition.open(spec) };
+    const { partitions } = options;
+    const open = async (topic: Topic, index: number): Promise<Owned> => {
+      const partition = await OwnedPartition.open({ ...options, topic, partition: index });
+      return { topic, index, partition };
     };
-    // Keys of endpoints begin with the host, so a cluster's have no prefix of their own.
     const endpoints = Array.from({ length: partitions.endpoints }, (_, at) => at);
     const opened = await Promise.allSettled([
-      open(topics.config, 0, `${cluster}|`),
-      ...endpoints.map((at) => open(topics.endpoints, at, '')),
+      open(topics.config, 0),
+      ...endpoints.map((at) => open(topics.endpoints, at)),
     ]);
     const owned = opened.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
     for (const result of opened) {

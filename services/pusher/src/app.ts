@@ -29,7 +29,7 @@ import type { DebugQuery } from './push/debug-queries.ts';
 import { Hub } from './push/hub.ts';
 import { createMaterialise } from './secrets.ts';
 import { createRpcServer, type Transport } from './server/transports.ts';
-import type { RpcServer, ServerLimits, TlsSource } from './server/port.ts';
+import type { RpcServer, RpcServerOptions, ServerLimits, TlsSource } from './server/port.ts';
 import { methodsOf } from './server/services.ts';
 import { framed } from './server/unary.ts';
 import { ServingState } from './serving.ts';
@@ -84,8 +84,8 @@ export interface PusherOptions {
   readonly identity?: AuthenticatorOptions;
   /** Of the process's other parts: istioctl may ask for them over xDS. */
   readonly otherPages?: readonly DebugPage[];
-  /** Default `http2`. */
-  readonly transport?: Transport;
+  /** Default `http2`. A function: what else serves RPCs, such as a simulated network. */
+  readonly transport?: Transport | ((options: RpcServerOptions) => RpcServer);
   readonly serverLimits?: Partial<ServerLimits>;
   readonly sessionLimits?: Partial<SessionLimits>;
   readonly admissionLimits?: Partial<AdmissionLimits>;
@@ -339,7 +339,10 @@ class PusherPart {
       onRefused: (call, reason, message) => refusals.add(call, reason, message),
     });
     const common = { methods, limits: serverLimits, tls: source?.current, time, logger };
-    const server = createRpcServer(transport ?? 'http2', common);
+    const server =
+      typeof transport === 'function'
+        ? transport(common)
+        : createRpcServer(transport ?? 'http2', common);
     const port = await server.listen(address.host, address.port);
     this.#servers.push(server);
     source?.watch((now) => server.setTls(now));

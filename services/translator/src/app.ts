@@ -37,6 +37,8 @@ export interface TranslatorOptions {
   readonly feedbackPartitions?: number;
   /** Who writes, for people who read the log: the process's name. */
   readonly writer: string;
+  /** Unique for ever; see `OwnedPartitionOptions`. */
+  readonly newClaimId?: () => string;
   readonly plans: PlansOf;
   readonly time: Time;
   readonly logger: Logger;

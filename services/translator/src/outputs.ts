@@ -16,6 +16,8 @@ export interface LogOutputsOptions {
   readonly log: Log;
   /** Who owns them, for people who read the log. */
   readonly writer: string;
+  /** Unique for ever; see `OwnedPartitionOptions`. */
+  readonly newClaimId?: () => string;
   readonly time: Time;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -37,9 +39,8 @@ export class LogOutputs implements Outputs {
    * away. `lost` is called when another process takes it, or the log is gone for good.
    */
   async open(partition: number, lost: (reason: unknown) => void): Promise<Current> {
-    const { log, writer, time } = this.#options;
     const owned = await persist(this.#options, () =>
-      OwnedPartition.open({ log, topic: topics.xds, partition, writer, time }),
+      OwnedPartition.open({ ...this.#options, topic: topics.xds, partition }),
     );
     this.#partitions.set(partition, owned);
     const tell = (): void => {
