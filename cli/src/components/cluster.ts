@@ -6,9 +6,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Progress } from './cache.ts';
-import { startKafka, type Kafka } from './kafka.ts';
+import { startKafka, type Doors, type Kafka } from './kafka.ts';
 import { startRedis, type Redis } from './redis.ts';
-import { ServiceProcess, type Tier } from './service.ts';
+import { ServiceProcess, tiers, type Tier } from './service.ts';
 
 export interface ClusterOptions {
   readonly configDir: string;
@@ -28,6 +28,11 @@ export interface ClusterOptions {
   /** More flags of a tier. */
   readonly args?: Readonly<Partial<Record<Tier, readonly string[]>>>;
   readonly environment?: NodeJS.ProcessEnv;
+  /**
+   * Between a tier and each broker: given the port that a broker listens on for that tier, the port
+   * at which the tier is to find it. Default: nothing is between.
+   */
+  readonly between?: (tier: Tier, port: number) => Promise<number>;
 }
 
 export interface Cluster {
@@ -40,6 +45,8 @@ export interface Cluster {
   readonly directory: string;
   /** Of one tier, one more; it is started, and not ready yet. */
   add(tier: 'translator' | 'pusher'): Promise<ServiceProcess>;
+  /** Stops one that was added, for good. */
+  remove(service: ServiceProcess): Promise<void>;
   /** In order: pushers first, the log last. */
   stop(): Promise<void>;
 }
@@ -59,6 +66,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
 class ServiceSet implements Cluster {
   readonly #options: ClusterOptions;
   readonly services: ServiceProcess[] = [];
+  readonly #created = new Map<Tier, number>();
   #kafka: Kafka | undefined;
   #redis: Redis | undefined;
 
@@ -98,7 +106,9 @@ class ServiceSet implements Cluster {
     progress(`Kafka: ${brokers === 1 ? 'one broker' : `${brokers} brokers`}`);
     // A group need not wait for more members: they are started by the same hand.
     const config = { 'group.initial.rebalance.delay.ms': '0' };
-    this.#kafka = await startKafka({ cache, progress, nodes: brokers, config });
+    const { between } = this.#options;
+    const doors = between === undefined ? {} : { doors: doorsOf(between) };
+    this.#kafka = await startKafka({ cache, progress, nodes: brokers, config, ...doors });
     progress(`Kafka at ${this.#kafka.brokers.join(', ')}`);
     this.#redis = await startRedis({ cache, progress });
     progress(`Redis at ${this.#redis.url}`);
@@ -118,6 +128,12 @@ class ServiceSet implements Cluster {
     const service = await this.#create(tier);
     service.start();
     return service;
+  }
+
+  async remove(service: ServiceProcess): Promise<void> {
+    await service.stop();
+    const at = this.services.indexOf(service);
+    if (at >= 0) this.services.splice(at, 1);
   }
 
   async stop(): Promise<void> {
@@ -143,7 +159,9 @@ class ServiceSet implements Cluster {
 
   async #create(tier: Tier): Promise<ServiceProcess> {
     const { directory, environment } = this.#options;
-    const name = tier === 'ingester' ? tier : `${tier}-${this.#of(tier).length + 1}`;
+    const number = (this.#created.get(tier) ?? 0) + 1;
+    this.#created.set(tier, number);
+    const name = tier === 'ingester' ? tier : `${tier}-${number}`;
     const service = await ServiceProcess.create({
       tier,
       name,
@@ -156,8 +174,9 @@ class ServiceSet implements Cluster {
   }
 
   #args(tier: Tier, name: string): readonly string[] {
-    const { configDir, directory, partitions = 64, args = {} } = this.#options;
-    const shared = ['--kafkaBrokers', this.kafka.brokers.join(',')];
+    const { configDir, directory, partitions = 64, args = {}, between } = this.#options;
+    const brokers = between === undefined ? this.kafka.brokers : this.kafka.door(doorOf(tier));
+    const shared = ['--kafkaBrokers', brokers.join(',')];
     shared.push('--partitions', String(partitions), ...(args[tier] ?? []));
     const data = ['--dataDir', join(directory, name), '--sealingKeyFile', this.#keyFile];
     const blobs = ['--redisUrl', this.redis.url];
@@ -170,6 +189,23 @@ class ServiceSet implements Cluster {
         return [...shared, ...data, ...blobs];
     }
   }
+}
+
+/** Kafka's listeners have names in capitals. */
+function doorOf(tier: Tier): string {
+  return tier.toUpperCase();
+}
+
+function doorsOf(between: NonNullable<ClusterOptions['between']>): Doors {
+  const tierOf = new Map(tiers.map((tier) => [doorOf(tier), tier]));
+  return {
+    names: [...tierOf.keys()],
+    advertise: (door, port) => {
+      const tier = tierOf.get(door);
+      if (tier === undefined) throw new RangeError(`there is no tier of ${door}`);
+      return between(tier, port);
+    },
+  };
 }
 
 /** A line for people: where it listens. */

@@ -2,12 +2,12 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchOnce, type Progress } from './cache.ts';
 import { run } from './child.ts';
+import { freePort } from './ports.ts';
 
 const kafkaVersion = '4.3.1';
 /** The published broker has no binding for its logging, and is silent without one. */
@@ -31,17 +31,34 @@ export interface KafkaOptions {
    * false.
    */
   readonly fullJit?: boolean;
+  /** Further listeners, each for some clients only. */
+  readonly doors?: Doors;
+}
+
+export interface Doors {
+  readonly names: readonly string[];
+  /** The port at which clients of a door are told to find a node that listens on `port` for it. */
+  advertise(door: string, port: number): Promise<number>;
 }
 
 export interface Kafka extends AsyncDisposable {
   /** `host:port` of each node. */
   readonly brokers: readonly string[];
+  /** The same for the clients of a door. */
+  door(name: string): readonly string[];
   /** SIGKILL. Nodes count from 0. */
   kill(node: number): Promise<void>;
+  /** SIGSTOP, until it is resumed. */
+  pause(node: number): void;
+  resume(node: number): void;
   /** SIGTERM: the node hands its partitions over first. */
   shutDown(node: number): Promise<void>;
   /** Starts a node again that was killed or shut down, on what it had. */
   restart(node: number): Promise<void>;
+  /** The process that runs a node. */
+  pid(node: number): Promise<number>;
+  /** What a node keeps. */
+  dataDirectory(node: number): string;
   /** User and system CPU seconds of all nodes that run. */
   cpuSeconds(): Promise<number>;
   /** Ends all nodes and removes their data. */
@@ -63,10 +80,13 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
   );
   const directory = await mkdtemp(join(tmpdir(), 'watershed-kafka-'));
   const count = options.nodes ?? 1;
-  const ports = await freePorts(count * 2);
-  const nodes = Array.from({ length: count }, (_, index) => {
-    return new Node(index, jars, join(directory, `node-${index}`), ports, options);
-  });
+  const ports: number[] = [];
+  while (ports.length < count * 2) ports.push(await freePort());
+  const nodes: Node[] = [];
+  for (let index = 0; index < count; index++) {
+    const doors = await openDoors(options.doors);
+    nodes.push(new Node({ index, jars, ports, doors, options }, join(directory, `node-${index}`)));
+  }
   const at = (index: number): Node => {
     const node = nodes[index];
     if (node === undefined) throw new RangeError(`there is no node ${index}`);
@@ -84,9 +104,14 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
   }
   return {
     brokers: nodes.map(({ address }) => address),
+    door: (name) => nodes.map((node) => node.doorAddress(name)),
     kill: (node) => at(node).end('KILL'),
+    pause: (node) => at(node).signal('STOP'),
+    resume: (node) => at(node).signal('CONT'),
     shutDown: (node) => at(node).end('TERM'),
     restart: (node) => at(node).start(),
+    pid: (node) => at(node).pid(),
+    dataDirectory: (node) => at(node).dataDirectory,
     cpuSeconds: async () => {
       const each = await Promise.all(nodes.map((node) => node.cpuSeconds()));
       return each.reduce((sum, seconds) => sum + seconds, 0);
@@ -138,33 +163,6 @@ async function download(directory: string, progress: Progress): Promise<void> {
   progress(`Kafka ${kafkaVersion} is at hand`);
 }
 
-/**
- * Ports that were free a moment ago: each node's listener and controller must be known to all
- * before they start.
- */
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      server.listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => {
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('not a TCP server');
-    return address.port;
-  });
-  await Promise.all(
-    servers.map(async (server) => {
-      server.close();
-      await once(server, 'close');
-    }),
-  );
-  return ports;
-}
-
 /** Passes the signals that it reads on; the JVM dies with whoever holds the other end. */
 const guardian = `
   exec 3<&0
@@ -180,30 +178,60 @@ const guardian = `
   wait $pid
 `;
 
+interface Door {
+  readonly name: string;
+  readonly port: number;
+  readonly advertised: number;
+}
+
+async function openDoors(doors: Doors | undefined): Promise<readonly Door[]> {
+  const opened: Door[] = [];
+  for (const name of doors?.names ?? []) {
+    const port = await freePort();
+    opened.push({ name, port, advertised: (await doors?.advertise(name, port)) ?? port });
+  }
+  return opened;
+}
+
+interface NodeSetup {
+  readonly index: number;
+  readonly jars: string;
+  /** Of all nodes: listener, controller. */
+  readonly ports: readonly number[];
+  readonly doors: readonly Door[];
+  readonly options: KafkaOptions;
+}
+
 class Node {
   readonly address: string;
   readonly #index: number;
   readonly #jars: string;
   readonly #directory: string;
   readonly #ports: readonly number[];
+  readonly #doors: readonly Door[];
   readonly #options: KafkaOptions;
   #process: ChildProcess | undefined;
   #ended: Promise<unknown> = Promise.resolve();
   #formatted = false;
 
-  constructor(
-    index: number,
-    jars: string,
-    directory: string,
-    ports: readonly number[],
-    options: KafkaOptions,
-  ) {
+  constructor({ index, jars, ports, doors, options }: NodeSetup, directory: string) {
     this.#index = index;
     this.#jars = jars;
     this.#directory = directory;
     this.#ports = ports;
+    this.#doors = doors;
     this.#options = options;
     this.address = `127.0.0.1:${ports[index * 2]}`;
+  }
+
+  get dataDirectory(): string {
+    return join(this.#directory, 'data');
+  }
+
+  doorAddress(name: string): string {
+    const door = this.#doors.find((one) => one.name === name);
+    if (door === undefined) throw new RangeError(`there is no door ${name}`);
+    return `127.0.0.1:${door.advertised}`;
   }
 
   async start(): Promise<void> {
@@ -246,16 +274,23 @@ class Node {
     }
   }
 
+  signal(name: 'TERM' | 'KILL' | 'STOP' | 'CONT'): void {
+    this.#process?.stdin?.write(`${name}\n`);
+  }
+
+  async pid(): Promise<number> {
+    return Number((await readFile(this.#pidFile, 'utf8')).trim());
+  }
+
   async end(signal: 'TERM' | 'KILL'): Promise<void> {
-    this.#process?.stdin?.write(`${signal}\n`);
+    this.signal(signal);
     await this.#ended;
     this.#process = undefined;
   }
 
   async cpuSeconds(): Promise<number> {
     if (this.#process === undefined) return 0;
-    const pid = (await readFile(this.#pidFile, 'utf8')).trim();
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+    const stat = await readFile(`/proc/${await this.pid()}/stat`, 'utf8');
     // After the command's name, which is in parentheses: utime and stime, in ticks of 10 ms.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return (Number(fields[11]) + Number(fields[12])) / 100;
@@ -278,15 +313,20 @@ class Node {
     const controller = (index: number): string => `127.0.0.1:${this.#ports[index * 2 + 1]}`;
     const voters = Array.from({ length: nodes }, (_, index) => `${index}@${controller(index)}`);
     const replicas = String(Math.min(3, nodes));
+    const doors = this.#doors.map(({ name, port }) => `${name}://127.0.0.1:${port}`);
+    const told = this.#doors.map(({ name, advertised }) => `${name}://127.0.0.1:${advertised}`);
+    const own = `PLAINTEXT://${this.address}`;
+    const names = ['PLAINTEXT', 'CONTROLLER', ...this.#doors.map(({ name }) => name)];
     const lines: Record<string, string> = {
       'process.roles': 'broker,controller',
       'node.id': String(this.#index),
       'controller.quorum.voters': voters.join(','),
-      listeners: `PLAINTEXT://${this.address},CONTROLLER://${controller(this.#index)}`,
-      'advertised.listeners': `PLAINTEXT://${this.address}`,
+      listeners: [own, `CONTROLLER://${controller(this.#index)}`, ...doors].join(','),
+      'advertised.listeners': [own, ...told].join(','),
+      'listener.security.protocol.map': names.map((name) => `${name}:PLAINTEXT`).join(','),
       'controller.listener.names': 'CONTROLLER',
       'inter.broker.listener.name': 'PLAINTEXT',
-      'log.dirs': join(this.#directory, 'data'),
+      'log.dirs': this.dataDirectory,
       'num.network.threads': '2',
       'num.io.threads': '4',
       'auto.create.topics.enable': 'false',

@@ -4,7 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { startChild, type Child } from './child.ts';
 import { freePort } from './ports.ts';
 
-export type Tier = 'ingester' | 'translator' | 'pusher';
+export const tiers = ['ingester', 'translator', 'pusher'] as const;
+export type Tier = (typeof tiers)[number];
 
 export interface ServiceOptions {
   readonly tier: Tier;
