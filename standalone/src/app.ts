@@ -14,7 +14,7 @@ import { openAwaited } from '@watershed/log/awaited.ts';
 import { openEmbeddedLog } from '@watershed/log/embedded.ts';
 import type { Log } from '@watershed/log/port.ts';
 import { topicSpecs } from '@watershed/log/topics.ts';
-import { createPusher } from '@watershed/pusher/app.ts';
+import { createPusher, silentAfterMs } from '@watershed/pusher/app.ts';
 import { openSecurity, operatorsOnly } from '@watershed/pusher/security.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
 import type { Composition, Surroundings } from '@watershed/runtime/program.ts';
@@ -68,6 +68,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
     sealing,
     options: config,
     coldDir: join(config.dataDir, 'pusher'),
+    ...(config.kafkaBrokers.length > 0 ? { silentAfterMs } : {}),
     logger: logging.scope('pusher'),
     otherPages: [...ingester.pages, ...translator.pages],
     ...security,

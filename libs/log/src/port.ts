@@ -103,8 +103,9 @@ export interface Log {
 
   /**
    * Reads one partition for ever, from `from` (or the beginning), until `signal` aborts. Yields at
-   * least one batch (possibly empty and caught up) at once, then whenever there is more. The reader
-   * sets the pace: nothing is fetched while a batch is being worked on, beyond one bounded
+   * least one batch (possibly empty and caught up) at once, then whenever there is more; where the
+   * log can be away, an empty one every few seconds as well, so that silence says that it is. The
+   * reader sets the pace: nothing is fetched while a batch is being worked on, beyond one bounded
    * prefetch.
    */
   read(

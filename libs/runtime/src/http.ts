@@ -116,8 +116,7 @@ export class MonitoringServer {
     if (method !== 'GET' && method !== 'HEAD') throw notAllowed(method, url);
     switch (url.pathname) {
       case '/ready':
-        if (readiness.ready) send(response, 200, 'ready\n');
-        else send(response, 503, `not ready: waiting for ${readiness.missing.join(', ')}\n`);
+        sendReady(response, readiness);
         break;
       case '/metrics':
         send(response, 200, await metrics.text(), metrics.contentType);
@@ -220,6 +219,11 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
+}
+
+function sendReady(response: ServerResponse, { ready, missing, remarks }: Readiness): void {
+  const what = ready ? 'ready' : `not ready: waiting for ${missing.join(', ')}`;
+  send(response, ready ? 200 : 503, `${[what, ...remarks].join('; ')}\n`);
 }
 
 function sendReply(response: ServerResponse, reply: DebugReply): void {

@@ -284,6 +284,12 @@ export const watershedMetrics = {
     help: 'Offsets between a reader and the end of its partition.',
     labels: ['topic', 'partition'],
   },
+  logHeard: {
+    kind: 'gauge',
+    name: 'watershed_log_heard_timestamp_seconds',
+    help: 'When the log was last heard of (Unix time): what is served is as old as that at most.',
+    labels: [],
+  },
   appendSeconds: {
     kind: 'histogram',
     name: 'watershed_log_append_seconds',

@@ -15,6 +15,7 @@ export interface Awaited {
 export class Readiness {
   readonly #missing = new Set<string>();
   readonly #waiting: (() => void)[] = [];
+  readonly #remarks: (() => string | undefined)[] = [];
 
   /**
    * Not ready until the returned function is called. A name that is waited for already is a
@@ -52,6 +53,15 @@ export class Readiness {
         met();
       },
     };
+  }
+
+  /** `/ready` says it, whether ready or not, while it returns something. */
+  remark(say: () => string | undefined): void {
+    this.#remarks.push(say);
+  }
+
+  get remarks(): readonly string[] {
+    return this.#remarks.flatMap((say) => say() ?? []);
   }
 
   /** In the order in which they were named. */

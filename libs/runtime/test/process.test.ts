@@ -85,6 +85,22 @@ test('/ready says why something stays away, and the log says it once', async () 
   ]);
 });
 
+test('/ready says what there is to remark, ready or not', async () => {
+  const { port, readiness } = await serve();
+  let remark: string | undefined = 'the log was last heard of 20 s ago';
+  readiness.remark(() => remark);
+  const body = `ready; ${remark}\n`;
+  expect(await call(port, '/ready')).toMatchObject({ status: 200, body });
+  const found = readiness.expect('pusher');
+  expect(await call(port, '/ready')).toMatchObject({
+    status: 503,
+    body: `not ready: waiting for pusher; ${remark}\n`,
+  });
+  found();
+  remark = undefined;
+  expect(await call(port, '/ready')).toMatchObject({ status: 200, body: 'ready\n' });
+});
+
 test('/ready lists what is missing until nothing is', async () => {
   const { port, readiness } = await serve();
   const log = readiness.expect('log read to the end');

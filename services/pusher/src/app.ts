@@ -95,6 +95,11 @@ export interface PusherOptions {
   readonly digestKey?: DigestKey;
   /** Of encoded responses that are kept for streams still to come. Default 32 MiB. */
   readonly frameCacheBytes?: number;
+  /**
+   * A log that says nothing for so long is away, and people are told. Default: never, because an
+   * embedded log has nothing to say where nothing changes.
+   */
+  readonly silentAfterMs?: number;
   /** How long configuration waits for a partition's watermark. Default 10 s. */
   readonly cutWaitMs?: number;
   /** How long a scope waits for what it lists, before what is there is served. Default 5 s. */
@@ -121,6 +126,9 @@ export interface Pusher extends Part {
  */
 const defaultChunk = 32;
 const defaultColdAfterMs = 2_000;
+
+/** For a log that others keep: three times what it lets a reader wait that has read all. */
+export const silentAfterMs = 15_000;
 
 const defaultIdentity: AuthenticatorOptions = {
   trustDomains: ['cluster.local'],
@@ -218,7 +226,10 @@ class PusherPart {
       coldAfterMs: options.coldAfterMs ?? defaultColdAfterMs,
     });
     this.#view = this.#createView(scopes);
-    this.pages = pagesOf({ hub: this.hub, scopes, view: this.#view });
+    this.pages = pagesOf({
+      ...{ hub: this.hub, scopes, view: this.#view },
+      silence: () => this.#silence(),
+    });
   }
 
   async #answer(query: DebugQuery): Promise<Uint8Array> {
@@ -279,6 +290,7 @@ class PusherPart {
       onSelectors: (changed) => this.hub.selectorsChanged(changed),
       observer: {
         records: (count) => metrics.recordsRead.add(count),
+        heard: (atMs) => metrics.logHeard.set(atMs / 1_000),
         debounced: (heldMs) => metrics.debounce.observe(heldMs / 1_000),
         epoch: (partition, epoch) => metrics.epoch(partition).set(epoch),
       },
@@ -288,6 +300,7 @@ class PusherPart {
   async start(): Promise<void> {
     const { readiness, time, coldAfterMs = defaultColdAfterMs } = this.#options;
     const ready = readiness.expect('pusher');
+    readiness.remark(() => this.#silence());
     await this.#cold?.open();
     this.#view.start();
     this.#heard.start();
@@ -312,6 +325,14 @@ class PusherPart {
       await this.stop(AbortSignal.abort());
       throw error;
     }
+  }
+
+  /** What people are told when the log is away; `undefined`: it is not. */
+  #silence(): string | undefined {
+    const { silentAfterMs = Infinity } = this.#options;
+    const { ageMs } = this.#view;
+    if (ageMs === undefined || ageMs < silentAfterMs) return undefined;
+    return `the log was last heard of ${Math.round(ageMs / 1_000)} s ago`;
   }
 
   async stop(signal: AbortSignal): Promise<void> {

@@ -5,7 +5,7 @@ import { openSharedLog } from '@watershed/log/kafka/open.ts';
 import { parseOptions } from '@watershed/runtime/options-parse.ts';
 import { runProgram, type Composition, type Surroundings } from '@watershed/runtime/program.ts';
 import { createSealing, readSealingKeys } from '@watershed/runtime/sealing.ts';
-import { createPusher, type PusherOptions } from './app.ts';
+import { createPusher, silentAfterMs, type PusherOptions } from './app.ts';
 import { program, type Config } from './config.ts';
 import { openSecurity, operatorsOnly } from './security.ts';
 
@@ -40,6 +40,7 @@ async function compose(config: Config, around: Surroundings): Promise<Compositio
     options: config,
     logger,
     coldDir: join(dataDir, 'pusher'),
+    silentAfterMs,
     transport: config.transport,
     ...(await secrets(config)),
     ...security,

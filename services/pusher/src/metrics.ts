@@ -39,6 +39,7 @@ export class PusherMetrics {
   readonly streamsWaiting: Gauge;
   readonly admissionSeconds: Histogram;
   readonly recordsRead: Counter;
+  readonly logHeard: Gauge;
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
@@ -56,6 +57,7 @@ export class PusherMetrics {
     this.streamsWaiting = metrics.gauge(watershedMetrics.streamsWaiting).with();
     this.admissionSeconds = metrics.histogram(watershedMetrics.admissionSeconds).with();
     this.pushStage = metrics.histogram(watershedMetrics.stageSeconds).with({ stage: 'push' });
+    this.logHeard = metrics.gauge(watershedMetrics.logHeard).with();
     this.recordsRead = metrics.counter(watershedMetrics.recordsRead).with({ topic: 'xds' });
   }
 

@@ -100,7 +100,8 @@ export class PartitionReader {
       this.#offset = next;
       if (caughtUp) this.#atMs = askedMs;
       waitMs = caughtUp ? this.#context.maxWaitMs : 0;
-      if (records.length === 0 && !first && reset === undefined) continue;
+      // At the end an empty one says that the log is there, once per `maxWaitMs`.
+      if (records.length === 0 && !first && reset === undefined && !caughtUp) continue;
       // One batch ahead: the broker works while the reader does.
       if (!caughtUp) {
         ahead = this.#fetchPersistently(waitMs);

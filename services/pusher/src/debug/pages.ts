@@ -9,9 +9,11 @@ export interface PagesOptions {
   readonly hub: Hub;
   readonly scopes: Scopes;
   readonly view: XdsView;
+  /** What people are told when the log is away. */
+  readonly silence: () => string | undefined;
 }
 
-export function pagesOf({ hub, scopes, view }: PagesOptions): readonly DebugPage[] {
+export function pagesOf({ hub, scopes, view, silence }: PagesOptions): readonly DebugPage[] {
   return [
     {
       path: '/debug/syncz',
@@ -52,7 +54,7 @@ export function pagesOf({ hub, scopes, view }: PagesOptions): readonly DebugPage
     {
       path: '/debug/scopes',
       doc: 'the scopes that are served, at which epoch, and how old the log is',
-      handle: () => scopePage({ hub, scopes, view }),
+      handle: () => scopePage({ hub, scopes, view, silence }),
     },
   ];
 }
@@ -64,7 +66,7 @@ async function dump({ streams }: Hub, query: URLSearchParams): Promise<object> {
   return configDump(stream, query);
 }
 
-function scopePage({ hub, scopes, view }: PagesOptions): object {
+function scopePage({ hub, scopes, view, silence }: PagesOptions): object {
   const streams = new Map<string, number>();
   for (const { scope } of hub.streams) streams.set(scope, (streams.get(scope) ?? 0) + 1);
   return {
@@ -73,6 +75,7 @@ function scopePage({ hub, scopes, view }: PagesOptions): object {
       epoch: view.epoch,
       watermarks: view.watermarks,
       lastHeardMsAgo: view.ageMs,
+      silence: silence(),
     },
     records: scopes.counts,
     waiting: scopes.waiting,

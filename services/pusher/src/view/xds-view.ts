@@ -29,6 +29,8 @@ export interface XdsViewOptions {
 
 export interface ViewObserver {
   records?(count: number): void;
+  /** All partitions were heard of at that time (ms since the Unix epoch) or later. */
+  heard?(atMs: number): void;
   arrived?(arrival: Arrival): void;
   /** `heldMs`: how long the debounce held the first change. */
   debounced?(heldMs: number): void;
@@ -50,11 +52,13 @@ export class XdsView {
   /** The debounce is over: the next cut is made as soon as watermarks allow. */
   #due = false;
   #overdue: Timer | undefined;
-  #lastReadMs: number | undefined;
+  /** When each partition was last heard of; NaN: not yet. */
+  readonly #heardMs: number[];
 
   constructor(options: XdsViewOptions) {
     this.#options = options;
     this.#staging = new Staging(options.partitions);
+    this.#heardMs = Array.from({ length: options.partitions }, () => Number.NaN);
     this.#folds = Array.from({ length: options.partitions }, () => new Fold());
     this.#caughtUp = this.#folds.map(() => false);
     this.#debouncer = new Debouncer({
@@ -92,11 +96,13 @@ export class XdsView {
     return this.#staging.watermarks;
   }
 
-  /** How long ago the log was last heard of, in ms; `undefined`: never. */
+  /**
+   * How long ago the log was last heard of, in ms, in the partition where that is longest;
+   * `undefined`: not yet in all of them.
+   */
   get ageMs(): number | undefined {
-    return this.#lastReadMs === undefined
-      ? undefined
-      : this.#options.time.monotonic() - this.#lastReadMs;
+    const ageMs = this.#options.time.monotonic() - Math.min(...this.#heardMs);
+    return Number.isNaN(ageMs) ? undefined : ageMs;
   }
 
   /** A proxy that has nothing yet does not wait for others to be quiet. */
@@ -136,12 +142,15 @@ export class XdsView {
 
   #take(partition: number, fold: Fold, batch: ReadBatch): void {
     const { time, logger, observer } = this.#options;
-    this.#lastReadMs = time.monotonic();
+    const nowMs = time.monotonic();
+    this.#heardMs[partition] = nowMs;
+    const { ageMs } = this;
+    if (ageMs !== undefined) observer?.heard?.(time.now() - ageMs);
     observer?.records?.(batch.records.length);
     const arrivals = new Set<Arrival>();
     for (const change of fold.apply(batch)) {
       try {
-        arrivals.add(this.#staging.put(partition, change, this.#lastReadMs));
+        arrivals.add(this.#staging.put(partition, change, nowMs));
       } catch (error) {
         // Whoever wrote it is wrong; the last good value stays.
         logger.error('a record of the xds topic cannot be read', { key: change.key, error });
