@@ -28,6 +28,8 @@ export interface AdsOptions {
   readonly metadata: Readonly<Record<string, unknown>>;
   /** Looks at each response before it is taken; false: the connection is cut there. */
   readonly onResponse?: (response: Response) => boolean;
+  /** The stream has ended, and not by `cut`. */
+  readonly onEnd?: () => void;
 }
 
 export interface Response {
@@ -65,11 +67,12 @@ export class AdsClient {
     this.#options = options;
   }
 
-  connect(): void {
+  /** `port`: another one than it was told of at first. */
+  connect(port = this.#options.port): void {
     this.#asked = new Map();
     this.#nonces = new Map();
     this.#pending = Buffer.alloc(0);
-    const session = connect(`http://127.0.0.1:${this.#options.port}`);
+    const session = connect(`http://127.0.0.1:${port}`);
     session.on('error', () => undefined);
     const stream = session.request({
       ':method': 'POST',
@@ -79,6 +82,11 @@ export class AdsClient {
     });
     stream.on('error', () => undefined);
     stream.on('data', (chunk: Buffer) => this.#receive(chunk));
+    stream.on('close', () => {
+      if (this.#session !== session) return;
+      this.cut();
+      this.#options.onEnd?.();
+    });
     this.#session = session;
     this.#stream = stream;
     this.#ask(cluster, []);

@@ -1,0 +1,69 @@
+/**
+ * `npm run faults`: the distributed set under faults. Without arguments the few that every test run
+ * has; `--all`: each alone, then pairs, and the table is written to docs/faults.md; `--only TEXT`:
+ * those whose names have it; `--seed N` repeats what was chosen by chance.
+ */
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { allAway } from './all-away.ts';
+import { Bed } from './bed.ts';
+import { allFaults, someFaults, type Fault } from './faults.ts';
+import { Random } from './random.ts';
+import { runFaults, type Outcome } from './run.ts';
+import { faultsPage, outcomeLine } from './table.ts';
+
+const { values } = parseArgs({
+  options: {
+    all: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    pairs: { type: 'string', default: '5' },
+  },
+});
+const page = new URL('../../docs/faults.md', import.meta.url);
+const seed = Number(values.seed);
+
+function chosen(): readonly (readonly Fault[])[] {
+  const { only } = values;
+  if (only !== undefined) {
+    return [...allFaults, allAway]
+      .filter(({ name }) => name.includes(only))
+      .map((fault) => [fault]);
+  }
+  if (!values.all) return someFaults.map((fault) => [fault]);
+  const random = new Random(seed);
+  const pairs = Array.from({ length: Number(values.pairs) }, () => {
+    const first = random.pick(allFaults);
+    return [first, random.pick(allFaults.filter((fault) => fault !== first))];
+  });
+  return [...[...allFaults, allAway].map((fault) => [fault]), ...pairs];
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+async function main(): Promise<boolean> {
+  const outcomes: Outcome[] = [];
+  let bed: Bed | undefined;
+  try {
+    for (const faults of chosen()) {
+      bed ??= await Bed.start({ seed, progress: say });
+      const outcome = await runFaults(bed, faults);
+      outcomes.push(outcome);
+      say(outcomeLine(outcome));
+      for (const problem of outcome.problems) say(`    ${problem}`);
+      // What is broken must not be taken for what the next fault does.
+      if (outcome.problems.length > 0) {
+        await bed.stop();
+        bed = undefined;
+      }
+    }
+  } finally {
+    await bed?.stop();
+  }
+  if (values.all) await writeFile(page, faultsPage(outcomes, seed));
+  return outcomes.every(({ problems }) => problems.length === 0);
+}
+
+process.exitCode = (await main()) ? 0 : 1;
