@@ -67,6 +67,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
     partitions: shards,
     sealing,
     options: config,
+    transport: config.transport,
     coldDir: join(config.dataDir, 'pusher'),
     ...(config.kafkaBrokers.length > 0 ? { silentAfterMs } : {}),
     logger: logging.scope('pusher'),

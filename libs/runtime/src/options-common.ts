@@ -248,6 +248,13 @@ export const xdsOptions = defineOptions({
     group: addresses,
     doc: "Where xDS is served in plaintext. Loopback by default, because whoever can connect can read all configuration; istiod's :15010 opens it to the network.",
   },
+  transport: {
+    type: 'enum',
+    env: ['WATERSHED_XDS_TRANSPORT'],
+    values: ['http2', 'net', 'grpc-js'],
+    default: 'http2',
+    doc: 'What speaks gRPC: node:http2, HTTP/2 of our own on sockets (net), or grpc-js, which copies every message of every stream.',
+  },
   debounceAfterMs: {
     type: 'duration',
     env: ['PILOT_DEBOUNCE_AFTER'],

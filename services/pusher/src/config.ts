@@ -11,7 +11,6 @@ import { defineOptions, type ConfigOf } from '@watershed/runtime/options.ts';
 import type { Program } from '@watershed/runtime/options-parse.ts';
 import { version } from '@watershed/runtime/version.ts';
 import { checkSecurity, securityOptions } from './security-options.ts';
-import { transports } from './server/transports.ts';
 
 const { cacheEntries: _generated, ...served } = xdsOptions;
 
@@ -27,13 +26,6 @@ const table = defineOptions({
     env: ['WATERSHED_SEALING_KEY_FILE'],
     placeholder: 'file',
     doc: 'Keys that ingesters seal secrets with. Without it no secrets are served.',
-  },
-  transport: {
-    type: 'enum',
-    env: ['WATERSHED_XDS_TRANSPORT'],
-    values: transports,
-    default: 'http2',
-    doc: 'What speaks gRPC: node:http2, HTTP/2 of our own on sockets (net), or grpc-js, which copies every message of every stream.',
   },
 });
 

@@ -38,7 +38,10 @@ export class NetSocket implements Outlet {
     this.socket = socket;
     this.#options = options;
     this.connection = new Connection({ ...options, outlet: this });
-    socket.on('data', (bytes: Buffer) => this.connection.receive(bytes));
+    socket.on('data', (bytes: Buffer) => {
+      this.connection.receive(bytes);
+      release(bytes);
+    });
     socket.on('drain', () => this.#drained());
     socket.on('error', () => undefined);
     socket.on('close', () => this.#closed());
@@ -101,4 +104,14 @@ export class NetSocket implements Outlet {
     this.connection.lost();
     this.#options.closed(this);
   }
+}
+
+/**
+ * Gives the memory of what was read back at once: nobody may keep it. Node makes a buffer of each
+ * read; left to the garbage collector they pile up by the hundred MB, and V8 then collects all.
+ */
+function release(bytes: Buffer): void {
+  const { buffer } = bytes;
+  const whole = bytes.byteLength === buffer.byteLength;
+  if (whole && buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
 }
