@@ -7,8 +7,8 @@ const real = [
   'test/components/**/*.test.ts',
   'test/e2e/**/*.test.ts',
 ];
-/** Needs a Kubernetes API server, which takes longer to build than all else together. */
-const kube = ['test/kube/**/*.test.ts'];
+/** Needs a Kubernetes API server or Jaeger, which take longer to build than all else together. */
+const slow = ['test/kube/**/*.test.ts', '**/*.slow.test.ts'];
 const never = ['**/node_modules/**', '**/.cache/**'];
 
 export default defineConfig({
@@ -24,7 +24,7 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['**/test/**/*.test.ts'],
-          exclude: [...never, ...real, ...kube],
+          exclude: [...never, ...real, ...slow],
           pool: 'forks',
           // Nothing here is a singleton, so files may share a process: codecs are loaded once.
           isolate: false,
@@ -37,7 +37,7 @@ export default defineConfig({
         test: {
           name: 'real',
           include: real,
-          exclude: never,
+          exclude: [...never, ...slow],
           pool: 'forks',
           // Each file starts processes of its own: one after the other, time-outs stay honest.
           fileParallelism: false,
@@ -48,11 +48,13 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'kube',
-          include: kube,
+          name: 'slow',
+          include: slow,
           exclude: never,
           pool: 'forks',
+          fileParallelism: false,
           testTimeout: 120_000,
+          hookTimeout: 3_600_000,
         },
       },
     ],

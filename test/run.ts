@@ -1,7 +1,7 @@
 /**
  * `npm test`: one step after the other, and as the last line `N passed, N failed`. `npm test --
- * lint fast` runs only these steps; `npm test -- all`, as CI does, the one with the Kubernetes API
- * server as well.
+ * lint fast` runs only these steps; `npm test -- all`, as CI does, the one whose programs (a
+ * Kubernetes API server, Jaeger) take long to build as well.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -34,7 +34,7 @@ const steps: readonly Step[] = [
   { name: 'proto', script: 'proto:check', timeoutMs: 10 * minuteMs },
   { name: 'fast', script: 'test:fast', vitest: true, timeoutMs: 10 * minuteMs },
   { name: 'real', script: 'test:real', vitest: true, timeoutMs: 45 * minuteMs },
-  { name: 'kube', script: 'test:kube', vitest: true, timeoutMs: 60 * minuteMs, built: true },
+  { name: 'slow', script: 'test:slow', vitest: true, timeoutMs: 60 * minuteMs, built: true },
 ];
 
 function say(line: string): void {
@@ -105,7 +105,7 @@ function numberOf(report: unknown, name: string): number {
 
 /** In the background, behind everything else: the step waits for what is left of it. */
 function buildAhead(): void {
-  const args = ['-n', '19', process.execPath, join(import.meta.dirname, 'kube-build.ts')];
+  const args = ['-n', '19', process.execPath, join(import.meta.dirname, 'build-ahead.ts')];
   const child = spawn('nice', args, { stdio: ['ignore', 'inherit', 'inherit'], detached: true });
   // The step tries again, and says why.
   child.once('error', () => undefined);

@@ -1,0 +1,4 @@
+import { JaegerCollector } from './harness/jaeger-collector.ts';
+import { tracesSuite } from './suites/traces.ts';
+
+tracesSuite(() => JaegerCollector.start());
