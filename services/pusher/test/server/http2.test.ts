@@ -242,6 +242,34 @@ describe.each(['http2', 'net'] as const)('HTTP/2 by %s', (transport) => {
     await until('it drains', () => (seen[0]?.drained ?? 0) > 0);
   });
 
+  it.each([1, 20])(
+    'a message of %d MiB for which there is room is written, or the writer is told when it was',
+    async (mebibytes) => {
+      const seen: Seen[] = [];
+      const session = connectHttp2(`http://127.0.0.1:${await start(seen)}`, {
+        settings: { initialWindowSize: 2 ** 30 },
+      });
+      session.on('connect', () => session.setLocalWindowSize(2 ** 30));
+      session.on('error', () => undefined);
+      sessions.push(session);
+      const stream = session.request(grpc);
+      stream.on('error', () => undefined);
+      let bytes = 0;
+      stream.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+      });
+      await until('the call', () => seen.length === 1);
+      const message = framed(Buffer.alloc(mebibytes * 1024 * 1024));
+      for (let i = 1; i <= 5; i++) {
+        const before = seen[0]?.drained ?? 0;
+        const more = seen[0]?.call.write(message);
+        if (more === false) expect(seen[0]?.drained).toBe(before);
+        await until('it may go on', () => more === true || (seen[0]?.drained ?? 0) > before);
+      }
+      await until('all has come', () => bytes === 5 * message.length);
+    },
+  );
+
   it('streams beyond the limit of a connection are refused', async () => {
     const seen: Seen[] = [];
     const port = await start(seen, { maxStreamsPerConnection: 3 });

@@ -63,6 +63,7 @@ export class Stream {
   #offset = 0;
   #trailers: Uint8Array | undefined;
   #waits = false;
+  #writing = false;
   #paused = true;
   #held: Growing | undefined;
   /** The client has ended, and nobody was told yet. */
@@ -113,9 +114,14 @@ export class Stream {
   /** `false`: it has to wait; `drained` tells when it went. */
   write(bytes: Uint8Array): boolean {
     if (this.#closed || this.#localEnded || this.#trailers !== undefined) return true;
-    const went = this.#writeShared(bytes) || this.#writeOwn(bytes);
-    this.#host.flush();
-    return went;
+    if (this.#writeShared(bytes)) this.#host.flush();
+    else {
+      this.#writing = true;
+      this.#writeOwn(bytes);
+      this.#host.flush();
+      this.#writing = false;
+    }
+    return !this.#waits;
   }
 
   /** Ends our side behind all that was written: with a block of trailers, or without. */
@@ -231,11 +237,10 @@ export class Stream {
     return true;
   }
 
-  #writeOwn(bytes: Uint8Array): boolean {
+  #writeOwn(bytes: Uint8Array): void {
     if (this.#pending === undefined) this.#pending = [bytes];
     else this.#pending.push(bytes);
     this.#waits = !this.#sendPending();
-    return !this.#waits;
   }
 
   #proceed(): void {
@@ -243,7 +248,8 @@ export class Stream {
     if (this.#trailers !== undefined) this.#sendTrailers(this.#trailers);
     else if (this.#waits) {
       this.#waits = false;
-      this.#events.drained();
+      // Else whoever writes is told by what `write` gives.
+      if (!this.#writing) this.#events.drained();
     }
   }
 

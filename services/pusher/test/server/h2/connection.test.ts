@@ -200,6 +200,25 @@ it('a message for many first streams is framed once', () => {
   expect(again).toEqual([16_384, 16_384, 40_000 - 2 * 16_384]);
 });
 
+it('what goes while it is written is no news to the writer', () => {
+  const bench = new Bench();
+  bench.connection.receive(Buffer.concat([hello, open(1)]));
+  // As a socket that takes all at once, but only so much in one go.
+  bench.writable = false;
+  bench.onFlush = () => {
+    bench.writable = true;
+    bench.connection.proceed();
+  };
+  expect(bench.streams[0]?.write(Buffer.alloc(1_000))).toBe(true);
+  expect(bench.events.filter((event) => event.endsWith('drained'))).toEqual([]);
+  bench.onFlush = () => undefined;
+  bench.writable = false;
+  expect(bench.streams[0]?.write(Buffer.alloc(1_000))).toBe(false);
+  bench.writable = true;
+  bench.connection.proceed();
+  expect(bench.events.at(-1)).toBe('1 drained');
+});
+
 it('a stream that is not read from holds its window and no more, and says when it is read', () => {
   const bench = new Bench();
   bench.reads = false;

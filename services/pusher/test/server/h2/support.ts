@@ -33,6 +33,7 @@ export class Bench implements Outlet {
   writable = true;
   now = 0;
   isOver = false;
+  onFlush: () => void = () => undefined;
   #body: { id: number; bytes: Buffer[] } | undefined;
 
   constructor(of: Partial<ConnectionLimits> = {}) {
@@ -64,7 +65,7 @@ export class Bench implements Outlet {
   }
 
   flush(): void {
-    return undefined;
+    this.onFlush();
   }
 
   request(stream: Stream, headers: RequestHeaders): void {
