@@ -1,6 +1,7 @@
 /** What is done to the set, and how it is undone. */
 import { cp, rm } from 'node:fs/promises';
 import { createConnection } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from 'xdsctl/components/child.ts';
 import type { ServiceProcess, Tier } from 'xdsctl/components/service.ts';
 import { until } from '../e2e/harness/wait.ts';
@@ -22,8 +23,19 @@ const longMs = 14_000;
 const shortMs = 5_000;
 const readyMs = 60_000;
 
+function a(tier: Tier): string {
+  return tier === 'ingester' ? 'an ingester' : `a ${tier}`;
+}
+
 function one(bed: Bed, tier: Tier): ServiceProcess {
   return bed.random.pick(bed.cluster.services.filter((service) => service.tier === tier));
+}
+
+/** That a fault which cuts the way to clients does so: else surviving it would say nothing. */
+async function noNews(bed: Bed): Promise<readonly string[]> {
+  const before = bed.heldByAll();
+  await sleep(2_000);
+  return bed.heldByAll() === before ? [] : ['clients had news all the same: there was no fault'];
 }
 
 async function readyAgain(service: ServiceProcess): Promise<void> {
@@ -33,7 +45,7 @@ async function readyAgain(service: ServiceProcess): Promise<void> {
 /** It is started again at once by whoever supervises it. */
 function killed(tier: Tier): Fault {
   return {
-    name: `SIGKILL of a ${tier}`,
+    name: `SIGKILL of ${a(tier)}`,
     lastsMs: shortMs,
     begin: async (bed) => {
       const service = one(bed, tier);
@@ -45,7 +57,7 @@ function killed(tier: Tier): Fault {
 
 function stopped(tier: Tier): Fault {
   return {
-    name: `SIGSTOP of a ${tier}, then SIGCONT`,
+    name: `SIGSTOP of ${a(tier)}, then SIGCONT`,
     lastsMs: longMs,
     begin: async (bed) => {
       const service = one(bed, tier);
@@ -62,6 +74,7 @@ function parted(tier: Tier): Fault {
   return {
     name: `all ${tier}s parted from the log`,
     lastsMs: longMs,
+    during: noNews,
     begin: async (bed) => {
       for (const link of bed.links(tier)) link.cut();
       return async () => {
@@ -80,6 +93,7 @@ function brokersKilled(count: 'one' | 'all'): Fault {
   return {
     name: `SIGKILL of ${count === 'one' ? 'one broker of three' : 'all brokers'}`,
     lastsMs: longMs,
+    ...(count === 'all' ? { during: noNews } : {}),
     begin: async (bed) => {
       const { kafka } = bed.cluster;
       const chosen = nodes(bed, count);
@@ -95,6 +109,7 @@ function brokersStopped(count: 'one' | 'all'): Fault {
   return {
     name: `SIGSTOP of ${count === 'one' ? 'one broker of three' : 'all brokers'}, then SIGCONT`,
     lastsMs: longMs,
+    ...(count === 'all' ? { during: noNews } : {}),
     begin: async (bed) => {
       const chosen = nodes(bed, count);
       for (const node of chosen) bed.cluster.kafka.pause(node);
@@ -144,7 +159,7 @@ async function limitFiles(pid: number, bytes: number | 'unlimited'): Promise<voi
 
 function full(tier: Tier): Fault {
   return {
-    name: `a full disk at a ${tier}`,
+    name: `a full disk at ${a(tier)}`,
     lastsMs: longMs,
     begin: async (bed) => {
       const service = one(bed, tier);
