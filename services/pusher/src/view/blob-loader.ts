@@ -18,12 +18,20 @@ export interface BlobLoaderOptions {
 const maxBatch = 500;
 const maxRetryMs = 5_000;
 
-type Listener = () => void;
+/** Who waits for bytes. */
+export interface Waiter {
+  /** They are there. */
+  loaded(): void;
+  /** What nobody waits for any more is not asked for again: its owner may make it no more. */
+  waits(): boolean;
+}
 
 interface Wanted {
-  readonly listeners: Set<Listener>;
+  readonly waiters: Set<Waiter>;
   /** Of the change that wants it first. */
   readonly trace: string | undefined;
+  /** The store had it not, or did not answer: the next regular try asks again. */
+  missed: boolean;
 }
 
 /**
@@ -54,28 +62,31 @@ export class BlobLoader {
   }
 
   /**
-   * Gives an entry its bytes: at once if they are all there, else later, with a call of `loaded`.
+   * Gives an entry its bytes: at once if they are all there, else later, and the waiter is told.
    * `false`: later.
    */
-  load(entry: SharedEntry, loaded: Listener, trace?: string): boolean {
+  load(entry: SharedEntry, waiter: Waiter, trace?: string): boolean {
     if (entry.loaded || this.#fill(entry)) return true;
     const want = (): void => {
       for (const digest of entry.digests) {
-        if (this.#get(digest) === undefined) this.#want(digest, listener, trace);
+        if (this.#get(digest) === undefined) this.#want(digest, each, trace);
       }
     };
-    const listener: Listener = () => {
-      if (this.#fill(entry)) loaded();
-      else want();
+    const each: Waiter = {
+      loaded: () => {
+        if (this.#fill(entry)) waiter.loaded();
+        else if (waiter.waits()) want();
+      },
+      waits: () => waiter.waits(),
     };
     want();
     return false;
   }
 
-  /** The bytes of one digest; `loaded` is called when they are there, if they are not yet. */
-  fetch(digest: Digest, loaded: Listener, trace?: string): Uint8Array | undefined {
+  /** The bytes of one digest; the waiter is told when they are there, if they are not yet. */
+  fetch(digest: Digest, waiter: Waiter, trace?: string): Uint8Array | undefined {
     const bytes = this.#get(digest);
-    if (bytes === undefined) this.#want(digest, loaded, trace);
+    if (bytes === undefined) this.#want(digest, waiter, trace);
     return bytes;
   }
 
@@ -100,47 +111,61 @@ export class BlobLoader {
     return this.#held.get(digest)?.deref();
   }
 
-  #want(digest: Digest, listener: Listener, trace: string | undefined): void {
+  #want(digest: Digest, waiter: Waiter, trace: string | undefined): void {
     const wanted = this.#wanted.get(digest);
     if (wanted === undefined) {
-      this.#wanted.set(digest, { listeners: new Set([listener]), trace });
-    } else wanted.listeners.add(listener);
+      this.#wanted.set(digest, { waiters: new Set([waiter]), trace, missed: false });
+    } else wanted.waiters.add(waiter);
     if (this.#scheduled || this.#busy || this.#closed) return;
     this.#scheduled = true;
     // All that one change needs becomes one request.
     queueMicrotask(() => {
       this.#scheduled = false;
-      this.#start();
+      this.#start(false);
     });
   }
 
-  #start(): void {
+  /** Fetches what is new; what was missed waits for its time, however much else comes. */
+  #start(again: boolean): void {
     if (this.#busy || this.#closed) return;
     this.#busy = true;
-    this.#retry?.cancel();
-    this.#retry = undefined;
     void this.#run().then((complete) => {
       this.#busy = false;
       this.#recent = [];
-      if (complete) this.#retryMs = this.#options.retryMs ?? 250;
-      if (this.#wanted.size === 0 || this.#closed) return;
-      this.#retry = this.#options.timers.after(this.#retryMs, () => this.#start());
-      this.#retryMs = Math.min(maxRetryMs, 2 * this.#retryMs);
+      const firstMs = this.#options.retryMs ?? 250;
+      // What was missed just now is tried soon; what was missed again, later and later.
+      if (this.#wanted.size === 0 || (!complete && !again && this.#retryMs > firstMs)) {
+        this.#retryMs = firstMs;
+        this.#retry?.cancel();
+        this.#retry = undefined;
+      }
+      if (this.#wanted.size === 0 || this.#closed || this.#retry !== undefined) return;
+      this.#retry = this.#options.timers.after(this.#retryMs, () => this.#again());
     });
   }
 
-  /** `true`: all that was wanted is there. */
+  #again(): void {
+    this.#retry = undefined;
+    this.#retryMs = Math.min(maxRetryMs, 2 * this.#retryMs);
+    for (const [digest, wanted] of this.#wanted) {
+      wanted.missed = false;
+      for (const waiter of wanted.waiters) if (!waiter.waits()) wanted.waiters.delete(waiter);
+      if (wanted.waiters.size === 0) this.#wanted.delete(digest);
+    }
+    this.#start(true);
+  }
+
+  /** `true`: all that is new is there. */
   async #run(): Promise<boolean> {
-    const tried = new Set<Digest>();
     const missing: Digest[] = [];
     for (;;) {
-      const digests = [...this.#wanted.keys()].filter((d) => !tried.has(d)).slice(0, maxBatch);
+      const digests = this.#next();
       if (digests.length === 0) break;
-      for (const digest of digests) tried.add(digest);
       try {
         const found = await this.#read(digests);
         missing.push(...this.#take(digests, found));
       } catch (error) {
+        for (const wanted of this.#wanted.values()) wanted.missed = true;
         this.#options.onError(error);
         return false;
       }
@@ -158,21 +183,32 @@ export class BlobLoader {
     );
   }
 
+  #next(): readonly Digest[] {
+    const next: Digest[] = [];
+    for (const [digest, { missed }] of this.#wanted) {
+      if (!missed) next.push(digest);
+      if (next.length === maxBatch) break;
+    }
+    return next;
+  }
+
   #take(digests: readonly Digest[], found: readonly (Uint8Array | undefined)[]): Digest[] {
     const missing: Digest[] = [];
-    const listeners = new Set<Listener>();
+    const waiters = new Set<Waiter>();
     for (const [index, digest] of digests.entries()) {
       const bytes = found[index];
       if (bytes === undefined) {
         missing.push(digest);
+        const wanted = this.#wanted.get(digest);
+        if (wanted !== undefined) wanted.missed = true;
         continue;
       }
       this.#recent.push(bytes);
       this.#hold(digest, bytes);
-      for (const listener of this.#wanted.get(digest)?.listeners ?? []) listeners.add(listener);
+      for (const waiter of this.#wanted.get(digest)?.waiters ?? []) waiters.add(waiter);
       this.#wanted.delete(digest);
     }
-    for (const listener of listeners) listener();
+    for (const waiter of waiters) waiter.loaded();
     return missing;
   }
 

@@ -211,9 +211,12 @@ export class Scopes {
       return;
     }
     scope.fetching = manifest.content;
+    const waits = (): boolean =>
+      scope.fetching === manifest.content && this.#active.get(scope.id) === scope;
     const take = (): void => {
-      if (scope.fetching !== manifest.content || this.#active.get(scope.id) !== scope) return;
-      const bytes = this.#options.loader.fetch(manifest.content, take, scope.trace);
+      if (!waits()) return;
+      const waiter = { loaded: take, waits };
+      const bytes = this.#options.loader.fetch(manifest.content, waiter, scope.trace);
       if (bytes === undefined) return;
       scope.fetching = undefined;
       scope.content = manifest.content;
@@ -273,7 +276,8 @@ export class Scopes {
         }
         this.#settle();
       };
-      const there = this.#options.loader.load(entry, loaded, trace);
+      const waits = (): boolean => list.scopes.size > 0 && list.unloaded.has(entry);
+      const there = this.#options.loader.load(entry, { loaded, waits }, trace);
       if (!there) list.unloaded.add(entry);
     }
   }
