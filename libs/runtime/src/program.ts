@@ -10,6 +10,7 @@ import { describeError } from './errors.ts';
 import type { DebugPage } from './debug-pages.ts';
 import { MonitoringServer, type DebugAccess } from './http.ts';
 import { Lifecycle, type Part } from './lifecycle.ts';
+import { logOutput } from './log-output.ts';
 import { Logging } from './logger.ts';
 import { Metrics } from './metrics.ts';
 import type { processOptions } from './options-common.ts';
@@ -92,7 +93,7 @@ async function run<C extends ProcessConfig>(
     levels: config.logLevels,
     json: config.logAsJson ?? !process.stdout.isTTY,
     clock: time,
-    write: (line) => process.stderr.write(line),
+    write: logOutput(),
   });
   const logger = logging.scope('default');
   for (const warning of warnings) logger.warn(warning);
