@@ -139,6 +139,7 @@ export const packages: Readonly<Record<string, readonly RegExp[]>> = {
   '@kubernetes/client-node': [/^services\/ingester\/src\/sources\/kubernetes-client\.ts$/u],
   chokidar: [/^services\/ingester\/src\/sources\//u],
   commander: [/^libs\/runtime\/src\/options-parse\.ts$/u, /^cli\//u, /^bench\//u],
+  hashring: [/^services\/pusher\/src\/placement\/ring\.ts$/u],
   ioredis: [/^libs\/blob\/src\/redis\.ts$/u],
   'fast-check': [/(?:^|\/)test\//u],
   '@platformatic/kafka': [

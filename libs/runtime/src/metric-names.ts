@@ -240,6 +240,18 @@ export const watershedMetrics = {
     help: 'Open streams: delta or sotw.',
     labels: ['protocol'],
   },
+  pushers: {
+    kind: 'gauge',
+    name: 'watershed_pushers',
+    help: 'Pushers that this one hears of, itself with them.',
+    labels: [],
+  },
+  streamsMoved: {
+    kind: 'counter',
+    name: 'watershed_streams_moved_total',
+    help: 'Streams ended so that their proxies connect to a pusher that has room.',
+    labels: [],
+  },
   streamsWaiting: {
     kind: 'gauge',
     name: 'watershed_streams_waiting',

@@ -23,6 +23,8 @@ import { FeedbackWriter } from './feedback.ts';
 import { Authenticator, type AuthenticatorOptions } from './identity/authenticator.ts';
 import { Refusals } from './identity/refusals.ts';
 import { ttlsOf } from './lifetimes.ts';
+import { advertised } from './placement/advertised.ts';
+import { Placement } from './placement/placement.ts';
 import { PusherMetrics } from './metrics.ts';
 import { Admission, type AdmissionLimits } from './push/admission.ts';
 import type { DebugQuery } from './push/debug-queries.ts';
@@ -55,6 +57,10 @@ export interface PusherSettings {
   readonly maxRequestsPerSecond: number;
   /** `eds=5m`: after which clients drop what they do not hear of. Default none. */
   readonly resourceTtls?: readonly string[];
+  /** Where proxies reach it. Default: where it listens, by the machine's name. */
+  readonly advertisedAddr?: Address | undefined;
+  /** Of streams that had better be elsewhere. Default 0: none is moved. */
+  readonly rebalanceStreamsPerSecond?: number;
 }
 
 export interface PusherOptions {
@@ -171,6 +177,7 @@ class PusherPart {
   readonly #loader: BlobLoader;
   readonly #feedback: FeedbackWriter;
   readonly #heard: FeedbackReader;
+  readonly #placement: Placement;
   readonly #metrics: PusherMetrics;
   readonly #serving = new ServingState();
   readonly #cold: ColdStore | undefined;
@@ -204,7 +211,10 @@ class PusherPart {
       ...options,
       partitions: options.feedbackPartitions,
       onNack: (pusher, nack, told) => this.hub.heard(pusher, nack, told),
+      onPusher: (name, pusher) => this.#placement.heard(name, pusher),
+      onDemand: (key, demand) => this.#placement.wanted(key, demand),
     });
+    this.#placement = this.#createPlacement();
     this.hub = new Hub({
       name: options.name,
       context: new SessionContext(this.#createFrames(), assignments),
@@ -222,13 +232,29 @@ class PusherPart {
       limits: options.sessionLimits,
       ttlsMs: ttlsOf(settings.resourceTtls ?? []),
       onHeld: () => this.#view.hurry(),
+      isOwner: (tenant) => this.#placement.isOwner(tenant),
       cold: this.#cold,
       coldAfterMs: options.coldAfterMs ?? defaultColdAfterMs,
     });
     this.#view = this.#createView(scopes);
     this.pages = pagesOf({
-      ...{ hub: this.hub, scopes, view: this.#view },
+      ...{ placement: this.#placement, hub: this.hub, scopes, view: this.#view },
       silence: () => this.#silence(),
+    });
+  }
+
+  #createPlacement(): Placement {
+    const { options } = this.#options;
+    return new Placement({
+      ...this.#options,
+      address: () => advertised(options.advertisedAddr ?? this.address),
+      streams: () => this.hub.streams,
+      scopes: () => this.hub.scopes,
+      tell: (pusher) => this.#feedback.member(pusher),
+      silent: () => this.#silence() !== undefined,
+      rebalancePerSecond: options.rebalanceStreamsPerSecond ?? 0,
+      onMembers: (count) => this.#metrics.pushers.set(count),
+      onMoved: () => this.#metrics.streamsMoved.add(),
     });
   }
 
@@ -315,6 +341,7 @@ class PusherPart {
     try {
       this.address = await this.#listen(options.grpcAddr, undefined);
       if (tls !== undefined) this.tlsAddress = await this.#listen(tls.address, tls.source);
+      this.#placement.start();
       const secure = this.tlsAddress;
       this.#options.logger.info('xDS is served', {
         grpc: formatAddress(this.address),
@@ -337,6 +364,7 @@ class PusherPart {
 
   async stop(signal: AbortSignal): Promise<void> {
     this.#serving.set(false);
+    this.#placement.stop();
     this.#coldTimer?.cancel();
     this.#options.tls?.source.stop();
     const stopped = this.#servers.map((server) => server.stop(signal));

@@ -27,6 +27,21 @@ const table = defineOptions({
     placeholder: 'file',
     doc: 'Keys that ingesters seal secrets with. Without it no secrets are served.',
   },
+  advertisedAddr: {
+    type: 'address',
+    flag: '--advertisedAddr',
+    env: ['WATERSHED_ADVERTISED_ADDR'],
+    doc: 'Where proxies reach this pusher and no other: its place on the ring, which pushers tell each other by the log. Default: --grpcAddr, by the name of the machine if that is everywhere.',
+  },
+  rebalanceStreamsPerSecond: {
+    type: 'number',
+    flag: '--rebalanceStreamsPerSecond',
+    env: ['WATERSHED_REBALANCE_STREAMS_PER_SECOND'],
+    default: 5,
+    min: 0,
+    max: 1_000,
+    doc: 'How many streams a second a pusher ends while it has more than 1.25 times the mean of all pushers, of proxies for which another one has room. They connect again and are sent nothing that they have. 0: none.',
+  },
 });
 
 export type Config = ConfigOf<typeof table>;

@@ -1,6 +1,6 @@
 import { Fold } from '@watershed/log/fold.ts';
 import { LogError, type Log } from '@watershed/log/port.ts';
-import { Feedback, type Nack } from '@watershed/model/gen/record.ts';
+import { Feedback, type Demand, type Nack, type Pusher } from '@watershed/model/gen/record.ts';
 import { topics } from '@watershed/model/keys.ts';
 import { sleep, type Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
@@ -13,11 +13,18 @@ export interface FeedbackReaderOptions {
   readonly partitions?: number | undefined;
   /** `told`: false, it is taken back. */
   readonly onNack: (pusher: string, nack: Nack, told: boolean) => void;
+  /** `undefined`: it has left. */
+  readonly onPusher: (name: string, pusher: Pusher | undefined) => void;
+  /** `undefined`: what was told by that key is taken back. */
+  readonly onDemand: (key: string, demand: Demand | undefined) => void;
   /** Between two tries to read a log that is unavailable. Default 1 s. */
   readonly retryMs?: number;
 }
 
-/** Hears what other pushers say of their proxies' NACKs (`n|pusher|…`, see `FeedbackWriter`). */
+/**
+ * Hears what pushers, this one too, say: of their proxies' NACKs, of scopes, of themselves (see
+ * `FeedbackWriter`).
+ */
 export class FeedbackReader {
   readonly #options: FeedbackReaderOptions;
   readonly #stop = new AbortController();
@@ -62,22 +69,28 @@ export class FeedbackReader {
 
   #take(key: string, value: Uint8Array | undefined): void {
     const [kind, pusher = ''] = key.split('|', 2);
-    if (kind !== 'n') return;
-    const before = this.#told.get(key);
-    const now = value === undefined ? undefined : this.#decode(key, value);
+    if (kind !== 'n' && kind !== 'p' && kind !== 'd') return;
+    const report = value === undefined ? undefined : this.#decode(key, value);
     const name = decodeURIComponent(pusher);
-    if (before !== undefined && !isSame(before, now)) this.#options.onNack(name, before, false);
+    if (kind === 'n') this.#nack(key, name, report?.$case === 'nack' ? report.value : undefined);
+    else if (kind === 'p') {
+      this.#options.onPusher(name, report?.$case === 'pusher' ? report.value : undefined);
+    } else this.#options.onDemand(key, report?.$case === 'demand' ? report.value : undefined);
+  }
+
+  #nack(key: string, pusher: string, now: Nack | undefined): void {
+    const before = this.#told.get(key);
+    if (before !== undefined && !isSame(before, now)) this.#options.onNack(pusher, before, false);
     if (now === undefined) this.#told.delete(key);
     else {
       this.#told.set(key, now);
-      this.#options.onNack(name, now, true);
+      this.#options.onNack(pusher, now, true);
     }
   }
 
-  #decode(key: string, value: Uint8Array): Nack | undefined {
+  #decode(key: string, value: Uint8Array): Feedback['report'] {
     try {
-      const { report } = Feedback.decode(value);
-      return report?.$case === 'nack' ? report.value : undefined;
+      return Feedback.decode(value).report;
     } catch (error) {
       this.#options.logger.error('a record of the feedback topic cannot be read', { key, error });
       return undefined;

@@ -1,6 +1,6 @@
 import type { Digest } from '@watershed/blob/port.ts';
 import type { Append, Log } from '@watershed/log/port.ts';
-import { Feedback, type ScopeClass } from '@watershed/model/gen/record.ts';
+import { Feedback, type Pusher, type ScopeClass } from '@watershed/model/gen/record.ts';
 import { partitionOf, topics } from '@watershed/model/keys.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
@@ -36,7 +36,7 @@ type Report = Feedback['report'];
  * Tells upstream, by the topic `feedback`, what this pusher needs and what became of what it sent.
  * A demand is repeated while it is true, and expires; the rest is told once. Keys: `d|pusher|scope`
  * (demands), `b|pusher|digest` (missing blobs), `n|pusher|scope|proxy version|type|resource`
- * (NACKs), names percent-encoded.
+ * (NACKs), `p|pusher` (that it is there), names percent-encoded.
  */
 export class FeedbackWriter {
   readonly #options: FeedbackOptions;
@@ -83,6 +83,11 @@ export class FeedbackWriter {
     const { scope, proxies } = report;
     const value = { ...report, version: Buffer.from(report.version), proxies: [...proxies] };
     this.#put(this.#nackKey(report), scope, { $case: 'nack', value });
+  }
+
+  /** That this pusher is there; `undefined`: it leaves. */
+  member(value: Pusher | undefined): void {
+    this.#put(this.#key('p'), '', value && { $case: 'pusher', value });
   }
 
   /** What was refused is served no more. */

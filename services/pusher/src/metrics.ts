@@ -40,6 +40,8 @@ export class PusherMetrics {
   readonly admissionSeconds: Histogram;
   readonly recordsRead: Counter;
   readonly logHeard: Gauge;
+  readonly pushers: Gauge;
+  readonly streamsMoved: Counter;
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
@@ -52,6 +54,8 @@ export class PusherMetrics {
     this.missingBlobs = metrics.counter(watershedMetrics.missingBlobs).with();
     this.quarantined = metrics.gauge(watershedMetrics.quarantined).with();
     this.waitsGivenUp = (stage) => metrics.counter(watershedMetrics.waitsGivenUp).with({ stage });
+    this.pushers = metrics.gauge(watershedMetrics.pushers).with();
+    this.streamsMoved = metrics.counter(watershedMetrics.streamsMoved).with();
     this.scopes = metrics.gauge(watershedMetrics.scopes).with();
     this.scopesWaiting = metrics.gauge(watershedMetrics.scopesWaiting).with();
     this.streamsWaiting = metrics.gauge(watershedMetrics.streamsWaiting).with();

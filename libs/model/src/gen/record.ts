@@ -173,6 +173,7 @@ export interface Feedback {
     | { $case: "missing"; value: MissingBlobs }
     | { $case: "nack"; value: Nack }
     | { $case: "progress"; value: Progress }
+    | { $case: "pusher"; value: Pusher }
     | undefined;
 }
 
@@ -205,6 +206,16 @@ export interface Progress {
   epoch: number;
   acked: number;
   of: number;
+}
+
+/** Key `p|pusher`: it serves proxies. Repeated while true, also so that a pusher hears itself; expires. */
+export interface Pusher {
+  /** host:port, as proxies are told it */
+  address: string;
+  streams: number;
+  /** that it holds */
+  scopes: number;
+  expiresMs: number;
 }
 
 function createBaseXdsRecord(): XdsRecord {
@@ -1722,6 +1733,9 @@ export const Feedback: MessageFns<Feedback> = {
       case "progress":
         Progress.encode(message.report.value, writer.uint32(34).fork()).join();
         break;
+      case "pusher":
+        Pusher.encode(message.report.value, writer.uint32(162).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1771,6 +1785,14 @@ export const Feedback: MessageFns<Feedback> = {
             message.report = { $case: "progress", value: Progress.decode(reader, reader.uint32()) };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.report = { $case: "pusher", value: Pusher.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1793,6 +1815,8 @@ export const Feedback: MessageFns<Feedback> = {
         ? { $case: "nack", value: Nack.fromJSON(object.nack) }
         : isSet(object.progress)
         ? { $case: "progress", value: Progress.fromJSON(object.progress) }
+        : isSet(object.pusher)
+        ? { $case: "pusher", value: Pusher.fromJSON(object.pusher) }
         : undefined,
     };
   },
@@ -1807,6 +1831,8 @@ export const Feedback: MessageFns<Feedback> = {
       obj.nack = Nack.toJSON(message.report.value);
     } else if (message.report?.$case === "progress") {
       obj.progress = Progress.toJSON(message.report.value);
+    } else if (message.report?.$case === "pusher") {
+      obj.pusher = Pusher.toJSON(message.report.value);
     }
     return obj;
   },
@@ -1838,6 +1864,12 @@ export const Feedback: MessageFns<Feedback> = {
       case "progress": {
         if (object.report?.value !== undefined && object.report?.value !== null) {
           message.report = { $case: "progress", value: Progress.fromPartial(object.report.value) };
+        }
+        break;
+      }
+      case "pusher": {
+        if (object.report?.value !== undefined && object.report?.value !== null) {
+          message.report = { $case: "pusher", value: Pusher.fromPartial(object.report.value) };
         }
         break;
       }
@@ -2337,6 +2369,127 @@ export const Progress: MessageFns<Progress> = {
     message.epoch = object.epoch ?? 0;
     message.acked = object.acked ?? 0;
     message.of = object.of ?? 0;
+    return message;
+  },
+};
+
+function createBasePusher(): Pusher {
+  return { address: "", streams: 0, scopes: 0, expiresMs: 0 };
+}
+
+export const Pusher: MessageFns<Pusher> = {
+  encode(message: Pusher, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.address !== "") {
+      writer.uint32(10).string(message.address);
+    }
+    if (message.streams !== 0) {
+      writer.uint32(16).uint32(message.streams);
+    }
+    if (message.scopes !== 0) {
+      writer.uint32(24).uint32(message.scopes);
+    }
+    if (message.expiresMs !== 0) {
+      writer.uint32(32).int64(message.expiresMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Pusher {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePusher();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.streams = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.scopes = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.expiresMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Pusher {
+    return {
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      streams: isSet(object.streams) ? globalThis.Number(object.streams) : 0,
+      scopes: isSet(object.scopes) ? globalThis.Number(object.scopes) : 0,
+      expiresMs: isSet(object.expiresMs)
+        ? globalThis.Number(object.expiresMs)
+        : isSet(object.expires_ms)
+        ? globalThis.Number(object.expires_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: Pusher): unknown {
+    const obj: any = {};
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.streams !== 0) {
+      obj.streams = Math.round(message.streams);
+    }
+    if (message.scopes !== 0) {
+      obj.scopes = Math.round(message.scopes);
+    }
+    if (message.expiresMs !== 0) {
+      obj.expiresMs = Math.round(message.expiresMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Pusher>): Pusher {
+    return Pusher.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Pusher>): Pusher {
+    const message = createBasePusher();
+    message.address = object.address ?? "";
+    message.streams = object.streams ?? 0;
+    message.scopes = object.scopes ?? 0;
+    message.expiresMs = object.expiresMs ?? 0;
     return message;
   },
 };

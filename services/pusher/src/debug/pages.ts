@@ -1,4 +1,5 @@
 import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
+import type { Placement } from '../placement/placement.ts';
 import type { Hub } from '../push/hub.ts';
 import { traitsOf } from '../session/type-traits.ts';
 import type { Scopes } from '../view/scopes.ts';
@@ -6,6 +7,7 @@ import type { XdsView } from '../view/xds-view.ts';
 import { adsClients, connections, findProxy, syncStatus } from './proxies.ts';
 
 export interface PagesOptions {
+  readonly placement: Placement;
   readonly hub: Hub;
   readonly scopes: Scopes;
   readonly view: XdsView;
@@ -13,7 +15,13 @@ export interface PagesOptions {
   readonly silence: () => string | undefined;
 }
 
-export function pagesOf({ hub, scopes, view, silence }: PagesOptions): readonly DebugPage[] {
+export function pagesOf({
+  placement,
+  hub,
+  scopes,
+  view,
+  silence,
+}: PagesOptions): readonly DebugPage[] {
   return [
     {
       path: '/debug/syncz',
@@ -56,6 +64,11 @@ export function pagesOf({ hub, scopes, view, silence }: PagesOptions): readonly 
       doc: 'the scopes that are served, at which epoch, and how old the log is',
       handle: () => scopePage({ hub, scopes, view, silence }),
     },
+    {
+      path: '/debug/placement',
+      doc: 'the pushers that there are, whose each namespace is, and whether streams are being moved',
+      handle: () => placement.state(),
+    },
   ];
 }
 
@@ -66,7 +79,7 @@ async function dump({ streams }: Hub, query: URLSearchParams): Promise<object> {
   return configDump(stream, query);
 }
 
-function scopePage({ hub, scopes, view, silence }: PagesOptions): object {
+function scopePage({ hub, scopes, view, silence }: Omit<PagesOptions, 'placement'>): object {
   const streams = new Map<string, number>();
   for (const { scope } of hub.streams) streams.set(scope, (streams.get(scope) ?? 0) + 1);
   return {

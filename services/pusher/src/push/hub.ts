@@ -53,6 +53,8 @@ export interface HubOptions {
   readonly ttlsMs?: ReadonlyMap<string, number>;
   /** How long a scope that nobody uses is kept. Default 5 minutes. */
   readonly scopeIdleMs?: number;
+  /** Whether the proxies of that namespace belong here: their scopes are kept 12 times as long. */
+  readonly isOwner?: (tenant: string) => boolean;
   /** A scope is used that may have no view: it must not wait for others to be quiet. */
   readonly onHeld: () => void;
   /** How long a scope waits for its manifest before what was served last is served again. */
@@ -131,6 +133,11 @@ export class Hub implements StreamHost {
 
   get streams(): ReadonlySet<XdsStream> {
     return this.#streams;
+  }
+
+  /** How many scopes are held. */
+  get scopes(): number {
+    return this.#held.size;
   }
 
   /** A new stream. */
@@ -367,12 +374,16 @@ export class Hub implements StreamHost {
   }
 
   /** A scope that nobody uses is kept for a while: its proxies may only be reconnecting. */
-  #idle(scope: string): void {
+  #idle(scope: string, forMs = 0): void {
     const held = this.#held.get(scope);
     if (held === undefined || held.streams.size > 0 || this.#moving.has(scope)) return;
     if (this.#draining) return;
     held.idle?.cancel();
-    held.idle = this.time.after(this.#options.scopeIdleMs ?? 300_000, () => {
+    const { scopeIdleMs = 300_000, isOwner } = this.#options;
+    held.idle = this.time.after(scopeIdleMs, () => {
+      const idleMs = forMs + scopeIdleMs;
+      const warm = idleMs < 12 * scopeIdleMs && isOwner?.(held.tenant) === true;
+      if (warm) return this.#idle(scope, idleMs);
       this.#held.delete(scope);
       this.#options.feedback.undemand(scope);
       this.#options.scopes.release(scope);

@@ -100,7 +100,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   readonly id: number;
   readonly openedMs: number;
   /** The same by the monotonic clock. */
-  readonly #sinceMs: number;
+  readonly sinceMs: number;
   readonly peer: PeerIdentity;
   readonly #host: StreamHost;
   readonly #carrier: Carrier;
@@ -123,7 +123,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   #isNew = true;
   #isAdmitted = false;
   /** It says what it has: it may need nothing. */
-  #isResumed = false;
+  isResumed = false;
   #newBytes = 0;
   /** What was given to the transport has left. */
   #left: (() => void) | undefined;
@@ -138,7 +138,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     this.#once = how.once === true;
     this.peer = carrier.peer;
     this.openedMs = host.time.now();
-    this.#sinceMs = host.time.monotonic();
+    this.sinceMs = host.time.monotonic();
   }
 
   /** `undefined` before the first request. */
@@ -194,7 +194,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
         this.#query(request);
         return;
       }
-      this.#isResumed ||=
+      this.isResumed ||=
         request.mode === 'delta' ? request.initial !== undefined : request.versionInfo !== '';
       this.#identify(request.node);
     } catch (error) {
@@ -258,7 +258,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
       this.#converging = undefined;
       this.#isNew = false;
       // A client that connects to a view of long ago waits from its connect on.
-      observer.converged(this, view, nowMs - Math.max(view.sinceMs, this.#sinceMs));
+      observer.converged(this, view, nowMs - Math.max(view.sinceMs, this.sinceMs));
     }
   }
 
@@ -319,7 +319,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   #mayTake(session: Session): boolean {
     if (this.#isAdmitted || session.goal === undefined) return true;
     const { admission } = this.#host;
-    if (this.#isResumed && this.#newBytes < admission.freeBytes) return true;
+    if (this.isResumed && this.#newBytes < admission.freeBytes) return true;
     const answer = admission.ask(this);
     if (answer === 'full') this.end({ code: 'unavailable', message: 'too many new streams wait' });
     else this.#isAdmitted = answer === 'go';

@@ -67,10 +67,10 @@ describe.each(transports)('aggregated discovery over %s', (transport) => {
     const { port, translator } = await start({ transport });
     const client = delta(port);
     client.request(CDS);
-    await until('the demand', async () => (await translator.feedback()).size > 0);
-    const [demand] = [...(await translator.feedback())];
-    expect(demand?.[0]).toBe(`d|test|${scope.id}`);
-    expect(demand?.[1].report).toMatchObject({ $case: 'demand', value: { scope: scope.id } });
+    const key = `d|test|${scope.id}`;
+    await until('the demand', async () => (await translator.feedback()).has(key));
+    const demand = (await translator.feedback()).get(key);
+    expect(demand?.report).toMatchObject({ $case: 'demand', value: { scope: scope.id } });
     expect(client.responses).toEqual([]);
     await translator.publish(shop, scopes);
     expect(contentOf(await client.next())).toEqual(shop[CDS]);
