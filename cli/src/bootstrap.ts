@@ -5,6 +5,7 @@
  * istio's.
  */
 
+import type { Address } from '@watershed/runtime/address.ts';
 import {
   fileCertificate,
   isIpAddress,
@@ -26,6 +27,8 @@ export interface NodeOptions {
 export interface BootstrapOptions extends NodeOptions {
   readonly xdsHost: string;
   readonly xdsPort: number;
+  /** Tried in that order while the first is away. */
+  readonly otherXds?: readonly Address[];
   readonly delta: boolean;
   readonly adminPort: number;
   /** How the control plane is reached; absent: in plaintext. */
@@ -150,8 +153,9 @@ function serviceOf({ tls, xdsHost, xdsPort }: BootstrapOptions): Record<string, 
 }
 
 function xdsCluster(options: BootstrapOptions): Record<string, unknown> {
-  const { xdsHost: host, xdsPort: port, tls } = options;
-  const isIp = isIpAddress(host);
+  const { xdsHost, xdsPort, otherXds = [], tls } = options;
+  const addresses = [{ host: xdsHost, port: xdsPort }, ...otherXds];
+  const isIp = addresses.every(({ host }) => isIpAddress(host));
   return {
     name: 'xds-grpc',
     type: isIp ? 'STATIC' : 'STRICT_DNS',
@@ -159,14 +163,14 @@ function xdsCluster(options: BootstrapOptions): Record<string, unknown> {
     ...(isIp ? {} : { respect_dns_ttl: true }),
     load_assignment: {
       cluster_name: 'xds-grpc',
-      endpoints: [
-        {
-          lb_endpoints: [
-            { endpoint: { address: { socket_address: { address: host, port_value: port } } } },
-          ],
-        },
-      ],
+      endpoints: addresses.map(({ host, port }, priority) => ({
+        lb_endpoints: [
+          { endpoint: { address: { socket_address: { address: host, port_value: port } } } },
+        ],
+        ...(priority === 0 ? {} : { priority }),
+      })),
     },
+    ...(otherXds.length === 0 ? {} : { outlier_detection: passOver }),
     upstream_connection_options: {
       tcp_keepalive: { keepalive_probes: 3, keepalive_time: 10, keepalive_interval: 10 },
     },
@@ -179,6 +183,21 @@ function xdsCluster(options: BootstrapOptions): Record<string, unknown> {
     },
   };
 }
+
+/**
+ * Without it Envoy would try an address that does not answer for ever, and come back at once to a
+ * pusher that has asked it to go.
+ */
+const passOver = {
+  consecutive_gateway_failure: 1,
+  enforcing_consecutive_gateway_failure: 100,
+  enforcing_consecutive_5xx: 0,
+  enforcing_success_rate: 0,
+  interval: '1s',
+  base_ejection_time: '30s',
+  max_ejection_time: '60s',
+  max_ejection_percent: 100,
+};
 
 /** The names that generated TLS contexts refer to: istio's `default` and `ROOTCA`. */
 function fileSecrets(dir: string): readonly Record<string, unknown>[] {

@@ -1,6 +1,8 @@
+import { formatAddress } from '@watershed/runtime/address.ts';
 import { describe, expect, test } from 'vitest';
 import { envoyBootstrap, parseNodeId } from '../src/bootstrap.ts';
 import { proxylessBootstrap } from '../src/proxyless-bootstrap.ts';
+import { inOrder } from '../src/xds-order.ts';
 import { table } from '../src/table.ts';
 
 const options = {
@@ -119,6 +121,25 @@ describe('bootstrap envoy', () => {
       'STRICT_DNS',
     );
     expect(JSON.stringify(envoyBootstrap({ ...options, xdsHost: '::1' }))).toContain('"STATIC"');
+    const otherXds = [{ host: 'xds.local', port: 1 }];
+    expect(JSON.stringify(envoyBootstrap({ ...options, otherXds }))).toContain('STRICT_DNS');
+  });
+
+  test('pushers are tried in the order in which the ring has them for the namespace', () => {
+    const addresses = [1, 2, 3].map((port) => ({ host: '10.0.0.1', port }));
+    const ordered = inOrder(addresses, options.node);
+    expect(ordered.map(formatAddress)).toEqual(['10.0.0.1:1', '10.0.0.1:3', '10.0.0.1:2']);
+    expect(inOrder([...addresses].reverse(), options.node)).toEqual(ordered);
+    const [first, ...otherXds] = ordered;
+    const config = { ...options, xdsHost: first?.host ?? '', xdsPort: first?.port ?? 0, otherXds };
+    const text = JSON.stringify(envoyBootstrap(config));
+    const ports = [...text.matchAll(/"port_value":(\d)\}\}\}\}\](?:,"priority":(\d))?/gu)];
+    expect(ports.map(([, port, priority = '0']) => [port, priority])).toEqual(
+      ordered.map(({ port }, priority) => [`${port}`, `${priority}`]),
+    );
+    expect(text).toContain('outlier_detection');
+    expect(JSON.stringify(envoyBootstrap(options))).not.toContain('outlier_detection');
+    expect(proxylessBootstrap(config)['xds_servers']).toHaveLength(3);
   });
 
   test.each([

@@ -99,6 +99,8 @@ export const rooms: readonly Room[] = [
       { room: 'libs/log/src', from: /^cli\/src\/commands\/create-topics\.ts$/u },
       // `xdsctl validate` says what the control plane would say.
       { room: 'services/ingester/src' },
+      // `xdsctl bootstrap` names pushers in the order in which they expect the node.
+      { room: 'services/pusher/src', only: /^services\/pusher\/src\/placement\/ring\.ts$/u },
     ],
     node: true,
   },

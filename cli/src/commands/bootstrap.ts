@@ -1,12 +1,14 @@
 import { InvalidArgumentError, type Command } from 'commander';
+import type { Address } from '@watershed/runtime/address.ts';
 import type { XdsTls } from '../bootstrap-tls.ts';
 import { envoyBootstrap } from '../bootstrap.ts';
+import { inOrder } from '../xds-order.ts';
 import { proxylessBootstrap } from '../proxyless-bootstrap.ts';
 
 /** Of every data plane. */
 interface Flags {
   readonly node: string;
-  readonly xdsAddress: { readonly host: string; readonly port: number };
+  readonly xdsAddress: readonly Address[];
   readonly label: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly certDir?: string;
@@ -53,7 +55,11 @@ export function addBootstrap(program: Command, print: (text: string) => void): v
 function withCommon(command: Command): Command {
   return command
     .requiredOption('--node <id>', "istio's node id, sidecar~IP~POD.NS~DOMAIN or router~…")
-    .requiredOption('--xds-address <host:port>', 'where a pusher listens', parseAddress)
+    .requiredOption(
+      '--xds-address <host:port>',
+      'where a pusher listens (repeat; the order is chosen by the namespace of --node)',
+      parseAddress,
+    )
     .option('--label <k=v>', 'a label of the workload (repeat)', parseLabel, {})
     .option('--metadata <json>', 'node metadata, merged over what the flags give', parseObject, {})
     .option('--cert-dir <dir>', 'cert-chain.pem, key.pem and root-cert.pem for mutual TLS')
@@ -65,8 +71,9 @@ function withCommon(command: Command): Command {
 }
 
 function common({ node, xdsAddress, label, metadata, certDir }: Flags) {
-  const { host: xdsHost, port: xdsPort } = xdsAddress;
-  return { node, xdsHost, xdsPort, labels: label, metadata, certDir };
+  const [first, ...others] = inOrder(xdsAddress, node);
+  const xds = { xdsHost: first?.host ?? '', xdsPort: first?.port ?? 0, otherXds: others };
+  return { node, ...xds, labels: label, metadata, certDir };
 }
 
 function tlsOf(flags: EnvoyFlags | Flags): XdsTls | undefined {
@@ -81,7 +88,7 @@ function tlsOf(flags: EnvoyFlags | Flags): XdsTls | undefined {
     rootCertFile,
     tokenFile,
     certDir: tokenFile === undefined ? certDir : undefined,
-    serverName: serverName ?? xdsAddress.host,
+    serverName: serverName ?? inOrder(xdsAddress, flags.node)[0]?.host ?? '',
   };
 }
 
@@ -89,14 +96,14 @@ function rootsIn(certDir: string): string {
   return `${certDir}/root-cert.pem`;
 }
 
-function parseAddress(value: string): Flags['xdsAddress'] {
+function parseAddress(value: string, before: readonly Address[] = []): readonly Address[] {
   const colon = value.lastIndexOf(':');
   const host = value.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
   const port = Number(value.slice(colon + 1));
   if (colon <= 0 || !Number.isInteger(port) || port < 1 || port > 65535) {
     throw new InvalidArgumentError(`${JSON.stringify(value)} must be HOST:PORT`);
   }
-  return { host, port };
+  return [...before, { host, port }];
 }
 
 function parseLabel(

@@ -75,6 +75,11 @@ describe('the ring', () => {
     );
   });
 
+  it('stays what it is: bootstraps that were written with it are out there', () => {
+    const { order } = ringOf(['10.0.0.1:1', '10.0.0.1:2', '10.0.0.1:3']);
+    expect(order('shop')).toEqual(['10.0.0.1:1', '10.0.0.1:3', '10.0.0.1:2']);
+  });
+
   it('has no owners without members', () => {
     expect(place(ringOf([]), ['a']).size).toBe(0);
     expect(ringOf([]).order('a')).toEqual([]);
