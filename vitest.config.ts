@@ -53,7 +53,7 @@ export default defineConfig({
           exclude: never,
           pool: 'forks',
           fileParallelism: false,
-          testTimeout: 120_000,
+          testTimeout: 300_000,
           hookTimeout: 3_600_000,
         },
       },

@@ -5,6 +5,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { run, startChild, type Child } from 'xdsctl/components/child.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import type { ComposeFile, ComposeService } from '../components/compose.ts';
@@ -14,6 +15,7 @@ import { until } from '../e2e/harness/wait.ts';
 const imageNode = '/nodejs/bin/node';
 const runTimeoutMs = 60_000;
 const healthyTimeoutMs = 60_000;
+const betweenChecksMs = 250;
 
 export interface ComposeRunOptions {
   readonly file: ComposeFile;
@@ -25,6 +27,8 @@ export interface ComposeRunOptions {
   readonly network: ReadonlyMap<string, string>;
   /** Other sources of bind mounts, by their targets. */
   readonly binds: ReadonlyMap<string, string>;
+  /** Variables beside the file's. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** One container, so to speak. */
@@ -63,7 +67,8 @@ export class ComposeRun {
   async start(name: string): Promise<void> {
     const service = this.#service(name);
     const count = service.deploy?.replicas ?? 1;
-    for (let at = 1; at <= count; at++) await this.#startReplica(name, service, at);
+    const replicas = Array.from({ length: count }, (_, at) => at + 1);
+    await Promise.all(replicas.map((at) => this.#startReplica(name, service, at)));
   }
 
   async #startReplica(name: string, service: ComposeService, at: number): Promise<void> {
@@ -93,6 +98,7 @@ export class ComposeRun {
       arg.replaceAll(/127\.0\.0\.1:(\d+)/gu, (_, port) => `127.0.0.1:${ports.get(Number(port))}`),
     );
     const { status } = await run(process.execPath, here, { timeoutMs: 10_000 });
+    if (status !== 0) await sleep(betweenChecksMs);
     return status === 0;
   }
 
@@ -104,7 +110,10 @@ export class ComposeRun {
   ): Promise<{ environment: NodeJS.ProcessEnv; ports: Map<number, number> }> {
     const mounts = await this.#mounts(name, service, at);
     const ports = new Map<number, number>();
-    const environment: NodeJS.ProcessEnv = { NODE_ENV: 'production' };
+    const environment: NodeJS.ProcessEnv = {
+      NODE_ENV: 'production',
+      ...this.#options.environment,
+    };
     for (const [variable, value] of Object.entries(service.environment ?? {})) {
       environment[variable] = await this.#here(value, mounts, ports);
     }
@@ -128,7 +137,7 @@ export class ComposeRun {
       }
     }
     if (value.startsWith('/')) throw new Error(`nothing is mounted at ${value}`);
-    return value.replaceAll(/[a-z]+:\d+/gu, (address) => {
+    return value.replaceAll(/[a-z][a-z\d.-]*:\d+/gu, (address) => {
       const here = this.#options.network.get(address);
       if (here === undefined) throw new Error(`nobody is called ${address}`);
       return here;

@@ -45,6 +45,7 @@ export interface Template {
     readonly automountServiceAccountToken: boolean;
     readonly containers: readonly Container[];
     readonly volumes?: readonly {
+      readonly name: string;
       readonly configMap?: { readonly name: string };
       readonly secret?: { readonly secretName: string };
     }[];
@@ -57,6 +58,25 @@ export interface Container {
   readonly args: readonly string[];
   readonly env?: readonly { readonly name: string; readonly value?: string }[];
   readonly envFrom?: readonly { readonly configMapRef: { readonly name: string } }[];
+  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[];
+  readonly ports?: readonly { readonly name: string; readonly containerPort: number }[];
+  readonly readinessProbe?: { readonly httpGet: { readonly path: string; readonly port: string } };
+}
+
+/** The variables that it gives itself, those of Secrets apart. */
+export function environmentOf(
+  manifests: readonly Manifest[],
+  { env = [], envFrom = [] }: Container,
+): Readonly<Record<string, string>> {
+  const environment: Record<string, string> = {};
+  for (const { configMapRef } of envFrom) {
+    const found = manifests.find(
+      ({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === configMapRef.name,
+    );
+    Object.assign(environment, found?.data);
+  }
+  for (const { name, value } of env) if (value !== undefined) environment[name] = value;
+  return environment;
 }
 
 export function manifestsOf(text: string): readonly Manifest[] {

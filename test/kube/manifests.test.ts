@@ -14,7 +14,14 @@ import { program as translator } from '@watershed/translator/config.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { kustomize, startKube, type Kube } from '../components/kube.ts';
-import { Cluster, manifestsOf, type Container, type Manifest, type Template } from './cluster.ts';
+import {
+  Cluster,
+  environmentOf,
+  manifestsOf,
+  type Container,
+  type Manifest,
+  type Template,
+} from './cluster.ts';
 
 const here = join(import.meta.dirname, '../../k8s');
 const overlays = ['laptop', 'cluster', 'scale'] as const;
@@ -180,7 +187,7 @@ describe('the manifests', () => {
         const argv = container.args.slice(
           container.args.findIndex((arg) => arg.endsWith('.ts')) + 1,
         );
-        const environment = environmentOf(name, container);
+        const environment = environmentOf(objects(name), container);
         const secrets = secretsOf(container);
         expect(program.parse({ argv, environment: { ...environment, ...secrets } })).toMatchObject({
           kind: 'run',
@@ -277,18 +284,6 @@ const programs: ReadonlyMap<string, Runnable> = new Map([
   ['services/pusher/src/main.ts', runnable(pusher)],
   ['standalone/src/main.ts', runnable(standalone)],
 ]);
-
-function environmentOf(overlay: string, { env = [], envFrom = [] }: Container) {
-  const environment: Record<string, string> = {};
-  for (const { configMapRef } of envFrom) {
-    const found = objects(overlay, 'ConfigMap').find(
-      ({ metadata }) => metadata.name === configMapRef.name,
-    );
-    Object.assign(environment, found?.data);
-  }
-  for (const { name, value } of env) if (value !== undefined) environment[name] = value;
-  return environment;
-}
 
 /** Of any program: the ConfigMap is for all of them. */
 const variables: ReadonlySet<string> = new Set(
