@@ -44,7 +44,8 @@ async function ask({ typeUrl, names = [], namespace }: Question): Promise<Discov
   const { port } = secure === undefined ? mesh.plane.xds : mesh.plane.secureXds;
   const client = new Client(`127.0.0.1:${port}`, secure ?? credentials.createInsecure());
   const of = namespace ?? 'istio-system';
-  const id = `sidecar~10.0.0.9~test-1.${of}~${of}.svc.cluster.local`;
+  // Whoever it is.
+  const id = 'sidecar~10.0.0.9~test-1.default~default.svc.cluster.local';
   const metadata = { GENERATOR: 'event', NAMESPACE: of, SERVICE_ACCOUNT: 'default' };
   const call = client.makeBidiStreamRequest(
     ads,

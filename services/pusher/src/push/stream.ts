@@ -347,10 +347,9 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     this.#host.identified(this, node);
   }
 
+  /** Who may ask does not depend on a node: istioctl makes one up, whoever it is. */
   #query(request: Request): void {
-    const { caller } = this.#carrier;
-    caller.claim(request.node);
-    caller.operate();
+    this.#carrier.caller.operate();
     this.#queries ??= new DebugQueries({
       answer: this.#host.answer,
       ready: () => this.#reply(),
