@@ -117,7 +117,7 @@ class IngesterPart implements Ingester {
       ready();
       resolve(undefined);
     };
-    this.pages = debugPages(this, () => this.#ingest.objects());
+    this.pages = debugPages(this, this.#ingest);
   }
 
   async start(): Promise<void> {

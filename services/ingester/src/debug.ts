@@ -1,9 +1,10 @@
 /** The ingester's pages under /debug. */
 import { OperatingError } from '@watershed/runtime/errors.ts';
 import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
+import { configObjects, kindNames } from './config-page.ts';
 import type { Diagnostic } from './core/diagnostics.ts';
 import type { HeldObject } from './core/holds.ts';
-import type { ObjectView } from './core/ingest.ts';
+import type { Ingest } from './core/ingest.ts';
 
 /** What the pages show and do. */
 export interface Shown {
@@ -14,13 +15,18 @@ export interface Shown {
 
 export function debugPages(
   shown: Shown,
-  objects: () => readonly ObjectView[],
+  ingest: Pick<Ingest, 'objects' | 'kinds'>,
 ): readonly DebugPage[] {
   return [
     {
       path: '/debug/configz',
-      doc: 'The objects of all sources: where each is written, and whether it is used.',
-      handle: () => objects(),
+      doc: 'The objects of all sources, where each is written, and whether it is used (istiod).',
+      handle: () => configObjects(ingest.objects()),
+    },
+    {
+      path: '/debug/resourcesz',
+      doc: 'The kinds that are read (istiod).',
+      handle: () => kindNames(ingest.kinds),
     },
     {
       path: '/debug/diagnosticz',

@@ -8,18 +8,19 @@
 import type { Graph } from '@watershed/derive/graph.ts';
 import { Event } from '@watershed/model/gen/model.ts';
 import { configKey } from '@watershed/model/keys.ts';
-import type { SourceSettings, World } from '../kind.ts';
+import type { RawObject, SourceSettings, World } from '../kind.ts';
 import type { Sink, SourceBatch } from '../source.ts';
 import type { Counters } from './counters.ts';
 import { problem, type Diagnostics, type Subject } from './diagnostics.ts';
 import { defaultHoldLimits, Holds, type HeldObject, type HoldLimits } from './holds.ts';
 import { Inherited } from './inherited.ts';
-import { ObjectTable, type ObjectEntry, type TableChange } from './objects.ts';
+import { ObjectTable, rawOf, type ObjectEntry, type TableChange } from './objects.ts';
 import { Outbox, type Outgoing } from './outbox.ts';
 import {
   KindWorld,
   type EncodedEmission,
   type EncodedEvent,
+  type Installed,
   type Registration,
 } from './registry.ts';
 
@@ -57,6 +58,8 @@ export interface StoredEvent extends EncodedEvent {
 
 /** An object as people see it. */
 export interface ObjectView extends Subject {
+  /** As it is written at the place that counts; absent: nowhere any more. */
+  readonly raw: RawObject | undefined;
   readonly origin: string;
   /** `held`: written nowhere any more. `refused`: no version of it was ever good. */
   readonly state: 'good' | 'last good' | 'refused' | 'held';
@@ -69,6 +72,8 @@ const logSource = 'log';
 const noChange: TableChange = { vanished: [], appeared: [], accepted: [], changed: [] };
 
 export class Ingest implements Sink {
+  /** What it reads. */
+  readonly kinds: readonly Pick<Installed, 'apiVersions' | 'kind'>[];
   readonly #options: IngestOptions;
   readonly #table: ObjectTable;
   readonly #holds: Holds;
@@ -82,6 +87,7 @@ export class Ingest implements Sink {
     const { graph, settings, seal, diagnostics, counters } = options;
     const world = new KindWorld(graph, settings, seal);
     const installed = options.kinds.map((kind) => kind.install(world));
+    this.kinds = installed;
     for (const { group, kind, emission } of installed) {
       this.#queries.set(emission, `${group}/${kind}`);
     }
@@ -104,6 +110,7 @@ export class Ingest implements Sink {
     const entries = [...this.#table.entries()].sort((a, b) => (a.id < b.id ? -1 : 1));
     return entries.map((entry) => ({
       ...entry.subject,
+      raw: rawOf(entry),
       origin: entry.origin,
       state: this.#stateOf(entry),
     }));

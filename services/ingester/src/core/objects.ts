@@ -46,6 +46,12 @@ export interface ObjectEntry {
   emitted: EncodedEmission | undefined;
 }
 
+/** As it is written at the place that counts. */
+export function rawOf({ placements, decoded }: ObjectEntry): RawObject | undefined {
+  const counts = placements.find(({ digest }) => digest === decoded?.digest) ?? placements[0];
+  return counts?.raw;
+}
+
 export interface TableChange {
   /** Written nowhere any more; they stay until `drop`. */
   readonly vanished: readonly ObjectEntry[];

@@ -1,0 +1,51 @@
+/** `/debug/configz` and `/debug/resourcesz`: what is read, in istiod's shapes. */
+import type { ObjectView } from './core/ingest.ts';
+import { isObject } from './decode.ts';
+import type { RawObject } from './kind.ts';
+
+/**
+ * Objects as Kubernetes has them, with where each is written (`origin`) and whether it is used
+ * (`state`). Of an object, `metadata` and `spec` alone: Secrets have their material elsewhere, and
+ * no page shows that.
+ */
+export function configObjects(objects: readonly ObjectView[]): readonly object[] {
+  return objects.map(({ group, kind, namespace, name, raw, origin, state }) => ({
+    apiVersion: raw?.apiVersion ?? group,
+    kind,
+    metadata: {
+      name,
+      ...(namespace === '' ? {} : { namespace }),
+      ...(raw === undefined ? {} : shown(raw)),
+    },
+    ...(raw?.['spec'] === undefined ? {} : { spec: raw['spec'] }),
+    origin,
+    state,
+  }));
+}
+
+const kept = ['labels', 'annotations', 'creationTimestamp', 'resourceVersion', 'generation'];
+/** Kubectl's copy of the whole object. */
+const copyOfAll = 'kubectl.kubernetes.io/last-applied-configuration';
+
+function shown({ kind, metadata }: RawObject): object {
+  const fields = kept.flatMap((field): [string, unknown][] => {
+    const value = metadata[field];
+    // Tools keep copies of what they wrote in annotations, and of a Secret that is its material.
+    if (value === undefined || (field === 'annotations' && kind === 'Secret')) return [];
+    if (field !== 'annotations' || !isObject(value)) return [[field, value]];
+    return [
+      [field, Object.fromEntries(Object.entries(value).filter(([key]) => key !== copyOfAll))],
+    ];
+  });
+  return Object.fromEntries(fields);
+}
+
+/** Kinds as istiod lists them: each by its preferred version. */
+export function kindNames(
+  kinds: readonly { readonly apiVersions: readonly string[]; readonly kind: string }[],
+): readonly object[] {
+  return kinds.map(({ apiVersions, kind }) => {
+    const [group = '', version] = (apiVersions[0] ?? '').split('/');
+    return version === undefined ? { group: '', version: group, kind } : { group, version, kind };
+  });
+}
