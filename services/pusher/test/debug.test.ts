@@ -1,4 +1,4 @@
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { CDS, EDS, LDS } from './session/support.ts';
@@ -11,6 +11,9 @@ const scopes = { [scope.id]: scope.scopeClass };
 const shop = { [CDS]: { a: '1', b: '1' }, [EDS]: { a: '1', b: '1' }, [LDS]: {} };
 let running: Running | undefined;
 let client: DeltaClient | undefined;
+
+// Loaded when somebody asks first, which takes a while on a busy machine.
+beforeAll(() => import('@watershed/proto/registry.ts'), 60_000);
 
 /** What of a response a NACK does not need. */
 const blank = {

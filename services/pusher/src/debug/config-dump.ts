@@ -9,7 +9,6 @@ import {
 } from '@watershed/proto/envoy/admin/v3/config_dump_shared.ts';
 import { Secret } from '@watershed/proto/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import type { Any } from '@watershed/proto/google/protobuf/any.ts';
-import { anyToJson } from '@watershed/proto/registry.ts';
 import { ProxyType } from '@watershed/model/gen/record.ts';
 import { OperatingError } from '@watershed/runtime/errors.ts';
 import type { XdsStream } from '../push/stream.ts';
@@ -26,13 +25,10 @@ import type { Entry } from '../view/type-view.ts';
  *
  * @throws OperatingError `invalid` for a type that is not known
  */
-export function configDump(stream: XdsStream, query: URLSearchParams): object {
+export function configDump(stream: XdsStream, query: URLSearchParams): readonly Any[] {
   const types = typesOf(query.get('types') ?? '', stream);
-  const configs =
-    types === undefined
-      ? dumpsOf(stream, { endpoints: query.has('include_eds') })
-      : types.flatMap((typeUrl) => heldOf(statesOf(stream), typeUrl).held.map(({ any }) => any));
-  return { configs: configs.map((any) => anyToJson(any)) };
+  if (types === undefined) return dumpsOf(stream, { endpoints: query.has('include_eds') });
+  return types.flatMap((typeUrl) => heldOf(statesOf(stream), typeUrl).held.map(({ any }) => any));
 }
 
 /** The parts of an admin ConfigDump. */

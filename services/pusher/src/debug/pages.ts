@@ -76,7 +76,8 @@ async function dump({ streams }: Hub, query: URLSearchParams): Promise<object> {
   const stream = findProxy(streams, query.get('proxyID'));
   // Every codec there is: loaded when somebody looks, and not before.
   const { configDump } = await import('./config-dump.ts');
-  return configDump(stream, query);
+  const { anyToJson } = await import('@watershed/proto/registry.ts');
+  return { configs: configDump(stream, query).map((any) => anyToJson(any)) };
 }
 
 function scopePage({ hub, scopes, view, silence }: Omit<PagesOptions, 'placement'>): object {

@@ -1,7 +1,7 @@
 /**
  * Answers to istio's questions over xDS (see `push/debug-queries.ts`), in istiod's shapes
- * (istio/istio `pilot/pkg/xds/statusgen.go` and `debuggen.go`). It loads every codec: only when
- * somebody asks.
+ * (istio/istio `pilot/pkg/xds/statusgen.go` and `debuggen.go`). It loads codecs: only when somebody
+ * asks.
  */
 import type { Any } from '@watershed/proto/google/protobuf/any.ts';
 import {

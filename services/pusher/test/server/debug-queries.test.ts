@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Any } from '@watershed/proto/google/protobuf/any.ts';
 import { ClustersConfigDump } from '@watershed/proto/envoy/admin/v3/config_dump_shared.ts';
 import { ClientConfig, ConfigStatus } from '@watershed/proto/envoy/service/status/v3/csds.ts';
@@ -24,6 +24,8 @@ const scope = scopeOfNode();
 let running: Running;
 let closed: (() => void)[] = [];
 
+// Loaded when somebody asks first, which takes a while on a busy machine.
+beforeAll(() => import('../../src/debug/queries.ts'), 60_000);
 beforeEach(() => start());
 afterEach(stop);
 
