@@ -149,7 +149,8 @@ it('who only asks has no scope, and is no proxy', async () => {
   client.request(syncz, [], own);
   expect((await client.next()).resources).toEqual([]);
   expect(running.pusher.hub.streams.size).toBe(1);
-  expect([...(await running.translator.feedback()).keys()]).toEqual([]);
+  const said = [...(await running.translator.feedback()).keys()];
+  expect(said.filter((key) => !key.startsWith('p|'))).toEqual([]);
 });
 
 it('of questions that come faster than they are answered, the newest is answered', async () => {
