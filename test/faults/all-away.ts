@@ -14,6 +14,7 @@ const settleMs = 2_000;
 
 export const allAway: Fault = {
   name: 'all brokers, Redis, ingesters and translators away at once',
+  strikes: 'brokers',
   lastsMs: 0,
   begin: async (bed) => {
     const { kafka, redis, services } = bed.cluster;

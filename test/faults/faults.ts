@@ -10,6 +10,8 @@ import type { Bed } from './bed.ts';
 export interface Fault {
   /** In a line for people, and for the table. */
   readonly name: string;
+  /** Two faults at once strike different parts. */
+  readonly strikes: Tier | 'brokers' | 'Redis';
   /** How long it lasts, ms. Longer than a session of the group where that matters (6 s). */
   readonly lastsMs: number;
   /** Resolves when it has happened; what it returns ends it. */
@@ -46,6 +48,7 @@ async function readyAgain(service: ServiceProcess): Promise<void> {
 function killed(tier: Tier): Fault {
   return {
     name: `SIGKILL of ${a(tier)}`,
+    strikes: tier,
     lastsMs: shortMs,
     begin: async (bed) => {
       const service = one(bed, tier);
@@ -58,6 +61,7 @@ function killed(tier: Tier): Fault {
 function stopped(tier: Tier): Fault {
   return {
     name: `SIGSTOP of ${a(tier)}, then SIGCONT`,
+    strikes: tier,
     lastsMs: longMs,
     begin: async (bed) => {
       const service = one(bed, tier);
@@ -73,6 +77,7 @@ function stopped(tier: Tier): Fault {
 function parted(tier: Tier): Fault {
   return {
     name: `all ${tier}s parted from the log`,
+    strikes: tier,
     lastsMs: longMs,
     during: noNews,
     begin: async (bed) => {
@@ -92,6 +97,7 @@ function nodes(bed: Bed, count: 'one' | 'all'): readonly number[] {
 function brokersKilled(count: 'one' | 'all'): Fault {
   return {
     name: `SIGKILL of ${count === 'one' ? 'one broker of three' : 'all brokers'}`,
+    strikes: 'brokers',
     lastsMs: longMs,
     ...(count === 'all' ? { during: noNews } : {}),
     begin: async (bed) => {
@@ -108,6 +114,7 @@ function brokersKilled(count: 'one' | 'all'): Fault {
 function brokersStopped(count: 'one' | 'all'): Fault {
   return {
     name: `SIGSTOP of ${count === 'one' ? 'one broker of three' : 'all brokers'}, then SIGCONT`,
+    strikes: 'brokers',
     lastsMs: longMs,
     ...(count === 'all' ? { during: noNews } : {}),
     begin: async (bed) => {
@@ -127,6 +134,7 @@ function brokersStopped(count: 'one' | 'all'): Fault {
 function restored(count: 'one' | 'all'): Fault {
   return {
     name: `${count === 'one' ? 'one broker of three' : 'all brokers'} restored from an old copy`,
+    strikes: 'brokers',
     lastsMs: shortMs,
     begin: async (bed) => {
       const { kafka } = bed.cluster;
@@ -160,6 +168,7 @@ async function limitFiles(pid: number, bytes: number | 'unlimited'): Promise<voi
 function full(tier: Tier): Fault {
   return {
     name: `a full disk at ${a(tier)}`,
+    strikes: tier,
     lastsMs: longMs,
     begin: async (bed) => {
       const service = one(bed, tier);
@@ -176,6 +185,7 @@ function full(tier: Tier): Fault {
 /** A broker ends when it cannot write. */
 const brokerFull: Fault = {
   name: 'a full disk at one broker of three',
+  strikes: 'brokers',
   lastsMs: longMs,
   begin: async (bed) => {
     const { kafka } = bed.cluster;
@@ -190,6 +200,7 @@ const brokerFull: Fault = {
 
 const redisKilled: Fault = {
   name: 'SIGKILL of Redis; it comes back empty',
+  strikes: 'Redis',
   lastsMs: shortMs,
   begin: async ({ cluster: { redis } }) => {
     await redis.kill();
@@ -199,6 +210,7 @@ const redisKilled: Fault = {
 
 const redisStopped: Fault = {
   name: 'SIGSTOP of Redis, then SIGCONT',
+  strikes: 'Redis',
   lastsMs: longMs,
   begin: async ({ cluster: { redis } }) => {
     process.kill(redis.pid, 'SIGSTOP');
@@ -208,6 +220,7 @@ const redisStopped: Fault = {
 
 const redisFull: Fault = {
   name: 'Redis is full and refuses writes',
+  strikes: 'Redis',
   lastsMs: longMs,
   begin: async ({ cluster: { redis } }) => {
     await command(redis.url, 'CONFIG SET maxmemory 1');
@@ -230,6 +243,7 @@ async function command(url: string, text: string): Promise<void> {
 
 const rebalanced: Fault = {
   name: 'a translator is added and removed amid pushes',
+  strikes: 'translator',
   lastsMs: shortMs,
   begin: async (bed) => {
     const added = await bed.add('translator');
@@ -240,6 +254,7 @@ const rebalanced: Fault = {
 
 const pushersChanged: Fault = {
   name: 'a pusher is added and removed amid pushes',
+  strikes: 'pusher',
   lastsMs: shortMs,
   begin: async (bed) => {
     const added = await bed.add('pusher');

@@ -34,7 +34,10 @@ function chosen(): readonly (readonly Fault[])[] {
   const random = new Random(seed);
   const pairs = Array.from({ length: Number(values.pairs) }, () => {
     const first = random.pick(allFaults);
-    return [first, random.pick(allFaults.filter((fault) => fault !== first))];
+    for (;;) {
+      const second = random.pick(allFaults.filter((fault) => fault !== first));
+      if (second.strikes !== first.strikes) return [first, second];
+    }
   });
   return [...[...allFaults, allAway].map((fault) => [fault]), ...pairs];
 }
@@ -51,6 +54,7 @@ async function main(): Promise<boolean> {
       bed ??= await Bed.start({ seed, progress: say });
       const outcome = await runFaults(bed, faults);
       outcomes.push(outcome);
+      if (values.all) await writeFile(page, faultsPage(outcomes, seed));
       say(outcomeLine(outcome));
       for (const problem of outcome.problems) say(`    ${problem}`);
       // What is broken must not be taken for what the next fault does.
@@ -62,7 +66,6 @@ async function main(): Promise<boolean> {
   } finally {
     await bed?.stop();
   }
-  if (values.all) await writeFile(page, faultsPage(outcomes, seed));
   return outcomes.every(({ problems }) => problems.length === 0);
 }
 

@@ -45,7 +45,13 @@ When the fault ends, the changes stop. _Converged_ is the time from then until e
 every Envoy holds all of what was written, and nothing else. A fault is survived when they do
 within 60 s, and the log, read from its beginning, has the same services and endpoints (none lost,
 none resurrected); every client has the same bytes as a new client of a new pusher; no Envoy
-rejected anything; and no request failed, from before the fault to after all this.
+rejected anything; and no request failed, from before the fault to after all this. A fault that cuts
+the way to clients is seen to do so.
+
+Where only the pushers are left, connected clients must have kept all that they had; new ones of
+each pusher, and of one that was killed and started again then, must have been given everything
+from its memory or disk; and \`/ready\`, \`xdsctl proxy-status\` and the metric
+\`watershed_log_heard_timestamp_seconds\` must have said how old that is.
 `;
 }
 
