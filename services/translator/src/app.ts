@@ -132,6 +132,7 @@ class TranslatorPart {
         this.#reader(topics.endpoints, partition, signal, (changes, end) =>
           this.engine.apply('endpoints', partition, changes, end),
         ),
+      allRead: async () => this.#common[0]?.allRead(),
       onLost: (partition, reason) => this.#lost(partition, reason),
       onError: (error) => this.#fail(error),
       onOwned: (count) => owned.set(count),

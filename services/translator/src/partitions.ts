@@ -12,6 +12,8 @@ export interface PartitionsOptions {
   readonly outputs: LogOutputs;
   /** A reader of a partition of `endpoints`; `signal` ends it. */
   readonly read: (partition: number, signal: AbortSignal) => Reader;
+  /** Resolves when all is applied that is on the log of `config` now. */
+  readonly allRead: () => Promise<void>;
   /** Another process owns it now, or the log is gone. */
   readonly onLost: (partition: number, reason: unknown) => void;
   readonly onError: (error: unknown) => void;
@@ -93,7 +95,7 @@ export class Partitions {
   }
 
   async #take(partition: number): Promise<Gained> {
-    const { read, outputs, onLost, onError } = this.#options;
+    const { read, outputs, allRead, onLost, onError } = this.#options;
     const stop = new AbortController();
     const reader = read(partition, stop.signal);
     const running = reader.run().catch((error: unknown) => {
@@ -102,11 +104,13 @@ export class Partitions {
     const held: Held = { reader, stop, running, lost: false };
     this.#held.set(partition, held);
     // Only who has read all there was takes it over: its word is then as good.
-    await reader.caughtUp;
+    await Promise.all([reader.caughtUp, allRead()]);
     const current = await outputs.open(partition, (reason) => {
       held.lost = true;
       onLost(partition, reason);
     });
+    // Its last owner may have been ahead until it was claimed: what it said is not taken back.
+    await allRead();
     return { partition, current };
   }
 
