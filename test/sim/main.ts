@@ -1,0 +1,61 @@
+/**
+ * `npm run sim -- --seed N [--steps K] [--strict] [--trace]` replays a run; without a seed fresh
+ * ones are run for `--seconds S`. It prints a digest of all that happened: the same seed, the same
+ * digest. `--strict`: a route to an absent cluster is a failure, and not only counted.
+ */
+import { parseArgs } from 'node:util';
+import { run, type RunResult } from './run.ts';
+
+const defaultSteps = 80;
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function report(
+  seed: number,
+  steps: number,
+  { digest, failure, lines, virtualMs }: RunResult,
+): void {
+  const took = `${lines} lines in ${(virtualMs / 1_000).toFixed(1)} virtual s`;
+  say(`${failure === undefined ? '✓' : '✗'} seed ${seed}: ${digest}, ${took}`);
+  if (failure === undefined) return;
+  say(`  ${failure}`);
+  say(`  replay: npm run sim -- --seed ${seed} --steps ${steps}`);
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      seed: { type: 'string' },
+      steps: { type: 'string', default: String(defaultSteps) },
+      seconds: { type: 'string', default: '60' },
+      strict: { type: 'boolean', default: false },
+      trace: { type: 'boolean', default: false },
+    },
+  });
+  const steps = Number(values.steps);
+  const { strict } = values;
+  if (values.seed !== undefined) {
+    const seed = Number(values.seed);
+    const result = await run({ seed, steps, strict, ...(values.trace ? { trace: say } : {}) });
+    report(seed, steps, result);
+    return result.failure === undefined ? 0 : 1;
+  }
+  const endMs = Date.now() + Number(values.seconds) * 1_000;
+  const hits = new Map<string, number>();
+  let seeds = 0;
+  let failed = 0;
+  for (let seed = Date.now() % 1_000_000_007; Date.now() < endMs; seed++, seeds++) {
+    const result = await run({ seed, steps, strict });
+    for (const [what, count] of result.hits) hits.set(what, (hits.get(what) ?? 0) + count);
+    if (result.failure === undefined) continue;
+    failed++;
+    report(seed, steps, result);
+  }
+  for (const [what, count] of [...hits].sort()) say(`${String(count).padStart(8)}  ${what}`);
+  say(`${seeds} seeds of ${steps} steps, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+process.exitCode = await main();

@@ -1,0 +1,17 @@
+import { expect, test } from 'vitest';
+import { run } from './run.ts';
+
+test('what must hold holds, whatever fails', async () => {
+  expect((await run({ seed: 3, steps: 40 })).failure).toBeUndefined();
+});
+
+test('the same seed comes to the same history, line by line', async () => {
+  const histories = [0, 1].map(async () => {
+    const lines: string[] = [];
+    const { digest } = await run({ seed: 4, steps: 30, trace: (line) => lines.push(line) });
+    return { digest, lines };
+  });
+  const [first, second] = await Promise.all(histories);
+  expect(first?.lines.length).toBeGreaterThan(100);
+  expect(second).toEqual(first);
+});
