@@ -168,7 +168,6 @@ function connectionLimits(limits: ServerLimits): ConnectionLimits {
   return {
     maxStreams: limits.maxStreamsPerConnection,
     maxHeaderBytes: limits.maxHeaderBytes,
-    windowBytes: 32 * 1024,
     // Rapid reset (CVE-2023-44487).
     resets: { burst: 200, perSecond: 20 },
     idleFrames: { burst: 10_000, perSecond: 1_000 },

@@ -132,6 +132,21 @@ describe.each(['http2', 'net'] as const)('HTTP/2 by %s', (transport) => {
     expect(seen[0]?.messages).toEqual(messages);
   });
 
+  it('large messages of many clients at once all arrive, in turn', async () => {
+    const seen: Seen[] = [];
+    const port = await start(seen);
+    const message = framed(Buffer.alloc(150_000, 'x'));
+    for (let i = 0; i < 100; i++) {
+      const stream = client(port).request(grpc);
+      stream.write(Buffer.concat([message, message]));
+    }
+    await until('all of all', () => {
+      const all = seen.reduce((sum, { messages }) => sum + messages.length, 0);
+      return all === 200;
+    });
+    expect(seen.filter(({ closed }) => closed)).toEqual([]);
+  });
+
   it.each([
     ['another method than POST', { ...grpc, ':method': 'GET' }, { ':status': 405 }],
     ['another content type', { ...grpc, 'content-type': 'application/json' }, { ':status': 415 }],

@@ -66,11 +66,10 @@ export class Connection implements StreamHost, FrameSink {
 
   /** Says what we are. */
   start(): void {
-    const { maxStreams, maxHeaderBytes, windowBytes } = this.#options.limits;
+    const { maxStreams, maxHeaderBytes } = this.#options.limits;
     this.send(
       settingsFrame([
         [settingIds.maxConcurrentStreams, maxStreams],
-        [settingIds.initialWindowSize, windowBytes],
         [settingIds.maxHeaderListSize, maxHeaderBytes],
       ]),
     );
@@ -253,7 +252,7 @@ export class Connection implements StreamHost, FrameSink {
   }
 
   #open({ stream: id, endStream, fields, bytes, dependsOnItself }: HeaderList): undefined {
-    const { maxStreams, maxHeaderBytes, windowBytes } = this.#options.limits;
+    const { maxStreams, maxHeaderBytes } = this.#options.limits;
     if (dependsOnItself) return this.#refuse(id, errorCodes.protocol);
     if (bytes <= maxHeaderBytes && problemOf(fields) !== undefined) {
       return this.#refuse(id, errorCodes.protocol);
@@ -264,11 +263,7 @@ export class Connection implements StreamHost, FrameSink {
     if (Number.isNaN(bodyBytes) || (endStream && bodyBytes > 0)) {
       return this.#refuse(id, errorCodes.protocol);
     }
-    const stream = new Stream(id, this, {
-      sendWindow: this.#initialWindow,
-      receiveWindow: windowBytes,
-      bodyBytes,
-    });
+    const stream = new Stream(id, this, { sendWindow: this.#initialWindow, bodyBytes });
     this.#streams.add(stream);
     if (endStream) stream.receiveEnd();
     this.#options.outlet.request(stream, headers);

@@ -4,8 +4,6 @@ export interface ConnectionLimits {
   readonly maxStreams: number;
   /** Of a header list. */
   readonly maxHeaderBytes: number;
-  /** What a client may send of a stream before it is read. */
-  readonly windowBytes: number;
   /** Streams that the client resets, or makes us reset. */
   readonly resets: Rate;
   /** Frames that carry nothing. */

@@ -1,5 +1,6 @@
 import { Growing, ownBuffers } from '../growing.ts';
 import {
+  defaultWindow,
   errorCodes,
   frameFlags,
   frameHead,
@@ -52,9 +53,8 @@ const ignored: StreamEvents = {
 export class Stream {
   readonly id: number;
   readonly #host: StreamHost;
-  /** What of our window is open. */
-  readonly #receiveWindow: number;
-  #receiveLeft: number;
+  /** What of our window is open. A smaller one would not hold for what comes before our SETTINGS. */
+  #receiveLeft = defaultWindow;
   #events: StreamEvents = ignored;
   /** May fall below zero: a peer may take back what it gave (6.9.2). */
   #sendWindow: number;
@@ -77,17 +77,11 @@ export class Stream {
   constructor(
     id: number,
     host: StreamHost,
-    how: {
-      readonly sendWindow: number;
-      readonly receiveWindow: number;
-      readonly bodyBytes: number;
-    },
+    how: { readonly sendWindow: number; readonly bodyBytes: number },
   ) {
     this.id = id;
     this.#host = host;
     this.#sendWindow = how.sendWindow;
-    this.#receiveWindow = how.receiveWindow;
-    this.#receiveLeft = how.receiveWindow;
     this.#bodyLeft = how.bodyBytes;
   }
 
@@ -173,7 +167,7 @@ export class Stream {
     if (this.#localEnded || this.#trailers !== undefined) return this.#credit();
     if (!this.#paused) return this.#deliver(bytes);
     this.#held ??= new Growing(ownBuffers);
-    return this.#held.append(bytes, this.#receiveWindow);
+    return this.#held.append(bytes, defaultWindow);
   }
 
   receiveEnd(): void {
@@ -217,10 +211,10 @@ export class Stream {
 
   /** Opens our window again when half of it is used up: what is not held was consumed. */
   #credit(): void {
-    const used = this.#receiveWindow - this.#receiveLeft;
+    const used = defaultWindow - this.#receiveLeft;
     if (this.#remoteEnded || this.#closed || this.#held !== undefined) return;
-    if (2 * used < this.#receiveWindow) return;
-    this.#receiveLeft = this.#receiveWindow;
+    if (2 * used < defaultWindow) return;
+    this.#receiveLeft = defaultWindow;
     this.#host.send(windowFrame(this.id, used));
   }
 

@@ -10,7 +10,6 @@ import { frame, frames, type Frame } from '../../support/raw-http2.ts';
 export const limits: ConnectionLimits = {
   maxStreams: 10,
   maxHeaderBytes: 2_048,
-  windowBytes: 32 * 1024,
   resets: { burst: 20, perSecond: 1 },
   idleFrames: { burst: 1_000, perSecond: 1 },
   maxUnsentBytes: 4_096,
