@@ -100,7 +100,10 @@ async function openLog(config: Config, around: Surroundings): Promise<Log> {
   if (brokers.length > 0) {
     // Not loaded by who does not use it.
     const { openKafkaLog } = await import('@watershed/log/kafka.ts');
-    const open = (): Promise<Log> => openKafkaLog({ brokers, time });
+    const { kafkaSecurity } = await import('@watershed/log/kafka/security.ts');
+    const security = await kafkaSecurity(config);
+    const compression = config.kafkaCompression;
+    const open = (): Promise<Log> => openKafkaLog({ brokers, time, compression, ...security });
     const progress = readiness.awaits('the log', logger);
     return await openAwaited({ open, topics, time, progress, onFatal });
   }

@@ -8,6 +8,7 @@ import {
   sourceOptions,
   xdsOptions,
 } from '@watershed/runtime/options-common.ts';
+import { checkKafka, kafkaOptions } from '@watershed/runtime/options-log.ts';
 import { type ConfigOf, defineOptions } from '@watershed/runtime/options.ts';
 import type { Program } from '@watershed/runtime/options-parse.ts';
 import { checkSecurity, securityOptions } from '@watershed/pusher/security-options.ts';
@@ -19,6 +20,7 @@ const table = defineOptions({
   ...processOptions,
   ...sourceOptions,
   ...dataOptions,
+  ...kafkaOptions,
   kafkaBrokers: {
     type: 'list',
     flag: '--kafkaBrokers',
@@ -42,7 +44,7 @@ export const program: Program<typeof table> = {
   description: 'Watershed in one process: files in, xDS out.',
   version,
   table,
-  check: (config) => [...checkDebounce(config), ...checkSecurity(config)],
+  check: (config) => [...checkDebounce(config), ...checkSecurity(config), ...checkKafka(config)],
 };
 
 export type Config = ConfigOf<typeof table>;

@@ -31,6 +31,8 @@ export interface KafkaOptions {
    * false.
    */
   readonly fullJit?: boolean;
+  /** More arguments of the tool that formats the storage: `--add-scram …`. */
+  readonly formatArgs?: readonly string[];
   /** Further listeners, each for some clients only. */
   readonly doors?: Doors;
 }
@@ -241,6 +243,7 @@ class Node {
       await mkdir(this.#directory);
       await writeFile(properties, this.#properties());
       const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties];
+      format.push(...(this.#options.formatArgs ?? []));
       const result = await run('java', [...this.#jvm(128), ...format], {
         timeoutMs: startTimeoutMs,
       });

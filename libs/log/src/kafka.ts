@@ -31,6 +31,8 @@ export interface KafkaLogOptions {
   readonly clientId?: string;
   readonly tls?: NonNullable<ConnectionOptions['tls']>;
   readonly sasl?: NonNullable<ConnectionOptions['sasl']>;
+  /** Of batches that are appended; readers take all. Default none. */
+  readonly compression?: 'none' | 'gzip' | 'zstd';
   /** Of topics that are created. Default: the cluster's (`default.replication.factor`). */
   readonly replicationFactor?: number;
   /** More configuration of topics that are created, such as `segment.ms`. */
@@ -193,6 +195,7 @@ class KafkaLog implements Log {
         topic,
         partition,
         timeoutMs,
+        this.#options.compression ?? 'none',
       );
       this.#appenders.set(key, appender);
     }

@@ -1,8 +1,8 @@
-import { defineOptions } from './options.ts';
+import { checkKafka, kafkaOptions, sharedGroup as shared } from './options-log.ts';
+import { defineOptions, type ConfigOf } from './options.ts';
 
 const addresses = 'Addresses';
 const configuration = 'Configuration';
-const shared = 'The log and the blobs that processes share';
 const observability = 'Logs, metrics and traces';
 
 /** What every process has. */
@@ -185,9 +185,9 @@ export const dataOptions = defineOptions({
   },
 });
 
-/** How proxies are served. */
 /** What processes that share the work share: the log, and the blobs that its records name. */
 export const sharedOptions = defineOptions({
+  ...kafkaOptions,
   kafkaBrokers: {
     type: 'list',
     flag: '--kafkaBrokers',
@@ -227,11 +227,14 @@ export const sharedOptions = defineOptions({
 
 /** What a process needs that cannot do its work alone. */
 export function checkShared(
-  config: { readonly kafkaBrokers: readonly string[]; readonly redisUrl?: string | undefined },
+  config: ConfigOf<typeof kafkaOptions> & {
+    readonly kafkaBrokers: readonly string[];
+    readonly redisUrl?: string | undefined;
+  },
   needs: { readonly blobs: boolean },
 ): readonly string[] {
   const alone = 'in one process with the other tiers, run watershed instead';
-  const problems: string[] = [];
+  const problems = [...checkKafka(config)];
   if (config.kafkaBrokers.length === 0) problems.push(`--kafkaBrokers: missing; ${alone}`);
   if (needs.blobs && config.redisUrl === undefined) {
     problems.push(`--redisUrl: missing; ${alone}`);
@@ -239,6 +242,7 @@ export function checkShared(
   return problems;
 }
 
+/** How proxies are served. */
 export const xdsOptions = defineOptions({
   grpcAddr: {
     type: 'address',

@@ -1,4 +1,4 @@
-import { expect, expectTypeOf, test } from 'vitest';
+import { describe, expect, expectTypeOf, test } from 'vitest';
 import type { Address } from '../src/address.ts';
 import {
   checkDebounce,
@@ -7,6 +7,7 @@ import {
   sourceOptions,
   xdsOptions,
 } from '../src/options-common.ts';
+import { checkKafka } from '../src/options-log.ts';
 import { parseOptions, type Program, type ProgramInput } from '../src/options-parse.ts';
 import {
   defineOptions,
@@ -219,4 +220,27 @@ test("the shared rows start with istiod's spellings and a plaintext port on loop
   });
   const environment = { PILOT_DEBOUNCE_AFTER: '20s' };
   expect(() => parseOptions(program, { argv: [], environment })).toThrow(/PILOT_DEBOUNCE_MAX/u);
+});
+
+describe('how Kafka is reached', () => {
+  const plain = { kafkaTls: false, kafkaSaslMechanism: 'none', kafkaCompression: 'none' } as const;
+  const user = { kafkaUsername: 'pusher', kafkaPassword: 'secret' };
+  const unset = { kafkaUsername: undefined, kafkaPassword: undefined };
+  const files = { kafkaCaFile: undefined, kafkaCertFile: undefined, kafkaKeyFile: undefined };
+
+  test.each([
+    [{}, []],
+    [{ ...user, kafkaSaslMechanism: 'SCRAM-SHA-512' as const }, []],
+    [{ kafkaCaFile: 'ca.crt' }, ['--kafkaTls']],
+    [{ kafkaTls: true, kafkaCertFile: 'a.crt' }, ['--kafkaCertFile, --kafkaKeyFile']],
+    [user, ['--kafkaSaslMechanism']],
+    [
+      { kafkaSaslMechanism: 'SCRAM-SHA-256' as const },
+      ['--kafkaUsername, WATERSHED_KAFKA_PASSWORD'],
+    ],
+    [{ ...user, kafkaSaslMechanism: 'PLAIN' as const }, ['--kafkaSaslMechanism']],
+  ])('%j is refused for %j', (given, named) => {
+    const problems = checkKafka({ ...plain, ...unset, ...files, ...given });
+    expect(problems.map((problem) => problem.slice(0, problem.indexOf(':')))).toEqual(named);
+  });
 });

@@ -10,11 +10,12 @@ import { defineOptions, type ConfigOf } from '@watershed/runtime/options.ts';
 import type { Program } from '@watershed/runtime/options-parse.ts';
 import { version } from '@watershed/runtime/version.ts';
 
+const { redisUrl: _blobs, redisPassword: _password, ...logOptions } = sharedOptions;
+
 const table = defineOptions({
   ...sourceOptions,
   ...processOptions,
-  kafkaBrokers: sharedOptions.kafkaBrokers,
-  partitions: sharedOptions.partitions,
+  ...logOptions,
   dataDir: dataOptions.dataDir,
   sealingKeyFile: {
     type: 'string',

@@ -2,6 +2,7 @@
 import { openRedisBlobs } from '@watershed/blob/redis.ts';
 import { createKafkaGroup } from '@watershed/log/kafka/group.ts';
 import { openSharedLog } from '@watershed/log/kafka/open.ts';
+import { kafkaSecurity } from '@watershed/log/kafka/security.ts';
 import { topics } from '@watershed/model/keys.ts';
 import { parseOptions } from '@watershed/runtime/options-parse.ts';
 import { runProgram, type Composition, type Surroundings } from '@watershed/runtime/program.ts';
@@ -32,6 +33,7 @@ async function compose(config: Config, around: Surroundings): Promise<Compositio
     onError: (error) => logger.warn('Redis cannot be reached', { error }),
   });
   const group = createKafkaGroup({
+    ...(await kafkaSecurity(config)),
     brokers,
     groupId: config.groupId,
     topic: topics.endpoints,

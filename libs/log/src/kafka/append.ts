@@ -17,6 +17,8 @@ const ackTimeoutMs = 10_000;
 /** Sequence numbers are 32 bits; well before they end a new producer id is taken. */
 const maxSequence = 2 ** 31 - 2 * maxBatchRecords;
 
+type Compression = 'none' | 'gzip' | 'zstd';
+
 /** One call's records for one partition. */
 export interface PartitionAppend {
   readonly records: readonly Append[];
@@ -55,6 +57,7 @@ export class PartitionAppender {
   readonly #topic: string;
   readonly #partition: number;
   readonly #timeoutMs: number;
+  readonly #compression: Compression;
   readonly #queue: Queued[] = [];
   #producer: Producer | undefined;
   #running: Promise<void> | undefined;
@@ -65,12 +68,14 @@ export class PartitionAppender {
     topic: string,
     partition: number,
     timeoutMs: number,
+    compression: Compression,
   ) {
     this.#client = client;
     this.#time = time;
     this.#topic = topic;
     this.#partition = partition;
     this.#timeoutMs = timeoutMs;
+    this.#compression = compression;
   }
 
   push(append: PartitionAppend): void {
@@ -176,6 +181,7 @@ export class PartitionAppender {
     const producer = await this.#ensureProducer();
     const answered = await answer(
       produceV9.api.async(connection, -1, ackTimeoutMs, records.map(encodeRecord), {
+        compression: this.#compression,
         producerId: producer.id,
         producerEpoch: producer.epoch,
         sequences: sequences(this.#topic, this.#partition, producer.sequence),

@@ -5,6 +5,7 @@ import { pause } from '../time.ts';
 import type { LogTime } from '../time.ts';
 import { answer } from './codec.ts';
 import { code, failure, refusal } from './failure.ts';
+import { tlsOf } from './security.ts';
 
 export interface KafkaClientOptions {
   /** `host:port` of some of the cluster's brokers; the others are learnt. */
@@ -170,7 +171,7 @@ export class KafkaClient {
       connectTimeout: connectTimeoutMs,
       requestTimeout: requestTimeoutMs,
       maxInflights,
-      ...(tls === undefined ? {} : { tls }),
+      ...tlsOf(tls, host),
       ...(sasl === undefined ? {} : { sasl }),
     });
     // Every call in flight fails with the reason; without a listener it would end the process.

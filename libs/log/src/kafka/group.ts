@@ -3,6 +3,7 @@
  * (`reader.ts`). Cooperative and sticky: a member that comes or goes moves what must move, and all
  * others keep theirs.
  */
+import { isIP } from 'node:net';
 import {
   COOPERATIVE_STICKY_ASSIGNOR,
   Consumer,
@@ -113,7 +114,7 @@ class KafkaGroup implements PartitionGroup {
       protocols: [{ name: COOPERATIVE_STICKY_ASSIGNOR, version: 1 }],
       partitionAssigner: cooperativeStickyAssigner,
       autocommit: false,
-      ...(tls === undefined ? {} : { tls }),
+      ...(tls === undefined ? {} : { tls, tlsServerName: hasNames(brokers) }),
       ...(sasl === undefined ? {} : { sasl }),
     });
     consumer.on('error', onLost);
@@ -128,6 +129,11 @@ class KafkaGroup implements PartitionGroup {
     const closed = consumer.close(true).catch(() => undefined);
     await Promise.race([closed, pause(this.#options.time, leaveTimeoutMs)]);
   }
+}
+
+/** Of brokers, as certificates have them. */
+function hasNames(brokers: readonly string[]): boolean {
+  return brokers.every((broker) => isIP(broker.replace(/:\d+$/u, '').replace(/[[\]]/gu, '')) === 0);
 }
 
 function promiseOf(call: (done: () => void) => void): Promise<void> {

@@ -2,12 +2,14 @@
 import { openAwaited, type AwaitedLogOptions } from '../awaited.ts';
 import { openKafkaLog } from '../kafka.ts';
 import type { Log, LogError } from '../port.ts';
+import { kafkaSecurity, type KafkaSecurityConfig } from './security.ts';
 import { topicSpecs } from '../topics.ts';
 
 /** Its part of a process's options. */
-export interface SharedLogConfig {
+export interface SharedLogConfig extends KafkaSecurityConfig {
   readonly kafkaBrokers: readonly string[];
   readonly partitions: number;
+  readonly kafkaCompression: 'none' | 'gzip' | 'zstd';
 }
 
 export interface SharedLogOptions extends Pick<AwaitedLogOptions, 'time' | 'progress' | 'onFatal'> {
@@ -16,12 +18,14 @@ export interface SharedLogOptions extends Pick<AwaitedLogOptions, 'time' | 'prog
 }
 
 /** Resolves though it is away; see `openAwaited`. Its topics are created where they are absent. */
-export function openSharedLog(
-  { kafkaBrokers: brokers, partitions }: SharedLogConfig,
+export async function openSharedLog(
+  config: SharedLogConfig,
   { time, progress, onFatal, onReadError }: SharedLogOptions,
 ): Promise<Log> {
-  return openAwaited({
-    open: () => openKafkaLog({ brokers, time, onReadError }),
+  const { kafkaBrokers: brokers, partitions, kafkaCompression: compression } = config;
+  const security = await kafkaSecurity(config);
+  return await openAwaited({
+    open: () => openKafkaLog({ brokers, time, onReadError, compression, ...security }),
     topics: topicSpecs({ shards: partitions }),
     time,
     progress,
