@@ -1,10 +1,11 @@
 /** The process under test: started, watched from outside (CPU, memory), asked for its metrics. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { cpuSecondsOf, residentMbOf } from '../proc.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
@@ -61,20 +62,13 @@ export class Server {
     }
   }
 
-  /** Since the start, user and system, over all threads; finer than the ticks of /proc/PID/stat. */
+  /** Since the start. */
   cpuSeconds(): number {
-    const tasks = `/proc/${this.#child.pid}/task`;
-    let nanoseconds = 0;
-    for (const task of readdirSync(tasks)) {
-      const [onCpu = '0'] = readFileSync(`${tasks}/${task}/schedstat`, 'utf8').split(' ');
-      nanoseconds += Number(onCpu);
-    }
-    return nanoseconds / 1e9;
+    return cpuSecondsOf(this.#child.pid ?? 0);
   }
 
   residentMb(): number {
-    const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');
-    return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024;
+    return residentMbOf(this.#child.pid ?? 0);
   }
 
   /** The sum over all series of a metric. */
