@@ -26,7 +26,7 @@ import {
 const here = join(import.meta.dirname, '../../k8s');
 const overlays = ['laptop', 'cluster', 'scale'] as const;
 /** Each on the overlay `cluster`. */
-const components = ['read-kubernetes'] as const;
+const components = ['read-kubernetes', 'kafka-sasl'] as const;
 
 /** What `kustomize build` gives, by overlay, or by component. */
 const built = new Map<string, readonly Manifest[]>();
@@ -208,9 +208,10 @@ describe('the manifests', () => {
       expect(objects(name, 'Secret')).toEqual([]);
       const volumes = templates(name).flatMap(({ spec }) => spec.volumes ?? []);
       const named = new Set(volumes.flatMap(({ secret }) => secret?.secretName ?? []));
-      expect([...named].toSorted()).toEqual(
-        name === 'laptop' ? [] : ['watershed-sealing', 'watershed-xds-tls'],
-      );
+      expect([...named].toSorted()).toEqual([
+        ...(name === 'kafka-sasl' ? ['watershed-kafka-ca'] : []),
+        ...(name === 'laptop' ? [] : ['watershed-sealing', 'watershed-xds-tls']),
+      ]);
     }
   });
 
