@@ -61,7 +61,7 @@ async function runUntil(argv: readonly string[], pattern: RegExp): Promise<Ended
   };
   child.stdout.on('data', hear);
   child.stderr.on('data', hear);
-  const timer = setTimeout(() => child.kill('SIGKILL'), 15_000);
+  const timer = setTimeout(() => child.kill('SIGKILL'), 60_000);
   const [code] = await once(child, 'close');
   clearTimeout(timer);
   return { code: typeof code === 'number' ? code : null, output };
@@ -78,4 +78,4 @@ test('without its log it says what it waits for, and stops on a signal', async (
   expect(output).toMatch(/the log/u);
   expect(code).toBe(0);
   expect((await stat(join(data, 'sealing.key'))).mode & 0o777).toBe(0o600);
-}, 20_000);
+}, 90_000);
