@@ -55,9 +55,11 @@ async function runUntil(argv: readonly string[], pattern: RegExp): Promise<Ended
     env: { PATH: process.env['PATH'] ?? '' },
   });
   let output = '';
+  let told = false;
   const hear = (chunk: Buffer): void => {
     output += chunk.toString();
-    if (pattern.test(output)) child.kill('SIGTERM');
+    // Once: a second signal would end it at once.
+    if (!told && pattern.test(output)) told = child.kill('SIGTERM');
   };
   child.stdout.on('data', hear);
   child.stderr.on('data', hear);
