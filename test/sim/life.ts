@@ -1,6 +1,7 @@
 /** One process's life: everything that it does ends with it, at any await. */
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import type { VirtualTime } from '@watershed/runtime/virtual-time.ts';
+import { onGrain } from './random.ts';
 
 /**
  * A process that crashes is one whose timers never fire again and whose calls are never answered:
@@ -19,7 +20,7 @@ export class Life {
     const bornMs = world.monotonic();
     const after = (delayMs: number, callback: () => void): Timer => {
       if (this.#over) return { cancel: () => undefined };
-      const timer = world.after(delayMs, () => {
+      const timer = world.after(onGrain(delayMs), () => {
         this.#timers.delete(timer);
         callback();
       });

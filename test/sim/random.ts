@@ -1,3 +1,11 @@
+/** Of a millisecond: sums of such times are exact, so that no timer fires a hair too early. */
+const grain = 1 / 1_024;
+
+/** Not less than `ms`. */
+export function onGrain(ms: number): number {
+  return Math.ceil(ms / grain) * grain;
+}
+
 /** All that is not certain in a simulated world comes from here, and here from the seed. */
 export class Random {
   #state: number;
@@ -19,9 +27,9 @@ export class Random {
     return Math.floor(this.next() * below);
   }
 
-  /** Between both, and as often between 1 and 10 as between 10 and 100. */
+  /** A time between both, and as often between 1 and 10 as between 10 and 100. */
   spread(from: number, to: number): number {
-    return from * (to / from) ** this.next();
+    return onGrain(from * (to / from) ** this.next());
   }
 
   chance(probability: number): boolean {
