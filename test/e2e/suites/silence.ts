@@ -90,6 +90,8 @@ export function silenceSuite(kind: PlaneKind): void {
       const one = newClient(protocol);
       clients.set(protocol, one);
       one.connect();
+      // A scope that nobody has asked for before takes a moment, and longer where tiers are apart.
+      await until('it has been served', () => Promise.resolve(one.names(route).length > 0));
       await one.settle();
     }
   });

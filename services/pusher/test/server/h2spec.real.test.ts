@@ -25,6 +25,7 @@ const knownOfNode: Readonly<Record<string, string>> = {
   'http2 5.1.2/1': 'each GET is answered and over before the limit is reached; see hostile.test.ts',
   'http2 5.3.1/1': priorities,
   'http2 5.3.1/2': priorities,
+  'http2 6.1/2': `sometimes: ${forgotten}`,
   'http2 6.3/1': priorities,
   'http2 6.7/2': 'node closes the connection on an answer to a PING that was not sent',
   'http2 6.9.1/3': 'node closes the connection, not the stream alone',
