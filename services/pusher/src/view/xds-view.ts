@@ -52,6 +52,8 @@ export class XdsView {
   /** The debounce is over: the next cut is made as soon as watermarks allow. */
   #due = false;
   #overdue: Timer | undefined;
+  /** Of the last cut. */
+  #epoch = 0;
   /** When each partition was last heard of; NaN: not yet. */
   readonly #heardMs: number[];
 
@@ -87,9 +89,9 @@ export class XdsView {
     return this.#started;
   }
 
-  /** The config epoch of the last cut. */
+  /** The config epoch that is served: what watermarks have passed may wait for others to be quiet. */
   get epoch(): number {
-    return this.#staging.epoch;
+    return this.#staging.ready ? this.#epoch : this.#staging.epoch;
   }
 
   get watermarks(): readonly number[] {
@@ -190,6 +192,7 @@ export class XdsView {
 
   #cut(): void {
     if (this.#due) {
+      this.#epoch = this.#staging.epoch;
       this.#apply(this.#staging.takeCut(), false);
       this.#due = this.#staging.pending;
     }
