@@ -6,18 +6,7 @@ import { addFetch } from './commands/fetch.ts';
 import { addProxyStatus } from './commands/proxy-status.ts';
 import { addValidate } from './commands/validate.ts';
 import { addVersion } from './commands/version.ts';
-
-/** What `xdsctl` has of the world outside. */
-export interface Surroundings {
-  /** Gets what is answered, without the last line feed. */
-  readonly print: (text: string) => void;
-  /** Gets lines for people who wait. */
-  readonly progress: (line: string) => void;
-  /** Where fetched programs are kept: see `cacheDirectory`. */
-  readonly cache: string;
-  /** The process's variables. */
-  readonly environment: NodeJS.ProcessEnv;
-}
+import type { Surroundings } from './surroundings.ts';
 
 /** `xdsctl`: what people ask of a control plane from a shell. */
 export function program(around: Surroundings): Command {

@@ -65,6 +65,23 @@ test('every file is in a room', () => {
   expect(files.filter((path) => roomOf(path) === undefined)).toEqual([]);
 });
 
+test('no file leads back to itself, by types either: there is one to read first', () => {
+  const state = new Map<string, 'open' | 'done'>();
+  const circles: string[] = [];
+  const visit = (path: string, way: readonly string[]): void => {
+    state.set(path, 'open');
+    for (const { target } of imports.get(path) ?? []) {
+      const seen = state.get(target.name);
+      const on = [...way, target.name];
+      if (seen === 'open') circles.push(on.slice(on.indexOf(target.name)).join(' → '));
+      else if (seen === undefined && imports.has(target.name)) visit(target.name, on);
+    }
+    state.set(path, 'done');
+  };
+  for (const path of imports.keys()) if (!state.has(path)) visit(path, [path]);
+  expect(circles).toEqual([]);
+});
+
 test('every import leads to a file', () => {
   expect(broken((_room, _path, { target }) => target.kind !== 'nothing')).toEqual([]);
 });

@@ -6,7 +6,7 @@ import { checkShared, sharedOptions } from '@watershed/runtime/options-common.ts
 import { defineOptions, type ConfigOf } from '@watershed/runtime/options.ts';
 import { parseOptions, type Program } from '@watershed/runtime/options-parse.ts';
 import { version } from '@watershed/runtime/version.ts';
-import type { Surroundings } from '../program.ts';
+import type { Surroundings } from '../surroundings.ts';
 
 const { redisUrl: _blobs, redisPassword: _password, ...logOptions } = sharedOptions;
 const table = defineOptions(logOptions);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { fetchEnvoy } from '../components/envoy-fetch.ts';
-import type { Surroundings } from '../program.ts';
+import type { Surroundings } from '../surroundings.ts';
 
 export function addFetch(program: Command, { print, progress, cache }: Surroundings): void {
   program

@@ -1,4 +1,3 @@
-import type { Graph } from './graph.ts';
 import type { Cell } from './node.ts';
 import { createCell } from './node.ts';
 
@@ -7,21 +6,28 @@ export interface Entry<V> {
   readonly value: V;
 }
 
+/** Who has to know what changes: the graph. */
+interface Watcher {
+  /** Before a change; throws where none may be. */
+  changing(): void;
+  changed(cells: readonly Cell[]): void;
+}
+
 /**
  * Declared input: keyed values that are set from outside. Readers that looked at a key, or at an
  * index key that the change moves, become dirty; nobody else does.
  */
 export class Collection<V> {
   readonly name: string;
-  readonly #graph: Graph;
+  readonly #watcher: Watcher;
   readonly #equal: (a: V, b: V) => boolean;
   readonly #values = new Map<string, V>();
   readonly #cells = new Map<string, Cell>();
   readonly #indexes: Index<V>[] = [];
 
   /** Use `graph.collection`. */
-  constructor(graph: Graph, name: string, equal: (a: V, b: V) => boolean) {
-    this.#graph = graph;
+  constructor(watcher: Watcher, name: string, equal: (a: V, b: V) => boolean) {
+    this.#watcher = watcher;
     this.name = name;
     this.#equal = equal;
   }
@@ -43,7 +49,7 @@ export class Collection<V> {
   set(key: string, value: V): boolean {
     const before = this.#values.get(key);
     if (before !== undefined && this.#equal(before, value)) return false;
-    this.#graph.changing();
+    this.#watcher.changing();
     this.#values.set(key, value);
     this.#changed(key, before, value);
     return true;
@@ -52,7 +58,7 @@ export class Collection<V> {
   delete(key: string): boolean {
     const before = this.#values.get(key);
     if (before === undefined) return false;
-    this.#graph.changing();
+    this.#watcher.changing();
     this.#values.delete(key);
     this.#changed(key, before, undefined);
     return true;
@@ -89,7 +95,7 @@ export class Collection<V> {
     const own = this.#cells.get(key);
     if (own !== undefined) cells.push(own);
     for (const index of this.#indexes) index.move(key, before, after, cells);
-    this.#graph.changed(cells);
+    this.#watcher.changed(cells);
   }
 }
 

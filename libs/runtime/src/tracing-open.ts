@@ -1,22 +1,10 @@
 import type { Logger } from './logger.ts';
 import type { processOptions } from './options-common.ts';
 import type { ConfigOf } from './options.ts';
+import type { TracingOptions } from './tracing-otlp.ts';
 import { noTracing, type Tracing } from './tracing.ts';
 
 type ProcessConfig = ConfigOf<typeof processOptions>;
-
-export interface TracingOptions {
-  /** `undefined`: nothing is traced. */
-  readonly url: string | undefined;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly timeoutMs: number;
-  readonly sampler: ProcessConfig['tracesSampler'];
-  readonly samplerArg: number;
-  readonly serviceName: string;
-  readonly serviceVersion: string;
-  readonly resource: Readonly<Record<string, string>>;
-  readonly logger: Logger;
-}
 
 /** What OpenTelemetry's standard variables ask for. */
 export function tracingOptions(

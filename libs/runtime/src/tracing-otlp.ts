@@ -23,6 +23,8 @@ import {
   type SpanExporter,
 } from '@opentelemetry/sdk-trace';
 import type { Logger } from './logger.ts';
+import type { processOptions } from './options-common.ts';
+import type { ConfigOf } from './options.ts';
 import {
   formatTraceparent,
   parseTraceparent,
@@ -31,7 +33,19 @@ import {
   type SpanOptions,
   type Tracing,
 } from './tracing.ts';
-import type { TracingOptions } from './tracing-open.ts';
+
+export interface TracingOptions {
+  /** `undefined`: nothing is traced. */
+  readonly url: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly timeoutMs: number;
+  readonly sampler: ConfigOf<typeof processOptions>['tracesSampler'];
+  readonly samplerArg: number;
+  readonly serviceName: string;
+  readonly serviceVersion: string;
+  readonly resource: Readonly<Record<string, string>>;
+  readonly logger: Logger;
+}
 
 const maxQueuedSpans = 4_096;
 const maxLinks = 32;

@@ -8,7 +8,7 @@ import type { Append, Log } from '@watershed/log/port.ts';
 import { parseConfigKey, parseEndpointsKey, partitionOf, topics } from '@watershed/model/keys.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import { traced, type Tracing } from '@watershed/runtime/tracing.ts';
-import type { StoredEvent } from './core/ingest.ts';
+import type { StoredEvent } from './core/inherited.ts';
 import type { EventWrite, EventWriter } from './core/publisher.ts';
 
 export interface EventLogOptions {

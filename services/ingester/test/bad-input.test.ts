@@ -1,6 +1,6 @@
 /** One bad thing beside good ones: what is said of it, what stays, and that all else is served. */
 import { expect, test } from 'vitest';
-import { defaultLimits } from '../src/parse/documents.ts';
+import { defaultLimits } from '../src/parse/limits.ts';
 import { Core, service, serviceKey } from './support.ts';
 
 const istio = 'networking.istio.io/v1';

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { defaultLimits, parseChunk } from '../src/parse/documents.ts';
+import { parseChunk } from '../src/parse/documents.ts';
+import { defaultLimits } from '../src/parse/limits.ts';
 import { parseJson } from '../src/parse/json.ts';
 
 /** A comment makes it YAML, which is what the slower parser is for. */

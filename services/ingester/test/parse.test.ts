@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { parseAside } from '../src/parse/aside.ts';
-import { defaultLimits, parseChunk, splitDocuments } from '../src/parse/documents.ts';
+import { parseChunk, splitDocuments } from '../src/parse/documents.ts';
+import { defaultLimits } from '../src/parse/limits.ts';
 import { parseFile, type ParsedFile, type ParseOptions } from '../src/parse/objects.ts';
 
 const object = (name: string): string =>

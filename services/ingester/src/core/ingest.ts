@@ -13,16 +13,10 @@ import type { Sink, SourceBatch } from '../source.ts';
 import type { Counters } from './counters.ts';
 import { problem, type Diagnostics, type Subject } from './diagnostics.ts';
 import { defaultHoldLimits, Holds, type HeldObject, type HoldLimits } from './holds.ts';
-import { Inherited } from './inherited.ts';
+import { Inherited, type StoredEvent } from './inherited.ts';
 import { ObjectTable, rawOf, type ObjectEntry, type TableChange } from './objects.ts';
 import { Outbox, type Outgoing } from './outbox.ts';
-import {
-  KindWorld,
-  type EncodedEmission,
-  type EncodedEvent,
-  type Installed,
-  type Registration,
-} from './registry.ts';
+import { KindWorld, type EncodedEmission, type Installed, type Registration } from './registry.ts';
 
 export interface IngestOptions {
   readonly graph: Graph;
@@ -44,15 +38,6 @@ export interface PublishedEvent extends Outgoing {
   readonly unit: string;
   readonly version: string;
   /** Of the object, as far as it is decoded. */
-  readonly digest: string;
-}
-
-/** A record that the log holds for this source. */
-export interface StoredEvent extends EncodedEvent {
-  /** The object and the file that it comes from, as an earlier process said. */
-  readonly owner: string;
-  readonly unit: string;
-  /** Of the object as it was then; empty if unknown. */
   readonly digest: string;
 }
 

@@ -14,7 +14,16 @@
 import type { UnitUpdate } from '../source.ts';
 import type { ObjectEntry, ObjectTable } from './objects.ts';
 import type { Outbox } from './outbox.ts';
-import type { StoredEvent } from './ingest.ts';
+import type { EncodedEvent } from './registry.ts';
+
+/** A record that the log holds for this source. */
+export interface StoredEvent extends EncodedEvent {
+  /** The object and the file that it comes from, as an earlier process said. */
+  readonly owner: string;
+  readonly unit: string;
+  /** Of the object as it was then; empty if unknown. */
+  readonly digest: string;
+}
 
 export class Inherited {
   readonly #table: ObjectTable;

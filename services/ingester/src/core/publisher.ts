@@ -5,7 +5,8 @@
 import { LogError } from '@watershed/log/port.ts';
 import { sleep, type Time } from '@watershed/runtime/clock.ts';
 import type { Counters } from './counters.ts';
-import type { PublishedEvent, StoredEvent } from './ingest.ts';
+import type { StoredEvent } from './inherited.ts';
+import type { PublishedEvent } from './ingest.ts';
 import { eventId } from './outbox.ts';
 import { sameBytes } from './registry.ts';
 

@@ -3,7 +3,8 @@
  * so it is done in a thread of its own; ingestion, and all else in the process, goes on meanwhile.
  */
 import { Worker } from 'node:worker_threads';
-import type { ParsedChunk, ParseLimits } from './documents.ts';
+import type { ParsedChunk } from './documents.ts';
+import type { ParseLimits } from './limits.ts';
 
 export interface AsideRequest {
   readonly text: string;

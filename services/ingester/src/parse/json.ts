@@ -2,7 +2,7 @@
  * JSON is YAML, and many times faster to parse by itself. What is not JSON, is beyond a limit or
  * has a key twice is left to the YAML parser, which knows how to say what is wrong and where.
  */
-import type { ParsedDocument, ParseLimits } from './documents.ts';
+import type { ParsedDocument, ParseLimits } from './limits.ts';
 
 /** `undefined`: not for here. Lines are from 0. */
 export function parseJson(text: string, limits: ParseLimits): ParsedDocument | undefined {

@@ -7,15 +7,13 @@ import type { RawObject } from '../kind.ts';
 import { isObject, show } from '../decode.ts';
 import { parseJson } from './json.ts';
 import {
-  defaultLimits,
   parseChunk,
   splitDocuments,
   type Chunk,
   type FileProblem,
   type ParsedChunk,
-  type ParsedDocument,
-  type ParseLimits,
 } from './documents.ts';
+import { defaultLimits, type ParsedDocument, type ParseLimits } from './limits.ts';
 
 /** An object and the line (from 1) of its file where it starts. */
 export interface LocatedObject {

@@ -9,7 +9,7 @@
  */
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import { describeError } from '@watershed/runtime/errors.ts';
-import type { ParsedDocument, ParseLimits } from '../parse/documents.ts';
+import type { ParsedDocument, ParseLimits } from '../parse/limits.ts';
 import type { DocumentObjects } from '../parse/objects.ts';
 import type { Sink, Source } from '../source.ts';
 import { KnownFiles, type Changed } from './known-files.ts';

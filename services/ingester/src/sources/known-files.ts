@@ -5,12 +5,8 @@ import { hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Time } from '@watershed/runtime/clock.ts';
 import { describeError } from '@watershed/runtime/errors.ts';
-import {
-  defaultLimits,
-  type ParsedChunk,
-  type ParsedDocument,
-  type ParseLimits,
-} from '../parse/documents.ts';
+import { type ParsedChunk } from '../parse/documents.ts';
+import { defaultLimits, type ParsedDocument, type ParseLimits } from '../parse/limits.ts';
 import { parseAside } from '../parse/aside.ts';
 import { parseFile, type DocumentObjects } from '../parse/objects.ts';
 import type { UnitUpdate } from '../source.ts';

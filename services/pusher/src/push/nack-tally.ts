@@ -1,4 +1,4 @@
-import type { ScopeQuarantine } from '../session/scope-quarantine.ts';
+import type { ScopeQuarantine } from '../session/quarantine.ts';
 
 /** One resource that proxies of one kind refused at one version. */
 export interface Refusal {

@@ -9,7 +9,7 @@ import type { SessionContext } from '../session/context.ts';
 import type { Frame } from '../session/frame.ts';
 import type { RequestDecoder } from '../session/request-codec.ts';
 import type { Mode, Request } from '../session/request.ts';
-import type { ScopeQuarantine } from '../session/scope-quarantine.ts';
+import type { ScopeQuarantine } from '../session/quarantine.ts';
 import type { SessionLimits, SessionNack, SessionObserver } from '../session/session-options.ts';
 import { Session } from '../session/session.ts';
 import type { NameList } from '../session/subscription.ts';

@@ -5,6 +5,12 @@
  */
 import type { Entry, Replacement, Replacements, TypeView } from '../view/type-view.ts';
 
+/**
+ * Versions that several clients of a scope refused: by type and name. The other clients are not
+ * sent them; those that took one keep it. Compared by identity.
+ */
+export type ScopeQuarantine = ReadonlyMap<string, ReadonlyMap<string, ReadonlySet<string>>>;
+
 export interface Quarantined extends Replacement {
   /** The response had several changes and the client did not say which was wrong. */
   readonly unsure: boolean;

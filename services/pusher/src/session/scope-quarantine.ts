@@ -1,13 +1,7 @@
 import type { TypeView } from '../view/type-view.ts';
 import type { SessionContext } from './context.ts';
-import type { Quarantined } from './quarantine.ts';
+import type { Quarantined, ScopeQuarantine } from './quarantine.ts';
 import type { TypeState } from './type-state.ts';
-
-/**
- * Versions that several clients of a scope refused: by type and name. The other clients are not
- * sent them; those that took one keep it. Compared by identity.
- */
-export type ScopeQuarantine = ReadonlyMap<string, ReadonlyMap<string, ReadonlySet<string>>>;
 
 /**
  * Of a scope's quarantine, what a stream is spared: it keeps what it has, or gets what was good

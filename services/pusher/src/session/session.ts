@@ -18,7 +18,7 @@ import { answerTo } from './nack.ts';
 import { Lifetime, namesHeld } from './lifetime.ts';
 import { applyDelta, applySotw } from './requests.ts';
 import type { Mode, Request } from './request.ts';
-import type { ScopeQuarantine } from './scope-quarantine.ts';
+import type { ScopeQuarantine } from './quarantine.ts';
 import {
   defaultLimits,
   type SessionLimits,

@@ -2,8 +2,8 @@ import { resourceTypes } from '@watershed/proto/any.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { TypeView } from '../view/type-view.ts';
 import type { SessionContext } from './context.ts';
-import { liftable } from './quarantine.ts';
-import { spared, type ScopeQuarantine } from './scope-quarantine.ts';
+import { liftable, type ScopeQuarantine } from './quarantine.ts';
+import { spared } from './scope-quarantine.ts';
 import { NameList } from './subscription.ts';
 import type { TypeState } from './type-state.ts';
 

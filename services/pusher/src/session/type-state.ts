@@ -1,8 +1,7 @@
 import type { TypeView } from '../view/type-view.ts';
 import type { Frame } from './frame.ts';
 import type { Lifetime } from './lifetime.ts';
-import type { Quarantine } from './quarantine.ts';
-import type { ScopeQuarantine } from './scope-quarantine.ts';
+import type { Quarantine, ScopeQuarantine } from './quarantine.ts';
 import { NameList, type Subscription } from './subscription.ts';
 import type { TypeTraits } from './type-traits.ts';
 

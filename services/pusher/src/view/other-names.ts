@@ -3,19 +3,18 @@
  * persistent map like the view itself, so that a change costs what it changes.
  */
 import { hashName, trieDelete, trieEach, trieGet, trieSet, type Leaf, type Trie } from './trie.ts';
-import type { Entry } from './type-view.ts';
 
-interface Named extends Leaf {
-  readonly entries: Trie<Entry>;
+interface Named<E extends Leaf> extends Leaf {
+  readonly entries: Trie<E>;
 }
 
-export type OtherNames = Trie<Named>;
+export type OtherNames<E extends Leaf> = Trie<Named<E>>;
 
-export function addNames(
-  table: OtherNames,
-  entry: Entry,
+export function addNames<E extends Leaf>(
+  table: OtherNames<E>,
+  entry: E,
   names: readonly string[] = [],
-): OtherNames {
+): OtherNames<E> {
   let next = table;
   for (const name of names) {
     const hash = hashName(name);
@@ -25,11 +24,11 @@ export function addNames(
   return next;
 }
 
-export function dropNames(
-  table: OtherNames,
-  entry: Entry,
+export function dropNames<E extends Leaf>(
+  table: OtherNames<E>,
+  entry: E,
   names: readonly string[] = [],
-): OtherNames {
+): OtherNames<E> {
   let next = table;
   for (const name of names) {
     const hash = hashName(name);
@@ -43,10 +42,10 @@ export function dropNames(
 }
 
 /** Visits the entries that have the name. */
-export function eachOf(
-  table: OtherNames,
+export function eachOf<E extends Leaf>(
+  table: OtherNames<E>,
   { name, hash }: { readonly name: string; readonly hash: number },
-  visit: (entry: Entry) => void,
+  visit: (entry: E) => void,
 ): void {
   if (table !== undefined) trieEach(trieGet(table, name, hash)?.entries, visit);
 }

@@ -40,9 +40,9 @@ interface Referrers extends Leaf {
 interface Tables {
   readonly referrers: Trie<Referrers>;
   /** Entries by alias. */
-  readonly aliases: OtherNames;
+  readonly aliases: OtherNames<Entry>;
   /** Entries by the names of what they come with. */
-  readonly members: OtherNames;
+  readonly members: OtherNames<Entry>;
 }
 
 const noTables: Tables = { referrers: undefined, aliases: undefined, members: undefined };

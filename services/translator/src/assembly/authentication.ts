@@ -6,7 +6,6 @@ import type { Query, Reader } from '@watershed/derive/graph.ts';
 import { AuthorizationMatch, PeerMode } from '@watershed/model/gen/model.ts';
 import type { AuthorizationRule, PeerAuthentication } from '@watershed/model/gen/model.ts';
 import type { Inputs, Keyed } from '../inputs.ts';
-import type { Core } from './core.ts';
 import { sameData } from './equal.ts';
 
 type Labels = Readonly<Record<string, string>>;
@@ -56,6 +55,11 @@ export function createAuthenticationQueries({ graph, indexes }: Inputs): Authent
   return { peers, selecting };
 }
 
+/** Of the core, what is asked here. */
+interface Asked {
+  readonly authentication: AuthenticationQueries;
+}
+
 /** How a workload is to be called. */
 interface Authentication {
   readonly mode: PeerMode;
@@ -76,7 +80,7 @@ interface Place {
 }
 
 /** The oldest that selects the workload, if any; the root namespace's select nothing. */
-function ownPeer(core: Core, read: Reader, place: Place): Peer | undefined {
+function ownPeer(core: Asked, read: Reader, place: Place): Peer | undefined {
   const { namespace, rootNamespace, labels } = place;
   if (namespace === rootNamespace) return undefined;
   const peers = read.query(core.authentication.peers, namespace);
@@ -84,7 +88,7 @@ function ownPeer(core: Core, read: Reader, place: Place): Peer | undefined {
 }
 
 /** The mode of those without a selector: the namespace's, or else the mesh's. */
-function inheritedMode(core: Core, read: Reader, place: Omit<Place, 'labels'>): PeerMode {
+function inheritedMode(core: Asked, read: Reader, place: Omit<Place, 'labels'>): PeerMode {
   for (const namespace of [place.namespace, place.rootNamespace]) {
     const mode = read.query(core.authentication.peers, namespace).find(isForAll)?.mode;
     if (mode !== undefined && mode !== PeerMode.PEER_MODE_UNSET) return mode;
@@ -102,12 +106,12 @@ function resolve(peer: PeerAuthentication | undefined, inherited: PeerMode): Aut
   return { mode, ports: Object.fromEntries(ports) };
 }
 
-export function authenticationOf(core: Core, read: Reader, place: Place): Authentication {
+export function authenticationOf(core: Asked, read: Reader, place: Place): Authentication {
   return resolve(ownPeer(core, read, place), inheritedMode(core, read, place));
 }
 
 /** Names of the policies that a workload has because they select it (istiod's for ztunnel). */
-export function selectedBy(core: Core, read: Reader, place: Place): readonly string[] {
+export function selectedBy(core: Asked, read: Reader, place: Place): readonly string[] {
   const { namespace, rootNamespace, labels } = place;
   const names = [...new Set([namespace, rootNamespace])]
     .flatMap((one) => read.query(core.authentication.selecting, one))
@@ -158,7 +162,7 @@ function rulesOf({ mode, ports }: Authentication): AuthorizationRule[] | undefin
 
 /** A PeerAuthentication as a policy, where its ports differ; `undefined`: it is none. */
 export function convertedRules(
-  core: Core,
+  core: Asked,
   read: Reader,
   { namespace, name, value }: Keyed<PeerAuthentication>,
   rootNamespace: string,
