@@ -4,17 +4,10 @@
  *     xds topic ─► view (cuts, scopes, blobs) ─► hub (fan-out) ─► streams (sessions) ─► gRPC
  *                                        feedback ◄─┘
  */
-import type { BlobStore } from '@watershed/blob/port.ts';
-import type { Log } from '@watershed/log/port.ts';
 import { formatAddress, type Address } from '@watershed/runtime/address.ts';
-import type { Time, Timer } from '@watershed/runtime/clock.ts';
+import type { Timer } from '@watershed/runtime/clock.ts';
 import { pagesByPath, type DebugPage } from '@watershed/runtime/debug-pages.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
-import type { Logger } from '@watershed/runtime/logger.ts';
-import type { Metrics } from '@watershed/runtime/metrics.ts';
-import type { Readiness } from '@watershed/runtime/readiness.ts';
-import type { Sealing } from '@watershed/runtime/sealing.ts';
-import type { Tracing } from '@watershed/runtime/tracing.ts';
 import { version } from '@watershed/runtime/version.ts';
 import { pagesOf } from './debug/pages.ts';
 import { ColdStore } from './cold.ts';
@@ -26,93 +19,24 @@ import { ttlsOf } from './lifetimes.ts';
 import { advertised } from './placement/advertised.ts';
 import { Placement } from './placement/placement.ts';
 import { PusherMetrics } from './metrics.ts';
-import { Admission, type AdmissionLimits } from './push/admission.ts';
+import { Admission } from './push/admission.ts';
 import type { DebugQuery } from './push/debug-queries.ts';
 import { Hub } from './push/hub.ts';
+import type { PusherOptions } from './pusher-options.ts';
 import { createMaterialise } from './secrets.ts';
-import { createRpcServer, type Transport } from './server/transports.ts';
-import type { RpcServer, RpcServerOptions, ServerLimits, TlsSource } from './server/port.ts';
+import { createRpcServer } from './server/transports.ts';
+import type { RpcServer, TlsSource } from './server/port.ts';
 import { methodsOf } from './server/services.ts';
 import { framed } from './server/unary.ts';
 import { ServingState } from './serving.ts';
 import { SessionContext } from './session/context.ts';
 import { FrameCache } from './session/frame-cache.ts';
 import { encodeControlPlane } from './session/frame.ts';
-import type { SessionLimits } from './session/session-options.ts';
-import { randomKey, type DigestKey } from './session/set-digest.ts';
+import { randomKey } from './session/set-digest.ts';
 import { Assignments } from './view/assignments.ts';
 import { BlobLoader } from './view/blob-loader.ts';
 import { Scopes } from './view/scopes.ts';
 import { XdsView } from './view/xds-view.ts';
-
-/** What users set; the rows of `xdsOptions`. */
-export interface PusherSettings {
-  readonly grpcAddr: Address;
-  readonly debounceAfterMs: number;
-  readonly debounceMaxMs: number;
-  readonly edsDebounce: boolean;
-  /** 0: chosen here. */
-  readonly pushThrottle: number;
-  /** New streams a second; 0: by what they cost. */
-  readonly maxRequestsPerSecond: number;
-  /** `eds=5m`: after which clients drop what they do not hear of. Default none. */
-  readonly resourceTtls?: readonly string[];
-  /** Where proxies reach it. Default: where it listens, by the machine's name. */
-  readonly advertisedAddr?: Address | undefined;
-  /** Of streams that had better be elsewhere. Default 0: none is moved. */
-  readonly rebalanceStreamsPerSecond?: number;
-}
-
-export interface PusherOptions {
-  readonly log: Log;
-  readonly blobs: BlobStore;
-  /** Of the topic `xds`. */
-  readonly partitions: number;
-  /** Of the topic `feedback`. Default 1. */
-  readonly feedbackPartitions?: number;
-  /** Unique among pushers. */
-  readonly name: string;
-  readonly options: PusherSettings;
-  readonly time: Time;
-  readonly logger: Logger;
-  readonly metrics: Metrics;
-  readonly tracing: Tracing;
-  readonly readiness: Readiness;
-  /** Opens secrets; without it none are sent. */
-  readonly sealing?: Sealing;
-  /** Where the last views are kept for a start without log or blobs; absent: nowhere. */
-  readonly coldDir?: string;
-  /** How long a proxy waits for the log, or for its scope, before it gets those. Default 2 s. */
-  readonly coldAfterMs?: number;
-  /** A second listener, with TLS. */
-  readonly tls?: { readonly address: Address; readonly source: TlsSource };
-  /** Who clients may be. Default: what certificates of trust domain `cluster.local` say. */
-  readonly identity?: AuthenticatorOptions;
-  /** Of the process's other parts: istioctl may ask for them over xDS. */
-  readonly otherPages?: readonly DebugPage[];
-  /** Default `http2`. A function: what else serves RPCs, such as a simulated network. */
-  readonly transport?: Transport | ((options: RpcServerOptions) => RpcServer);
-  readonly serverLimits?: Partial<ServerLimits>;
-  readonly sessionLimits?: Partial<SessionLimits>;
-  readonly admissionLimits?: Partial<AdmissionLimits>;
-  /** A client that takes nothing for so long is cut off; 0: never. Default 5 minutes. */
-  readonly sendTimeoutMs?: number;
-  /** Secret: what equal lists of clients are found by. Default: a random one. */
-  readonly digestKey?: DigestKey;
-  /** Of encoded responses that are kept for streams still to come. Default 32 MiB. */
-  readonly frameCacheBytes?: number;
-  /**
-   * A log that says nothing for so long is away, and people are told. Default: never, because an
-   * embedded log has nothing to say where nothing changes.
-   */
-  readonly silentAfterMs?: number;
-  /** How long configuration waits for a partition's watermark. Default 10 s. */
-  readonly cutWaitMs?: number;
-  /** How long a scope waits for what it lists, before what is there is served. Default 5 s. */
-  readonly partialAfterMs?: number;
-  /** Within which streams are ended when the process stops. Default 5 s. */
-  readonly drainMs?: number;
-}
 
 export interface Pusher extends Part {
   readonly start: () => Promise<void>;
@@ -253,6 +177,7 @@ class PusherPart {
       tell: (pusher) => this.#feedback.member(pusher),
       silent: () => this.#silence() !== undefined,
       rebalancePerSecond: options.rebalanceStreamsPerSecond ?? 0,
+      rebalanceDelayMs: options.rebalanceDelayMs ?? 30_000,
       onMembers: (count) => this.#metrics.pushers.set(count),
       onMoved: () => this.#metrics.streamsMoved.add(),
     });

@@ -40,7 +40,15 @@ const table = defineOptions({
     default: 5,
     min: 0,
     max: 1_000,
-    doc: 'How many streams a second a pusher ends while it has more than 1.25 times the mean of all pushers, of proxies for which another one has room. They connect again and are sent nothing that they have. 0: none.',
+    doc: 'How many streams a second a pusher with more than its share ends, of proxies for which another one has room, where one is off the mean of all by a quarter. They connect again and are sent nothing that they have. 0: none.',
+  },
+  rebalanceDelayMs: {
+    type: 'duration',
+    flag: '--rebalanceDelay',
+    env: ['WATERSHED_REBALANCE_DELAY'],
+    default: '30s',
+    max: '1h',
+    doc: 'How long pushers must have been the same, none come and none gone, and one off the mean, before a stream is ended for that.',
   },
 });
 

@@ -5,8 +5,9 @@ import { openSharedLog } from '@watershed/log/kafka/open.ts';
 import { parseOptions } from '@watershed/runtime/options-parse.ts';
 import { runProgram, type Composition, type Surroundings } from '@watershed/runtime/program.ts';
 import { createSealing, readSealingKeys } from '@watershed/runtime/sealing.ts';
-import { createPusher, silentAfterMs, type PusherOptions } from './app.ts';
+import { createPusher, silentAfterMs } from './app.ts';
 import { program, type Config } from './config.ts';
+import type { PusherOptions } from './pusher-options.ts';
 import { openSecurity, operatorsOnly } from './security.ts';
 
 await runProgram({

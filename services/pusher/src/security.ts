@@ -3,7 +3,7 @@ import type { Time } from '@watershed/runtime/clock.ts';
 import { OperatingError } from '@watershed/runtime/errors.ts';
 import type { DebugAccess } from '@watershed/runtime/http.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
-import type { PusherOptions } from './app.ts';
+import type { PusherOptions } from './pusher-options.ts';
 import {
   Authenticator,
   Unauthenticated,

@@ -32,13 +32,14 @@ interface Heard {
   readonly atMs: number;
 }
 
-/** Each tells of itself so often; whoever is silent for three times as long is gone. */
+/** Each tells of itself at least so often; whoever is silent for three times as long is gone. */
 export const beatMs = 10_000;
+/** And so often at most: when its streams have become more, or fewer, by such a part of them. */
+const soonMs = 1_000;
+const notedPart = 0.01;
 const expireMs = 3 * beatMs;
 /** Two beats and how late one may be. */
 const silentMs = 2.5 * beatMs;
-/** Members must have been the same for so long before anything is done about them. */
-const settleMs = 3 * beatMs;
 
 /**
  * Which pushers there are, as the topic `feedback` says, and which scopes are wanted. Nothing
@@ -57,6 +58,8 @@ export class Membership {
   /** `undefined`: not found yet since something changed. */
   #owners: ReadonlyMap<string, string> | undefined;
   #changedMs: number;
+  /** What was said last, and when. */
+  #said = { streams: 0, atMs: -Infinity };
   #next: Timer | undefined;
 
   constructor(options: MembershipOptions) {
@@ -65,7 +68,7 @@ export class Membership {
   }
 
   start(): void {
-    this.#beat();
+    this.#step();
   }
 
   /** The others are told. */
@@ -118,23 +121,32 @@ export class Membership {
     return this.owners().get(tenant) === this.#options.address();
   }
 
-  /** Why nothing may be done about where streams are; `undefined`: nothing is in the way. */
+  /** When somebody came or went, by the monotonic clock. */
+  get changedMs(): number {
+    return this.#changedMs;
+  }
+
+  /** Why it is not certain who is there, with how many streams; `undefined`: it is. */
   get doubt(): string | undefined {
-    const { name, time } = this.#options;
-    if (!this.#heard.has(name)) return 'this pusher does not hear itself';
+    if (!this.#heard.has(this.#options.name)) return 'this pusher does not hear itself';
     const { members } = this;
     const silent = members.find((member) => member.silentMs > silentMs);
     if (silent !== undefined) return `${silent.name} is silent`;
     const same = members.find(({ address }, at) => members[at - 1]?.address === address);
-    if (same !== undefined) return `two pushers say that they are ${same.address}`;
-    return time.monotonic() - this.#changedMs < settleMs ? 'members have just changed' : undefined;
+    return same && `two pushers say that they are ${same.address}`;
   }
 
-  #beat(): void {
+  #step(): void {
     const { time, address, load, tell } = this.#options;
-    tell({ address: address(), ...load(), expiresMs: time.now() + expireMs });
-    this.#sweep();
-    this.#next = time.after(beatMs, () => this.#beat());
+    const now = load();
+    const nowMs = time.monotonic();
+    const isNew = Math.abs(now.streams - this.#said.streams) > notedPart * this.#said.streams;
+    if (isNew || nowMs - this.#said.atMs >= beatMs) {
+      this.#said = { streams: now.streams, atMs: nowMs };
+      tell({ address: address(), ...now, expiresMs: time.now() + expireMs });
+      this.#sweep();
+    }
+    this.#next = time.after(soonMs, () => this.#step());
   }
 
   /** Forgets who is gone; the ring follows. */

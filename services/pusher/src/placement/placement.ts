@@ -23,6 +23,8 @@ export interface PlacementOptions {
   /** The log is away. */
   readonly silent: () => boolean;
   readonly rebalancePerSecond: number;
+  /** Pushers must have been the same, and one off the mean, for so long before one is moved. */
+  readonly rebalanceDelayMs: number;
   readonly onMembers?: (count: number) => void;
   readonly onMoved?: () => void;
 }
@@ -33,7 +35,7 @@ export class Placement {
   readonly #rebalancer: Rebalancer;
 
   constructor(options: PlacementOptions) {
-    const { streams, scopes, rebalancePerSecond, onMoved } = options;
+    const { streams, scopes, rebalancePerSecond, rebalanceDelayMs, onMoved } = options;
     this.#options = options;
     this.#membership = new Membership({
       ...options,
@@ -43,6 +45,7 @@ export class Placement {
       ...options,
       membership: this.#membership,
       ratePerSecond: rebalancePerSecond,
+      delayMs: rebalanceDelayMs,
       onMoved: () => onMoved?.(),
     });
   }

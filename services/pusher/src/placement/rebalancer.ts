@@ -24,9 +24,18 @@ export interface RebalancerOptions {
   readonly streams: () => ReadonlySet<Movable>;
   /** 0: none are moved. */
   readonly ratePerSecond: number;
+  /** Members must have been the same, and one off the mean, for so long. */
+  readonly delayMs: number;
   /** The log is away. */
   readonly silent: () => boolean;
   readonly onMoved: () => void;
+}
+
+interface Round {
+  /** When it began. */
+  readonly mean: number;
+  /** Since when this replica has no more than that; `undefined`: it has. */
+  contentSinceMs?: number | undefined;
 }
 
 interface Move {
@@ -37,13 +46,15 @@ interface Move {
   readonly rank: 0 | 1 | 2;
 }
 
-/** It is ended above `loadBound` times the mean, until it is at this. */
-const enough = 1.05;
-/** Few more than the mean are not worth the trouble. */
+/** By so much of the mean a replica must be off before it is worth the trouble. */
+const worth = loadBound - 1;
+/** And by no fewer streams than this. */
 const leastExcess = 10;
 /** Who was moved, or came back from wherever, stays so long where it is. */
 const calmMs = 600_000;
 const idleMs = 1_000;
+/** Others' words are so old at most while they move streams. */
+const contentMs = 3_000;
 
 /**
  * Ends a few streams a second while this replica has more than its share, of proxies for which
@@ -56,7 +67,10 @@ export class Rebalancer {
   /** By address: streams sent to it that its last word could not count; as of that word. */
   readonly #sent = new Map<string, { readonly beat: number; count: number }>();
   #queue: Move[] = [];
-  #active = false;
+  /** `undefined`: no streams are being moved. */
+  #round: Round | undefined;
+  /** What others said last may be old. `undefined`: there is nothing to do. */
+  #offSinceMs: number | undefined;
   #next: Timer | undefined;
 
   constructor(options: RebalancerOptions) {
@@ -73,11 +87,19 @@ export class Rebalancer {
 
   /** Streams are being moved. */
   get active(): boolean {
-    return this.#active;
+    return this.#round !== undefined;
   }
 
-  /** Why none may be moved. */
+  /** Why none may be moved; `undefined`: nothing is in the way. */
   get doubt(): string | undefined {
+    const { membership, time, delayMs } = this.#options;
+    if (this.#unknown !== undefined) return this.#unknown;
+    const isSettled = time.monotonic() - membership.changedMs >= delayMs;
+    return isSettled ? undefined : 'members have just changed';
+  }
+
+  /** Why it is not known who has how many. */
+  get #unknown(): string | undefined {
     const { membership, silent } = this.#options;
     return silent() ? 'the log is not heard of' : membership.doubt;
   }
@@ -88,7 +110,8 @@ export class Rebalancer {
 
   #step(): void {
     const { ratePerSecond } = this.#options;
-    const move = this.#due() ? this.#take() : undefined;
+    const mean = this.#due();
+    const move = mean === undefined ? undefined : this.#take(mean);
     if (move === undefined) {
       this.#wait(idleMs);
       return;
@@ -98,22 +121,53 @@ export class Rebalancer {
     this.#wait((1_000 / ratePerSecond) * (0.5 + partitionOf(move.id, 1_000) / 1_000));
   }
 
-  /** Whether there is something to do: begins above the bound, and ends near the mean. */
-  #due(): boolean {
+  /**
+   * The mean to come to; `undefined`: there is nothing to do. A round begins when this replica has
+   * far more than the mean, or another far less (one that comes to many, each of which has little
+   * too much). It ends at the mean: what each of many keeps above it, the one that comes lacks.
+   */
+  #due(): number | undefined {
     const { streams, logger } = this.#options;
-    const certain = this.doubt === undefined;
     const { size } = streams();
-    const mean = certain ? this.#mean() : 0;
-    const before = this.#active;
-    this.#active =
-      certain &&
-      (before ? size > enough * mean + 1 : size > Math.max(loadBound * mean, mean + leastExcess));
-    if (this.#active !== before) {
-      if (!this.#active) this.#queue = [];
-      const what = this.#active ? 'streams are being moved' : 'no more streams are moved';
+    // A proxy between two replicas is counted by neither: the mean does not fall in a round.
+    const mean = Math.max(this.#mean(), this.#round?.mean ?? 0);
+    const isOver = size >= mean + 1;
+    const before = this.#round;
+    if (before === undefined) {
+      if (this.#isLasting(isOver && this.#isFarOff(size, mean))) this.#round = { mean };
+    } else if (!this.#goesOn(before, isOver)) {
+      this.#round = undefined;
+      this.#offSinceMs = undefined;
+      this.#queue = [];
+    }
+    if (this.#round !== before) {
+      const what = this.#round ? 'streams are being moved' : 'no more streams are moved';
       logger.info(what, { streams: size, mean: Math.round(mean) });
     }
-    return this.#active;
+    return this.#round !== undefined && isOver ? mean : undefined;
+  }
+
+  /** Until it has had no more than the mean for longer than others' words take. */
+  #goesOn(round: Round, isOver: boolean): boolean {
+    if (this.doubt !== undefined) return false;
+    const nowMs = this.#options.time.monotonic();
+    if (isOver) round.contentSinceMs = undefined;
+    else round.contentSinceMs ??= nowMs;
+    return nowMs - (round.contentSinceMs ?? nowMs) < contentMs;
+  }
+
+  #isFarOff(size: number, mean: number): boolean {
+    const off = Math.max(size - mean, mean - Math.min(...this.#loads().values()));
+    return off > Math.max(worth * mean, leastExcess);
+  }
+
+  /** Whether it was so for a while, and what it was found from was certain. */
+  #isLasting(isSo: boolean): boolean {
+    const { time, delayMs } = this.#options;
+    if (isSo && this.#unknown === undefined) this.#offSinceMs ??= time.monotonic();
+    else this.#offSinceMs = undefined;
+    if (this.#offSinceMs === undefined || this.doubt !== undefined) return false;
+    return time.monotonic() - this.#offSinceMs >= delayMs;
   }
 
   #mean(): number {
@@ -134,8 +188,8 @@ export class Rebalancer {
     return loads;
   }
 
-  #take(): Move | undefined {
-    if (this.#queue.length === 0) this.#queue = this.#plan();
+  #take(mean: number): Move | undefined {
+    if (this.#queue.length === 0) this.#queue = this.#plan(mean);
     for (let move = this.#queue.shift(); move !== undefined; move = this.#queue.shift()) {
       if (!move.stream.isClosed) return move;
     }
@@ -143,9 +197,8 @@ export class Rebalancer {
   }
 
   /** For one beat: those first whose place is where they are sent. */
-  #plan(): Move[] {
+  #plan(mean: number): Move[] {
     const { streams, address, membership, ratePerSecond, time } = this.#options;
-    const mean = this.#mean();
     const loads = new Map(this.#loads());
     const orders = new Map<string, readonly string[]>();
     const found: Move[] = [];

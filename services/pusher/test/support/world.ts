@@ -23,7 +23,8 @@ import { Metrics } from '@watershed/runtime/metrics.ts';
 import { Readiness } from '@watershed/runtime/readiness.ts';
 import { noTracing } from '@watershed/runtime/tracing.ts';
 import { Cluster } from '@watershed/proto/envoy/config/cluster/v3/cluster.ts';
-import { createPusher, type Pusher, type PusherOptions } from '../../src/app.ts';
+import { createPusher, type Pusher } from '../../src/app.ts';
+import type { PusherOptions } from '../../src/pusher-options.ts';
 import type { Content } from '../session/support.ts';
 
 const partitions = 2;
