@@ -8,7 +8,6 @@ import {
   type ServerHttp2Stream,
   type ServerOptions,
 } from 'node:http2';
-import { OperatingError, toOperatingError } from '@watershed/runtime/errors.ts';
 import type { Timers } from '@watershed/runtime/clock.ts';
 import { tlsOptions } from './tls-options.ts';
 import { judge, responseHeaders, trailersOf, type Request } from './requests.ts';
@@ -17,6 +16,7 @@ import { Compressor } from './compression.ts';
 import { GrpcCall } from './grpc-call.ts';
 import { Http2Wire, resetWhenDone } from './http2-wire.ts';
 import { IdleProbes } from './idle-probes.ts';
+import { Listener } from './listener.ts';
 import { peerOf } from './peer.ts';
 import {
   defaultServerLimits,
@@ -37,7 +37,7 @@ export class Http2RpcServer implements RpcServer {
   readonly #options: RpcServerOptions;
   readonly #limits: ServerLimits;
   readonly #methods: ReadonlyMap<string, Method>;
-  readonly #server: Http2Server | Http2SecureServer;
+  readonly #listener: Listener;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #probes: IdleProbes<ServerHttp2Session>;
   readonly #assembly: Assembly;
@@ -63,7 +63,7 @@ export class Http2RpcServer implements RpcServer {
     this.#compressor = new Compressor(this.#limits);
     this.#assembly = new Assembly({ timers: options.time, slots: 64, slotMs: 5_000 });
     const common = serverOptions(this.#limits);
-    this.#server =
+    const server: Http2Server | Http2SecureServer =
       options.tls === undefined
         ? createServer(common)
         : createSecureServer({
@@ -71,16 +71,16 @@ export class Http2RpcServer implements RpcServer {
             ...tlsOptions(options.tls, this.#limits),
             allowHTTP1: false,
           });
-    this.#server.maxConnections = this.#limits.maxConnections;
-    this.#server.on('session', (session) => this.#session(session));
+    this.#listener = new Listener(server, { logger: options.logger, limits: this.#limits });
+    server.on('session', (session) => this.#session(session));
     const onStream = (
       stream: ServerHttp2Stream,
       headers: IncomingHttpHeaders,
       _flags: number,
       raw: readonly string[],
     ): void => this.#stream(stream, headers, raw);
-    this.#server.on('stream', onStream);
-    this.#server.on('sessionError', () => undefined);
+    server.on('stream', onStream);
+    server.on('sessionError', () => undefined);
   }
 
   get connections(): number {
@@ -88,42 +88,18 @@ export class Http2RpcServer implements RpcServer {
   }
 
   listen(host: string, port: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const fail = (error: Error): void => {
-        const { code } = toOperatingError(error);
-        const where = `${host === '' ? '*' : host}:${port}`;
-        reject(new OperatingError(code, `cannot listen on ${where}`, { cause: error }));
-      };
-      this.#server.once('error', fail);
-      this.#server.listen(host === '' ? { port } : { port, host }, () => {
-        this.#server.off('error', fail);
-        this.#server.on('error', (error: Error) => {
-          this.#options.logger.error('the xDS listener failed', { error });
-        });
-        const bound = this.#server.address();
-        resolve(bound === null || typeof bound === 'string' ? port : bound.port);
-      });
-    });
+    return this.#listener.listen(host, port);
   }
 
   setTls(tls: TlsOptions): void {
-    if (!('setSecureContext' in this.#server)) return;
-    this.#server.setSecureContext(tlsOptions(tls, this.#limits));
+    this.#listener.setTls(tls);
   }
 
   stop(signal: AbortSignal): Promise<void> {
     this.#draining = true;
-    return new Promise((resolve) => {
-      const cut = (): void => {
-        for (const session of this.#sessions) session.destroy();
-      };
-      this.#server.close(() => {
-        signal.removeEventListener('abort', cut);
-        resolve();
-      });
-      for (const session of this.#sessions) session.close();
-      if (signal.aborted) cut();
-      else signal.addEventListener('abort', cut, { once: true });
+    for (const session of this.#sessions) session.close();
+    return this.#listener.stop(signal, () => {
+      for (const session of this.#sessions) session.destroy();
     });
   }
 

@@ -1,10 +1,9 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import {
   createServer as createTlsServer,
   type Server as TlsServer,
   type TLSSocket,
 } from 'node:tls';
-import { OperatingError, toOperatingError } from '@watershed/runtime/errors.ts';
 import { Assembly } from './assembly.ts';
 import { Compressor } from './compression.ts';
 import { GrpcCall } from './grpc-call.ts';
@@ -14,6 +13,7 @@ import type { RequestHeaders } from './h2/request-headers.ts';
 import { SharedFrames } from './h2/shared-frames.ts';
 import type { Stream } from './h2/stream.ts';
 import { IdleProbes } from './idle-probes.ts';
+import { Listener } from './listener.ts';
 import { NetSocket, type NetSocketOptions } from './net-socket.ts';
 import { NetWire } from './net-wire.ts';
 import { peerOf } from './peer.ts';
@@ -36,7 +36,7 @@ export class NetRpcServer implements RpcServer {
   readonly #options: RpcServerOptions;
   readonly #limits: ServerLimits;
   readonly #methods: ReadonlyMap<string, Method>;
-  readonly #server: Server | TlsServer;
+  readonly #listener: Listener;
   readonly #sockets = new Set<NetSocket>();
   readonly #probes: IdleProbes<NetSocket>;
   readonly #assembly: Assembly;
@@ -69,11 +69,11 @@ export class NetRpcServer implements RpcServer {
         this.#sockets.delete(socket);
       },
     };
-    this.#server =
+    const server =
       tls === undefined
         ? createServer({ noDelay: true }, (socket) => this.#serve(socket))
         : this.#tlsServer(tls);
-    this.#server.maxConnections = this.#limits.maxConnections;
+    this.#listener = new Listener(server, { logger: options.logger, limits: this.#limits });
   }
 
   get connections(): number {
@@ -81,42 +81,18 @@ export class NetRpcServer implements RpcServer {
   }
 
   listen(host: string, port: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const fail = (error: Error): void => {
-        const { code } = toOperatingError(error);
-        const where = `${host === '' ? '*' : host}:${port}`;
-        reject(new OperatingError(code, `cannot listen on ${where}`, { cause: error }));
-      };
-      this.#server.once('error', fail);
-      this.#server.listen(host === '' ? { port } : { port, host }, () => {
-        this.#server.off('error', fail);
-        this.#server.on('error', (error: Error) => {
-          this.#options.logger.error('the xDS listener failed', { error });
-        });
-        const bound = this.#server.address();
-        resolve(bound === null || typeof bound === 'string' ? port : bound.port);
-      });
-    });
+    return this.#listener.listen(host, port);
   }
 
   setTls(tls: TlsOptions): void {
-    if (!('setSecureContext' in this.#server)) return;
-    this.#server.setSecureContext(tlsOptions(tls, this.#limits));
+    this.#listener.setTls(tls);
   }
 
   stop(signal: AbortSignal): Promise<void> {
     this.#draining = true;
-    return new Promise((resolve) => {
-      const cut = (): void => {
-        for (const { socket } of this.#sockets) socket.destroy();
-      };
-      this.#server.close(() => {
-        signal.removeEventListener('abort', cut);
-        resolve();
-      });
-      for (const { connection } of this.#sockets) connection.leave();
-      if (signal.aborted) cut();
-      else signal.addEventListener('abort', cut, { once: true });
+    for (const { connection } of this.#sockets) connection.leave();
+    return this.#listener.stop(signal, () => {
+      for (const { socket } of this.#sockets) socket.destroy();
     });
   }
 

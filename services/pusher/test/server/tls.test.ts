@@ -1,5 +1,6 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2';
+import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type PeerCertificate, type TLSSocket } from 'node:tls';
@@ -102,6 +103,23 @@ describe.each(['http2', 'net'] as const)('TLS by %s', (transport) => {
     expect([older.getProtocol(), older.alpnProtocol]).toEqual(['TLSv1.2', 'h2']);
     const ciphers = 'DEFAULT@SECLEVEL=0';
     await expect(shown({ minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers })).rejects.toThrow();
+  });
+
+  it('a server that stops waits for no handshake', async () => {
+    const silent = connectTcp(port, '127.0.0.1');
+    open.push(silent);
+    let closed = false;
+    silent.on('close', () => {
+      closed = true;
+    });
+    silent.on('error', () => undefined);
+    await new Promise((resolve) => {
+      silent.once('connect', resolve);
+    });
+    // They are accepted in order.
+    await shown();
+    await server.stop(AbortSignal.timeout(100));
+    await until('it is closed', () => closed);
   });
 
   it('new certificates are shown to new connections, and open streams go on', async () => {
