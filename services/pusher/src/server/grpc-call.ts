@@ -15,8 +15,11 @@ import {
 export interface Wire {
   /** Headers; the client sees the stream open. `encoding`: of the messages that say so. */
   respond(encoding: Encoding | undefined): void;
-  /** `false`: it waits, and `GrpcCall.drained` tells when it went. */
-  write(bytes: Uint8Array): boolean;
+  /**
+   * `false`: it waits, and `GrpcCall.drained` tells when it went. `shareable`: others may be given
+   * the same bytes, and what is made of them may be kept.
+   */
+  write(bytes: Uint8Array, shareable: boolean): boolean;
   /** The status, behind all that was written. */
   end(ended: Status): void;
   /** Of the request's body; it begins paused. */
@@ -102,6 +105,7 @@ export class GrpcCall implements ServerCall {
     const encoding = compressible ? this.#encoding : undefined;
     return this.#wire.write(
       encoding === undefined ? framed : this.#compressor.of(framed, encoding),
+      compressible,
     );
   }
 

@@ -28,8 +28,8 @@ export class NetWire implements Wire, StreamEvents {
     this.#stream.respond(responseBlock(encoding));
   }
 
-  write(bytes: Uint8Array): boolean {
-    return this.#stream.write(bytes);
+  write(bytes: Uint8Array, shareable: boolean): boolean {
+    return this.#stream.write(bytes, shareable);
   }
 
   end(ended: Status): void {
@@ -75,19 +75,31 @@ export class NetWire implements Wire, StreamEvents {
     this.#call = undefined;
   }
 
-  /**
-   * A stream that was answered is over when the client has said all. One that does not end its side
-   * must not keep the stream open for ever.
-   */
   #finish(trailers?: Uint8Array): void {
+    this.#stream.end(trailers);
+    this.#seeOut();
+  }
+
+  /**
+   * A stream that was answered is over when the client has read and said all. One that does not end
+   * its side, or does not read on, must not keep the stream open for ever.
+   */
+  #seeOut(): void {
     const stream = this.#stream;
-    stream.end(trailers);
-    if (stream.closed || stream.remoteEnded) return;
-    this.#patience = this.#timers.after(patienceMs, () => stream.reset(errorCodes.none));
+    if (stream.closed) return;
+    const { localEnded, unsentBytes } = stream;
+    this.#patience = this.#timers.after(localEnded ? saysMs : readsMs, () => {
+      if (localEnded) stream.reset(errorCodes.none);
+      else if (stream.unsentBytes === unsentBytes) stream.reset(errorCodes.cancel);
+      else this.#seeOut();
+    });
   }
 }
 
-const patienceMs = 200;
+/** Whoever was answered ends its side within that time. */
+const saysMs = 200;
+/** Whoever has more to read has read some of it. */
+const readsMs = 10_000;
 const refusal = Buffer.from('This is a server of gRPC.\n');
 const okBlock = blockOf({ code: status.ok, message: '' });
 const responseBlocks = new Map<Encoding | undefined, Uint8Array>();

@@ -285,6 +285,26 @@ describe.each(['http2', 'net'] as const)('HTTP/2 by %s', (transport) => {
     },
   );
 
+  it('a client that keeps no table of headers understands the answers', async () => {
+    const seen: Seen[] = [];
+    const session = connectHttp2(`http://127.0.0.1:${await start(seen)}`, {
+      settings: { headerTableSize: 0 },
+    });
+    session.on('error', () => undefined);
+    sessions.push(session);
+    for (let i = 0; i < 2; i++) {
+      const stream = session.request(grpc, { endStream: true });
+      const trailers = new Promise((resolve, reject) => {
+        stream.on('trailers', resolve);
+        stream.on('error', reject);
+      });
+      stream.resume();
+      await until('the call', () => seen[i]?.halfClosed === true);
+      seen[i]?.call.end({ code: 0, message: '' });
+      expect(await trailers).toMatchObject({ 'grpc-status': '0' });
+    }
+  });
+
   it('streams beyond the limit of a connection are refused', async () => {
     const seen: Seen[] = [];
     const port = await start(seen, { maxStreamsPerConnection: 3 });

@@ -40,6 +40,34 @@ export class Budget {
   }
 }
 
+/** Sent bytes for one frame that they let a client answer with: many open windows every 4 KiB. */
+const earnedByBytes = 1_024;
+
+/**
+ * Of frames that carry nothing. Who is sent much has much to answer (WINDOW_UPDATE, and PING to
+ * measure the way), so what is sent earns them.
+ */
+export class IdleFrames {
+  readonly #budget: Budget;
+  readonly #most: number;
+  #earned = 0;
+
+  constructor(rate: Rate, now: () => number) {
+    this.#budget = new Budget(rate, now);
+    this.#most = rate.burst;
+  }
+
+  sent(bytes: number): void {
+    this.#earned = Math.min(this.#most, this.#earned + bytes / earnedByBytes);
+  }
+
+  /** Ends the connection when there is none left. */
+  count(): void {
+    if (this.#earned >= 1) this.#earned--;
+    else spendOrEnd(this.#budget, 'too many frames that carry nothing');
+  }
+}
+
 /** Ends the connection when there is none left. */
 export function spendOrEnd(budget: Budget, what: string): void {
   if (!budget.spend()) throw new ConnectionError(errorCodes.enhanceYourCalm, what);

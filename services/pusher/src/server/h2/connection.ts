@@ -1,4 +1,4 @@
-import { Budget, spendOrEnd } from './budget.ts';
+import { Budget, IdleFrames, spendOrEnd } from './budget.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
 import {
   broken,
@@ -14,15 +14,14 @@ import {
   maxWindow,
   overflow,
   resetFrame,
-  settingIds,
-  settingsFrame,
   windowFrame,
   type ErrorCode,
 } from './frames.ts';
-import { HeaderReader, unpadded, type HeaderList } from './header-reader.ts';
-import { bodyBytesOf, problemOf, problemOfTrailers, RequestHeaders } from './request-headers.ts';
+import { emptyTable } from './header-block.ts';
+import { HeaderReader, problemOfPriority, unpadded, type HeaderList } from './header-reader.ts';
+import { problemOfTrailers, wellFormed } from './request-headers.ts';
 import type { ConnectionOptions } from './outlet.ts';
-import { initialWindowOf } from './settings.ts';
+import { ownSettings, settingsOf } from './settings.ts';
 import { Streams } from './streams.ts';
 import { Stream, type StreamHost } from './stream.ts';
 
@@ -37,7 +36,7 @@ export class Connection implements StreamHost, FrameSink {
   readonly #reader = new FrameReader(this);
   readonly #headers: HeaderReader;
   readonly #resets: Budget;
-  readonly #idleFrames: Budget;
+  readonly #idleFrames: IdleFrames;
   readonly #streams = new Streams();
   #settled = false;
   #leaving = false;
@@ -51,13 +50,17 @@ export class Connection implements StreamHost, FrameSink {
   /** Of the DATA frame that is being read. */
   #dataStream: Stream | undefined;
   #probe: (() => void) | undefined;
+  /** Whether the client, whose table is small, was told that we use none. */
+  #table: 'owed' | 'empty' | undefined;
+  /** The last stream that we say we serve; what was said once is not raised again. */
+  #lastServed = maxWindow;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     const { limits, now } = options;
     this.#headers = new HeaderReader(limits.maxHeaderBytes, options.shared.firstBlocks);
     this.#resets = new Budget(limits.resets, now);
-    this.#idleFrames = new Budget(limits.idleFrames, now);
+    this.#idleFrames = new IdleFrames(limits.idleFrames, now);
   }
 
   get streams(): number {
@@ -66,13 +69,7 @@ export class Connection implements StreamHost, FrameSink {
 
   /** Says what we are. */
   start(): void {
-    const { maxStreams, maxHeaderBytes } = this.#options.limits;
-    this.send(
-      settingsFrame([
-        [settingIds.maxConcurrentStreams, maxStreams],
-        [settingIds.maxHeaderListSize, maxHeaderBytes],
-      ]),
-    );
+    this.send(ownSettings(this.#options.limits));
     this.flush();
   }
 
@@ -111,7 +108,7 @@ export class Connection implements StreamHost, FrameSink {
   leave(): void {
     if (this.#leaving || this.#ended) return;
     this.#leaving = true;
-    this.send(goAwayFrame(this.#streams.lastId, errorCodes.none, ''));
+    this.#goAway(errorCodes.none, '');
     if (this.#streams.size === 0) this.#end();
     else this.flush();
   }
@@ -133,7 +130,15 @@ export class Connection implements StreamHost, FrameSink {
   send(bytes: Uint8Array): void {
     const { outlet } = this.#options;
     if (!outlet.writable) this.#unsent += bytes.length;
+    this.#idleFrames.sent(bytes.length);
     outlet.send(bytes);
+  }
+
+  sendHeaders(stream: number, flags: number, block: Uint8Array): void {
+    const owed = this.#table === 'owed';
+    if (owed) this.#table = 'empty';
+    const whole = owed ? Buffer.concat([emptyTable, block]) : block;
+    this.send(frameOf(frameTypes.headers, flags | frameFlags.endHeaders, stream, whole));
   }
 
   flush(): void {
@@ -189,11 +194,11 @@ export class Connection implements StreamHost, FrameSink {
         throw broken('PUSH_PROMISE of a client');
       case frameTypes.goAway:
         if (stream !== 0) throw broken('GOAWAY of a stream');
-        if (payload.length < 8) throw new ConnectionError(errorCodes.frameSize, 'a cut GOAWAY');
-        this.#countIdle();
+        expectBytes(payload, 8, Number.POSITIVE_INFINITY);
+        this.#idleFrames.count();
         break;
       default:
-        this.#countIdle();
+        this.#idleFrames.count();
     }
   }
 
@@ -209,7 +214,7 @@ export class Connection implements StreamHost, FrameSink {
       this.send(windowFrame(0, defaultWindow - this.#receiveLeft));
       this.#receiveLeft = defaultWindow;
     }
-    if (bytes === 0) this.#countIdle();
+    if (bytes === 0) this.#idleFrames.count();
     const stream = this.#streams.get(id);
     this.#dataStream = stream;
     if (stream === undefined) return this.#late(id);
@@ -242,7 +247,7 @@ export class Connection implements StreamHost, FrameSink {
     if (stream !== undefined) return this.#trailers(stream, list);
     if (id <= this.#streams.lastId) {
       const byUs = this.#streams.resetByUs(id);
-      if (byUs === true) return this.#countIdle();
+      if (byUs === true) return this.#idleFrames.count();
       if (byUs === undefined) throw broken('HEADERS of a stream with a smaller number');
       throw new ConnectionError(errorCodes.streamClosed, 'HEADERS of a stream that is over');
     }
@@ -251,18 +256,13 @@ export class Connection implements StreamHost, FrameSink {
     return this.#open(list);
   }
 
-  #open({ stream: id, endStream, fields, bytes, dependsOnItself }: HeaderList): undefined {
+  #open(list: HeaderList): undefined {
+    const { stream: id, endStream } = list;
     const { maxStreams, maxHeaderBytes } = this.#options.limits;
-    if (dependsOnItself) return this.#refuse(id, errorCodes.protocol);
-    if (bytes <= maxHeaderBytes && problemOf(fields) !== undefined) {
-      return this.#refuse(id, errorCodes.protocol);
-    }
+    const headers = wellFormed(list, maxHeaderBytes);
+    if (headers === undefined) return this.#refuse(id, errorCodes.protocol);
     if (this.#streams.size >= maxStreams) return this.#refuse(id, errorCodes.refusedStream);
-    const headers = new RequestHeaders(fields, bytes);
-    const bodyBytes = bodyBytesOf(headers);
-    if (Number.isNaN(bodyBytes) || (endStream && bodyBytes > 0)) {
-      return this.#refuse(id, errorCodes.protocol);
-    }
+    const { bodyBytes } = headers;
     const stream = new Stream(id, this, { sendWindow: this.#initialWindow, bodyBytes });
     this.#streams.add(stream);
     if (endStream) stream.receiveEnd();
@@ -285,38 +285,38 @@ export class Connection implements StreamHost, FrameSink {
 
   #priority(id: number, payload: Buffer): void {
     if (id === 0) throw broken('PRIORITY of the connection');
-    this.#countIdle();
+    this.#idleFrames.count();
+    const problem = problemOfPriority(id, payload);
+    if (problem === undefined) return;
     const stream = this.#streams.get(id);
-    const cut = payload.length !== 5;
-    if (!cut && (payload.readUInt32BE(0) & 0x7fff_ffff) !== id) return;
-    const code = cut ? errorCodes.frameSize : errorCodes.protocol;
-    if (stream === undefined) throw new ConnectionError(code, 'a wrong PRIORITY');
-    stream.reset(code);
+    if (stream === undefined) throw new ConnectionError(problem, 'a wrong PRIORITY');
+    stream.reset(problem);
   }
 
   #reset(id: number, payload: Buffer): void {
     expectBytes(payload, 4);
     if (this.#streams.isIdle(id)) throw broken('RST_STREAM of a stream that is not open');
     const stream = this.#streams.get(id);
-    if (stream === undefined) return this.#countIdle();
+    if (stream === undefined) return this.#idleFrames.count();
     spendOrEnd(this.#resets, 'too many resets');
     return this.remove(stream, false);
   }
 
   #settings(flags: number, id: number, payload: Buffer): void {
     if (id !== 0) throw broken('SETTINGS of a stream');
-    this.#countIdle();
+    this.#idleFrames.count();
     if ((flags & frameFlags.ack) !== 0) {
       expectBytes(payload, 0);
       if (!this.#settled) throw broken('no SETTINGS at first');
       return;
     }
     this.#settled = true;
-    const window = initialWindowOf(payload);
+    const { initialWindow, smallTable } = settingsOf(payload);
     this.send(frameHead(0, frameTypes.settings, frameFlags.ack, 0));
-    if (window === undefined) return;
-    const growth = window - this.#initialWindow;
-    this.#initialWindow = window;
+    if (smallTable) this.#table ??= 'owed';
+    if (initialWindow === undefined) return;
+    const growth = initialWindow - this.#initialWindow;
+    this.#initialWindow = initialWindow;
     for (const stream of this.#streams.open()) {
       if (!stream.growSendWindow(growth)) throw overflow();
     }
@@ -325,20 +325,19 @@ export class Connection implements StreamHost, FrameSink {
   #ping(flags: number, id: number, payload: Buffer): void {
     if (id !== 0) throw broken('PING of a stream');
     expectBytes(payload, 8);
-    this.#countIdle();
+    this.#idleFrames.count();
     if ((flags & frameFlags.ack) === 0) {
       this.send(frameOf(frameTypes.ping, frameFlags.ack, 0, payload));
-      return;
+    } else if (payload.equals(probeBytes)) {
+      const answered = this.#probe;
+      this.#probe = undefined;
+      answered?.();
     }
-    if (!payload.equals(probeBytes)) return;
-    const answered = this.#probe;
-    this.#probe = undefined;
-    answered?.();
   }
 
   #windowUpdate(id: number, payload: Buffer): void {
     expectBytes(payload, 4);
-    this.#countIdle();
+    this.#idleFrames.count();
     const growth = payload.readUInt32BE(0) & 0x7fff_ffff;
     if (id !== 0) return this.#growStream(id, growth);
     if (growth === 0) throw broken('a WINDOW_UPDATE of 0');
@@ -358,7 +357,7 @@ export class Connection implements StreamHost, FrameSink {
 
   /** DATA of a stream that is over: on its way when we reset it, or wrong. */
   #late(id: number): void {
-    this.#countIdle();
+    this.#idleFrames.count();
     if (this.#streams.resetByUs(id) !== true) this.send(resetFrame(id, errorCodes.streamClosed));
   }
 
@@ -372,13 +371,14 @@ export class Connection implements StreamHost, FrameSink {
     return this.sendWindow > 0 && this.#streams.someWait;
   }
 
-  #countIdle(): void {
-    spendOrEnd(this.#idleFrames, 'too many frames that carry nothing');
+  #fail(code: ErrorCode, why: string): void {
+    this.#goAway(code, why);
+    this.#end();
   }
 
-  #fail(code: ErrorCode, why: string): void {
-    this.send(goAwayFrame(this.#streams.lastId, code, why));
-    this.#end();
+  #goAway(code: ErrorCode, why: string): void {
+    this.#lastServed = Math.min(this.#lastServed, this.#streams.lastId);
+    this.send(goAwayFrame(this.#lastServed, code, why));
   }
 
   #end(): void {

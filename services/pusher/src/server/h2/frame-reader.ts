@@ -1,3 +1,4 @@
+import { Growing, ownBuffers } from '../growing.ts';
 import {
   ConnectionError,
   errorCodes,
@@ -27,8 +28,9 @@ export class FrameReader {
   /** Of the preface that a client begins with, what is still to come. */
   #prefaceAt = 0;
   /** A frame that is not whole, from its head on. */
-  #partial: Buffer | undefined;
-  #partialBytes = 0;
+  #partial: Growing | undefined;
+  /** So many bytes of it are there to be. */
+  #needed = 0;
   /** Of the DATA frame that is being read; -1: none. */
   #dataLeft = -1;
   #dataFlags = 0;
@@ -93,18 +95,20 @@ export class FrameReader {
 
   /** Until so many are there. */
   #keep(bytes: Buffer, at: number, needed: number): number {
-    this.#partial = Buffer.allocUnsafe(needed);
-    this.#partialBytes = bytes.copy(this.#partial, 0, at);
+    this.#needed = needed;
+    this.#partial = new Growing(ownBuffers);
+    // As much as is there, not as much as is promised.
+    this.#partial.append(bytes.subarray(at), needed);
     return bytes.length;
   }
 
-  #complete(bytes: Buffer, at: number, partial: Buffer): number {
-    const end = Math.min(bytes.length, at + partial.length - this.#partialBytes);
-    this.#partialBytes += bytes.copy(partial, this.#partialBytes, at, end);
-    if (this.#partialBytes < partial.length) return end;
+  #complete(bytes: Buffer, at: number, partial: Growing): number {
+    const end = Math.min(bytes.length, at + this.#needed - partial.length);
+    partial.append(bytes.subarray(at, end), this.#needed);
+    if (partial.length < this.#needed) return end;
     this.#partial = undefined;
     // A head alone may be the begin of something longer, which then is kept in turn.
-    this.#readFrame(partial, 0);
+    this.#readFrame(partial.view(), 0);
     return end;
   }
 }

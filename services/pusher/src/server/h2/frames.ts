@@ -39,6 +39,7 @@ export type ErrorCode = (typeof errorCodes)[keyof typeof errorCodes];
 
 /** RFC 9113, 6.5.2. */
 export const settingIds = {
+  headerTableSize: 1,
   enablePush: 2,
   maxConcurrentStreams: 3,
   initialWindowSize: 4,
@@ -50,6 +51,8 @@ export const headBytes = 9;
 /** What a peer may send in a frame: we ask for no more than what is the least. */
 export const maxFrameBytes = 16_384;
 export const defaultWindow = 65_535;
+/** Of HPACK. */
+export const defaultTableBytes = 4_096;
 export const maxWindow = 0x7fff_ffff;
 export const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
@@ -71,8 +74,9 @@ export function overflow(): ConnectionError {
   return new ConnectionError(errorCodes.flowControl, 'a window that is too large');
 }
 
-export function expectBytes(payload: Buffer, bytes: number): void {
-  if (payload.length !== bytes) throw new ConnectionError(errorCodes.frameSize, 'a wrong length');
+export function expectBytes(payload: Buffer, least: number, most = least): void {
+  if (payload.length >= least && payload.length <= most) return;
+  throw new ConnectionError(errorCodes.frameSize, 'a wrong length');
 }
 
 function writeHead(

@@ -6,6 +6,12 @@ const statuses = new Map(
 const names = new Map(staticTable.map(([name], at) => [name, at + 1] as const).toReversed());
 
 /**
+ * A table of no bytes (RFC 7541, 6.3). A peer that made its table smaller is owed this word in
+ * front of the next block, for it cannot know that we use none.
+ */
+export const emptyTable = Buffer.from([0x20]);
+
+/**
  * A header block without Huffman codes and without the dynamic table (RFC 7541, 6.2.2): the same
  * for every connection, so it is made once where the fields are the same.
  */

@@ -1,5 +1,5 @@
 import { Growing, ownBuffers } from '../growing.ts';
-import { ConnectionError, errorCodes, frameFlags } from './frames.ts';
+import { ConnectionError, errorCodes, frameFlags, type ErrorCode } from './frames.ts';
 import { HpackDecoder, type FirstBlocks } from './hpack-decoder.ts';
 
 /** A header block that is whole. */
@@ -46,7 +46,7 @@ export class HeaderReader {
     let dependsOnItself = false;
     if ((flags & frameFlags.priority) !== 0) {
       if (block.length < 5) throw new ConnectionError(errorCodes.frameSize, 'a cut priority');
-      dependsOnItself = (block.readUInt32BE(0) & 0x7fff_ffff) === stream;
+      dependsOnItself = dependencyOf(block) === stream;
       block = block.subarray(5);
     }
     const head = { stream, flags, dependsOnItself };
@@ -82,6 +82,16 @@ export class HeaderReader {
     const list = this.#decoder.decode(block, this.#mostBytes);
     return { stream, endStream: (flags & frameFlags.endStream) !== 0, ...list, dependsOnItself };
   }
+}
+
+/** Of a PRIORITY frame (RFC 9113, 6.3): priorities went out of HTTP/2, the frame did not. */
+export function problemOfPriority(stream: number, payload: Buffer): ErrorCode | undefined {
+  if (payload.length !== 5) return errorCodes.frameSize;
+  return dependencyOf(payload) === stream ? errorCodes.protocol : undefined;
+}
+
+function dependencyOf(priority: Buffer): number {
+  return priority.readUInt32BE(0) & 0x7fff_ffff;
 }
 
 /** A payload without what fills it up (RFC 9113, 6.1 and 6.2). */

@@ -1,4 +1,4 @@
-import { ConnectionError, errorCodes } from './frames.ts';
+import { ConnectionError, defaultTableBytes, errorCodes } from './frames.ts';
 import { decodeHuffman, mostBytes } from './huffman.ts';
 import { staticTable } from './static-table.ts';
 
@@ -6,8 +6,8 @@ type Field = readonly [name: string, value: string];
 
 /** What the size of a table or list counts for each field beside its bytes (RFC 7541, 4.1). */
 const fieldBytes = 32;
-/** Of the table: what it is where no SETTINGS say otherwise, and ours do not. */
-const mostTableBytes = 4_096;
+/** Our SETTINGS do not say otherwise. */
+const mostTableBytes = defaultTableBytes;
 
 /** The fields of a block, name and value in turn, and their bytes as RFC 9113 counts them (6.5.2). */
 export interface Decoded {

@@ -1,3 +1,5 @@
+import type { HeaderList } from './header-reader.ts';
+
 /** Names and values in turn, as they came. */
 export type Fields = readonly string[];
 
@@ -8,12 +10,15 @@ export class RequestHeaders {
   readonly path: string;
   /** As counted against the limit of a header list; the fields of one that is over are not all here. */
   readonly bytes: number;
+  /** By the `content-length`; -1: it is not told. NaN: it is no number. */
+  readonly bodyBytes: number;
 
   constructor(fields: Fields, bytes: number) {
     this.#fields = fields;
     this.bytes = bytes;
     this.method = this.get(':method') ?? '';
     this.path = this.get(':path') ?? '';
+    this.bodyBytes = bodyBytesOf(this.get('content-length'));
   }
 
   /** All values of a name as one. */
@@ -43,8 +48,23 @@ const nameRule = /^[!-9;-@[-~]+$/u;
 // oxlint-disable-next-line no-control-regex -- it is those that may not be there.
 const valueRule = /^(?:[^\u0000\r\n \t](?:[^\u0000\r\n]*[^\u0000\r\n \t])?)?$/u;
 
+const wrongValue = 'a value with characters that may not be there';
+
+/**
+ * `undefined`: the request is not. Of one over the limit, of which not all is here, it is not
+ * asked.
+ */
+export function wellFormed(list: HeaderList, mostBytes: number): RequestHeaders | undefined {
+  const { fields, bytes, endStream, dependsOnItself } = list;
+  if (dependsOnItself) return undefined;
+  if (bytes <= mostBytes && problemOf(fields) !== undefined) return undefined;
+  const headers = new RequestHeaders(fields, bytes);
+  const { bodyBytes } = headers;
+  return Number.isNaN(bodyBytes) || (endStream && bodyBytes > 0) ? undefined : headers;
+}
+
 /** What is wrong with a request's fields; `undefined`: nothing. */
-export function problemOf(fields: Fields): string | undefined {
+function problemOf(fields: Fields): string | undefined {
   const seen = new Set<string>();
   let regular = false;
   for (let at = 0; at < fields.length; at += 2) {
@@ -55,13 +75,13 @@ export function problemOf(fields: Fields): string | undefined {
       if (!pseudo.has(name)) return 'an unknown pseudo-header';
       if (seen.has(name)) return 'a pseudo-header twice';
       if (name === ':path' && value === '') return 'an empty path';
+      if (!valueRule.test(value)) return wrongValue;
       seen.add(name);
     } else {
       regular = true;
       const problem = problemOfHeader(name, value);
       if (problem !== undefined) return problem;
     }
-    if (!valueRule.test(value)) return 'a value with characters that may not be there';
   }
   for (const name of [':method', ':scheme', ':path']) if (!seen.has(name)) return `no ${name}`;
   return undefined;
@@ -79,12 +99,11 @@ export function problemOfTrailers(fields: Fields): string | undefined {
 function problemOfHeader(name: string, value: string): string | undefined {
   if (!nameRule.test(name)) return 'a name with characters that may not be there';
   if (ofConnection.has(name)) return `the header ${name}`;
+  if (!valueRule.test(value)) return wrongValue;
   return name === 'te' && value !== 'trailers' ? 'te other than trailers' : undefined;
 }
 
-/** By the `content-length`; -1: it is not told. NaN: it is no number. */
-export function bodyBytesOf(headers: RequestHeaders): number {
-  const text = headers.get('content-length');
+function bodyBytesOf(text: string | undefined): number {
   if (text === undefined) return -1;
   return /^\d{1,15}$/u.test(text) ? Number(text) : Number.NaN;
 }

@@ -4,8 +4,9 @@ const mostBytes = 256 * 1024;
 const mostMessages = 4;
 
 /**
- * Messages as DATA frames of stream 1. Nearly all clients' only stream has that number, so what
- * they all get is framed once. A few are kept: a fan-out sends the same to one after the other.
+ * Messages that may be kept, as DATA frames of stream 1. Nearly all clients' only stream has that
+ * number, so what they all get is framed once. A few are kept: a fan-out sends the same to one
+ * after the other.
  */
 export class SharedFrames {
   readonly #made: { readonly message: Uint8Array; frames: Buffer | undefined }[] = [];

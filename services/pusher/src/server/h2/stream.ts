@@ -4,7 +4,6 @@ import {
   errorCodes,
   frameFlags,
   frameHead,
-  frameOf,
   frameTypes,
   maxFrameBytes,
   maxWindow,
@@ -34,6 +33,8 @@ export interface StreamHost {
   /** The bytes of a message as DATA frames of stream 1. */
   shared(message: Uint8Array): Buffer | undefined;
   send(bytes: Uint8Array): void;
+  /** A whole block. */
+  sendHeaders(stream: number, flags: number, block: Uint8Array): void;
   /** Behind what was sent in one go. */
   flush(): void;
   /** The stream has more, and neither its own window nor its own side holds it up. */
@@ -90,6 +91,17 @@ export class Stream {
     return this.#remoteEnded;
   }
 
+  /** Our side has ended, and all that was written is on its way. */
+  get localEnded(): boolean {
+    return this.#localEnded;
+  }
+
+  /** Of what was written. */
+  get unsentBytes(): number {
+    const written = this.#pending?.reduce((sum, { length }) => sum + length, 0) ?? 0;
+    return written - this.#offset;
+  }
+
   get closed(): boolean {
     return this.#closed;
   }
@@ -101,14 +113,17 @@ export class Stream {
   /** A header block, in front of any body. */
   respond(block: Uint8Array): void {
     if (this.#closed) return;
-    this.#host.send(frameOf(frameTypes.headers, frameFlags.endHeaders, this.id, block));
+    this.#host.sendHeaders(this.id, 0, block);
     this.#host.flush();
   }
 
-  /** `false`: it has to wait; `drained` tells when it went. */
-  write(bytes: Uint8Array): boolean {
+  /**
+   * `false`: it has to wait; `drained` tells when it went. `shareable`: other streams may be given
+   * the same bytes, and they may be kept.
+   */
+  write(bytes: Uint8Array, shareable = false): boolean {
     if (this.#closed || this.#localEnded || this.#trailers !== undefined) return true;
-    if (this.#writeShared(bytes)) this.#host.flush();
+    if (shareable && this.#writeShared(bytes)) this.#host.flush();
     else {
       this.#writing = true;
       this.#writeOwn(bytes);
@@ -129,8 +144,9 @@ export class Stream {
 
   reset(code: ErrorCode): void {
     if (this.#closed) return;
-    this.#host.remove(this, true);
+    // Before it is removed: it may be the last of a connection that ends with it.
     this.#host.send(resetFrame(this.id, code));
+    this.#host.remove(this, true);
     this.#host.flush();
   }
 
@@ -274,14 +290,11 @@ export class Stream {
   }
 
   #sendTrailers(block: Uint8Array): void {
-    const { endStream, endHeaders } = frameFlags;
+    const { endStream } = frameFlags;
     this.#localEnded = true;
     this.#trailers = undefined;
-    this.#host.send(
-      block === noTrailers
-        ? frameHead(0, frameTypes.data, endStream, this.id)
-        : frameOf(frameTypes.headers, endStream | endHeaders, this.id, block),
-    );
+    if (block === noTrailers) this.#host.send(frameHead(0, frameTypes.data, endStream, this.id));
+    else this.#host.sendHeaders(this.id, endStream, block);
     if (this.#remoteEnded) this.#host.remove(this, false);
   }
 }

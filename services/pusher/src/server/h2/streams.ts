@@ -1,7 +1,10 @@
 import type { Stream } from './stream.ts';
 
-/** Of streams that are over, so many are remembered: what comes late of them is no error. */
-const mostRemembered = 64;
+/**
+ * Of streams that are over, so many are remembered: what comes late of them is no error. More than
+ * are opened and refused at once.
+ */
+const mostRemembered = 256;
 
 /** The streams of one connection: those that are open, and those that lately were. */
 export class Streams {

@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { flags, frame, frames, grpcHeaders, setting, uint32 } from '../../support/raw-http2.ts';
+import {
+  flags,
+  frame,
+  frames,
+  grpcHeaders,
+  headerBlock,
+  setting,
+  uint32,
+} from '../../support/raw-http2.ts';
 import { Bench, hello, limits } from './support.ts';
 
 const path = '/a.B/C';
@@ -191,11 +199,11 @@ it('a message for many first streams is framed once', () => {
   const bench = new Bench();
   bench.connection.receive(Buffer.concat([hello, open(1)]));
   const message = Buffer.alloc(40_000, 'x');
-  for (let i = 0; i < 1; i++) bench.streams[0]?.write(message);
+  bench.streams[0]?.write(message, true);
   const before = bench.frames.length;
   bench.connection.receive(frame(frames.windowUpdate, 0, 0, uint32(100_000)));
   bench.connection.receive(frame(frames.windowUpdate, 0, 1, uint32(100_000)));
-  expect(bench.streams[0]?.write(message)).toBe(true);
+  expect(bench.streams[0]?.write(message, true)).toBe(true);
   const again = bench.frames.slice(before).map(({ payload: bytes }) => bytes.length);
   expect(again).toEqual([16_384, 16_384, 40_000 - 2 * 16_384]);
 });
@@ -270,6 +278,111 @@ it('resets are earned again with time', () => {
   expect(bench.isOver).toBe(true);
   // ENHANCE_YOUR_CALM.
   expect(bench.frames.at(-1)?.payload.readUInt32BE(4)).toBe(11);
+});
+
+it('a client whose header table is small is told once, in front of a block, that ours is empty', () => {
+  const bench = new Bench();
+  const small = frame(frames.settings, 0, 0, Buffer.concat([setting(1, 0), setting(1, 4_096)]));
+  bench.connection.receive(Buffer.concat([hello, small, small, open(1)]));
+  const block = Buffer.from([0x88]);
+  bench.streams[0]?.respond(block);
+  bench.streams[0]?.end(block);
+  const blocks = bench.frames.filter(({ type }) => type === frames.headers);
+  expect(blocks.map(({ payload: bytes }) => bytes.toString('hex'))).toEqual(['2088', '88']);
+});
+
+describe('frames that carry nothing', () => {
+  const update = (of: number, by: number): Buffer => frame(frames.windowUpdate, 0, of, uint32(by));
+
+  it('are a flood where nothing was sent that they could answer', () => {
+    const bench = new Bench();
+    bench.connection.receive(Buffer.concat([hello, open(1)]));
+    for (let i = 0; i < 2_000; i++) bench.connection.receive(update(1, 1));
+    expect(bench.isOver).toBe(true);
+  });
+
+  it('are none where they let us send: a window may be opened every 4 KiB, and pinged', () => {
+    const bench = new Bench();
+    bench.connection.receive(Buffer.concat([hello, open(1)]));
+    const ping = frame(frames.ping, 0, 0, Buffer.alloc(8));
+    for (let i = 0; i < 5_000; i++) {
+      bench.streams[0]?.write(Buffer.alloc(4_096));
+      bench.connection.receive(Buffer.concat([update(0, 4_096), update(1, 4_096), ping]));
+    }
+    expect(bench.isOver).toBe(false);
+  });
+});
+
+it('a GOAWAY names no later stream than the one before', () => {
+  const bench = new Bench();
+  bench.connection.receive(Buffer.concat([hello, open(3)]));
+  bench.connection.leave();
+  bench.connection.receive(open(7));
+  bench.connection.receive(frame(frames.ping, 0, 1, Buffer.alloc(8)));
+  const said = bench.frames.filter(({ type }) => type === frames.goAway);
+  expect(said.map(({ payload: bytes }) => bytes.readUInt32BE())).toEqual([3, 3]);
+});
+
+it('the last stream of one that leaves is reset before it is over', () => {
+  const bench = new Bench();
+  bench.connection.receive(Buffer.concat([hello, open(1)]));
+  bench.connection.leave();
+  let before: readonly number[] = [];
+  bench.over = () => {
+    before = bench.frames.map(({ type }) => type);
+  };
+  bench.streams[0]?.reset(8);
+  expect(before.slice(-2)).toEqual([frames.goAway, frames.reset]);
+});
+
+it('what may not be shared is not kept: it is framed for its stream alone', () => {
+  const bench = new Bench();
+  bench.connection.receive(Buffer.concat([hello, open(1)]));
+  const partsOf = (shareable: boolean): number => {
+    const message = Buffer.alloc(1_000);
+    bench.streams[0]?.write(message, shareable);
+    const before = bench.sent.length;
+    bench.streams[0]?.write(message, shareable);
+    return bench.sent.length - before;
+  };
+  expect([partsOf(true), partsOf(false)]).toEqual([1, 2]);
+});
+
+it('a promise of a large frame costs nothing until it is kept', () => {
+  const before = process.memoryUsage().arrayBuffers;
+  const all = Array.from({ length: 2_000 }, () => {
+    const bench = new Bench();
+    // A head that says 16 KiB of a type that nobody knows.
+    bench.connection.receive(Buffer.concat([hello, Buffer.from('00400020000000000000', 'hex')]));
+    return bench;
+  });
+  expect(all.filter(({ isOver }) => isOver)).toEqual([]);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 * 1024 * 1024);
+});
+
+it('what comes late of streams that were refused is no error', () => {
+  const bench = new Bench({ resets: { burst: 1_000, perSecond: 1 }, maxUnsentBytes: 100_000 });
+  const ids = Array.from({ length: 200 }, (_, i) => 2 * i + 1);
+  bench.connection.receive(Buffer.concat([hello, ...ids.map((of) => open(of))]));
+  expect(bench.streams).toHaveLength(limits.maxStreams);
+  const late = ids.slice(limits.maxStreams);
+  bench.connection.receive(
+    Buffer.concat(late.flatMap((of) => [data(of, Buffer.from('x')), open(of, flags.endStream)])),
+  );
+  expect(bench.isOver).toBe(false);
+});
+
+it.each([
+  ['a value over two lines', [['x', 'a\r\nb']]],
+  ['a pseudo-header', [[':path', '/']]],
+  ['a header of the connection', [['connection', 'close']]],
+] as const)('trailers with %s are an error of their stream', (_what, fields) => {
+  const bench = new Bench();
+  const { endHeaders, endStream } = flags;
+  const trailers = frame(frames.headers, endHeaders | endStream, 1, headerBlock(fields));
+  bench.connection.receive(Buffer.concat([hello, open(1), trailers]));
+  expect(bench.frames.at(-1)).toMatchObject({ type: frames.reset, payload: uint32(1) });
+  expect(bench.isOver).toBe(false);
 });
 
 it('a probe is answered by its own bytes alone', () => {
