@@ -1,5 +1,6 @@
 /** What must hold whatever fails: looked at after each thing that a client applies. */
 import { hash } from 'node:crypto';
+import { digestOf } from '@watershed/blob/digest.ts';
 import { Fold } from '@watershed/log/fold.ts';
 import type { LogRecord } from '@watershed/log/port.ts';
 import { ManifestContent, XdsRecord, type SharedResource } from '@watershed/model/gen/record.ts';
@@ -101,8 +102,15 @@ export class Oracle {
     for (const { own } of types) for (const resource of own) this.#sayResource(resource);
   }
 
-  #sayResource({ typeUrl, name, fragments }: SharedResource): void {
-    const bytes = Buffer.concat(fragments.map((digest) => this.#bytesOf(name, digest)));
+  #sayResource({ typeUrl, name, fragments, inlined }: SharedResource): void {
+    if (inlined.length > 0) {
+      const digests = inlined.map((part) => digestOf(part)).join();
+      const named = fragments.map((digest) => Buffer.from(digest).toString('hex')).join();
+      if (digests !== named) throw new Violation(`${name} has other bytes than its digests say`);
+    }
+    const parts =
+      inlined.length > 0 ? inlined : fragments.map((digest) => this.#bytesOf(name, digest));
+    const bytes = Buffer.concat(parts);
     this.#said.add(contentId(typeUrl, name, bytes));
   }
 

@@ -13,6 +13,8 @@ export interface RunOptions {
   readonly steps: number;
   /** See `OracleOptions`. Default: not. */
   readonly strict?: boolean;
+  /** Names of processes of the previous schema. Default: none are. */
+  readonly previous?: readonly string[];
   /** Told of all that happens. */
   readonly trace?: (line: string) => void;
 }
@@ -55,7 +57,7 @@ class Simulation {
   #lines = 0;
   #copy: StoreCopy | undefined;
 
-  constructor({ seed, trace, strict = false }: RunOptions) {
+  constructor({ seed, trace, strict = false, previous = [] }: RunOptions) {
     this.#random = new Random(seed);
     this.#faults = new Faults(this.#random.fork(), true);
     this.#world = new World({
@@ -63,6 +65,7 @@ class Simulation {
       catalog: this.#catalog,
       faults: this.#faults,
       isStrict: strict,
+      previous,
       isPatient: this.#random.chance(0.5),
       trace: (line) => {
         this.#lines++;

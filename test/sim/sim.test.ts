@@ -5,6 +5,11 @@ test('what must hold holds, whatever fails', async () => {
   expect((await run({ seed: 3, steps: 40 })).failure).toBeUndefined();
 });
 
+test('pushers and translators of the previous schema run beside new ones', async () => {
+  const previous = ['translator-0', 'pusher-0'];
+  expect((await run({ seed: 3, steps: 40, previous })).failure).toBeUndefined();
+});
+
 test('the same seed comes to the same history, line by line', async () => {
   const histories = [0, 1].map(async () => {
     const lines: string[] = [];

@@ -14,6 +14,7 @@ import { SimLog } from './log/log.ts';
 import { SimStore } from './log/store.ts';
 import { SimNetwork } from './network.ts';
 import { Oracle } from './oracle.ts';
+import { previousSchema } from './previous.ts';
 import { create, partitions, type Tier } from './processes.ts';
 import type { Random } from './random.ts';
 
@@ -30,6 +31,8 @@ export interface WorldOptions {
   readonly catalog: Catalog;
   /** Absent: nothing fails. */
   readonly faults?: Faults;
+  /** Names of processes of the previous schema. */
+  readonly previous?: readonly string[];
   /** See `OracleOptions`. */
   readonly isStrict: boolean;
   /** See `Surroundings`. */
@@ -149,6 +152,7 @@ export class World {
     const { name, tier } = process;
     const life = new Life(name, this.time);
     const { store, time, faults, blobs, group, network } = this;
+    const { previous = [] } = this.#options;
     const log = new SimLog({ store, time, network: faults.log(name) });
     life.atEnd(() => log.kill((waiting) => this.#random.below(waiting + 1)));
     const end = (error: unknown): void => {
@@ -158,7 +162,7 @@ export class World {
     };
     const part = create[tier]({
       life,
-      log,
+      log: previous.includes(name) ? previousSchema(log) : log,
       blobs: blobs.connect(life, faults.blobs(name)),
       logger: this.#logger(life),
       random: this.#random.fork(),

@@ -89,6 +89,7 @@ class Publisher {
         refs: [],
         aliases: [],
         groups: [],
+        inlined: [],
       };
       const value = { ...resource, size: bytes.length };
       await this.#append(xdsKeys.resource(typeUrl, name, ''), { $case: 'resource', value });

@@ -27,6 +27,8 @@ const maxReconnectMs = 2_000;
 /** Of one pipeline: bounds what is in flight. */
 const maxCommands = 500;
 const maxBytes = 1024 * 1024;
+/** Of blobs that are sent whether Redis has them or not: to ask first would take longer. */
+const maxUnasked = 64 * 1024;
 
 /** Resolves at once: a Redis that is away is waited for by the calls, each up to its time-out. */
 export function openRedisBlobs(options: RedisBlobsOptions): BlobStore {
@@ -59,14 +61,20 @@ class RedisBlobs implements BlobStore {
 
   async put(blobs: readonly Blob[]): Promise<void> {
     for (const part of slices(blobs)) {
-      const renewed = await this.#run(part, (pipeline, { digest }) => {
-        pipeline.pexpire(prefix + digest, this.#ttlMs);
-      });
-      const absent = part.filter((_, at) => renewed[at] !== 1);
+      const bytes = part.reduce((sum, blob) => sum + blob.bytes.length, 0);
+      const absent = bytes <= maxUnasked ? part : await this.#renew(part);
       await this.#run(absent, (pipeline, { digest, bytes }) => {
         pipeline.set(prefix + digest, asBuffer(bytes), 'PX', this.#ttlMs);
       });
     }
+  }
+
+  /** Gives those that are not there. */
+  async #renew(blobs: readonly Blob[]): Promise<readonly Blob[]> {
+    const renewed = await this.#run(blobs, (pipeline, { digest }) => {
+      pipeline.pexpire(prefix + digest, this.#ttlMs);
+    });
+    return blobs.filter((_, at) => renewed[at] !== 1);
   }
 
   async get(digests: readonly Digest[]): Promise<readonly (Uint8Array | undefined)[]> {

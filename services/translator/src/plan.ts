@@ -16,6 +16,11 @@ export interface Generator<A> {
   readonly name: string;
   /** Raise it when the same argument must give other bytes; part of the cache key. */
   readonly version: number;
+  /**
+   * What it makes is small and pushed at once: it travels in the record where that stays small, so
+   * that nobody waits for the blob store, and the cache keeps it.
+   */
+  readonly inline?: boolean;
   generate(argument: A): Generated;
 }
 

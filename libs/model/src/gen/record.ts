@@ -10,7 +10,8 @@ export const protobufFileName = "record.proto";
 
 /**
  * The records that tiers downstream of the translator exchange: topics `xds` and `feedback`.
- * Bytes of resources are never in a record: a record holds digests, the blob store holds the bytes.
+ * A record holds digests of resources' bytes, the blob store holds the bytes; a small resource that is not to wait for
+ * the store (an assignment) has its bytes in its record.
  */
 
 export const ProxyType = {
@@ -86,6 +87,8 @@ export interface SharedResource {
   aliases: string[];
   /** names of resources of its type that it comes with: a workload's services */
   groups: string[];
+  /** The fragments themselves, all of them and in order; none: they are in the blob store alone. */
+  inlined: Uint8Array[];
 }
 
 /** What one scope has. Key: `m|scope`. The content is a blob (ManifestContent), because it can exceed a message. */
@@ -216,6 +219,8 @@ export interface Pusher {
   /** that it holds */
   scopes: number;
   expiresMs: number;
+  /** it needs no blob of what is inlined */
+  readsInlined: boolean;
 }
 
 function createBaseXdsRecord(): XdsRecord {
@@ -388,6 +393,7 @@ function createBaseSharedResource(): SharedResource {
     refs: [],
     aliases: [],
     groups: [],
+    inlined: [],
   };
 }
 
@@ -419,6 +425,9 @@ export const SharedResource: MessageFns<SharedResource> = {
     }
     for (const v of message.groups) {
       writer.uint32(74).string(v!);
+    }
+    for (const v of message.inlined) {
+      writer.uint32(82).bytes(v!);
     }
     return writer;
   },
@@ -508,6 +517,14 @@ export const SharedResource: MessageFns<SharedResource> = {
             message.groups.push(reader.string());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.inlined.push(reader.bytes());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -537,6 +554,7 @@ export const SharedResource: MessageFns<SharedResource> = {
       refs: globalThis.Array.isArray(object?.refs) ? object.refs.map((e: any) => globalThis.String(e)) : [],
       aliases: globalThis.Array.isArray(object?.aliases) ? object.aliases.map((e: any) => globalThis.String(e)) : [],
       groups: globalThis.Array.isArray(object?.groups) ? object.groups.map((e: any) => globalThis.String(e)) : [],
+      inlined: globalThis.Array.isArray(object?.inlined) ? object.inlined.map((e: any) => bytesFromBase64(e)) : [],
     };
   },
 
@@ -569,6 +587,9 @@ export const SharedResource: MessageFns<SharedResource> = {
     if (message.groups?.length) {
       obj.groups = message.groups;
     }
+    if (message.inlined?.length) {
+      obj.inlined = message.inlined.map((e) => base64FromBytes(e));
+    }
     return obj;
   },
 
@@ -586,6 +607,7 @@ export const SharedResource: MessageFns<SharedResource> = {
     message.refs = object.refs?.map((e) => e) || [];
     message.aliases = object.aliases?.map((e) => e) || [];
     message.groups = object.groups?.map((e) => e) || [];
+    message.inlined = object.inlined?.map((e) => e) || [];
     return message;
   },
 };
@@ -2374,7 +2396,7 @@ export const Progress: MessageFns<Progress> = {
 };
 
 function createBasePusher(): Pusher {
-  return { address: "", streams: 0, scopes: 0, expiresMs: 0 };
+  return { address: "", streams: 0, scopes: 0, expiresMs: 0, readsInlined: false };
 }
 
 export const Pusher: MessageFns<Pusher> = {
@@ -2390,6 +2412,9 @@ export const Pusher: MessageFns<Pusher> = {
     }
     if (message.expiresMs !== 0) {
       writer.uint32(32).int64(message.expiresMs);
+    }
+    if (message.readsInlined !== false) {
+      writer.uint32(40).bool(message.readsInlined);
     }
     return writer;
   },
@@ -2439,6 +2464,14 @@ export const Pusher: MessageFns<Pusher> = {
             message.expiresMs = longToNumber(reader.int64());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.readsInlined = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2461,6 +2494,11 @@ export const Pusher: MessageFns<Pusher> = {
         : isSet(object.expires_ms)
         ? globalThis.Number(object.expires_ms)
         : 0,
+      readsInlined: isSet(object.readsInlined)
+        ? globalThis.Boolean(object.readsInlined)
+        : isSet(object.reads_inlined)
+        ? globalThis.Boolean(object.reads_inlined)
+        : false,
     };
   },
 
@@ -2478,6 +2516,9 @@ export const Pusher: MessageFns<Pusher> = {
     if (message.expiresMs !== 0) {
       obj.expiresMs = Math.round(message.expiresMs);
     }
+    if (message.readsInlined !== false) {
+      obj.readsInlined = message.readsInlined;
+    }
     return obj;
   },
 
@@ -2490,6 +2531,7 @@ export const Pusher: MessageFns<Pusher> = {
     message.streams = object.streams ?? 0;
     message.scopes = object.scopes ?? 0;
     message.expiresMs = object.expiresMs ?? 0;
+    message.readsInlined = object.readsInlined ?? false;
     return message;
   },
 };

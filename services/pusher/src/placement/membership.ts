@@ -143,7 +143,8 @@ export class Membership {
     const isNew = Math.abs(now.streams - this.#said.streams) > notedPart * this.#said.streams;
     if (isNew || nowMs - this.#said.atMs >= beatMs) {
       this.#said = { streams: now.streams, atMs: nowMs };
-      tell({ address: address(), ...now, expiresMs: time.now() + expireMs });
+      const expiresMs = time.now() + expireMs;
+      tell({ address: address(), ...now, expiresMs, readsInlined: true });
       this.#sweep();
     }
     this.#next = time.after(soonMs, () => this.#step());

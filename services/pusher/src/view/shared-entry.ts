@@ -22,8 +22,8 @@ export interface StoredEntry {
 }
 
 /**
- * A resource as its record tells it; its bytes come from the blob store when a scope in use lists
- * it.
+ * A resource as its record tells it; its bytes are in the record if they are few, else they come
+ * from the blob store when a scope in use lists it.
  */
 export class SharedEntry implements Entry {
   /** The record's key; two variants of one name differ in it. */
@@ -38,6 +38,8 @@ export class SharedEntry implements Entry {
   readonly aliases: readonly string[];
   readonly groups: readonly string[];
   #fragments: readonly Uint8Array[] | undefined;
+  /** The bytes are in the record: the store may have none of them. */
+  #inlined = false;
 
   private constructor(of: StoredEntry) {
     this.key = of.key;
@@ -56,7 +58,7 @@ export class SharedEntry implements Entry {
   static of(record: SharedResource, own: boolean): SharedEntry {
     const { typeUrl, name, variant, size, refs } = record;
     const digests = record.fragments.map(hexOf);
-    return new SharedEntry({
+    const entry = new SharedEntry({
       key: own ? '' : xdsKeys.resource(typeUrl, name, variant),
       typeUrl,
       name,
@@ -68,6 +70,11 @@ export class SharedEntry implements Entry {
       aliases: record.aliases,
       groups: record.groups,
     });
+    if (digests.length > 0 && record.inlined.length === digests.length) {
+      entry.load(record.inlined);
+      entry.#inlined = true;
+    }
+    return entry;
   }
 
   /** From what `stored` gave. */
@@ -80,8 +87,9 @@ export class SharedEntry implements Entry {
     return { key, typeUrl, name, version, size, refs, digests, aliases, groups };
   }
 
+  /** What is inlined stays: the log's reader holds it anyway, and nobody else may. */
   withoutBytes(): SharedEntry {
-    return new SharedEntry(this);
+    return this.#inlined ? this : new SharedEntry(this);
   }
 
   get fragments(): readonly Uint8Array[] | undefined {

@@ -235,6 +235,7 @@ describe('no stream is moved', () => {
       address: 'b:15010',
       streams: 0,
       scopes: 0,
+      readsInlined: true,
       expiresMs: time.now() + 3_600_000,
     });
     await time.advance(25_000);

@@ -62,7 +62,8 @@ async function visit(): Promise<void> {
 
 /** Another pusher on the log, for as long as the test takes. */
 async function another(address: string): Promise<void> {
-  const value: Pusher = { address, streams: 0, scopes: 0, expiresMs: time.now() + 600 * minute };
+  const expiresMs = time.now() + 600 * minute;
+  const value: Pusher = { address, streams: 0, scopes: 0, expiresMs, readsInlined: true };
   const report: Feedback['report'] = { $case: 'pusher', value };
   const bytes = Feedback.encode({ report }).finish();
   await running.translator.log.append([

@@ -110,6 +110,7 @@ export class Translator {
       refs: typeUrl === resourceTypes.cluster ? [name] : [],
       aliases: [],
       groups: [],
+      inlined: [],
     };
     const epoch = typeUrl === resourceTypes.endpoint ? 0 : this.#epoch;
     await this.#put(name, key, { $case: 'resource', value }, epoch);
@@ -138,6 +139,7 @@ export class Translator {
       refs: [],
       aliases: [...aliases],
       groups: [],
+      inlined: [],
     };
     this.#written.set(xdsKeys.resource(typeUrl, name, ''), 'given');
     await this.#put(name, xdsKeys.resource(typeUrl, name, ''), { $case: 'resource', value });

@@ -23,8 +23,11 @@ const nothing = {
   sinceMs: 0,
 };
 
-/** Scopes over blobs in memory; `apply` shows one scope the clusters `name → variant`. */
-function scopes() {
+/**
+ * Scopes over blobs in memory; `apply` shows one scope the clusters `name → variant`. `inlined`:
+ * their bytes are in their records, and nowhere else.
+ */
+function scopes(inlined = false) {
   const time = new VirtualTime();
   const blobs = memoryBlobs();
   const views: ScopeView[] = [];
@@ -50,7 +53,7 @@ function scopes() {
       // The content does not depend on the variant.
       const bytes = new TextEncoder().encode(`content of ${name}`);
       const digest = digestOf(bytes);
-      await blobs.put([{ digest, bytes }]);
+      if (!inlined) await blobs.put([{ digest, bytes }]);
       const entry = SharedEntry.of(
         {
           ...{
@@ -60,6 +63,7 @@ function scopes() {
             refs: [],
             aliases: [],
             groups: [],
+            inlined: inlined ? [bytes] : [],
             size: bytes.length,
           },
           version: Buffer.from(digest, 'hex'),
@@ -103,6 +107,22 @@ it('shows a variant of equal content with its bytes', async () => {
     });
   // Without bytes it would be left out of what clients are sent.
   expect(found).toEqual({ a: true, b: true, c: true });
+});
+
+it('shows what is inlined without the blob store, also after nobody used it for a while', async () => {
+  const { apply, views, under } = scopes(true);
+  await apply({ a: '', b: '' });
+  under.release('scope');
+  under.acquire('scope');
+  await apply({ a: '' });
+  const texts: (string | undefined)[] = [];
+  views
+    .at(-1)
+    ?.types.get(cluster)
+    ?.each(({ fragments }) =>
+      texts.push(fragments?.map((one) => Buffer.from(one).toString()).join()),
+    );
+  expect(texts).toEqual(['content of a']);
 });
 
 it('knows what a scope listed before, with the bytes, as far as it is still on the log', async () => {

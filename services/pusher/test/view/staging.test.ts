@@ -28,6 +28,7 @@ function resource(typeUrl: string, name: string, version: string): XdsRecord['re
     refs: [],
     aliases: [],
     groups: [],
+    inlined: [],
   };
   return { $case: 'resource', value };
 }

@@ -1,12 +1,13 @@
 /** From a resource's plan to its fragments. */
 import { digestOf } from '@watershed/blob/digest.ts';
-import type { Digest } from '@watershed/blob/port.ts';
+import type { Blob, Digest } from '@watershed/blob/port.ts';
 import type { SharedResource } from '@watershed/model/gen/record.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
 import { digestBytes, digestText } from '../bytes.ts';
 import type { Diagnostic, ResourceKey, ResourcePlan } from '../plan.ts';
-import type { GeneratorCache } from './cache.ts';
+import { maxInlinedBytes } from './cache.ts';
+import type { Fragment, GeneratorCache } from './cache.ts';
 
 /** What a resource is made of, its version apart. */
 export interface Content {
@@ -16,6 +17,8 @@ export interface Content {
   readonly refs: readonly string[];
   readonly aliases: readonly string[];
   readonly groups: readonly string[];
+  /** The fragments' bytes, for the record; `undefined`: they are in the blob store alone. */
+  readonly inlined?: readonly Uint8Array[] | undefined;
 }
 
 export interface Built {
@@ -47,38 +50,56 @@ export function recordOf(key: ResourceKey, content: Content): SharedResource {
     refs: [...content.refs],
     aliases: [...content.aliases],
     groups: [...content.groups],
+    inlined: [...(content.inlined ?? [])],
   };
 }
 
+export interface BuilderOptions {
+  readonly cache: GeneratorCache;
+  readonly metrics: Metrics;
+  /** Bytes that a record is going to name, and that the store may not have. */
+  readonly store: (blob: Blob) => void;
+  /** Whether somebody looks for what is inlined in the store. */
+  readonly storesInlined: () => boolean;
+}
+
 export class Builder {
-  readonly #cache: GeneratorCache;
-  readonly #metrics: Metrics;
+  readonly #options: BuilderOptions;
   /** Counts what the generators made while one resource was built. */
   #made = { fragments: 0, bytes: 0 };
+  /** Those with bytes of their own that the store was given. */
+  readonly #stored = new WeakSet<Fragment>();
 
-  constructor(cache: GeneratorCache, metrics: Metrics) {
-    this.#cache = cache;
-    this.#metrics = metrics;
+  constructor(options: BuilderOptions) {
+    this.#options = options;
   }
 
   /** For the cache: a generator made these bytes. */
-  made(bytes: Uint8Array): void {
+  made(blob: Blob, inline: boolean): void {
     this.#made.fragments++;
-    this.#made.bytes += bytes.length;
+    this.#made.bytes += blob.bytes.length;
+    if (!inline) this.#options.store(blob);
   }
 
-  /** Throws a GeneratorError: the resource keeps its last good content. */
-  build(plan: ResourcePlan): Built {
+  /**
+   * Throws a GeneratorError: the resource keeps its last good content. `inlines`: its record may
+   * have its bytes.
+   */
+  build(plan: ResourcePlan, inlines: boolean): Built {
     this.#made = { fragments: 0, bytes: 0 };
-    const parts = plan.parts.map((job) => this.#cache.fragment(job));
+    const parts = plan.parts.map((job) => this.#options.cache.fragment(job));
+    const size = parts.reduce((sum, part) => sum + part.size, 0);
+    const inlined = inlines && size <= maxInlinedBytes ? bytesOf(parts) : undefined;
+    if (inlined === undefined || this.#options.storesInlined()) this.#store(parts);
     this.#count(plan.key.typeUrl);
     return {
       content: {
         fragments: parts.map((part) => part.digest),
-        size: parts.reduce((sum, part) => sum + part.size, 0),
+        size,
         refs: plan.refs,
         aliases: plan.aliases ?? [],
         groups: plan.groups ?? [],
+        inlined,
       },
       diagnostics: [...(plan.diagnostics ?? []), ...parts.flatMap((part) => part.diagnostics)],
     };
@@ -86,17 +107,37 @@ export class Builder {
 
   /** Generates again those parts of a plan that made any of these digests. */
   again(plan: ResourcePlan, wanted: ReadonlySet<Digest>): readonly Digest[] {
+    const { cache, store } = this.#options;
     return plan.parts
-      .filter((job) => wanted.has(this.#cache.fragment(job).digest))
-      .map((job) => this.#cache.again(job).digest);
+      .filter((job) => wanted.has(cache.fragment(job).digest))
+      .map((job) => {
+        const blob = cache.again(job);
+        store(blob);
+        return blob.digest;
+      });
+  }
+
+  #store(parts: readonly Fragment[]): void {
+    for (const part of parts) {
+      if (part.bytes === undefined || this.#stored.has(part)) continue;
+      this.#stored.add(part);
+      this.#options.store({ digest: part.digest, bytes: part.bytes });
+    }
   }
 
   #count(typeUrl: string): void {
     if (this.#made.fragments === 0) return;
     const type = shortType(typeUrl);
-    this.#metrics.counter(watershedMetrics.encodings).with({ type }).add(this.#made.fragments);
-    this.#metrics.counter(watershedMetrics.encodedBytes).with({ type }).add(this.#made.bytes);
+    const { metrics } = this.#options;
+    metrics.counter(watershedMetrics.encodings).with({ type }).add(this.#made.fragments);
+    metrics.counter(watershedMetrics.encodedBytes).with({ type }).add(this.#made.bytes);
   }
+}
+
+/** `undefined`: not all have them. */
+function bytesOf(parts: readonly Fragment[]): readonly Uint8Array[] | undefined {
+  const bytes = parts.flatMap((part) => part.bytes ?? []);
+  return bytes.length === parts.length ? bytes : undefined;
 }
 
 const shortTypes: Readonly<Record<string, string>> = {

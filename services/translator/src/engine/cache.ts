@@ -1,6 +1,6 @@
 /**
  * The generator cache: (generator, its version, digest of the argument) → the digest of the bytes.
- * The bytes themselves are in the blob store; what is kept here is small, and bounded.
+ * The bytes themselves are in the blob store, or small; what is kept here is small, and bounded.
  */
 import { digestOf } from '@watershed/blob/digest.ts';
 import type { Blob, Digest } from '@watershed/blob/port.ts';
@@ -14,7 +14,12 @@ export interface Fragment {
   readonly digest: Digest;
   readonly size: number;
   readonly diagnostics: readonly Diagnostic[];
+  /** Of what may be inlined; the blob store need not have it. */
+  readonly bytes: Uint8Array | undefined;
 }
+
+/** Of all fragments of a resource together: larger ones are in the blob store alone. */
+export const maxInlinedBytes = 1_024;
 
 /**
  * How often a hit is generated again, to find a generator whose bytes depend on more than its
@@ -32,8 +37,8 @@ export interface CacheOptions {
   readonly metrics: Metrics;
   /** Default: one that leaves nothing out. */
   readonly canonical?: Canonical;
-  /** Told of each blob that was made and may not be in the store. */
-  readonly made: (blob: Blob) => void;
+  /** Told of each blob that was made; `inline`: the fragment has its bytes. */
+  readonly made: (blob: Blob, inline: boolean) => void;
 }
 
 /** The generator failed on this argument: what it affects keeps its last good output. */
@@ -103,9 +108,9 @@ export class GeneratorCache {
     return fragment;
   }
 
-  /** Generates whatever is known, for blobs that the store has lost. */
-  again(job: Job): Fragment {
-    return this.#generate(job);
+  /** Generates whatever is known, for blobs that the store has lost or never had. */
+  again(job: Job): Blob {
+    return this.#generate(job).blob;
   }
 
   #look(job: Job): Fragment {
@@ -114,7 +119,7 @@ export class GeneratorCache {
     const known = this.#entries.get(key);
     if (known === undefined) {
       this.#misses.add();
-      return this.#keep(key, this.#generate(job));
+      return this.#keep(key, this.#generate(job).fragment);
     }
     this.#hits.add();
     this.#counter('generationsSuppressed', job).add();
@@ -124,20 +129,24 @@ export class GeneratorCache {
   #asserted(job: Job, key: string, known: Fragment): Fragment {
     const { assertion } = this.#options;
     if (assertion !== 'always' && assertion.random() * assertion.every >= 1) return known;
-    const again = this.#generate(job);
+    const again = this.#generate(job).fragment;
     if (again.digest === known.digest && sameDiagnostics(again, known)) return known;
     this.#counter('assertionFailures', job).add();
     if (assertion === 'always') throw new ImpureGeneratorError(job.generator.name, key);
     return again;
   }
 
-  #generate(job: Job): Fragment {
+  #generate(job: Job): { readonly fragment: Fragment; readonly blob: Blob } {
     this.#counter('generations', job).add();
     try {
       const { bytes, diagnostics = [] } = job.run();
-      const digest = digestOf(bytes);
-      this.#options.made({ digest, bytes });
-      return Object.freeze({ digest, size: bytes.length, diagnostics });
+      const blob = { digest: digestOf(bytes), bytes };
+      const size = bytes.length;
+      const inline = job.generator.inline === true && size <= maxInlinedBytes;
+      this.#options.made(blob, inline);
+      const kept = inline ? bytes : undefined;
+      const fragment = Object.freeze({ digest: blob.digest, size, diagnostics, bytes: kept });
+      return { fragment, blob };
     } catch (error) {
       this.#counter('generationFailures', job).add();
       throw new GeneratorError(job.generator.name, error);

@@ -13,6 +13,8 @@ export interface Demanded {
 export type ReadFeedback =
   | { readonly kind: 'demand'; readonly demanded: Demanded }
   | { readonly kind: 'missing'; readonly digests: readonly Uint8Array[] }
+  /** A pusher is there until then. */
+  | { readonly kind: 'pusher'; readonly readsInlined: boolean; readonly expiresMs: number }
   /** For others: NACKs, progress. */
   | { readonly kind: 'other' }
   | { readonly kind: 'refused'; readonly reason: string };
@@ -22,6 +24,7 @@ export function readFeedback(value: Uint8Array): ReadFeedback {
   try {
     const { report } = Feedback.decode(value);
     if (report?.$case === 'missing') return { kind: 'missing', digests: report.value.digests };
+    if (report?.$case === 'pusher') return { kind: 'pusher', ...report.value };
     if (report?.$case !== 'demand') return { kind: 'other' };
     return readDemand(report.value);
   } catch (error) {

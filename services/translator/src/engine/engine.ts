@@ -24,6 +24,7 @@ import { Diagnostics } from './diagnostics.ts';
 import type { Finding } from './diagnostics.ts';
 import { Namespaces } from './namespaces.ts';
 import type { Current, Outputs } from './published.ts';
+import { Pushers } from './pushers.ts';
 import type { Ownership } from './resources.ts';
 import { retry } from './retry.ts';
 import { Shard } from './shard.ts';
@@ -94,6 +95,7 @@ export class Engine {
   readonly #owned = new Set<number>();
   readonly #handovers = new Handovers<Shard>();
   readonly #namespaces = new Namespaces();
+  readonly #pushers = new Pushers();
   /** Demands that came before the start, by record. */
   readonly #early = new Map<string, Uint8Array>();
   #missing = new Set<Digest>();
@@ -119,12 +121,14 @@ export class Engine {
       assertion: options.assertion,
       metrics,
       ...(mutant.canonical === undefined ? {} : { canonical: mutant.canonical }),
-      made: (blob) => {
-        this.#blobs.add(blob);
-        this.#builder.made(blob.bytes);
-      },
+      made: (blob, inline) => this.#builder.made(blob, inline),
     });
-    this.#builder = new Builder(this.#cache, metrics);
+    this.#builder = new Builder({
+      cache: this.#cache,
+      metrics,
+      store: (blob) => this.#blobs.add(blob),
+      storesInlined: () => this.#pushers.storesInlined(options.clock.now()),
+    });
   }
 
   /** What is wrong now with the users' objects, as far as the translator can tell. */
@@ -308,10 +312,12 @@ export class Engine {
   #feedback(shard: Shard, key: string, value: Uint8Array | undefined): void {
     if (value === undefined) {
       shard.demand(key, undefined);
+      this.#pushers.set(key, undefined);
       return;
     }
     const read = readFeedback(value);
     if (read.kind === 'demand') shard.demand(key, read.demanded);
+    else if (read.kind === 'pusher') this.#pushers.set(key, read);
     else if (read.kind === 'refused') {
       this.#options.logger.warn('a record of feedback is ignored', { key, reason: read.reason });
     }

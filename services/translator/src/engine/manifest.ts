@@ -50,7 +50,7 @@ export function buildManifest(
     const id = resourceId(resource.key);
     let content: Content | undefined;
     try {
-      const built = builder.build(resource);
+      const built = builder.build(resource, false);
       diagnostics.push(...built.diagnostics);
       content = built.content;
     } catch (error) {

@@ -34,7 +34,7 @@ export type Content = NonNullable<XdsRecord['record']>;
 
 interface Held {
   readonly partition: number;
-  /** The record's encoding with epoch 0. */
+  /** The record's encoding with epoch 0, and with nothing inlined: that changes no resource. */
   readonly content: Uint8Array;
   readonly epoch: number;
 }
@@ -93,12 +93,12 @@ export class Published {
    * OversizeError: then the log's record stays.
    */
   put(partition: number, key: string, record: Content, epoch: number): boolean {
-    const content = XdsRecord.encode({ record, epoch: 0 }).finish();
+    const content = contentOf(record);
     const held = this.#held.get(key);
     if (held !== undefined && bytesEqual(held.content, content)) return false;
     if (content.length > maxRecordBytes) throw new OversizeError(content.length);
     this.#held.set(key, { partition, content, epoch });
-    const value = epoch === 0 ? content : XdsRecord.encode({ record, epoch }).finish();
+    const value = XdsRecord.encode({ record, epoch }).finish();
     this.#staged.push({ partition, key, value });
     return true;
   }
@@ -128,5 +128,13 @@ export class Published {
 
 function split(value: Uint8Array): { content: Uint8Array; epoch: number } {
   const { record, epoch } = XdsRecord.decode(value);
-  return { content: XdsRecord.encode({ record, epoch: 0 }).finish(), epoch };
+  return { content: contentOf(record), epoch };
+}
+
+function contentOf(record: Content | undefined): Uint8Array {
+  const bare =
+    record?.$case === 'resource' && record.value.inlined.length > 0
+      ? { ...record, value: { ...record.value, inlined: [] } }
+      : record;
+  return XdsRecord.encode({ record: bare, epoch: 0 }).finish();
 }

@@ -247,7 +247,7 @@ export class Resources {
       return;
     }
     try {
-      const built = builder.build(entry.plan);
+      const built = builder.build(entry.plan, true);
       entry.content = built.content;
       diagnostics.set(entry.id, { warning: built.diagnostics });
     } catch (error) {

@@ -13,6 +13,7 @@ export interface AssignmentArgument {
 export const assignmentHead: Generator<AssignmentArgument> = {
   name: 'assignment',
   version: 1,
+  inline: true,
   generate({ clusterName }) {
     const message = ClusterLoadAssignment.fromPartial({ clusterName });
     return { bytes: ClusterLoadAssignment.encode(message).finish() };
@@ -22,6 +23,7 @@ export const assignmentHead: Generator<AssignmentArgument> = {
 export const localityEndpoints: Generator<LocalityArgument> = {
   name: 'locality-endpoints',
   version: 1,
+  inline: true,
   generate(argument) {
     const message = ClusterLoadAssignment.fromPartial({});
     message.endpoints = [localityOf(argument)];

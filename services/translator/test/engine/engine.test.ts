@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { OwnedPartition } from '@watershed/log/owned.ts';
+import { XdsRecord, type SharedResource } from '@watershed/model/gen/record.ts';
 import { topics, xdsKeys } from '@watershed/model/keys.ts';
 import { digestText } from '../../src/bytes.ts';
 import {
@@ -479,6 +481,83 @@ describe('blobs', () => {
     expect(world.blobs.held.has(digest)).toBe(false);
     const { fragments = [] } = (await world.resource(clusterType, 'a.test')) ?? {};
     expect(world.blobs.held.has(digestText(fragments[0] ?? new Uint8Array()))).toBe(true);
+  });
+});
+
+describe('what is small and pushed at once', () => {
+  const change = async (world: World, address: string): Promise<SharedResource | undefined> => {
+    await world.write(endpoints('a.test', address));
+    return world.resource(endpointsType, 'a.test');
+  };
+  const stored = (world: World, resource: SharedResource | undefined): boolean =>
+    resource?.fragments.every((digest) => world.blobs.held.has(digestText(digest))) === true;
+
+  it('is in its record, and in the store for as long as some pusher looks for it there', async () => {
+    const world = await translated();
+    const text = new TextDecoder();
+    const unknown = await change(world, '10.0.0.2');
+    expect(unknown?.inlined.map((bytes) => text.decode(bytes))).toEqual([
+      JSON.stringify({ host: 'a.test', addresses: ['10.0.0.2'] }),
+    ]);
+    expect(stored(world, unknown)).toBe(true);
+    await world.pusher('new', true);
+    await world.pusher('old', false, 10_000);
+    expect(stored(world, await change(world, '10.0.0.3'))).toBe(true);
+    await world.pass(10_000);
+    const alone = await change(world, '10.0.0.4');
+    expect(alone?.inlined).toHaveLength(1);
+    expect(stored(world, alone)).toBe(false);
+  });
+
+  it('is put into the store when a pusher asks for it', async () => {
+    const world = await translated();
+    await world.pusher('new', true);
+    const resource = await change(world, '10.0.0.2');
+    await world.ask((resource?.fragments ?? []).map(digestText));
+    expect(stored(world, resource)).toBe(true);
+  });
+
+  it('has its bytes again when an earlier value comes back, and is generated once', async () => {
+    const world = await translated({ assertion: { every: 1_000_000, random: () => 0.5 } });
+    await world.pusher('new', true);
+    const first = await change(world, '10.0.0.2');
+    await change(world, '10.0.0.3');
+    const made = await world.metrics.value('watershed_generations_total', {
+      generator: 'endpoints',
+    });
+    expect(await change(world, '10.0.0.2')).toEqual(first);
+    expect(
+      await world.metrics.value('watershed_generations_total', { generator: 'endpoints' }),
+    ).toBe(made);
+  });
+
+  it('is in the store alone when it is not small', async () => {
+    const world = await translated();
+    await world.pusher('new', true);
+    const many = Array.from({ length: 100 }, (_, at) => `10.0.0.${at}`);
+    await world.write(endpoints('a.test', ...many));
+    const resource = await world.resource(endpointsType, 'a.test');
+    expect(resource?.inlined).toEqual([]);
+    expect(stored(world, resource)).toBe(true);
+  });
+
+  it('is not appended again for being in its record, or for not being there', async () => {
+    const world = await translated();
+    const key = xdsKeys.resource(endpointsType, 'a.test', '');
+    const value = (await world.outputs()).get(key);
+    if (value?.record?.$case !== 'resource') throw new Error('no record');
+    const bare = { ...value.record, value: { ...value.record.value, inlined: [] } };
+    const bytes = XdsRecord.encode({ record: bare, epoch: value.epoch }).finish();
+    await world.stop();
+    const owner = await OwnedPartition.open({
+      ...{ log: world.log, topic: topics.xds, partition: Number(value.at) },
+      ...{ writer: 'of the previous schema', time: world.time },
+    });
+    await owner.set(key, bytes);
+    await owner.close();
+    await world.start();
+    expect(world.takeAppended()).toEqual([]);
+    expect((await world.resource(endpointsType, 'a.test'))?.inlined).toEqual([]);
   });
 });
 

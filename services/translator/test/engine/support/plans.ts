@@ -73,6 +73,7 @@ export class TestGenerators {
   readonly endpoints: Generator<EndpointsArgument> = {
     name: 'endpoints',
     version: 1,
+    inline: true,
     generate: ({ host, addresses }) => bytes({ host, addresses }),
   };
 

@@ -230,6 +230,14 @@ export class World {
     return scope;
   }
 
+  /** A pusher tells that it is there. */
+  async pusher(name: string, readsInlined: boolean, forMs = 3_600_000): Promise<void> {
+    const expiresMs = this.time.now() + forMs;
+    const value = { address: name, streams: 0, scopes: 0, expiresMs, readsInlined };
+    const report = Feedback.encode({ report: { $case: 'pusher', value } }).finish();
+    await this.write({ topic: topics.feedback, partition: 0, key: `p|${name}`, value: report });
+  }
+
   async ask(digests: readonly Digest[]): Promise<void> {
     const bytes = digests.map((digest) => Buffer.from(digest, 'hex'));
     const report = { $case: 'missing', value: { digests: bytes } } as const;
