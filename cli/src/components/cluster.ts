@@ -35,6 +35,12 @@ export interface ClusterOptions {
   readonly between?: (tier: Tier, port: number) => Promise<number>;
 }
 
+export interface IngesterSource {
+  readonly configDir: string;
+  /** Default: that of the option. */
+  readonly clusterId?: string;
+}
+
 export interface Cluster {
   readonly kafka: Kafka;
   readonly redis: Redis;
@@ -45,6 +51,8 @@ export interface Cluster {
   readonly directory: string;
   /** Of one tier, one more; it is started, and not ready yet. */
   add(tier: 'translator' | 'pusher'): Promise<ServiceProcess>;
+  /** Of another cluster (istiod's cluster id). */
+  addIngester(source: IngesterSource): Promise<ServiceProcess>;
   /** Stops one that was added, for good. */
   remove(service: ServiceProcess): Promise<void>;
   /** In order: pushers first, the log last. */
@@ -130,6 +138,12 @@ class ServiceSet implements Cluster {
     return service;
   }
 
+  async addIngester(source: IngesterSource): Promise<ServiceProcess> {
+    const service = await this.#create('ingester', source);
+    service.start();
+    return service;
+  }
+
   async remove(service: ServiceProcess): Promise<void> {
     await service.stop();
     const at = this.services.indexOf(service);
@@ -157,15 +171,15 @@ class ServiceSet implements Cluster {
     return this.services.filter((service) => service.tier === tier);
   }
 
-  async #create(tier: Tier): Promise<ServiceProcess> {
+  async #create(tier: Tier, source: IngesterSource = this.#options): Promise<ServiceProcess> {
     const { directory, environment } = this.#options;
     const number = (this.#created.get(tier) ?? 0) + 1;
     this.#created.set(tier, number);
-    const name = tier === 'ingester' ? tier : `${tier}-${number}`;
+    const name = tier === 'ingester' && number === 1 ? tier : `${tier}-${number}`;
     const service = await ServiceProcess.create({
       tier,
       name,
-      args: this.#args(tier, name),
+      args: this.#args(tier, name, source),
       logFile: join(directory, `${name}.log`),
       ...(environment === undefined ? {} : { environment }),
     });
@@ -173,8 +187,8 @@ class ServiceSet implements Cluster {
     return service;
   }
 
-  #args(tier: Tier, name: string): readonly string[] {
-    const { configDir, directory, partitions = 64, args = {}, between } = this.#options;
+  #args(tier: Tier, name: string, source: IngesterSource): readonly string[] {
+    const { directory, partitions = 64, args = {}, between } = this.#options;
     const brokers = between === undefined ? this.kafka.brokers : this.kafka.door(doorOf(tier));
     const shared = ['--kafkaBrokers', brokers.join(',')];
     shared.push('--partitions', String(partitions), ...(args[tier] ?? []));
@@ -182,7 +196,8 @@ class ServiceSet implements Cluster {
     const blobs = ['--redisUrl', this.redis.url];
     switch (tier) {
       case 'ingester':
-        return [...shared, ...data, '--configDir', configDir];
+        if (source.clusterId !== undefined) data.push('--clusterID', source.clusterId);
+        return [...shared, ...data, '--configDir', source.configDir];
       case 'translator':
         return [...shared, ...blobs];
       case 'pusher':

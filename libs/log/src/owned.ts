@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import {
   Epochs,
+  contains,
   decodeClaim,
   decodeEpoch,
   domainId,
@@ -45,7 +46,7 @@ export interface OwnedWrite {
 /**
  * The writer's side of a domain (`ownership.ts` has the protocol): holds what the log should say,
  * appends only what differs from it, and keeps it so. Opening takes the domain over from whoever
- * had it.
+ * had it, or had all of the partition.
  *
  * It reads its own partition all the time. After a record of an older owner it appends its own
  * value (or tombstone) again. When it sees a newer claim, it is `lost`: its writes fail with
@@ -371,9 +372,10 @@ export class OwnedPartition {
       this.#staleClaims.delete(claim.key);
     } else if (overlap(claim.domain, this.#id)) {
       const own = this.#epochs[0];
-      if (claim.domain === this.#id && (own === undefined || offset < own)) {
+      if (contains(claim.domain, this.#id) && (own === undefined || offset < own)) {
         this.#before.judge(record);
-        this.#staleClaims.add(claim.key);
+        // A wider one is not only this owner's to release.
+        if (claim.domain === this.#id) this.#staleClaims.add(claim.key);
         return;
       }
       const by = `${claim.writer} claimed ${JSON.stringify(claim.domain)} at offset ${offset}`;

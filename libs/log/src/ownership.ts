@@ -5,7 +5,8 @@
  * partition). Its owner announces itself with a _claim_, a record in the same partition under a key
  * of its own. The claim's offset is the owner's epoch: claims and data are in one total order, with
  * no clock and no lease. The owner stamps what it appends with its epoch. A record is _void_ if a
- * claim of its domain lies between its epoch and itself: its writer was not the owner any more.
+ * claim of a domain that its key is in lies between its epoch and itself: its writer was not the
+ * owner any more.
  * Readers ignore void records (`fold.ts`). So is one whose epoch is not below its own offset: it is
  * of an owner of before the log was restored from an old copy.
  *
@@ -16,8 +17,13 @@
  * the same values: those who saw it all, those who read the compacted rest, and those who never saw
  * an older claim.
  *
- * Limits. Domains of one partition must not overlap (no prefix is the beginning of another one):
- * overlapping owners fence each other. Between a void append and its repair a _new_ reader may lack
+ * A domain can be taken out of one that was wider: who claims a part of a partition takes that part
+ * over from who owned all of it, and fences it. (Ingesters did own all, before a log had several.)
+ * The wider claim stays, for it may tell what is void in other parts. Nobody claims back what is
+ * divided: who tries is fenced by the parts' claims.
+ *
+ * Limits. Domains that are told by different parts must not share a partition: their owners fence
+ * each other. Between a void append and its repair a _new_ reader may lack
  * the key; it never has the void value if it can see the claim. A reader that goes on from a
  * position needs the epochs that it knew there (`Fold.state` has them), or it may apply a void
  * value until the repair arrives. A fenced owner can append until it reads the newer claim; all of
@@ -60,6 +66,11 @@ export function domainId(domain: Domain | undefined): string {
 
 export function isInDomain(key: string, domain: Domain | undefined): boolean {
   return domain === undefined || partOf(key, domain.part) === domain.value;
+}
+
+/** Whether all keys of the one domain are the other's too; by `domainId`. */
+export function contains(outer: string, inner: string): boolean {
+  return outer === '' || outer === inner;
 }
 
 /** Domains told by different parts may share keys; told by the same part they are equal or disjoint. */
@@ -119,12 +130,14 @@ export function decodeEpoch(header: string | undefined): Stamp | undefined {
 /** The epochs of one partition, as a reader in offset order knows them. */
 export class Epochs {
   /** Domain → the newest epoch seen, in a claim or on a record. */
-  readonly #newest: Map<string, number>;
+  readonly #newest = new Map<string, number>();
+  /** By which parts of a key domains are told; few. */
+  readonly #parts = new Set<number>();
   #lastHeader = '';
   #lastStamp: Stamp | undefined;
 
   constructor(known: Iterable<readonly [domain: string, epoch: number]> = []) {
-    this.#newest = new Map(known);
+    for (const [domain, epoch] of known) this.#note(domain, epoch);
   }
 
   /** Takes note of the record; call it for each, in order. */
@@ -135,12 +148,11 @@ export class Epochs {
       return 'claim';
     }
     const stamp = this.#stamp(record.headers[epochHeader]);
-    if (stamp === undefined) return this.#isOwned(record.key) ? 'void' : 'valid';
+    const newest = this.#newestOf(record.key);
+    if (stamp === undefined) return newest < 0 ? 'valid' : 'void';
     // Its claim lies before every record of an owner, unless the log has lost it since.
-    if (stamp.epoch >= record.offset) return 'void';
-    const domain = stamp.part === undefined ? '' : idByPart(record.key, stamp.part);
-    if (stamp.epoch < (this.#newest.get(domain) ?? -1)) return 'void';
-    this.#note(domain, stamp.epoch);
+    if (stamp.epoch >= record.offset || stamp.epoch < newest) return 'void';
+    this.#note(stamp.part === undefined ? '' : idByPart(record.key, stamp.part), stamp.epoch);
     return 'valid';
   }
 
@@ -149,14 +161,18 @@ export class Epochs {
   }
 
   #note(domain: string, epoch: number): void {
-    if (epoch > (this.#newest.get(domain) ?? -1)) this.#newest.set(domain, epoch);
+    if (epoch <= (this.#newest.get(domain) ?? -1)) return;
+    this.#newest.set(domain, epoch);
+    if (domain !== '') this.#parts.add(Number.parseInt(domain, 10));
   }
 
-  #isOwned(key: string): boolean {
-    for (const id of this.#newest.keys()) {
-      if (id === '' || id === idByPart(key, Number.parseInt(id, 10))) return true;
+  /** Of all domains that the key is in; -1: it has no owner. */
+  #newestOf(key: string): number {
+    let newest = this.#newest.get('') ?? -1;
+    for (const part of this.#parts) {
+      newest = Math.max(newest, this.#newest.get(idByPart(key, part)) ?? -1);
     }
-    return false;
+    return newest;
   }
 
   #stamp(header: string | undefined): Stamp | undefined {

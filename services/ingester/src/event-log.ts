@@ -1,11 +1,12 @@
 /**
  * The log as the ingester uses it: it owns the records of its cluster in `config` and `endpoints`,
- * reads back what an earlier process left there, and appends every change to `history` as well.
+ * beside the ingesters of other clusters, reads back what an earlier process left there, and
+ * appends every change to `history` as well.
  */
 import { Fold } from '@watershed/log/fold.ts';
 import { OwnedPartition, type OwnedWrite } from '@watershed/log/owned.ts';
 import type { Append, Log } from '@watershed/log/port.ts';
-import { parseConfigKey, parseEndpointsKey, partitionOf, topics } from '@watershed/model/keys.ts';
+import { parseEndpointsKey, partitionOf, topics } from '@watershed/model/keys.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import { traced, type Tracing } from '@watershed/runtime/tracing.ts';
 import type { StoredEvent } from './core/inherited.ts';
@@ -44,6 +45,9 @@ const schemaVersion = '1';
 
 type Topic = StoredEvent['topic'];
 
+/** Which part of a key is its cluster: ingesters of several clusters share all partitions. */
+const clusterParts: Readonly<Record<Topic, number>> = { config: 0, endpoints: 1 };
+
 interface Owned {
   readonly topic: Topic;
   /** Which partition of the topic. */
@@ -65,9 +69,10 @@ export class EventLog implements EventWriter {
 
   /** Takes the records of the cluster over from whoever had them. Throws the log's errors. */
   static async open(options: EventLogOptions): Promise<EventLog> {
-    const { partitions } = options;
+    const { partitions, cluster } = options;
     const open = async (topic: Topic, index: number): Promise<Owned> => {
-      const partition = await OwnedPartition.open({ ...options, topic, partition: index });
+      const domain = { part: clusterParts[topic], value: cluster };
+      const partition = await OwnedPartition.open({ ...options, topic, partition: index, domain });
       return { topic, index, partition };
     };
     const endpoints = Array.from({ length: partitions.endpoints }, (_, at) => at);
@@ -95,7 +100,7 @@ export class EventLog implements EventWriter {
     const stored: StoredEvent[] = [];
     for (const key of partition.keys()) {
       const value = partition.get(key);
-      if (value === undefined || clusterOf(topic, key) !== this.#options.cluster) continue;
+      if (value === undefined) continue;
       const found = headers.get(key) ?? {};
       const owner = found[headerNames.object] ?? `/unknown//${key}`;
       const { unit = '', digest = '' } = found;
@@ -189,10 +194,6 @@ export class EventLog implements EventWriter {
     stop.abort();
     return headers;
   }
-}
-
-function clusterOf(topic: Topic, key: string): string {
-  return (topic === topics.config ? parseConfigKey(key) : parseEndpointsKey(key)).cluster;
 }
 
 function headersOf({
