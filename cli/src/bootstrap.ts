@@ -30,6 +30,8 @@ export interface BootstrapOptions extends NodeOptions {
   /** Tried in that order while the first is away. */
   readonly otherXds?: readonly Address[];
   readonly delta: boolean;
+  /** A stream for each type, and for each reference of a resource, in place of one for all (ADS). */
+  readonly separateStreams?: boolean;
   readonly adminPort: number;
   /** How the control plane is reached; absent: in plaintext. */
   readonly tls?: XdsTls | undefined;
@@ -94,29 +96,21 @@ export function nodeOf(options: NodeOptions): {
 /** JSON-ready, keys in a stable order. */
 export function envoyBootstrap(options: BootstrapOptions): Record<string, unknown> {
   const { id, cluster, metadata } = nodeOf(options);
+  const { delta, separateStreams } = options;
+  const kind = delta ? 'delta-grpc' : 'grpc';
   return {
     node: {
       id,
       cluster,
       // Envoy knows TTLs, and says so only if it is told to. Over state of the world, 1.40 takes no
       // heartbeat and crashes when a TTL ends.
-      ...(options.delta ? { client_features: ['xds.config.supports-resource-ttl'] } : {}),
-      metadata,
+      ...(delta ? { client_features: ['xds.config.supports-resource-ttl'] } : {}),
+      metadata: separateStreams === true ? { WATERSHED_STREAMS: kind, ...metadata } : metadata,
     },
     admin: {
       address: { socket_address: { address: '127.0.0.1', port_value: options.adminPort } },
     },
-    dynamic_resources: {
-      lds_config: { ads: {}, resource_api_version: 'V3', initial_fetch_timeout: '0s' },
-      cds_config: { ads: {}, resource_api_version: 'V3', initial_fetch_timeout: '0s' },
-      ads_config: {
-        api_type: options.delta ? 'DELTA_GRPC' : 'GRPC',
-        transport_api_version: 'V3',
-        // Else every ACK carries the whole node.
-        set_node_on_first_message_only: true,
-        grpc_services: [serviceOf(options)],
-      },
-    },
+    dynamic_resources: dynamicResources(options),
     static_resources: {
       clusters: options.tls?.tokenFile === undefined ? [xdsCluster(options)] : [],
       ...(options.certDir === undefined ? {} : { secrets: fileSecrets(options.certDir) }),
@@ -134,6 +128,24 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
         },
       ],
     },
+  };
+}
+
+function dynamicResources(options: BootstrapOptions): Record<string, unknown> {
+  const stream = {
+    api_type: options.delta ? 'DELTA_GRPC' : 'GRPC',
+    transport_api_version: 'V3',
+    // Else every ACK carries the whole node.
+    set_node_on_first_message_only: true,
+    grpc_services: [serviceOf(options)],
+  };
+  const separate = options.separateStreams === true;
+  const from = separate ? { api_config_source: stream } : { ads: {} };
+  const source = { ...from, resource_api_version: 'V3', initial_fetch_timeout: '0s' };
+  return {
+    lds_config: source,
+    cds_config: source,
+    ...(separate ? {} : { ads_config: stream }),
   };
 }
 

@@ -85,6 +85,16 @@ describe('bootstrap envoy', () => {
     );
   });
 
+  test('--separate-streams asks by type, and for what resources refer to in the same way', () => {
+    const config = envoyBootstrap({ ...options, delta: true, separateStreams: true });
+    const text = JSON.stringify(config);
+    expect(text).not.toContain('"ads');
+    expect(
+      text.match(/"lds_config":\{"api_config_source":\{"api_type":"DELTA_GRPC"/u),
+    ).not.toBeNull();
+    expect(text).toContain('"WATERSHED_STREAMS":"delta-grpc"');
+  });
+
   test('--cert-dir adds the static secrets and tells the control plane of them', () => {
     const config = JSON.stringify(envoyBootstrap({ ...options, certDir: '/etc/certs' }));
     expect(config).toContain('"WATERSHED_CERTS":"files"');

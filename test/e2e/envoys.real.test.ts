@@ -4,15 +4,18 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { resourceTypes } from '@watershed/proto/any.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { startBackend, type Backend } from '../components/backends.ts';
 import { ask, echoOf } from '../components/clients.ts';
+import { makeAuthority } from '../components/certificates.ts';
 import { startTestEnvoy, type TestEnvoy } from '../components/envoy.ts';
 import { ConfigDir, type UserObject } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { Load, spread } from './harness/load.ts';
-import { httpGateway, istio, service } from './harness/objects.ts';
+import { httpGateway, istio, service, tlsSecret } from './harness/objects.ts';
 import { protocols, rejections, type Protocol } from './harness/proxy.ts';
+import { askTls } from './harness/tls-client.ts';
 import { until } from './harness/wait.ts';
 import { xdsctl } from './harness/xdsctl.ts';
 
@@ -36,14 +39,12 @@ const kinds: readonly Kind[] = ['1.36.4', undefined].flatMap((version) =>
   ),
 );
 
-interface Running extends AsyncDisposable {
+interface Running {
   readonly proxy: TestEnvoy;
   /** Of the gateway's listener, over LDS. */
   readonly port: number;
-  /** Of a static listener whose routes come over their own stream. */
-  readonly routed: number;
-  /** Of a static listener whose cluster has its endpoints over their own stream. */
-  readonly direct: number;
+  /** Of the one that ends TLS. */
+  readonly tls: number;
 }
 
 const running = new Map<string, Running>();
@@ -63,81 +64,42 @@ function weights(a: number): UserObject {
     destination: { host: name },
     weight: name === 'a' ? a : 100 - a,
   }));
-  const gateways = kinds.map((_, at) => `edge-${at}`);
-  return istio('VirtualService', ns, 'shop', { hosts: [host], gateways, http: [{ route }] });
+  const gateways = kinds.flatMap((_, at) => [`edge-${at}`, `tls-${at}`]);
+  return istio('VirtualService', ns, 'shop', {
+    hosts: [host, tlsHost],
+    gateways,
+    http: [{ route }],
+  });
 }
 
-const typed = 'type.googleapis.com/envoy.extensions.filters.network';
+const tlsHost = 'tls.test';
+const authority = makeAuthority('test root');
 
-function listener(port: number, filter: object): object {
-  const address = { socket_address: { address: '127.0.0.1', port_value: port } };
-  return { name: `static-${port}`, address, filter_chains: [{ filters: [filter] }] };
+/** On the same proxies: its certificate is a resource that a listener refers to. */
+function tlsGateway(name: string, selector: Readonly<Record<string, string>>, port: number) {
+  const server = {
+    port: { number: port, name: 'https', protocol: 'HTTPS' },
+    hosts: [tlsHost],
+    tls: { mode: 'SIMPLE', credentialName: 'edge-cert' },
+  };
+  return istio('Gateway', ns, name, { selector, servers: [server] });
 }
 
-/** Clusters, listeners, a table and endpoints each have a stream; what they refer to has ADS. */
-function separated(
-  bootstrap: Readonly<Record<string, unknown>>,
-  { port, routed, direct }: Pick<Running, 'port' | 'routed' | 'direct'>,
-): object {
-  const { dynamic_resources: dynamic, static_resources: fixed } = bootstrap as {
-    readonly dynamic_resources: { readonly ads_config: object };
-    readonly static_resources: { readonly clusters: readonly object[] };
-  };
-  const own = { api_config_source: dynamic.ads_config, resource_api_version: 'V3' };
-  const manager = {
-    '@type': `${typed}.http_connection_manager.v3.HttpConnectionManager`,
-    stat_prefix: 'static',
-    rds: { route_config_name: `http.${port}`, config_source: own },
-    http_filters: [
-      {
-        name: 'envoy.filters.http.router',
-        typed_config: {
-          '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router',
-        },
-      },
-    ],
-  };
-  const tcp = {
-    ...{ '@type': `${typed}.tcp_proxy.v3.TcpProxy`, stat_prefix: 'direct', cluster: 'direct' },
-  };
-  const cluster = {
-    ...{ name: 'direct', type: 'EDS', connect_timeout: '1s' },
-    eds_cluster_config: { service_name: `outbound|80||a.${ns}.svc.cluster.local`, eds_config: own },
-  };
-  return {
-    ...bootstrap,
-    dynamic_resources: { ...dynamic, lds_config: own, cds_config: own },
-    static_resources: {
-      ...fixed,
-      clusters: [...fixed.clusters, cluster],
-      listeners: [
-        listener(routed, { name: 'http', typed_config: manager }),
-        listener(direct, { name: 'tcp', typed_config: tcp }),
-      ],
-    },
-  };
-}
-
-async function start(kind: Kind, at: number, port: number): Promise<Running> {
+async function start(kind: Kind, at: number, ports: Omit<Running, 'proxy'>): Promise<Running> {
   const { protocol, version, separate } = kind;
-  const ports = { port, routed: await freePort(), direct: await freePort() };
   const { xds } = plane;
-  const printed = await xdsctl(
-    ...[
-      'bootstrap',
-      'envoy',
-      '--node',
-      `router~127.0.0.1~edge-${at}.${ns}~${ns}.svc.cluster.local`,
-    ],
-    ...['--xds-address', `${xds.host}:${xds.port}`, '--label', `edge=e${at}`, '--admin-port', '0'],
+  const bootstrap = await xdsctl(
+    ...['bootstrap', 'envoy', '--admin-port', '0'],
+    ...['--node', `router~127.0.0.1~edge-${at}.${ns}~${ns}.svc.cluster.local`],
+    ...['--xds-address', `${xds.host}:${xds.port}`, '--label', `edge=e${at}`],
     ...(protocol === 'delta' ? ['--delta'] : []),
+    ...(separate ? ['--separate-streams'] : []),
   );
-  const bootstrap = JSON.parse(printed) as Readonly<Record<string, unknown>>;
   const proxy = await startTestEnvoy({
-    bootstrap: separate ? separated(bootstrap, ports) : bootstrap,
+    bootstrap,
     ...(version === undefined ? {} : { version }),
   });
-  return { proxy, ...ports, [Symbol.asyncDispose]: () => proxy.stop() };
+  return { proxy, ...ports };
 }
 
 const runningOf = (kind: Kind): Running => {
@@ -146,11 +108,7 @@ const runningOf = (kind: Kind): Running => {
   return found;
 };
 
-/** The ports of a proxy that are routed by the table. */
-const portsOf = (kind: Kind): readonly number[] => {
-  const { port, routed } = runningOf(kind);
-  return kind.separate ? [port, routed] : [port];
-};
+const portOf = (kind: Kind): number => runningOf(kind).port;
 
 beforeAll(async () => {
   for (const name of ['a', 'b', 'c']) backends.push(await startBackend({ name }));
@@ -158,13 +116,19 @@ beforeAll(async () => {
   await config.write('a', ...serviceOf('a', [0]));
   await config.write('b', ...serviceOf('b', [1]));
   await config.write('routes', weights(80));
-  const ports = await Promise.all(kinds.map(() => freePort()));
-  for (const [at, port] of ports.entries()) {
-    await config.write(`edge-${at}`, httpGateway(ns, `edge-${at}`, { edge: `e${at}` }, port));
+  const ports = await Promise.all(
+    kinds.map(async () => ({ port: await freePort(), tls: await freePort() })),
+  );
+  for (const [at, { port, tls }] of ports.entries()) {
+    const selector = { edge: `e${at}` };
+    await config.write(`edge-${at}`, httpGateway(ns, `edge-${at}`, selector, port));
+    await config.write(`tls-${at}`, tlsGateway(`tls-${at}`, selector, tls));
   }
+  const pair = authority.issue({ commonName: 'first', names: [tlsHost] });
+  await config.write('secret', tlsSecret(ns, 'edge-cert', pair));
   plane = await ControlPlane.start({ configDir: config.path });
   for (const [at, kind] of kinds.entries()) {
-    const made = await start(kind, at, ports[at] ?? 0);
+    const made = await start(kind, at, ports[at] ?? { port: 0, tls: 0 });
     running.set(kind.name, made);
     await made.proxy.envoy.waitReady();
   }
@@ -179,39 +143,54 @@ afterAll(async () => {
 
 describe.each(kinds)('Envoy $name', (kind) => {
   test('routes by weight', async () => {
-    for (const port of portsOf(kind)) {
-      const seen = await spread(1_000, { port, authority: host });
-      const total = (seen.get('a') ?? 0) + (seen.get('b') ?? 0);
-      expect(Math.abs((100 * (seen.get('a') ?? 0)) / total - 80)).toBeLessThan(5);
-    }
+    const seen = await spread(1_000, { port: portOf(kind), authority: host });
+    const total = (seen.get('a') ?? 0) + (seen.get('b') ?? 0);
+    expect(Math.abs((100 * (seen.get('a') ?? 0)) / total - 80)).toBeLessThan(5);
+  });
+
+  test('ends TLS with a certificate over SDS', async () => {
+    const { tls } = runningOf(kind);
+    const answer = await askTls({ port: tls, host: tlsHost, ca: authority.certificate });
+    expect([answer.status, answer.commonName]).toEqual([200, 'first']);
   });
 });
 
-test('endpoints come by a stream of their own', async () => {
-  for (const kind of kinds.filter(({ separate }) => separate)) {
-    const { direct } = runningOf(kind);
-    expect(echoOf(await ask({ port: direct, authority: host })).name).toBe('a');
-  }
-});
+interface AdsClients {
+  readonly clients: readonly {
+    readonly connectionId: string;
+    readonly watches: Readonly<Record<string, readonly string[]>>;
+  }[];
+}
 
-test('each type has a stream of its own, or all share one', async () => {
-  const answer = await fetch(`http://${plane.monitoring}/debug/syncz`);
-  const streams = (await answer.json()) as readonly { readonly proxy: string }[];
+const shorts: Readonly<Record<string, string>> = {
+  [resourceTypes.cluster]: 'CDS',
+  [resourceTypes.endpoint]: 'EDS',
+  [resourceTypes.listener]: 'LDS',
+  [resourceTypes.route]: 'RDS',
+  [resourceTypes.secret]: 'SDS',
+};
+const shortOf = (typeUrl: string): string => shorts[typeUrl] ?? typeUrl;
+
+/** Clusters and listeners; by reference two tables, the endpoints of a and of b, a certificate. */
+const separately = ['CDS', 'EDS', 'EDS', 'LDS', 'RDS', 'RDS', 'SDS'];
+
+test('each type and each reference has a stream of its own, or all share one', async () => {
+  const answer = await fetch(`http://${plane.monitoring}/debug/adsz`);
+  const { clients } = (await answer.json()) as AdsClients;
   for (const [at, { name, separate }] of kinds.entries()) {
-    const own = streams.filter(({ proxy }) => proxy === `edge-${at}.${ns}`);
-    // Listeners, clusters, a table, endpoints, and what these refer to.
-    expect({ name, streams: own.length }).toEqual({ name, streams: separate ? 5 : 1 });
+    const own = clients.filter(({ connectionId }) => connectionId.includes(`edge-${at}.${ns}~`));
+    const types = own.map(({ watches }) => Object.keys(watches).map(shortOf).toSorted().join());
+    const wanted = separate ? separately : ['CDS,EDS,LDS,RDS,SDS'];
+    expect({ name, types: types.toSorted() }).toEqual({ name, types: wanted });
   }
 });
 
 test('a weight is moved and endpoints are swapped, and no request fails', async () => {
-  const loads = kinds.flatMap((kind) =>
-    portsOf(kind).map((port) => new Load({ port, authority: host, workers: 1 })),
-  );
+  const loads = kinds.map((kind) => new Load({ port: portOf(kind), authority: host, workers: 1 }));
   await sleep(300);
   const reaches = (wanted: string): Promise<true> =>
     until(`all requests come to ${wanted}`, async () => {
-      for (const port of kinds.flatMap(portsOf)) {
+      for (const port of kinds.map(portOf)) {
         const answers = await Promise.all(
           Array.from({ length: 8 }, () => ask({ port, authority: host })),
         );

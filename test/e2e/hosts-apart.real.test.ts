@@ -14,11 +14,19 @@ let config: ConfigDir;
 let plane: ControlPlane;
 let proxy: TestEnvoy;
 let port: number;
+let demanding: TestEnvoy;
+let demandPort: number;
 
 const hosts = Array.from({ length: 20 }, (_, at) => `h${at}.test`);
 
 function route(host: string, to: string): ReturnType<typeof routeTo> {
-  return routeTo({ namespace: ns, name: host, host, gateways: ['edge'], to: { host: to } });
+  return routeTo({
+    namespace: ns,
+    name: host,
+    host,
+    gateways: ['edge', 'demand'],
+    to: { host: to },
+  });
 }
 
 beforeAll(async () => {
@@ -31,23 +39,30 @@ beforeAll(async () => {
     await config.write(name, ...service({ name, namespace: ns, port: 80, workloads }));
   }
   await config.write('gateway', httpGateway(ns, 'edge', { edge: 'a' }, port));
+  demandPort = await freePort();
+  await config.write('demand', httpGateway(ns, 'demand', { edge: 'b' }, demandPort));
   for (const host of hosts) await config.write(host, route(host, 'one'));
   plane = await ControlPlane.start({ configDir: config.path });
   proxy = await startProxy({
     ...{ type: 'router', workload: `gateway.${ns}`, protocol: 'delta', xds: plane.xds },
     ...{ labels: { edge: 'a' }, metadata: { WATERSHED_VHDS: 'true' } },
   });
+  demanding = await startProxy({
+    ...{ type: 'router', workload: `demand.${ns}`, protocol: 'delta', xds: plane.xds },
+    ...{ labels: { edge: 'b' }, metadata: { WATERSHED_VHDS: 'on-demand' } },
+  });
 });
 
 afterAll(async () => {
   await proxy?.stop();
+  await demanding?.stop();
   await plane?.delete();
   await config?.delete();
   for (const backend of backends.values()) await backend.stop();
 });
 
-async function served(host: string): Promise<string> {
-  const answer = await ask({ port, authority: host });
+async function served(host: string, at = port): Promise<string> {
+  const answer = await ask({ port: at, authority: host });
   return answer.status === 200 ? echoOf(answer).name : String(answer.status);
 }
 
@@ -92,4 +107,43 @@ test('over a restart of the control plane it keeps them, and is told what change
   expect((await pushed('rds')).count).toBe(0);
   expect(await rejections(proxy)).toBe(0);
   expect(await configWarnings(proxy)).toEqual([]);
+});
+
+/** Of the proxy that asks for its hosts: those that it has. */
+async function hostsHeld(): Promise<readonly string[]> {
+  const dump = JSON.stringify(await demanding.envoy.admin.configDump('dynamic_route_configs'));
+  return hosts.filter((host) => dump.includes(`"${host}"`));
+}
+
+test('rules 48, 49: a request makes an Envoy ask for its host, and for no other', async () => {
+  expect(await hostsHeld()).toEqual([]);
+  expect(await served('h1.test', demandPort)).toBe('one');
+  expect(await served(`h2.test:${demandPort}`, demandPort)).toBe('one');
+  expect(await hostsHeld()).toEqual(['h1.test', 'h2.test']);
+});
+
+test('rule 49: a host that nobody serves is said to be so, each time, and served once it is there', async () => {
+  for (const _ of [1, 2]) expect(await served('later.test', demandPort)).toBe('404');
+  await config.write('later', route('later.test', 'one'));
+  const { envoy } = demanding;
+  await envoy.waitFor('it', async () => (await served('later.test', demandPort)) === 'one');
+});
+
+test('the hosts that it has asked for change, go, and are kept over a restart', async () => {
+  const { envoy } = demanding;
+  const wait = (host: string, wanted: string): Promise<void> =>
+    envoy.waitFor(`${host} at ${wanted}`, async () => (await served(host, demandPort)) === wanted);
+  await config.write('h1.test', route('h1.test', 'other'));
+  await wait('h1.test', 'other');
+  await config.remove('h2.test');
+  await wait('h2.test', '404');
+  await plane.kill();
+  expect(await served('h1.test', demandPort)).toBe('other');
+  await config.write('h1.test', route('h1.test', 'one'));
+  await plane.start();
+  await wait('h1.test', 'one');
+  await wait('h8.test', 'one');
+  expect(await hostsHeld()).toEqual(['h1.test', 'h8.test']);
+  expect(await rejections(demanding)).toBe(0);
+  expect(await configWarnings(demanding)).toEqual([]);
 });

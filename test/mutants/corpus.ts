@@ -412,9 +412,15 @@ const all: Corpus = {
   scopes: [
     proxy({ namespace: 'shop', labels: { app: 'web' }, region: 'r1', zone: 'z1' }),
     proxy({ namespace: 'shop', labels: { app: 'cart' }, network: 'n2', podPorts: { data: 9000 } }),
-    proxy({ namespace: 'pay', labels: { app: 'pay' }, interception: 'NONE', certificates: false }),
+    proxy({
+      ...{ namespace: 'pay', labels: { app: 'pay' }, interception: 'NONE', certificates: false },
+      ...{ ownStreams: 'OWN_STREAMS_GRPC' },
+    }),
     proxy({ namespace: 'shop', labels: { app: 'web' }, interception: 'NONE', proxyless: true }),
-    proxy({ type: 'PROXY_TYPE_ROUTER', namespace: 'shop', labels: { istio: 'ingress' } }),
+    proxy({
+      ...{ type: 'PROXY_TYPE_ROUTER', namespace: 'shop', labels: { istio: 'ingress' } },
+      ...{ hostsOnDemand: true, ownStreams: 'OWN_STREAMS_DELTA_GRPC' },
+    }),
     proxy({ type: 'PROXY_TYPE_ROUTER', namespace: 'istio-system', labels: { istio: 'ingress' } }),
   ],
 };

@@ -38,6 +38,7 @@ export const typeUrls = {
   httpProtocolOptions: of('envoy.extensions.upstreams.http.v3.HttpProtocolOptions'),
   leastRequest: of(`${lb}.least_request.v3.LeastRequest`),
   maglev: of(`${lb}.maglev.v3.Maglev`),
+  onDemand: of(`${filter}.http.on_demand.v3.OnDemand`),
   originalDst: of(`${filter}.listener.original_dst.v3.OriginalDst`),
   originalSrc: of(`${filter}.listener.original_src.v3.OriginalSrc`),
   previousHosts: of('envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate'),

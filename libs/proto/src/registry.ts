@@ -30,6 +30,7 @@ import { HTTPFault } from './gen/envoy/extensions/filters/http/fault/v3/fault.ts
 import { FilterConfig } from './gen/envoy/extensions/filters/http/grpc_stats/v3/config.ts';
 import { GrpcWeb } from './gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web.ts';
 import { HealthCheck } from './gen/envoy/extensions/filters/http/health_check/v3/health_check.ts';
+import { OnDemand } from './gen/envoy/extensions/filters/http/on_demand/v3/on_demand.ts';
 import { Router } from './gen/envoy/extensions/filters/http/router/v3/router.ts';
 import { HttpInspector } from './gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts';
 import { OriginalDst } from './gen/envoy/extensions/filters/listener/original_dst/v3/original_dst.ts';
@@ -87,6 +88,7 @@ export const registry: ReadonlyMap<string, Codec> = new Map<string, Codec>([
   [typeUrls.grpcStats, FilterConfig],
   [typeUrls.grpcWeb, GrpcWeb],
   [typeUrls.healthCheck, HealthCheck],
+  [typeUrls.onDemand, OnDemand],
   [typeUrls.httpConnectionManager, HttpConnectionManager],
   [typeUrls.httpFault, HTTPFault],
   [typeUrls.httpInspector, HttpInspector],

@@ -5,7 +5,7 @@
  * `identity/caller.ts`, which alone calls `parseNode`).
  */
 import { scopeId } from '@watershed/blob/scope-id.ts';
-import { ProxyType, ScopeClass, type Selectors } from '@watershed/model/gen/record.ts';
+import { OwnStreams, ProxyType, ScopeClass, type Selectors } from '@watershed/model/gen/record.ts';
 import { Node } from '@watershed/proto/envoy/config/core/v3/base.ts';
 import { OperatingError } from '@watershed/runtime/errors.ts';
 
@@ -37,6 +37,10 @@ export interface ProxyNode {
   readonly istioVersion: string;
   /** It takes the virtual hosts of route tables apart from them, over delta (VHDS). */
   readonly hostsApart: boolean;
+  /** A router that gets of them what it asks for by name, as requests come for it. */
+  readonly hostsOnDemand: boolean;
+  /** It asks for what its resources refer to by streams of their own, of this kind. */
+  readonly ownStreams: OwnStreams;
   /** Its client features: it knows TTLs, and Resources in state of the world (rules 45, 47). */
   readonly resourceTtl: boolean;
   readonly resourceInSotw: boolean;
@@ -99,7 +103,8 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
     subZone,
     version: versionOf(node),
     istioVersion: metadata.text('ISTIO_VERSION'),
-    hostsApart: metadata.text('WATERSHED_VHDS') === 'true',
+    ...hostsOf(type, metadata.text('WATERSHED_VHDS')),
+    ownStreams: ownStreamsOf(metadata.text('WATERSHED_STREAMS')),
     ...featuresOf(node),
   };
 }
@@ -131,6 +136,8 @@ function scopeClassOf(node: ProxyNode, selectors: Selectors): ScopeClass {
     podPorts: { ...node.podPorts },
     envoyMinor: 0,
     proxyless: node.proxyless,
+    hostsOnDemand: node.hostsOnDemand,
+    ownStreams: node.ownStreams,
   };
 }
 
@@ -140,6 +147,19 @@ export function scopeOf(
 ): { readonly id: string; readonly scopeClass: ScopeClass } {
   const scopeClass = scopeClassOf(node, selectors);
   return { id: scopeId(scopeClass), scopeClass };
+}
+
+/** Sidecars' tables have names with wildcards, so these ask for nothing. */
+function hostsOf(type: ProxyType, wanted: string): Pick<ProxyNode, 'hostsApart' | 'hostsOnDemand'> {
+  const hostsOnDemand = type === ProxyType.PROXY_TYPE_ROUTER && wanted === 'on-demand';
+  return { hostsApart: wanted === 'true' || wanted === 'on-demand', hostsOnDemand };
+}
+
+function ownStreamsOf(wanted: string): OwnStreams {
+  if (wanted === '') return OwnStreams.OWN_STREAMS_NONE;
+  if (wanted === 'grpc') return OwnStreams.OWN_STREAMS_GRPC;
+  if (wanted === 'delta-grpc') return OwnStreams.OWN_STREAMS_DELTA_GRPC;
+  throw wrong('metadata WATERSHED_STREAMS', wanted, 'not grpc or delta-grpc');
 }
 
 /** Nothing intercepts the calls of a workload that makes them itself. */

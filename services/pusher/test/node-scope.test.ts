@@ -56,6 +56,8 @@ describe('a node', () => {
       version: '1.40.0',
       istioVersion: '1.29.1',
       hostsApart: false,
+      hostsOnDemand: false,
+      ownStreams: 0,
       resourceTtl: false,
       resourceInSotw: false,
     });
@@ -91,6 +93,7 @@ describe('a node', () => {
     [{ NETWORK: { a: 1 } }, 'metadata NETWORK "object": not a string'],
     [{ CLUSTER_ID: 'c'.repeat(300) }, 'over 253 characters'],
     [{ INTERCEPTION_MODE: 'SOME' }, 'not REDIRECT, TPROXY or NONE'],
+    [{ WATERSHED_STREAMS: 'rest' }, 'not grpc or delta-grpc'],
     [{ POD_PORTS: '{' }, 'not JSON'],
     [{ POD_PORTS: [{ name: 'x', containerPort: 99_999 }] }, 'not a port'],
   ])('with metadata %j is refused with a reason', (metadata, reason) => {

@@ -14,6 +14,48 @@ export const protobufFileName = "record.proto";
  * the store (an assignment) has its bytes in its record.
  */
 
+/** By which kind of stream, where it is not the one that all types share. */
+export const OwnStreams = {
+  OWN_STREAMS_NONE: 0,
+  OWN_STREAMS_GRPC: 1,
+  OWN_STREAMS_DELTA_GRPC: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type OwnStreams = typeof OwnStreams[keyof typeof OwnStreams];
+
+export function ownStreamsFromJSON(object: any): OwnStreams {
+  switch (object) {
+    case 0:
+    case "OWN_STREAMS_NONE":
+      return OwnStreams.OWN_STREAMS_NONE;
+    case 1:
+    case "OWN_STREAMS_GRPC":
+      return OwnStreams.OWN_STREAMS_GRPC;
+    case 2:
+    case "OWN_STREAMS_DELTA_GRPC":
+      return OwnStreams.OWN_STREAMS_DELTA_GRPC;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return OwnStreams.UNRECOGNIZED;
+  }
+}
+
+export function ownStreamsToJSON(object: OwnStreams): string {
+  switch (object) {
+    case OwnStreams.OWN_STREAMS_NONE:
+      return "OWN_STREAMS_NONE";
+    case OwnStreams.OWN_STREAMS_GRPC:
+      return "OWN_STREAMS_GRPC";
+    case OwnStreams.OWN_STREAMS_DELTA_GRPC:
+      return "OWN_STREAMS_DELTA_GRPC";
+    case OwnStreams.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
 export const ProxyType = {
   PROXY_TYPE_SIDECAR: 0,
   PROXY_TYPE_ROUTER: 1,
@@ -157,6 +199,10 @@ export interface ScopeClass {
   envoyMinor: number;
   /** GENERATOR: grpc: the workload itself is the client */
   proxyless: boolean;
+  /** a router asks for virtual hosts as requests come for them (VHDS) */
+  hostsOnDemand: boolean;
+  /** what resources refer to comes over streams of its own type */
+  ownStreams: OwnStreams;
 }
 
 export interface ScopeClass_LabelsEntry {
@@ -1185,6 +1231,8 @@ function createBaseScopeClass(): ScopeClass {
     podPorts: {},
     envoyMinor: 0,
     proxyless: false,
+    hostsOnDemand: false,
+    ownStreams: 0,
   };
 }
 
@@ -1234,6 +1282,12 @@ export const ScopeClass: MessageFns<ScopeClass> = {
     }
     if (message.proxyless !== false) {
       writer.uint32(120).bool(message.proxyless);
+    }
+    if (message.hostsOnDemand !== false) {
+      writer.uint32(128).bool(message.hostsOnDemand);
+    }
+    if (message.ownStreams !== 0) {
+      writer.uint32(136).int32(message.ownStreams);
     }
     return writer;
   },
@@ -1377,6 +1431,22 @@ export const ScopeClass: MessageFns<ScopeClass> = {
             message.proxyless = reader.bool();
             continue;
           }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.hostsOnDemand = reader.bool();
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.ownStreams = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1461,6 +1531,16 @@ export const ScopeClass: MessageFns<ScopeClass> = {
         ? globalThis.Number(object.envoy_minor)
         : 0,
       proxyless: isSet(object.proxyless) ? globalThis.Boolean(object.proxyless) : false,
+      hostsOnDemand: isSet(object.hostsOnDemand)
+        ? globalThis.Boolean(object.hostsOnDemand)
+        : isSet(object.hosts_on_demand)
+        ? globalThis.Boolean(object.hosts_on_demand)
+        : false,
+      ownStreams: isSet(object.ownStreams)
+        ? ownStreamsFromJSON(object.ownStreams)
+        : isSet(object.own_streams)
+        ? ownStreamsFromJSON(object.own_streams)
+        : 0,
     };
   },
 
@@ -1523,6 +1603,12 @@ export const ScopeClass: MessageFns<ScopeClass> = {
     if (message.proxyless !== false) {
       obj.proxyless = message.proxyless;
     }
+    if (message.hostsOnDemand !== false) {
+      obj.hostsOnDemand = message.hostsOnDemand;
+    }
+    if (message.ownStreams !== 0) {
+      obj.ownStreams = ownStreamsToJSON(message.ownStreams);
+    }
     return obj;
   },
 
@@ -1562,6 +1648,8 @@ export const ScopeClass: MessageFns<ScopeClass> = {
     );
     message.envoyMinor = object.envoyMinor ?? 0;
     message.proxyless = object.proxyless ?? false;
+    message.hostsOnDemand = object.hostsOnDemand ?? false;
+    message.ownStreams = object.ownStreams ?? 0;
     return message;
   },
 };

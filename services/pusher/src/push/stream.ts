@@ -341,7 +341,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
       alwaysAnswer: this.#once,
       observer: this,
       ...(ttlsMs === undefined ? {} : { ttlsMs }),
-      ...(node.hostsApart ? { hostsApart: true } : {}),
+      ...(node.hostsApart ? { hostsApart: true, hostsOnDemand: node.hostsOnDemand } : {}),
       ...(this.#onlyType === undefined ? {} : { onlyType: this.#onlyType }),
     });
     this.#host.identified(this, node);

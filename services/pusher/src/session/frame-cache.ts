@@ -243,7 +243,8 @@ function difference(step: Step): Difference {
     target.eachNamed(leaf, (entry) => {
       isThere = add(found, entry) || isThere;
     });
-    if (!isThere) (onDemand ? unknown : removed).add(leaf.name);
+    // A name that is removed must not be said twice (rule 22).
+    if (!isThere) (onDemand && !removed.has(leaf.name) ? unknown : removed).add(leaf.name);
   }
   return { changed, owed: found, gone, removed, unknown };
 }

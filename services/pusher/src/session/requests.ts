@@ -42,15 +42,17 @@ export function applyDelta(
   request: DeltaRequest,
   first: boolean,
 ): void {
-  const { subscribe, unsubscribe } = request;
+  const { unsubscribe } = request;
+  const subscribe = state.onDemand ? onDemand(request.subscribe) : request.subscribe;
   const { subscriptions } = context;
   const before = state.subscription;
   const silence = first && subscribe.length === 0 && unsubscribe.length === 0;
   const star = subscribe.hasWildcard;
-  const base = silence ? subscriptions.all() : subscriptions.add(before, subscribe);
+  const all = silence && !state.onDemand;
+  const base = all ? subscriptions.all() : subscriptions.add(before, subscribe);
   state.subscription = subscriptions.remove(base, unsubscribe);
   if (first) {
-    begin(context, state, request);
+    begin(context, state, { subscribe, initial: request.initial });
     return;
   }
   // Named again: said again, whether it changed or not (rule 34), or to be absent (rule 39).
@@ -70,7 +72,11 @@ export function applyDelta(
   }
 }
 
-function begin(context: SessionContext, state: TypeState, request: DeltaRequest): void {
+function begin(
+  context: SessionContext,
+  state: TypeState,
+  request: Pick<DeltaRequest, 'subscribe' | 'initial'>,
+): void {
   const { subscribe, initial } = request;
   const holds = initial !== undefined && initial.entries.length > 0;
   if (holds && state.subscription.isEmpty) {
@@ -91,6 +97,21 @@ function begin(context: SessionContext, state: TypeState, request: DeltaRequest)
   state.held = held;
   // An equal version need not be sent again (rule 41); other names are owed like any new one.
   state.owe(context.absentIn(held, names));
+}
+
+/**
+ * A client names a host as the request does, perhaps with a port, which tables do not look at. It
+ * waits for an answer to that very name, so both are asked for. Envoy asks for all when it comes
+ * back with names, as silence would mean at its first request.
+ */
+function onDemand(list: NameList): NameList {
+  return new NameList(
+    list.names.flatMap((name) => {
+      if (name === '*') return [];
+      const plain = name.replace(/:\d{1,5}$/, '');
+      return plain === name ? [name] : [name, plain];
+    }),
+  );
 }
 
 function withoutStar(list: NameList): NameList {

@@ -20,6 +20,8 @@ export interface SessionOptions {
   readonly ttlsMs?: ReadonlyMap<string, number>;
   /** The client takes the virtual hosts of its route tables apart from them (VHDS); delta only. */
   readonly hostsApart?: boolean;
+  /** Of those, the ones that it names. */
+  readonly hostsOnDemand?: boolean;
   readonly limits?: SessionLimits;
   readonly observer?: SessionObserver;
 }

@@ -51,10 +51,7 @@ export class Session {
     this.#context = context;
     this.#options = options;
     this.#limits = options.limits ?? defaultLimits;
-    this.#targets = new Targets(context, this.#types, {
-      haveSecrets: options.mayHaveSecrets,
-      haveHostsApart: options.mode === 'delta' && options.hostsApart === true,
-    });
+    this.#targets = new Targets(context, this.#types, options);
     this.#gates = new Gates({
       context,
       types: this.#types,
@@ -118,6 +115,7 @@ export class Session {
 
   #begin(typeUrl: string): TypeState {
     const state = new TypeState(traitsOf(typeUrl), this.#context.subscriptions.none);
+    state.onDemand = state.traits.stage === 'hosts' && this.#options.hostsOnDemand === true;
     const ttlMs = this.#options.ttlsMs?.get(typeUrl);
     // A full set without messages would delete all: a heartbeat cannot be told from it there.
     const mayExpire = this.mode === 'delta' || !state.traits.fullSet;
@@ -306,7 +304,7 @@ export class Session {
   /** A table that is new to the client is empty there, even if it says that it has its hosts. */
   #oweHosts(state: TypeState): void {
     if (this.#freshTables === undefined) return;
-    state.owe(this.#targets.hostsOf(this.#freshTables));
+    state.owe(this.#targets.hostsOf(this.#freshTables, state));
     this.#freshTables = undefined;
   }
 

@@ -4,6 +4,7 @@ import type { TypeView } from '../view/type-view.ts';
 import type { SessionContext } from './context.ts';
 import { liftable, type ScopeQuarantine } from './quarantine.ts';
 import { spared } from './scope-quarantine.ts';
+import type { SessionOptions } from './session-options.ts';
 import { NameList } from './subscription.ts';
 import type { TypeState } from './type-state.ts';
 
@@ -17,16 +18,18 @@ export class Targets {
   readonly #types: ReadonlyMap<string, TypeState>;
   readonly #mayHaveSecrets: boolean;
   readonly #hostsApart: boolean;
+  readonly #hostsOnDemand: boolean;
 
   constructor(
     context: SessionContext,
     types: ReadonlyMap<string, TypeState>,
-    may: { readonly haveSecrets: boolean; readonly haveHostsApart: boolean },
+    options: Pick<SessionOptions, 'mode' | 'mayHaveSecrets' | 'hostsApart' | 'hostsOnDemand'>,
   ) {
     this.#context = context;
     this.#types = types;
-    this.#mayHaveSecrets = may.haveSecrets;
-    this.#hostsApart = may.haveHostsApart;
+    this.#mayHaveSecrets = options.mayHaveSecrets;
+    this.#hostsApart = options.mode === 'delta' && options.hostsApart === true;
+    this.#hostsOnDemand = options.hostsOnDemand === true;
   }
 
   /** What the stream's view has of a type, without what the client refused. */
@@ -67,7 +70,9 @@ export class Targets {
     if (view === undefined || (stage === 'secrets' && !this.#mayHaveSecrets)) {
       return this.#context.empty(typeUrl);
     }
-    if (this.#hostsApart && stage === 'routes') return this.#context.hostTables.heads(view);
+    if (this.#hostsApart && stage === 'routes') {
+      return this.#context.hostTables.heads(view, this.#hostsOnDemand);
+    }
     if (stage !== 'assignments') return view;
     return this.#context.assignments.derive(view, this.#clusters());
   }
@@ -84,11 +89,26 @@ export class Targets {
   }
 
   /** The hosts of tables that the client was just given, to be sent whatever it says it has. */
-  hostsOf(tables: Iterable<string>): NameList {
+  hostsOf(tables: Iterable<string>, state: TypeState): NameList {
+    if (state.onDemand) return this.#hostsNamed(new Set(tables), state);
     const view = this.goal?.types.get(resourceTypes.route);
     const names = [...tables].flatMap((name) =>
       this.#context.hostTables.hostNames(view?.get(name)),
     );
+    return new NameList(names);
+  }
+
+  /**
+   * Of those tables, what the client has asked for. It waits for a first host of each (15 s), so
+   * one is named that there is not (envoyproxy/envoy#23095).
+   */
+  #hostsNamed(tables: ReadonlySet<string>, state: TypeState): NameList {
+    const none = new NameList([...tables].map((table) => `${table}/_none`));
+    state.subscription = this.#context.subscriptions.add(state.subscription, none);
+    const names: string[] = [];
+    state.subscription.eachName(({ name }) => {
+      if (tables.has(name.slice(0, name.lastIndexOf('/')))) names.push(name);
+    });
     return new NameList(names);
   }
 

@@ -23,6 +23,8 @@ export interface Outstanding {
 export class TypeState {
   readonly traits: TypeTraits;
   subscription: Subscription;
+  /** It gets what it names: a first request without names asks for nothing (rule 48). */
+  onDemand = false;
   /** State of the world: any name was ever given, so silence is no wildcard any more (rule 18). */
   everNamed = false;
   /** `undefined`: nothing was sent, and nothing is known of what the client has. */

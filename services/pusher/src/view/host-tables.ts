@@ -22,6 +22,8 @@ interface Table {
   /** `undefined`: it has no fragments to take apart, and goes as it is. */
   readonly head: Entry | undefined;
   readonly hosts: readonly Entry[];
+  /** Some host has a domain that stands for many. */
+  readonly wild: boolean;
 }
 
 /** Names of route tables, compared by identity. */
@@ -32,6 +34,11 @@ interface Derived {
   readonly view: TypeView;
 }
 
+class Heads {
+  readonly made = new WeakMap<TypeView, TypeView>();
+  last: Derived | undefined;
+}
+
 /** The longest name or alias that is read out of a host; a longer domain is no alias. */
 const maxAlias = 512;
 
@@ -39,9 +46,10 @@ export class HostTables {
   readonly #tables = new WeakMap<Entry, Table>();
   readonly #versions = new WeakMap<Uint8Array, string>();
   readonly #hostEntries = new WeakMap<Uint8Array, Entry>();
-  readonly #heads = new WeakMap<TypeView, TypeView>();
+  /** With a domain that stands for many: `*`, `*.x` or `x.*`; one too long to be read counts, too. */
+  readonly #wild = new WeakSet<Entry>();
+  readonly #heads = [new Heads(), new Heads()] as const;
   readonly #hosts = new WeakMap<TableNames, WeakMap<TypeView, TypeView>>();
-  readonly #nearestHeads: { last: Derived | undefined } = { last: undefined };
   readonly #nearestHosts = new WeakMap<TableNames, Derived>();
   readonly #names = new Map<string, WeakRef<TableNames>>();
 
@@ -58,21 +66,28 @@ export class HostTables {
     return made;
   }
 
-  /** Route tables without their hosts. */
-  heads(raw: TypeView): TypeView {
-    const known = this.#heads.get(raw);
+  /**
+   * Route tables without their hosts. `exact`: only those where every request has one host that can
+   * be asked for by its name; where a domain has a wildcard, it would take what is not there yet.
+   */
+  heads(raw: TypeView, exact = false): TypeView {
+    const heads = this.#heads[exact ? 1 : 0];
+    const known = heads.made.get(raw);
     if (known !== undefined) return known;
-    const { last } = this.#nearestHeads;
+    const { last } = heads;
     const near = last ?? { raw: TypeView.empty(route, false), view: TypeView.empty(route, false) };
     const set: Entry[] = [];
     const gone: string[] = [];
     near.raw.diff(raw, (name, _before, after) => {
       if (after === undefined) gone.push(name);
-      else set.push(this.#table(after).head ?? after);
+      else {
+        const { head, wild } = this.#table(after);
+        set.push(head === undefined || (exact && wild) ? after : head);
+      }
     });
     const view = near.view.with(set, gone);
-    this.#heads.set(raw, view);
-    this.#nearestHeads.last = { raw, view };
+    heads.made.set(raw, view);
+    heads.last = { raw, view };
     return view;
   }
 
@@ -114,7 +129,7 @@ export class HostTables {
 
   #split(entry: Entry): Table {
     const { fragments } = entry;
-    if (fragments === undefined) return { head: undefined, hosts: [] };
+    if (fragments === undefined) return whole;
     const head: Uint8Array[] = [];
     const hosts: Entry[] = [];
     for (const fragment of fragments) {
@@ -123,7 +138,7 @@ export class HostTables {
       else hosts.push(host);
     }
     const names = new Set(hosts.map((host) => host.name));
-    if (hosts.length === 0 || names.size < hosts.length) return { head: undefined, hosts: [] };
+    if (hosts.length === 0 || names.size < hosts.length) return whole;
     const parts = [...head, vhds];
     return {
       head: {
@@ -136,6 +151,7 @@ export class HostTables {
         refs: entry.refs,
       },
       hosts,
+      wild: hosts.some((host) => this.#wild.has(host)),
     };
   }
 
@@ -149,11 +165,15 @@ export class HostTables {
     const fields = new FieldReader(message);
     let name = '';
     const aliases: string[] = [];
+    let wild = false;
     // Name and domains stand first; routes need not be walked.
     while (fields.next() && fields.field <= 2 && fields.wireType === 2) {
-      if (fields.end - fields.start > maxAlias) continue;
-      if (fields.field === 1) name = fields.text();
-      else aliases.push(`${table}/${fields.text()}`);
+      const long = fields.end - fields.start > maxAlias;
+      if (fields.field === 2) {
+        const domain = long ? '*' : fields.text();
+        wild ||= domain.includes('*');
+        if (!long) aliases.push(`${table}/${domain}`);
+      } else if (!long) name = fields.text();
     }
     if (name === '') return undefined;
     // The part behind the last slash is the host (rule 48).
@@ -171,6 +191,7 @@ export class HostTables {
       aliases: aliases.filter((alias) => alias !== full),
     };
     this.#hostEntries.set(fragment, entry);
+    if (wild) this.#wild.add(entry);
     return entry;
   }
 
@@ -180,6 +201,8 @@ export class HostTables {
     return version;
   }
 }
+
+const whole: Table = { head: undefined, hosts: [], wild: false };
 
 const maxSets = 1_024;
 

@@ -71,9 +71,9 @@ class Client {
   readonly session: Session;
   readonly #world: World;
 
-  constructor(world: World) {
+  constructor(world: World, hostsOnDemand = false) {
     this.#world = world;
-    this.session = world.delta({ hostsApart: true }).session;
+    this.session = world.delta({ hostsApart: true, hostsOnDemand }).session;
   }
 
   /** Subscribes, and gives the responses. */
@@ -225,5 +225,63 @@ describe('virtual hosts apart from their tables', () => {
     expect(brief(client.take())).toEqual([['VHDS', [], ['90/c']]]);
     world.tables({ ...shop, '90': { c: '2' } });
     expect(client.take()).toEqual([]);
+  });
+});
+
+describe('virtual hosts on demand', () => {
+  it('rule 48: a client is given the hosts that it asks for and no others, whatever changes', () => {
+    const world = new Tabled().tables(shop);
+    const client = new Client(world, true);
+    client.ask(RDS, ['80']);
+    // A client whose table stays empty would wait: that it is, is said by a name of no host.
+    expect(client.ask(VHDS, [])[0]?.resources).toMatchObject([
+      { name: '80/_none', aliases: ['80/_none'], resource: undefined },
+    ]);
+    expect(brief(client.ask(VHDS, ['80/a']))).toEqual([['VHDS', ['80/a'], []]]);
+    world.tables({ ...shop, '80': { a: '2', b: '2' } });
+    expect(brief(client.take())).toEqual([['VHDS', ['80/a'], []]]);
+    world.tables({ ...shop, '80': { b: '2' } });
+    expect(brief(client.take())).toEqual([['VHDS', [], ['80/a']]]);
+  });
+
+  it('rule 48: nor is it when it comes back, and says `*` with the names that it has', () => {
+    const world = new Tabled().tables(shop);
+    const client = new Client(world, true);
+    const held = { '80/a': 'old', '80/gone': '1' };
+    client.ask(RDS, ['80'], {});
+    expect(brief(client.ask(VHDS, ['*', '80/a', '80/gone'], held))).toEqual([
+      ['VHDS', ['80/a', '80/_none'], ['80/gone']],
+    ]);
+  });
+
+  it('rule 49: a host with a port is found without it, and answered by the name it was asked by', () => {
+    const client = new Client(new Tabled().tables(shop), true);
+    client.ask(RDS, ['80']);
+    client.ask(VHDS, []);
+    const [seen] = client.ask(VHDS, ['80/a.local:8080']);
+    expect(seen?.resources).toMatchObject([
+      { name: '80/a', aliases: ['80/a.local'] },
+      { name: '80/a.local:8080', aliases: ['80/a.local:8080'], resource: undefined },
+    ]);
+  });
+
+  it('rule 49: a table that comes anew brings the hosts along that were asked for', () => {
+    const world = new Tabled().tables(shop);
+    const client = new Client(world, true);
+    client.ask(RDS, ['80']);
+    client.ask(VHDS, []);
+    client.ask(VHDS, ['80/b.local']);
+    const [, hosts] = client.ask(RDS, ['80']);
+    expect(brief([hosts!])).toEqual([['VHDS', ['80/b', '80/_none'], []]]);
+  });
+
+  it('a table with a name that stands for many stays whole: it would take what is not there yet', () => {
+    const world = new Tabled().tables({ '80': { a: '1', '*.b': '1' } });
+    const [rds] = new Client(world, true).ask(RDS, ['80']);
+    const config = RouteConfiguration.decode(
+      rds?.resources[0]?.resource?.value ?? new Uint8Array(),
+    );
+    expect(config.virtualHosts.map(({ name }) => name)).toEqual(['a', '*.b']);
+    expect(config.vhds).toBeUndefined();
   });
 });

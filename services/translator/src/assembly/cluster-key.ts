@@ -1,7 +1,9 @@
 /** Which cluster, made of which inputs: the parts of a cluster's name and variant. */
 import { resourceTypes } from '@watershed/proto/any.ts';
+import type { Streams } from '../generators/config-source.ts';
 import { clusterName } from '../generators/names.ts';
 import type { ResourceKey } from '../plan.ts';
+import { streamsFrom } from './own-streams.ts';
 import { decodeVariant, encodeVariant, field } from './variant.ts';
 
 export interface ClusterKey {
@@ -26,6 +28,7 @@ export interface ClusterClient {
   /** The workload itself, which speaks gRPC: what it does not understand must not be there. */
   readonly proxyless: boolean;
   readonly mesh: string;
+  readonly streams: Streams;
 }
 
 export function clusterVariant(key: ClusterKey): string {
@@ -38,6 +41,7 @@ export function clusterVariant(key: ClusterKey): string {
     d: client.direct ? '1' : '',
     g: client.proxyless ? '1' : '',
     m: client.mesh,
+    e: client.streams,
   });
 }
 
@@ -72,6 +76,7 @@ export function parseCluster(name: string, variant: string): ClusterKey | undefi
       direct: field(fields, 'd') === '1',
       proxyless: field(fields, 'g') === '1',
       mesh: field(fields, 'm'),
+      streams: streamsFrom(field(fields, 'e')),
     },
   };
 }

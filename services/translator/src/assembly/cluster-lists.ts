@@ -11,6 +11,7 @@ import { sameData, sameElements } from './equal.ts';
 import { byKey } from './jobs.ts';
 import { nowhere, placedVariant, placeOf } from './placement.ts';
 import { isUdp } from './protocols.ts';
+import { streamsOf } from './own-streams.ts';
 import { namespaceOf } from './services.ts';
 import type { VisibleService } from './visibility.ts';
 
@@ -46,7 +47,8 @@ export function clusterListKey(client: Client): ClusterListKey {
   const { view, policies, router, mesh, scope } = client;
   const { certificates, interception, proxyless } = scope;
   const direct = !router && interception === 'NONE';
-  return { view, policies, client: { router, certificates, direct, proxyless, mesh } };
+  const streams = streamsOf(scope);
+  return { view, policies, client: { router, certificates, direct, proxyless, mesh, streams } };
 }
 
 export function createClusterLists(core: Core, facts: FactsQuery): ClusterListQueries {
@@ -76,8 +78,9 @@ export function createClusterLists(core: Core, facts: FactsQuery): ClusterListQu
   return { list };
 }
 
-function clientId({ router, certificates, direct, proxyless, mesh }: ClusterClient): string {
-  return `${Number(router)}${Number(certificates)}${Number(direct)}${Number(proxyless)}${mesh}`;
+function clientId(client: ClusterClient): string {
+  const { router, certificates, direct, proxyless, mesh, streams } = client;
+  return `${streams}${Number(router)}${Number(certificates)}${Number(direct)}${Number(proxyless)}${mesh}`;
 }
 
 /** The clusters of a list, for a proxy of the scope. */
@@ -143,7 +146,9 @@ function entryOf(facts: FactsQuery, read: Reader, key: ClusterKey): readonly Clu
   const secrets = key.client.proxyless ? [] : secretsOf(key, known);
   const { distribute, failover } = known.locality;
   const matters = known.kind !== 'original-dst' && (distribute.length > 0 || failover);
-  const endpoints = key.client.proxyless ? sidecarsKey(facts, read, key) : key;
+  // However they are asked for, they are the same.
+  const shared = { ...key, client: { ...key.client, streams: '' } as const };
+  const endpoints = key.client.proxyless ? sidecarsKey(facts, read, shared) : shared;
   return [
     {
       cluster,

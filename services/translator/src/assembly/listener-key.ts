@@ -5,9 +5,11 @@
  */
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { OutboundMode } from '@watershed/model/gen/model.ts';
+import type { Streams } from '../generators/config-source.ts';
 import type { ResourceKey } from '../plan.ts';
 import type { LayoutKey } from './outbound.ts';
 import type { ListenerSpec } from './outbound-layout.ts';
+import { streamsFrom } from './own-streams.ts';
 import type { VisibleService } from './visibility.ts';
 import { decodeVariant, encodeVariant, field } from './variant.ts';
 
@@ -18,6 +20,7 @@ interface Common {
   /** A Sidecar's own mode; `undefined`: the mesh's. */
   readonly mode: OutboundMode | undefined;
   readonly bindToPort: boolean;
+  readonly streams: Streams;
 }
 
 export interface HttpListenerKey extends Common {
@@ -79,6 +82,7 @@ export function listenerResource(name: string, key: ListenerKey): ResourceKey {
     m: key.mesh,
     o: modeText(key.mode),
     b: key.bindToPort ? '1' : '',
+    e: key.streams,
   };
   return {
     typeUrl: resourceTypes.listener,
@@ -119,6 +123,7 @@ export function parseListener(variant: string): ListenerKey | undefined {
     mesh,
     mode: modeFrom(field(fields, 'o')),
     bindToPort: field(fields, 'b') === '1',
+    streams: streamsFrom(field(fields, 'e')),
   };
   const policies = field(fields, 'p');
   switch (field(fields, 'k')) {

@@ -2,6 +2,7 @@
 import type { Query, Reader } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { OutboundMode } from '@watershed/model/gen/model.ts';
+import type { Streams } from '../generators/config-source.ts';
 import type { TcpProxyArgument } from '../generators/network-filters.ts';
 import { clusterName } from '../generators/names.ts';
 import {
@@ -25,6 +26,7 @@ import { createListenerSettings, type ListenerSettings } from './listener-settin
 import { layoutKeyOf, type LayoutKey, type OutboundQueries } from './outbound.ts';
 import { nameOf, type ChainSpec, type HttpChain, type ListenerSpec } from './outbound-layout.ts';
 import { sameData } from './equal.ts';
+import { streamsFrom, streamsOf } from './own-streams.ts';
 import type { PlanOf } from './parts.ts';
 import { httpProxyTable, type RouteTableKey, routeClientOf, routeTableId } from './route-table.ts';
 import { namespaceOf } from './services.ts';
@@ -40,6 +42,7 @@ export interface OutboundListeners {
 
 interface ListKey {
   readonly layout: LayoutKey;
+  readonly streams: Streams;
   /** Policy class. */
   readonly policies: string;
 }
@@ -91,28 +94,31 @@ export function createOutboundListeners(core: Core, outbound: OutboundQueries): 
   };
   const list = graph.query<ListKey, readonly ResourceKey[]>({
     name: 'outboundListenerList',
-    id: (key) => `${layoutId(key.layout)}\n${key.policies}`,
+    id: (key) => `${layoutId(key.layout)}\n${key.policies}\n${key.streams}`,
     compute: (read, key) => listenerKeys(context, read, key),
     equal: sameKeys,
   });
   return {
     shared,
     listenersOf: (read, client) =>
-      read
-        .query(list, { layout: layoutKeyOf(client), policies: client.policies })
-        .concat(catchAllOf(context, read, client)),
+      read.query(list, listKeyOf(client)).concat(catchAllOf(context, read, client)),
     tablesOf: (read, client) => tablesOf(context, read, client),
   };
 }
 
 // ---------------------------------------------------------------- which there are
 
+function listKeyOf(client: Client): ListKey {
+  const { policies, scope } = client;
+  return { layout: layoutKeyOf(client), policies, streams: streamsOf(scope) };
+}
+
 function listenerKeys(context: Context, read: Reader, key: ListKey): readonly ResourceKey[] {
   const { core, outbound } = context;
   const { outboundMode: mode } = read.query(core.visibility.view, key.layout.view);
   const { mesh } = key.layout;
   return read.query(outbound.layout, key.layout).map((spec) => {
-    const common = { mesh, mode, bindToPort: spec.bindToPort };
+    const common = { mesh, mode, bindToPort: spec.bindToPort, streams: key.streams };
     if (isPlainHttp(spec)) {
       const plainHttp = spec.chains.some((chain) => chain.kind === 'http' && chain.plainHttp);
       return listenerResource(spec.name, { ...common, kind: 'http', plainHttp });
@@ -148,7 +154,9 @@ function catchAllOf(context: Context, read: Reader, client: Client): readonly Re
     variant: encodeVariant({ ...fields, m: client.mesh }),
   });
   const keys: ResourceKey[] = [];
-  if (httpPort !== 0) keys.push(of(nameOf('127.0.0.1', httpPort), { k: 'proxy' }));
+  if (httpPort !== 0) {
+    keys.push(of(nameOf('127.0.0.1', httpPort), { k: 'proxy', e: streamsOf(client.scope) }));
+  }
   if (interception !== 'NONE') {
     const transparent = interception === 'TPROXY' ? '1' : '';
     keys.push(of(virtualOutboundName, { k: 'virtual', t: transparent, o: mode }));
@@ -202,7 +210,7 @@ function madeOf(context: Context, read: Reader, key: ResourceKey): Made | undefi
       return { job: virtualJob(context, read, fields), refs: [] };
     case 'proxy':
       return {
-        job: proxyJob(context, read, key.name, field(fields, 'm')),
+        job: proxyJob(context, read, key.name, fields),
         refs: [httpProxyTable],
       };
     default: {
@@ -232,7 +240,13 @@ function virtualJob(context: Context, read: Reader, fields: ReadonlyMap<string, 
   });
 }
 
-function proxyJob(context: Context, read: Reader, name: string, mesh: string): Job {
+function proxyJob(
+  context: Context,
+  read: Reader,
+  name: string,
+  fields: ReadonlyMap<string, string>,
+): Job {
+  const mesh = field(fields, 'm');
   const { http: settings } = read.query(context.settings, mesh);
   const { httpPort: port } = read.query(context.catchAll, mesh);
   return job(outboundListener, {
@@ -244,6 +258,7 @@ function proxyJob(context: Context, read: Reader, name: string, mesh: string): J
     fallthrough: '',
     detectionTimeoutMs: 0,
     settings,
+    ...ownStreams(streamsFrom(field(fields, 'e'))),
   });
 }
 
@@ -266,8 +281,13 @@ function argumentOf(
     // Nobody else's settings: a listener that does not look has no time-out.
     detectionTimeoutMs,
     settings: http,
+    ...ownStreams(key.streams),
     ...(made.problems.length === 0 ? {} : { problems: made.problems }),
   };
+}
+
+function ownStreams(streams: Streams): { readonly streams?: Streams } {
+  return streams === '' ? {} : { streams };
 }
 
 function addressFrom(name: string): { readonly address: string; readonly port: number } {

@@ -30,6 +30,7 @@ import {
 import { scopeId } from './inbound.ts';
 import { sameJob, sameManifest } from './jobs.ts';
 import { createListenerSettings, type ListenerSettings } from './listener-settings.ts';
+import { streamsOf } from './own-streams.ts';
 import type { RouterPlans, RouterSet } from './parts.ts';
 import { createSecretPlans, secretKeys } from './secrets.ts';
 
@@ -157,7 +158,13 @@ function socketOf(
   }
   const name = address.startsWith('unix://') ? address : `${address}_${port}`;
   const { http, logUnmatched } = read.query(context.settings, router.client.mesh);
-  const argument = { name, address, port, chains, settings: http, logUnmatched };
+  const { hostsOnDemand } = router.scope;
+  const streams = streamsOf(router.scope);
+  const argument = {
+    ...{ name, address, port, chains, settings: http, logUnmatched },
+    ...(hostsOnDemand ? { onDemand: true } : {}),
+    ...(streams === '' ? {} : { streams }),
+  };
   // A server that is off has nobody to ask for its table.
   const asked = new Set(chains.map((chain) => chain.routes));
   return {

@@ -12,6 +12,7 @@ import { pack, typeUrls } from '@watershed/proto/any.ts';
 import type { OutlierDetection, ProxyProtocol, TcpKeepalive } from '@watershed/model/gen/model.ts';
 import type { Diagnostic, Generator } from '../plan.ts';
 import { localityOf, type LocalityArgument } from './addresses.ts';
+import { configSource, type Streams } from './config-source.ts';
 import {
   circuitBreakers,
   connectionOptions,
@@ -22,7 +23,6 @@ import {
 } from './connection-pool.ts';
 import { balanceOf, type BalanceArgument } from './load-balancer.ts';
 import { outlierDetection } from './outlier.ts';
-import { adsSource } from './tls.ts';
 import { autoSni, sockets, type UpstreamTls } from './upstream-tls.ts';
 import { durationOf } from './values.ts';
 
@@ -55,6 +55,8 @@ export interface ClusterArgument {
   readonly proxyProtocol: ProxyProtocol;
   /** Endpoints that drain are kept for the sessions that name them. */
   readonly drains: boolean;
+  /** Absent: the shared one. */
+  readonly streams?: Streams;
   /** Absent: none. */
   readonly problems?: readonly Diagnostic[];
 }
@@ -76,10 +78,7 @@ export const cluster: Generator<ClusterArgument> = {
       argument.life,
       autoSni(argument.tls),
     );
-    Object.assign(
-      message,
-      sockets(argument.tls, argument.protocol, argument.http, argument.proxyProtocol),
-    );
+    Object.assign(message, sockets(argument));
     balance(message, argument);
     discover(message, argument);
     const bytes = Cluster.encode(message).finish();
@@ -109,12 +108,12 @@ function balance(message: Cluster, argument: ClusterArgument): void {
   if (used) message.commonLbConfig = common;
 }
 
-function discover(message: Cluster, { name, discovery }: ClusterArgument): void {
+function discover(message: Cluster, { name, discovery, streams }: ClusterArgument): void {
   switch (discovery.kind) {
     case 'eds': {
       message.clusterDiscoveryType = { $case: 'type', value: DiscoveryType.EDS };
       const eds = EdsClusterConfig.fromPartial({ serviceName: name });
-      eds.edsConfig = adsSource();
+      eds.edsConfig = configSource(streams);
       message.edsClusterConfig = eds;
       return;
     }

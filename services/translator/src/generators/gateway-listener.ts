@@ -9,6 +9,7 @@ import type { Generator } from '../plan.ts';
 import { accessLogs } from './access-log.ts';
 import { addressOf } from './addresses.ts';
 import { type GatewayTls, gatewaySocket } from './gateway-tls.ts';
+import type { Streams } from './config-source.ts';
 import { httpConnectionManager, type HttpSettings } from './http-connection-manager.ts';
 import { tlsInspector } from './network-filters.ts';
 
@@ -22,6 +23,10 @@ export interface GatewayListenerArgument {
   readonly settings: HttpSettings;
   /** Connections that no chain takes are logged, too. */
   readonly logUnmatched: boolean;
+  /** Absent: false. */
+  readonly onDemand?: boolean;
+  /** Absent: the shared one. */
+  readonly streams?: Streams;
 }
 
 export interface GatewayChain {
@@ -44,7 +49,8 @@ const handshakeSeconds = 15;
 export const gatewayListener: Generator<GatewayListenerArgument> = {
   name: 'gateway-listener',
   version: 2,
-  generate({ name, address, port, chains, settings, logUnmatched }) {
+  generate(argument) {
+    const { name, address, port, chains, settings, logUnmatched } = argument;
     const listener = Listener.fromPartial({
       name,
       trafficDirection: TrafficDirection.OUTBOUND,
@@ -56,7 +62,7 @@ export const gatewayListener: Generator<GatewayListenerArgument> = {
     if (chains.some((chain) => chain.secure !== undefined)) {
       listener.listenerFilters = [tlsInspector()];
     }
-    listener.filterChains = chains.map((chain) => chainOf(chain, name, settings));
+    listener.filterChains = chains.map((chain) => chainOf(chain, argument));
     if (logUnmatched) listener.accessLog = accessLogs(settings.accessLog, ['NR']);
     return { bytes: Listener.encode(listener).finish() };
   },
@@ -64,8 +70,7 @@ export const gatewayListener: Generator<GatewayListenerArgument> = {
 
 function chainOf(
   { routes, grpcWeb, secure }: GatewayChain,
-  name: string,
-  settings: HttpSettings,
+  { name, settings, onDemand, streams }: GatewayListenerArgument,
 ): FilterChain {
   const chain = FilterChain.fromPartial({
     transportSocketConnectTimeout: { seconds: handshakeSeconds, nanos: 0 },
@@ -75,11 +80,15 @@ function chainOf(
     if (serverNames.length > 0) {
       chain.filterChainMatch = FilterChainMatch.fromPartial({ serverNames });
     }
-    chain.transportSocket = gatewaySocket(secure.tls);
+    chain.transportSocket = gatewaySocket(secure.tls, streams ?? '');
   }
   const statPrefix = `outbound_${name};`;
-  chain.filters = [
-    httpConnectionManager({ traffic: 'gateway', statPrefix, routes, settings, grpcWeb }),
-  ];
+  const traffic = 'gateway';
+  const common = { traffic, statPrefix, routes, settings, grpcWeb } as const;
+  const more = {
+    ...(onDemand === undefined ? {} : { onDemand }),
+    ...(streams === undefined ? {} : { streams }),
+  };
+  chain.filters = [httpConnectionManager({ ...common, ...more })];
   return chain;
 }

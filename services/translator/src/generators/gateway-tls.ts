@@ -11,12 +11,13 @@ import {
 } from '@watershed/proto/gen/envoy/extensions/transport_sockets/tls/v3/tls.ts';
 import { pack, typeUrls } from '@watershed/proto/any.ts';
 import type { ServerTls } from '@watershed/model/gen/model.ts';
+import type { Streams } from './config-source.ts';
 import {
   certificateFiles,
   meshRoots,
   namesOf,
   rootsOf,
-  secretOverAds,
+  secretOver,
   staticSecret,
   tlsProtocol,
   tlsSocketName,
@@ -54,7 +55,7 @@ export type Roots =
   | { readonly kind: 'file'; readonly file: string }
   | { readonly kind: 'workload' };
 
-export function gatewaySocket(tls: GatewayTls): TransportSocket {
+export function gatewaySocket(tls: GatewayTls, streams: Streams): TransportSocket {
   const common = CommonTlsContext.fromPartial({ alpnProtocols: ['h2', 'http/1.1'] });
   common.tlsParams = TlsParameters.fromPartial({
     // Envoy's own default for servers, said aloud.
@@ -62,8 +63,8 @@ export function gatewaySocket(tls: GatewayTls): TransportSocket {
     tlsMaximumProtocolVersion: tlsProtocol(tls.maxVersion, TlsProtocol.TLS_AUTO),
     cipherSuites: [...tls.cipherSuites],
   });
-  identify(common, tls.identity);
-  if (tls.client !== undefined) common.validationContextType = validation(tls.client);
+  identify(common, tls.identity, streams);
+  if (tls.client !== undefined) common.validationContextType = validation(tls.client, streams);
   const context = DownstreamTlsContext.fromPartial({
     requireClientCertificate: tls.client?.required === true,
   });
@@ -72,10 +73,12 @@ export function gatewaySocket(tls: GatewayTls): TransportSocket {
   return transportSocket(tlsSocketName, packed);
 }
 
-function identify(common: CommonTlsContext, identity: Identity): void {
+function identify(common: CommonTlsContext, identity: Identity, streams: Streams): void {
   switch (identity.kind) {
     case 'secrets':
-      common.tlsCertificateSdsSecretConfigs = identity.names.map(secretOverAds);
+      common.tlsCertificateSdsSecretConfigs = identity.names.map((name) =>
+        secretOver(streams, name),
+      );
       return;
     case 'files':
       common.tlsCertificates = [certificateFiles(identity.certificate, identity.key)];
@@ -85,7 +88,10 @@ function identify(common: CommonTlsContext, identity: Identity): void {
   }
 }
 
-function validation(client: ClientCheck): CommonTlsContext['validationContextType'] {
+function validation(
+  client: ClientCheck,
+  streams: Streams,
+): CommonTlsContext['validationContextType'] {
   const { roots, subjectAltNames, certificateHashes } = client;
   const checks =
     roots.kind === 'file' ? rootsOf(roots.file) : CertificateValidationContext.fromPartial({});
@@ -95,7 +101,7 @@ function validation(client: ClientCheck): CommonTlsContext['validationContextTyp
     case 'file':
       return { $case: 'validationContext', value: checks };
     case 'secret':
-      return validateWith(checks, secretOverAds(roots.name));
+      return validateWith(checks, secretOver(streams, roots.name));
     case 'workload':
       return validateWith(checks, staticSecret(meshRoots));
   }

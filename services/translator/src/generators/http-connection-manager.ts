@@ -5,6 +5,7 @@ import { Cors } from '@watershed/proto/gen/envoy/extensions/filters/http/cors/v3
 import { HTTPFault } from '@watershed/proto/gen/envoy/extensions/filters/http/fault/v3/fault.ts';
 import { FilterConfig as GrpcStats } from '@watershed/proto/gen/envoy/extensions/filters/http/grpc_stats/v3/config.ts';
 import { GrpcWeb } from '@watershed/proto/gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web.ts';
+import { OnDemand } from '@watershed/proto/gen/envoy/extensions/filters/http/on_demand/v3/on_demand.ts';
 import { Router } from '@watershed/proto/gen/envoy/extensions/filters/http/router/v3/router.ts';
 import {
   type HttpFilter,
@@ -17,7 +18,7 @@ import type { Any } from '@watershed/proto/gen/google/protobuf/any.ts';
 import { pack, typeUrls } from '@watershed/proto/any.ts';
 import { PathNormalization } from '@watershed/model/gen/model.ts';
 import { type AccessLogArgument, accessLogs } from './access-log.ts';
-import { adsSource } from './tls.ts';
+import { configSource, type Streams } from './config-source.ts';
 
 /** Which way requests go, seen from the proxy. */
 export type Traffic = 'outbound' | 'inbound' | 'gateway';
@@ -36,6 +37,10 @@ export interface HttpFilterOptions {
   readonly settings: HttpSettings;
   /** gRPC-Web is translated to gRPC. */
   readonly grpcWeb: boolean;
+  /** Virtual hosts that the table has not are asked for as requests come for them. */
+  readonly onDemand?: boolean;
+  /** Absent: the shared one. */
+  readonly streams?: Streams;
 }
 
 export function httpConnectionManager(options: HttpFilterOptions): Filter {
@@ -53,9 +58,9 @@ export function httpConnectionManager(options: HttpFilterOptions): Filter {
     ...clientCertificates[traffic],
     ...normalisation(settings.pathNormalization),
   });
-  manager.routeSpecifier = routesOf(options.routes);
+  manager.routeSpecifier = routesOf(options.routes, options.streams);
   manager.accessLog = accessLogs(settings.accessLog);
-  manager.httpFilters = filtersOf(options.grpcWeb);
+  manager.httpFilters = filtersOf(options);
   return {
     name: 'envoy.filters.network.http_connection_manager',
     configType: {
@@ -102,17 +107,23 @@ function normalisation(wanted: PathNormalization): Manager {
   }
 }
 
-function routesOf(routes: string | RouteConfiguration): HttpConnectionManager['routeSpecifier'] {
+function routesOf(
+  routes: string | RouteConfiguration,
+  streams: Streams | undefined,
+): HttpConnectionManager['routeSpecifier'] {
   if (typeof routes !== 'string') return { $case: 'routeConfig', value: routes };
-  return { $case: 'rds', value: { configSource: adsSource(), routeConfigName: routes } };
+  return { $case: 'rds', value: { configSource: configSource(streams), routeConfigName: routes } };
 }
 
 /** Routes configure faults and CORS, so both filters are everywhere. The router comes last. */
-function filtersOf(grpcWeb: boolean): HttpFilter[] {
+function filtersOf({ grpcWeb, onDemand }: HttpFilterOptions): HttpFilter[] {
   const web = grpcWeb
     ? [filter('envoy.filters.http.grpc_web', pack(typeUrls.grpcWeb, GrpcWeb, {}))]
     : [];
+  // Before all that reads the route.
+  const demand = onDemand === true ? [filter('envoy.filters.http.on_demand', onDemandFilter)] : [];
   return [
+    ...demand,
     ...web,
     filter('envoy.filters.http.grpc_stats', grpcStats),
     faultFilter(),
@@ -120,6 +131,8 @@ function filtersOf(grpcWeb: boolean): HttpFilter[] {
     routerFilter(),
   ];
 }
+
+const onDemandFilter = pack(typeUrls.onDemand, OnDemand, OnDemand.fromPartial({}));
 
 const fault = pack(typeUrls.httpFault, HTTPFault, HTTPFault.fromPartial({}));
 

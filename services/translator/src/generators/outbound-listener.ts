@@ -9,6 +9,7 @@ import {
 } from '@watershed/proto/gen/envoy/config/listener/v3/listener_components.ts';
 import type { Diagnostic, Generator } from '../plan.ts';
 import { addressOf } from './addresses.ts';
+import type { Streams } from './config-source.ts';
 import { httpConnectionManager, type HttpSettings } from './http-connection-manager.ts';
 import {
   httpInspector,
@@ -32,6 +33,8 @@ export interface OutboundListenerArgument {
   /** How long a client may be silent before its protocol counts as unknown; 0: for ever. */
   readonly detectionTimeoutMs: number;
   readonly settings: HttpSettings;
+  /** Absent: the shared one. */
+  readonly streams?: Streams;
   /** Absent: none. */
   readonly problems?: readonly Diagnostic[];
 }
@@ -112,15 +115,16 @@ function addChains(listener: Listener, argument: OutboundListenerArgument): void
 
 function chainOf(
   { match, action }: ChainArgument,
-  { name, settings }: OutboundListenerArgument,
+  argument: OutboundListenerArgument,
 ): FilterChain {
   const chain = FilterChain.fromPartial({});
   if (!matchesAll(match)) chain.filterChainMatch = matchOf(match);
-  chain.filters = filtersOf(action, name, settings);
+  chain.filters = filtersOf(action, argument);
   return chain;
 }
 
-function filtersOf(action: ChainAction, name: string, settings: HttpSettings): Filter[] {
+function filtersOf(action: ChainAction, argument: OutboundListenerArgument): Filter[] {
+  const { name, settings, streams } = argument;
   switch (action.kind) {
     case 'tcp':
       return [tcpProxy(action.to, settings.accessLog)];
@@ -128,7 +132,8 @@ function filtersOf(action: ChainAction, name: string, settings: HttpSettings): F
       const { routes, grpcWeb } = action;
       const statPrefix = `outbound_${name};`;
       const traffic = 'outbound';
-      return [httpConnectionManager({ traffic, statPrefix, routes, settings, grpcWeb })];
+      const own = streams === undefined ? {} : { streams };
+      return [httpConnectionManager({ traffic, statPrefix, routes, settings, grpcWeb, ...own })];
     }
   }
   return [];

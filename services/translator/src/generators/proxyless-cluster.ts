@@ -9,7 +9,7 @@ import type { Diagnostic, Generator } from '../plan.ts';
 import { localityOf } from './addresses.ts';
 import { balanceOf } from './load-balancer.ts';
 import { proxylessClientSocket } from './proxyless-tls.ts';
-import { adsSource } from './tls.ts';
+import { configSource } from './config-source.ts';
 
 export interface ProxylessClusterArgument {
   readonly name: string;
@@ -42,7 +42,7 @@ export const proxylessCluster: Generator<ProxylessClusterArgument> = {
     if (dns === undefined) {
       message.clusterDiscoveryType = { $case: 'type', value: DiscoveryType.EDS };
       message.edsClusterConfig = EdsClusterConfig.fromPartial({ serviceName: name });
-      message.edsClusterConfig.edsConfig = adsSource();
+      message.edsClusterConfig.edsConfig = configSource();
     } else {
       message.clusterDiscoveryType = { $case: 'type', value: DiscoveryType.LOGICAL_DNS };
       message.loadAssignment = ClusterLoadAssignment.fromPartial({ clusterName: name });

@@ -12,7 +12,7 @@ import type { Generator } from '../plan.ts';
 import { addressOf } from './addresses.ts';
 import { faultFilter, routerFilter } from './http-connection-manager.ts';
 import { proxylessServerSocket } from './proxyless-tls.ts';
-import { adsSource } from './tls.ts';
+import { configSource } from './config-source.ts';
 
 export interface ProxylessClientArgument {
   /** As it is called: `host:port`. */
@@ -28,7 +28,7 @@ export const proxylessClient: Generator<ProxylessClientArgument> = {
     const manager = HttpConnectionManager.fromPartial({});
     manager.routeSpecifier = {
       $case: 'rds',
-      value: { configSource: adsSource(), routeConfigName: routes },
+      value: { configSource: configSource(), routeConfigName: routes },
     };
     manager.httpFilters = [faultFilter(), routerFilter()];
     const listener = Listener.fromPartial({ name });

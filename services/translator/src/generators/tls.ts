@@ -8,12 +8,12 @@ import {
 } from '@watershed/proto/gen/envoy/extensions/transport_sockets/tls/v3/common.ts';
 import type { CommonTlsContext } from '@watershed/proto/gen/envoy/extensions/transport_sockets/tls/v3/tls.ts';
 import { SdsSecretConfig } from '@watershed/proto/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
-import { ConfigSource } from '@watershed/proto/gen/envoy/config/core/v3/config_source.ts';
 import type { TransportSocket } from '@watershed/proto/gen/envoy/config/core/v3/base.ts';
 import type { Any } from '@watershed/proto/gen/google/protobuf/any.ts';
 import { pack, typeUrls } from '@watershed/proto/any.ts';
 import { RawBuffer } from '@watershed/proto/gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.ts';
 import { TlsVersion } from '@watershed/model/gen/model.ts';
+import { specifierOf, type Streams } from './config-source.ts';
 
 /** The workload's own certificate and the mesh's roots: static secrets of the bootstrap. */
 export const workloadCertificate = 'default';
@@ -22,20 +22,11 @@ export const meshRoots = 'ROOTCA';
 /** What istiod appends to a credential for the CA in the same secret. */
 export const caSuffix = '-cacert';
 
-/** Over the same stream; 0: wait for as long as it takes (istiod). */
-export function adsSource(): ConfigSource {
-  return ConfigSource.fromPartial({
-    configSourceSpecifier: { $case: 'ads', value: {} },
-    initialFetchTimeout: { seconds: 0, nanos: 0 },
-    resourceApiVersion: 2,
-  });
-}
-
 /** Secrets may be missing for good; Envoy's 15 s let the rest go on (istiod). */
-export function secretOverAds(name: string): SdsSecretConfig {
+export function secretOver(streams: Streams, name: string): SdsSecretConfig {
   return SdsSecretConfig.fromPartial({
     name,
-    sdsConfig: { configSourceSpecifier: { $case: 'ads', value: {} }, resourceApiVersion: 2 },
+    sdsConfig: { configSourceSpecifier: specifierOf(streams), resourceApiVersion: 2 },
   });
 }
 

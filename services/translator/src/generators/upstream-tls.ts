@@ -15,6 +15,7 @@ import {
 import { pack, typeUrls } from '@watershed/proto/any.ts';
 import { ProxyProtocol } from '@watershed/model/gen/model.ts';
 import { mtlsEndpoint } from './addresses.ts';
+import type { Streams } from './config-source.ts';
 import { noAutoSni, type AutoSni, type UpstreamProtocol } from './connection-pool.ts';
 import {
   certificateFiles,
@@ -22,7 +23,7 @@ import {
   namesOf,
   rawBufferSocket,
   rootsOf,
-  secretOverAds,
+  secretOver,
   staticSecret,
   tlsSocketName,
   transportSocket,
@@ -72,12 +73,21 @@ export function autoSni(tls: UpstreamTls | undefined): AutoSni {
   return { sni: true, sanValidation: tls.roots !== undefined && tls.subjectAltNames.length === 0 };
 }
 
-export function sockets(
-  tls: UpstreamTls | undefined,
-  protocol: UpstreamProtocol,
-  http: boolean,
-  proxyProtocol: ProxyProtocol,
-): Sockets {
+export interface SocketOptions {
+  readonly tls: UpstreamTls | undefined;
+  readonly protocol: UpstreamProtocol;
+  readonly http: boolean;
+  readonly proxyProtocol: ProxyProtocol;
+  readonly streams?: Streams;
+}
+
+export function sockets({
+  tls,
+  protocol,
+  http,
+  proxyProtocol,
+  streams = '',
+}: SocketOptions): Sockets {
   const wrap = (socket: TransportSocket): TransportSocket =>
     wrapProxyProtocol(socket, proxyProtocol);
   if (tls === undefined) {
@@ -88,7 +98,7 @@ export function sockets(
     };
   }
   if (tls.kind === 'originated') {
-    const socket = tlsSocket(tls.sni ?? '', originatedContext(tls, protocol));
+    const socket = tlsSocket(tls.sni ?? '', originatedContext(tls, protocol, streams));
     return { transportSocket: wrap(socket), transportSocketMatches: [] };
   }
   const socket = wrap(tlsSocket(tls.sni, meshContext(tls, protocol, http)));
@@ -141,12 +151,16 @@ function meshContext(tls: MeshTls, protocol: UpstreamProtocol, http: boolean): C
   return context;
 }
 
-function originatedContext(tls: OriginatedTls, protocol: UpstreamProtocol): CommonTlsContext {
+function originatedContext(
+  tls: OriginatedTls,
+  protocol: UpstreamProtocol,
+  streams: Streams,
+): CommonTlsContext {
   const { client, roots } = tls;
   const context = commonContext();
   if (protocol === 'http2') context.alpnProtocols = ['h2'];
   if (client !== undefined && 'secret' in client) {
-    context.tlsCertificateSdsSecretConfigs = [secretOverAds(client.secret)];
+    context.tlsCertificateSdsSecretConfigs = [secretOver(streams, client.secret)];
   } else if (client !== undefined) {
     context.tlsCertificates = [certificateFiles(client.chainFile, client.keyFile)];
   }
@@ -155,7 +169,7 @@ function originatedContext(tls: OriginatedTls, protocol: UpstreamProtocol): Comm
   if ('secret' in roots) {
     const validation = CertificateValidationContext.fromPartial({});
     validation.matchTypedSubjectAltNames = names;
-    context.validationContextType = validateWith(validation, secretOverAds(roots.secret));
+    context.validationContextType = validateWith(validation, secretOver(streams, roots.secret));
     return context;
   }
   const validation = rootsOf(roots.file);

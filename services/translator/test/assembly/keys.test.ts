@@ -21,6 +21,8 @@ const labels = fc.dictionary(
   { noNullPrototype: true },
 );
 
+const streams = fc.constantFrom('', 'grpc', 'delta-grpc');
+
 const clusterKey: fc.Arbitrary<ClusterKey> = fc.record({
   host: name,
   port,
@@ -33,6 +35,7 @@ const clusterKey: fc.Arbitrary<ClusterKey> = fc.record({
     direct: fc.boolean(),
     proxyless: fc.boolean(),
     mesh: optional,
+    streams,
   }),
 });
 
@@ -41,7 +44,7 @@ const mode = fc.constantFrom(
   OutboundMode.OUTBOUND_MODE_ALLOW_ANY,
   OutboundMode.OUTBOUND_MODE_REGISTRY_ONLY,
 );
-const common = { mesh: optional, mode, bindToPort: fc.boolean() };
+const common = { mesh: optional, mode, bindToPort: fc.boolean(), streams };
 const listenerKey: fc.Arbitrary<ListenerKey> = fc.oneof(
   fc.record({ ...common, kind: fc.constant('http' as const), plainHttp: fc.boolean() }),
   fc.record({
