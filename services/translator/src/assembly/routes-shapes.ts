@@ -51,6 +51,19 @@ export function createRouteShapes(inputs: Inputs): RouteShapes {
   });
 }
 
+/** Routes that name a service's host as their parent (Gateway API, GAMMA), by that host. */
+export type AttachedRoutes = Query<string, readonly RouteShape[]>;
+
+export function createAttachedRoutes({ graph, indexes }: Inputs): AttachedRoutes {
+  return graph.query<string, readonly RouteShape[]>({
+    name: 'attachedRoutes',
+    id: (host) => host,
+    compute: (read, host) =>
+      read.lookup(indexes.routesByServiceHost, host).map((entry) => shapeOf(entry.value)),
+    equal: sameData,
+  });
+}
+
 /** Whether any rule of it can hold there: a route of which none does is passed over (istiod). */
 export function holdsSomewhere(shape: RouteShape, site: MeshSite): boolean {
   if (shape.guards === undefined) return true;

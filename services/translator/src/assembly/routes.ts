@@ -12,14 +12,20 @@ import { type ActionArgument, virtualHost } from '../generators/virtual-host.ts'
 import { job, type Job, type ResourceKey, type ResourcePlan, resourceId } from '../plan.ts';
 import { type Core, isRegistryOnly, pickLabels } from './core.ts';
 import { sameData } from './equal.ts';
-import { isSubsetOf } from './hosts.ts';
+import { isSubsetOf, isWildcard } from './hosts.ts';
 import { samePlan } from './jobs.ts';
 import type { SidecarRoutes } from './parts.ts';
 import { listenerProtocol } from './protocols.ts';
 import { parseRouteTable, type RouteTableKey } from './route-table.ts';
-import { chooseRoutes, type RouteChoice } from './routes-choice.ts';
+import { createRouteChoices, routesOf, type ChoiceKey, type RouteChoice } from './routes-choice.ts';
 import { type CalledService, domainsOf, withPort } from './routes-domains.ts';
-import { createRouteShapes, type RouteShape, type RouteShapes } from './routes-shapes.ts';
+import {
+  type AttachedRoutes,
+  createAttachedRoutes,
+  createRouteShapes,
+  type MeshSite,
+  type RouteShape,
+} from './routes-shapes.ts';
 import { addressesFor, type MergedService, namespaceOf } from './services.ts';
 import { createVirtualHosts, virtualHostKey, type VirtualHostKey } from './virtual-hosts.ts';
 import type { VisibleService } from './visibility.ts';
@@ -29,12 +35,13 @@ const httpPort = 80;
 
 export function createSidecarRoutes(core: Core): SidecarRoutes {
   const { graph } = core.inputs;
-  const shapes = createRouteShapes(core.inputs);
+  const attached = createAttachedRoutes(core.inputs);
+  const choices = createRouteChoices(core, createRouteShapes(core.inputs));
   const virtualHosts = createVirtualHosts(core);
   const hosts = graph.query<ResourceKey, readonly VirtualHostKey[]>({
     name: 'routeTableHosts',
     id: resourceId,
-    compute: (read, key) => hostsOf({ core, shapes }, read, parseRouteTable(key)),
+    compute: (read, key) => hostsOf({ core, attached, choices }, read, parseRouteTable(key)),
     equal: (a, b) => a.length === b.length && a.every((one, at) => one.id === b[at]?.id),
   });
   const catchAll = createCatchAll(core);
@@ -67,7 +74,8 @@ function takesAll(hosts: readonly VirtualHostKey[]): boolean {
 
 interface Context {
   readonly core: Core;
-  readonly shapes: RouteShapes;
+  readonly attached: AttachedRoutes;
+  readonly choices: Query<ChoiceKey, RouteChoice>;
 }
 
 /** What a virtual host will be, before domains are told apart. */
@@ -83,24 +91,24 @@ function hostsOf(context: Context, read: Reader, table: RouteTableKey): readonly
   const view = read.query(context.core.visibility.view, table.view);
   const services = view.listeners[table.listener]?.services ?? [];
   const { namespace, labels } = table.client;
+  const siteAt = (port: number): MeshSite => ({ port, namespace, labels });
   const choices = new Map<number, RouteChoice>();
   const choiceAt = (port: number): RouteChoice => {
-    let known = choices.get(port);
-    if (known === undefined) {
-      const site = { port, namespace, labels };
-      const key = { view: table.view, listener: table.listener, site };
-      known = chooseRoutes(context.core, context.shapes, read, key);
-      choices.set(port, known);
-    }
+    const { view, listener } = table;
+    const known =
+      choices.get(port) ?? read.query(context.choices, { view, listener, site: siteAt(port) });
+    choices.set(port, known);
     return known;
   };
   const candidates: Candidate[] = [];
-  for (const service of services) {
-    if (table.host !== '' && service.host !== table.host) continue;
+  for (const service of table.host === '' ? services : servicesOf(services, table.host)) {
     const merged = read.query(context.core.services.service, service);
     if (merged === undefined) continue;
+    const called = { host: service.host, namespace: namespaceOf(service.ref) };
+    const attached = read.query(context.attached, service.host);
     for (const port of portsIn(table, service, merged)) {
-      const routes = choiceAt(port).forHost(service.host, namespaceOf(service.ref));
+      const at = { called, site: siteAt(port) };
+      const routes = routesOf(attached, choiceAt(port), at);
       candidates.push(serviceCandidate(table, service, merged, port, routes));
     }
   }
@@ -108,6 +116,18 @@ function hostsOf(context: Context, read: Reader, table: RouteTableKey): readonly
     candidates.push(...unserved(table, services, choiceAt(httpPort)));
   }
   return withOwnDomains(candidates).map((one) => hostKey(table, one));
+}
+
+/** By a listener's services: a table of one host each must not look through them all. */
+const byHost = new WeakMap<readonly VisibleService[], ReadonlyMap<string, VisibleService[]>>();
+
+function servicesOf(services: readonly VisibleService[], host: string): readonly VisibleService[] {
+  let known = byHost.get(services);
+  if (known === undefined) {
+    known = Map.groupBy(services, (service) => service.host);
+    byHost.set(services, known);
+  }
+  return known.get(host) ?? [];
 }
 
 function portsIn(
@@ -150,8 +170,13 @@ function unserved(
   services: readonly VisibleService[],
   { named }: RouteChoice,
 ): readonly Candidate[] {
+  const served = new Set(services.map(({ host }) => host));
+  const isServed = (host: string): boolean =>
+    isWildcard(host)
+      ? services.some((service) => isSubsetOf(service.host, host))
+      : served.has(host);
   return named
-    .filter(([host]) => !services.some((service) => isSubsetOf(service.host, host)))
+    .filter(([host]) => !isServed(host))
     .map(([host, route]) => {
       const called = { host, addresses: [], headless: false };
       const domains = host.startsWith('*') ? [host] : domainsIn(table, called, httpPort);
