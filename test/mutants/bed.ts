@@ -221,7 +221,7 @@ export class Bed {
   #tell(partition: number, { topic, key, object }: Input): void {
     const value = object && Event.encode({ object }).finish();
     const record = { offset: this.#offset++, timestampMs: 0, headers: {} };
-    this.#engine.apply(topic, partition, [{ key, value, record }], this.#offset);
+    this.#engine.apply(topic, partition, { changes: [{ key, value, record }], end: this.#offset });
   }
 
   #read(partition: number): void {

@@ -85,6 +85,25 @@ export class Catalog {
     return `${service.name}.${service.tenant} ${did} ${generation}`;
   }
 
+  /** All services are there, with endpoints. */
+  createAll(): void {
+    const generation = ++this.#generation;
+    for (const service of this.#services) {
+      service.isThere = true;
+      service.endpoints = generation;
+      this.#tell(this.#unit(service));
+    }
+  }
+
+  /** Changes the policy of a service. */
+  changePolicy(random: Random): { readonly host: string; readonly generation: number } {
+    const generation = ++this.#generation;
+    const service = random.pick(this.#services);
+    service.policy = generation;
+    this.#tell(this.#unit(service));
+    return { host: service.host, generation };
+  }
+
   #change(service: ServiceState, generation: number, random: Random): string {
     if (!service.isThere) {
       service.isThere = true;

@@ -19,11 +19,11 @@ import type { Life } from './life.ts';
 import type { SimNetwork } from './network.ts';
 import type { Random } from './random.ts';
 
-export const partitions = 4;
-
 /** What a process is given. */
 export interface Surroundings {
   readonly life: Life;
+  /** Of the topics `endpoints` and `xds` alike. */
+  readonly partitions: number;
   readonly log: Log;
   readonly blobs: BlobStore;
   readonly logger: Logger;
@@ -54,7 +54,7 @@ export const create: Readonly<Record<Tier, (around: Surroundings) => Part>> = {
         rootNamespace: 'istio-system',
         ambient: false,
       },
-      partitions: { endpoints: partitions, history: 1 },
+      partitions: { endpoints: around.partitions, history: 1 },
       sealing: createSealing([new Uint8Array(32).fill(7)]),
     });
   },
@@ -62,7 +62,7 @@ export const create: Readonly<Record<Tier, (around: Surroundings) => Part>> = {
     createTranslator({
       ...common(around),
       blobs: around.blobs,
-      partitions,
+      partitions: around.partitions,
       group: around.group.connect(around.life),
       plans: createPlans,
       cacheEntries: 10_000,
@@ -73,7 +73,7 @@ export const create: Readonly<Record<Tier, (around: Surroundings) => Part>> = {
     createPusher({
       ...common(around),
       blobs: around.blobs,
-      partitions,
+      partitions: around.partitions,
       name: around.life.name,
       options: {
         grpcAddr: { host: '127.0.0.1', port: 1 },

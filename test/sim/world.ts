@@ -6,7 +6,7 @@ import type { Logger } from '@watershed/runtime/logger.ts';
 import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
 import { SimBlobs } from './blobs.ts';
 import { tenants, type Catalog } from './catalog.ts';
-import { Client, order } from './client.ts';
+import { Client, order, type Applied } from './client.ts';
 import { Faults } from './faults.ts';
 import { SimGroup } from './group.ts';
 import { Life } from './life.ts';
@@ -15,7 +15,7 @@ import { SimStore } from './log/store.ts';
 import { SimNetwork } from './network.ts';
 import { Oracle } from './oracle.ts';
 import { previousSchema } from './previous.ts';
-import { create, partitions, type Tier } from './processes.ts';
+import { create, type Tier } from './processes.ts';
 import type { Random } from './random.ts';
 
 /** A process that is started again when it ends. */
@@ -39,6 +39,10 @@ export interface WorldOptions {
   readonly isPatient: boolean;
   /** Told of all that happens, in order. */
   readonly trace: (line: string) => void;
+  /** Default 3, which share 4 partitions. */
+  readonly translators?: number;
+  /** Told of what a client has applied. */
+  readonly applied?: (client: Client, typeUrl: string, changes: readonly Applied[]) => void;
 }
 
 const tombstoneMs = 20_000;
@@ -47,26 +51,29 @@ export class World {
   readonly time = new VirtualTime();
   readonly store = new SimStore();
   readonly blobs = new SimBlobs(this.time);
-  readonly group = new SimGroup(partitions);
+  readonly group: SimGroup;
   readonly faults: Faults;
   readonly network: SimNetwork;
   readonly oracle: Oracle;
   readonly processes: Process[] = [];
   readonly clients: readonly Client[];
   readonly #options: WorldOptions;
+  readonly #partitions: number;
   readonly #random: Random;
   /** What went wrong where nobody awaits it. */
   #failure: Error | undefined;
 
   constructor(options: WorldOptions) {
     this.#options = options;
+    this.#partitions = Math.max(4, options.translators ?? 0);
     this.#random = options.random;
+    this.group = new SimGroup(this.#partitions);
     this.faults = options.faults ?? new Faults(options.random.fork(), false);
     const { faults } = this;
     this.network = new SimNetwork(this.time, faults.calls());
     this.oracle = new Oracle({ ...options, blobs: this.blobs, count: (what) => faults.hit(what) });
     this.store.ensure(
-      topicSpecs({ shards: partitions }).map((spec) =>
+      topicSpecs({ shards: this.#partitions }).map((spec) =>
         spec.retention.kind === 'compact'
           ? { ...spec, retention: { kind: 'compact', tombstoneMs } as const }
           : spec,
@@ -90,7 +97,8 @@ export class World {
 
   start(): void {
     this.#process('ingester', 'ingester-0');
-    for (const at of [0, 1, 2]) this.#process('translator', `translator-${at}`);
+    const { translators = 3 } = this.#options;
+    for (let at = 0; at < translators; at++) this.#process('translator', `translator-${at}`);
     for (const at of [0, 1]) this.#process('pusher', `pusher-${at}`);
     for (const client of this.clients) client.connect();
   }
@@ -162,6 +170,7 @@ export class World {
     };
     const part = create[tier]({
       life,
+      partitions: this.#partitions,
       log: previous.includes(name) ? previousSchema(log) : log,
       blobs: blobs.connect(life, faults.blobs(name)),
       logger: this.#logger(life),
@@ -198,6 +207,7 @@ export class World {
         this.trace(`${client.options.name} at ${client.server} ${type} ${names.join(' ')}`);
         try {
           this.oracle.applied(client, typeUrl, changes);
+          this.#options.applied?.(client, typeUrl, changes);
         } catch (error) {
           this.fail(error);
         }

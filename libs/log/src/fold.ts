@@ -59,6 +59,11 @@ export class Fold {
     return this.#caughtUp;
   }
 
+  /** All is being read again, after a reset: what is held may be stale. */
+  get isReadingAgain(): boolean {
+    return this.#sweeping;
+  }
+
   get size(): number {
     return this.#entries.size;
   }

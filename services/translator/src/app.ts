@@ -21,6 +21,7 @@ import type { Assertion } from './engine/cache.ts';
 import { readFeedback } from './engine/demand.ts';
 import { Engine } from './engine/engine.ts';
 import type { EngineOptions } from './engine/engine.ts';
+import type { Portion } from './engine/intake.ts';
 import { LogOutputs } from './outputs.ts';
 import { Partitions } from './partitions.ts';
 import type { PlansOf } from './plan.ts';
@@ -129,8 +130,8 @@ class TranslatorPart {
       engine: this.engine,
       outputs: this.#outputs,
       read: (partition, signal) =>
-        this.#reader(topics.endpoints, partition, signal, (changes, end) =>
-          this.engine.apply('endpoints', partition, changes, end),
+        this.#reader(topics.endpoints, partition, signal, (portion) =>
+          this.engine.apply('endpoints', partition, portion),
         ),
       allRead: async () => this.#common[0]?.allRead(),
       onLost: (partition, reason) => this.#lost(partition, reason),
@@ -146,12 +147,10 @@ class TranslatorPart {
     const { engine } = this;
     const { signal } = this.#signal;
     this.#common.push(
-      this.#reader(topics.config, 0, signal, (changes, end) =>
-        engine.apply('config', 0, changes, end),
-      ),
+      this.#reader(topics.config, 0, signal, (portion) => engine.apply('config', 0, portion)),
     );
     for (let partition = 0; partition < feedbackPartitions; partition++) {
-      const apply = (changes: Parameters<Engine['feedback']>[0]): void => engine.feedback(changes);
+      const apply = ({ changes }: Portion): void => engine.feedback(changes);
       const see = (batch: ReadBatch): void => this.#seeMissing(batch);
       this.#common.push(this.#reader(topics.feedback, partition, signal, apply, see));
     }

@@ -1,6 +1,5 @@
 /** Reads one partition of the log for ever and keeps its fold. */
 import { Fold } from '@watershed/log/fold.ts';
-import type { Change } from '@watershed/log/fold.ts';
 import { LogError } from '@watershed/log/port.ts';
 import type { Log, ReadBatch } from '@watershed/log/port.ts';
 import { Notice } from '@watershed/log/time.ts';
@@ -8,6 +7,8 @@ import type { Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
+import type { Portion } from './engine/intake.ts';
+import { Periods } from './engine/periods.ts';
 import { retry, type RetryOptions } from './engine/retry.ts';
 
 export interface ReaderOptions {
@@ -18,8 +19,8 @@ export interface ReaderOptions {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly signal: AbortSignal;
-  /** `end`: the position behind the changes. */
-  readonly apply: (changes: readonly Change[], end: number) => void;
+  /** Told of what changed, period by period. */
+  readonly apply: (portion: Portion) => void;
   /** All records of a batch, folded or not, after `apply`. */
   readonly see?: (batch: ReadBatch) => void;
 }
@@ -27,9 +28,13 @@ export interface ReaderOptions {
 export class Reader {
   readonly #options: ReaderOptions;
   readonly #fold = new Fold();
+  readonly #periods = new Periods();
   readonly #news = new Notice();
   #ended = false;
   #endAtStart = 0;
+  /** How often it has begun to read again. */
+  #resets = 0;
+  #isCaughtUp = false;
   readonly #caughtUp = Promise.withResolvers<void>();
 
   constructor(options: ReaderOptions) {
@@ -38,9 +43,13 @@ export class Reader {
 
   /** Resolves when all is applied that was on the log when it was called, or when the reader ends. */
   async allRead(): Promise<void> {
-    const { log, topic, partition } = this.#options;
-    const { offset } = await retry(() => log.end(topic, partition), this.#retrying);
-    while (!this.#ended && (this.#fold.position?.offset ?? 0) < offset) await this.#news.next();
+    // The end of a log that was put back to an older copy since may never be reached.
+    for (let resets = -1; resets !== this.#resets && !this.#ended;) {
+      resets = this.#resets;
+      const offset = await this.#end();
+      const waits = (): boolean => !this.#ended && resets === this.#resets;
+      while (waits() && (this.#fold.position?.offset ?? 0) < offset) await this.#news.next();
+    }
   }
 
   get topic(): string {
@@ -76,11 +85,10 @@ export class Reader {
    * the process cannot go on.
    */
   async run(): Promise<void> {
-    const { signal, topic, partition } = this.#options;
+    const { signal } = this.#options;
     const options = this.#retrying;
     try {
-      const { log } = this.#options;
-      this.#endAtStart = (await retry(() => log.end(topic, partition), options)).offset;
+      this.#endAtStart = await this.#end();
       await retry(() => this.#read(), options);
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -108,13 +116,29 @@ export class Reader {
     const { log, topic, partition, signal, metrics, apply, see } = this.#options;
     const read = metrics.counter(watershedMetrics.recordsRead).with({ topic });
     for await (const batch of log.read(topic, partition, this.#fold.position, signal)) {
-      apply(this.#fold.apply(batch), batch.position.offset);
+      if (batch.reset !== undefined) this.#resets++;
+      for (const portion of this.#portions(batch)) apply(portion);
       see?.(batch);
       this.#news.tell();
       read.add(batch.records.length);
-      if (this.#fold.caughtUp && batch.position.offset >= this.#endAtStart) {
-        this.#caughtUp.resolve();
-      }
+      if (!this.#fold.caughtUp || this.#isCaughtUp) continue;
+      // Its end came before the one that was asked for: it may have been put back since.
+      if (batch.position.offset < this.#endAtStart) this.#endAtStart = await this.#end();
+      this.#isCaughtUp = batch.position.offset >= this.#endAtStart;
+      if (this.#isCaughtUp) this.#caughtUp.resolve();
+    }
+  }
+
+  async #end(): Promise<number> {
+    const { log, topic, partition } = this.#options;
+    return (await retry(() => log.end(topic, partition), this.#retrying)).offset;
+  }
+
+  *#portions(whole: ReadBatch): Generator<Portion, void, void> {
+    for (const { batch, height } of this.#periods.split(whole)) {
+      const changes = this.#fold.apply(batch);
+      const isUnfinished = this.#fold.isReadingAgain;
+      yield { changes, end: batch.position.offset, height, isUnfinished };
     }
   }
 }

@@ -19,9 +19,10 @@ import type { Assertion } from './cache.ts';
 import type { Canonical } from './canonical.ts';
 import { Causes } from './causes.ts';
 import { readFeedback } from './demand.ts';
-import { Handovers } from './handovers.ts';
 import { Diagnostics } from './diagnostics.ts';
 import type { Finding } from './diagnostics.ts';
+import { Intake } from './intake.ts';
+import type { InputChange, Portion } from './intake.ts';
 import { Namespaces } from './namespaces.ts';
 import type { Current, Outputs } from './published.ts';
 import { Pushers } from './pushers.ts';
@@ -58,21 +59,6 @@ export interface EngineOptions extends Pick<Ownership, 'partitions'> {
   readonly mutant?: { readonly canonical?: Canonical } & GraphOptions;
 }
 
-/** What a fold tells of one key. */
-export interface InputChange {
-  readonly key: string;
-  /** `undefined`: gone. */
-  readonly value: Uint8Array | undefined;
-  /** `undefined`: swept. */
-  readonly record: InputRecord | undefined;
-}
-
-export interface InputRecord {
-  readonly offset: number;
-  readonly timestampMs: number;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
 /** A timer may not be set for longer than this; what is due later is looked at again. */
 const maxWaitMs = 3_600_000;
 
@@ -93,16 +79,18 @@ export class Engine {
   readonly #builder: Builder;
   readonly #stop = new AbortController();
   readonly #owned = new Set<number>();
-  readonly #handovers = new Handovers<Shard>();
+  readonly #intake = new Intake<Shard>();
   readonly #namespaces = new Namespaces();
   readonly #pushers = new Pushers();
   /** Demands that came before the start, by record. */
   readonly #early = new Map<string, Uint8Array>();
   #missing = new Set<Digest>();
   #causes = new Causes();
-  /** 1 + the offset of the last config record that changed something. 0: none did. */
+  /** The position in `config` up to which it is applied. */
   #epoch = 0;
-  #configEnd = 0;
+  /** Where the last portion of `config` ended, and whether it was unfinished. */
+  #read = 0;
+  #isUnfinished = false;
   #shard: Shard | undefined;
   #passes: Promise<void> | undefined;
   #again = false;
@@ -167,20 +155,37 @@ export class Engine {
   }
 
   /**
-   * Takes in changes of one partition of `config` or `endpoints`, in the order of the log. `end`:
-   * the position behind them, which swept keys count as. Endpoints of a partition that is not the
-   * shard's yet are what it starts from when it is.
+   * Takes in changes of one partition of `config` or `endpoints`. Those of `config` are applied
+   * between passes. Endpoints of a partition that is not the shard's yet are what it starts from
+   * when it is.
    */
-  apply(
-    topic: 'config' | 'endpoints',
-    partition: number,
-    changes: readonly InputChange[],
-    end: number,
-  ): void {
+  apply(topic: 'config' | 'endpoints', partition: number, portion: Portion): void {
+    if (topic === 'endpoints') {
+      if (this.#applyAll(topic, portion, this.#owned.has(partition))) this.#wake();
+      return;
+    }
+    const { changes, end, isUnfinished = false } = portion;
+    const isNews = changes.length > 0 || end !== this.#read || this.#isUnfinished;
+    this.#read = end;
+    this.#isUnfinished = isUnfinished;
+    if (this.#shard === undefined) this.#applyConfig(portion, false);
+    else if (isNews) {
+      this.#intake.add(portion);
+      this.#wake();
+    }
+  }
+
+  #applyConfig(portion: Portion, live: boolean): void {
+    this.#applyAll('config', portion, live);
+    this.#epoch = portion.end;
+  }
+
+  /**
+   * Gives whether something changed. What was there already (not `live`) caused nothing that is to
+   * be measured, traced or blamed.
+   */
+  #applyAll(topic: 'config' | 'endpoints', { changes }: Portion, live: boolean): boolean {
     let changed = false;
-    // What was there already caused nothing that is to be measured, traced or blamed.
-    const live = topic === 'config' ? this.#shard !== undefined : this.#owned.has(partition);
-    if (topic === 'config') this.#configEnd = end;
     for (const { key, value, record } of changes) {
       const applied = applyRecord(this.inputs, topic, key, value);
       if (applied.outcome === 'refused') {
@@ -192,15 +197,14 @@ export class Engine {
       }
       this.#diagnostics.clear(`record ${key}`);
       if (applied.outcome === 'equal') continue;
-      changed = true;
+      changed ||= live;
       if (live) this.#causes.add(key, record);
       if (topic === 'endpoints') continue;
-      this.#epoch = Math.max(this.#epoch, record === undefined ? end : record.offset + 1);
       const { came, went } = this.#namespaces.note(key, value !== undefined);
       if (came !== undefined) this.#shard?.wantSelectors(came);
       if (went !== undefined) this.#shard?.unwantSelectors(went);
     }
-    if (changed && live) this.#wake();
+    return changed;
   }
 
   /** Takes in changes of the topic `feedback`. */
@@ -266,10 +270,6 @@ export class Engine {
       for (const { partition, current } of gained) {
         this.#owned.add(partition);
         shard.gain(partition, current);
-        // The last change may have been a tombstone that is compacted away: then the watermark
-        // knows better, unless it is of another topic, which was longer.
-        const watermark = shard.watermarkOf(partition);
-        if (watermark <= this.#configEnd) this.#epoch = Math.max(this.#epoch, watermark);
       }
     });
     await this.idle();
@@ -289,7 +289,7 @@ export class Engine {
   }
 
   #handOver(work: (shard: Shard) => void): Promise<void> {
-    const done = this.#handovers.add(work);
+    const done = this.#intake.do(work);
     this.#wake();
     return done;
   }
@@ -345,12 +345,11 @@ export class Engine {
     await Promise.resolve();
     try {
       while (this.#again && !this.#stop.signal.aborted) {
-        this.#again = false;
+        this.#again = this.#intake.take(shard, (portion) => this.#applyConfig(portion, true));
         const causes = this.#causes;
         const missing = this.#missing;
         this.#causes = new Causes();
         this.#missing = new Set();
-        this.#handovers.run(shard);
         await shard.pass({ epoch: this.#epoch, synced: this.#synced(), causes, missing });
       }
     } catch (error) {

@@ -56,13 +56,19 @@ export class Published {
   readonly #outputs: Outputs;
   readonly #held = new Map<string, Held>();
   #staged: OutputRecord[] = [];
+  /** No record that is held carries a later epoch. */
+  #newest = 0;
 
   constructor(outputs: Outputs) {
     this.#outputs = outputs;
   }
 
   gain(partition: number, current: Current): void {
-    for (const [key, value] of current) this.#held.set(key, { partition, ...split(value) });
+    for (const [key, value] of current) {
+      const held = { partition, ...split(value) };
+      this.#held.set(key, held);
+      this.#newest = Math.max(this.#newest, held.epoch);
+    }
   }
 
   lose(partition: number): void {
@@ -83,11 +89,6 @@ export class Published {
     return held === undefined ? undefined : XdsRecord.decode(held.content).record;
   }
 
-  /** The epoch that a record carries; 0 where there is none. */
-  epochOf(key: string): number {
-    return this.#held.get(key)?.epoch ?? 0;
-  }
-
   /**
    * Stages a record if its content is new; the order of the calls is that of the appends. Throws an
    * OversizeError: then the log's record stays.
@@ -97,10 +98,30 @@ export class Published {
     const held = this.#held.get(key);
     if (held !== undefined && bytesEqual(held.content, content)) return false;
     if (content.length > maxRecordBytes) throw new OversizeError(content.length);
-    this.#held.set(key, { partition, content, epoch });
+    this.#stage(key, { partition, content, epoch }, record);
+    return true;
+  }
+
+  #stage(key: string, held: Held, record: Content): void {
+    const { partition, epoch } = held;
+    this.#held.set(key, held);
+    this.#newest = Math.max(this.#newest, epoch);
     const value = XdsRecord.encode({ record, epoch }).finish();
     this.#staged.push({ partition, key, value });
-    return true;
+  }
+
+  /**
+   * Where `config` was put back to an older copy, what says that it is of a later epoch would wait
+   * for what may never come: it is staged once more, as of this one. Watermarks are told anyway.
+   */
+  bringTo(epoch: number): void {
+    if (this.#newest <= epoch) return;
+    this.#newest = epoch;
+    for (const [key, held] of this.#held) {
+      const record = held.epoch > epoch ? this.get(key) : undefined;
+      if (record === undefined || record.$case === 'watermark') continue;
+      this.#stage(key, { ...held, epoch }, record);
+    }
   }
 
   /** Stages a tombstone if the log holds the key. */

@@ -110,11 +110,6 @@ export class Shard {
     this.#published.lose(partition);
   }
 
-  /** The epoch that the partition's watermark on the log tells of; 0: there is none. */
-  watermarkOf(partition: number): number {
-    return this.#published.epochOf(xdsKeys.watermark(partition));
-  }
-
   /** Scopes that are computed, and those of them that are not yet shown. */
   get scopes(): { readonly size: number; readonly held: ReadonlySet<string> } {
     return this.#scopes;
@@ -228,6 +223,7 @@ export class Shard {
     staged += this.#selectors.stage(epoch, synced);
     this.#scopes.expire(nowMs);
     this.#resources.expire(nowMs, this.#scopes.listsUnknown);
+    this.#published.bringTo(epoch);
     for (const partition of epoch > 0 ? owned : []) {
       const watermark = { $case: 'watermark', value: { partition, epoch } } as const;
       this.#published.put(partition, xdsKeys.watermark(partition), watermark, epoch);

@@ -172,11 +172,12 @@ describe('the order of the cut', () => {
 });
 
 describe('silence', () => {
-  it('an equal value written again brings about nothing', async () => {
+  it('an equal value written again moves watermarks and nothing else', async () => {
     const world = await translated();
     const before = await world.metrics.text();
     await world.write(service({ host: 'a.test' }), endpoints('a.test', '10.0.0.1'), source());
-    expect(world.takeAppended()).toEqual([]);
+    // Another shard may have seen more of the key, so what of it counts as a change.
+    expect(world.takeAppended()).toEqual(['w|0', 'w|1']);
     const generations = (text: string): readonly string[] =>
       text.split('\n').filter((line) => /generations|encodings|stage_seconds_count/u.test(line));
     expect(generations(await world.metrics.text())).toEqual(generations(before));
@@ -311,9 +312,9 @@ describe('last good', () => {
   it('a record that cannot be read keeps the object, and is told', async () => {
     const world = await translated();
     const { key } = service({ host: 'a.test' });
-    const before = await world.outputs();
+    const before = await world.content();
     await world.write({ topic: topics.config, partition: 0, key, value: Uint8Array.of(255, 1) });
-    expect(await world.outputs()).toEqual(before);
+    expect(await world.content()).toEqual(before);
     expect(world.translator.engine.findings).toMatchObject([{ object: key, severity: 'error' }]);
     await world.write(service({ host: 'a.test' }));
     expect(world.translator.engine.findings).toEqual([]);

@@ -65,7 +65,7 @@ export class TestBlobs implements BlobStore {
   async close(): Promise<void> {}
 }
 
-const noLogger: Logger = {
+export const noLogger: Logger = {
   debug: () => {},
   info: () => {},
   warn: () => {},
