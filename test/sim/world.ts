@@ -1,6 +1,9 @@
 /** All tiers in one process, on a log, blobs, a network and clocks that are made of numbers. */
 import { hash } from 'node:crypto';
 import { topicSpecs } from '@watershed/log/topics.ts';
+import type { LogRecord } from '@watershed/log/port.ts';
+import { XdsRecord } from '@watershed/model/gen/record.ts';
+import { topics } from '@watershed/model/keys.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
@@ -11,7 +14,7 @@ import { Faults } from './faults.ts';
 import { SimGroup } from './group.ts';
 import { Life } from './life.ts';
 import { SimLog } from './log/log.ts';
-import { SimStore } from './log/store.ts';
+import { SimStore, type SimPartition } from './log/store.ts';
 import { SimNetwork } from './network.ts';
 import { Oracle } from './oracle.ts';
 import { previousSchema } from './previous.ts';
@@ -80,10 +83,7 @@ export class World {
       ),
     );
     this.store.onAppend = (partition, record) => {
-      const { key, value, offset } = record;
-      const bytes = value === undefined ? '-' : hash('sha1', value).slice(0, 8);
-      const at = `${partition.topic.spec.name}/${partition.index}@${offset}`;
-      this.trace(`append ${at} ${key} ${bytes} ${record.headers['epoch'] ?? ''}`);
+      this.trace(`append ${describeAppend(partition, record)}`);
       this.oracle.appended(partition, record);
     };
     this.clients = tenants.flatMap((tenant) =>
@@ -237,6 +237,16 @@ export class World {
     };
     return logger;
   }
+}
+
+function describeAppend({ topic, index }: SimPartition, record: LogRecord): string {
+  const { key, value, offset, headers } = record;
+  const { name } = topic.spec;
+  const bytes = value === undefined ? '-' : hash('sha1', value).slice(0, 8);
+  const said = name === topics.xds && value !== undefined ? XdsRecord.decode(value) : undefined;
+  const mark = said?.record?.$case === 'watermark' ? said.record.value : said;
+  const of = mark === undefined || key.startsWith('!') ? '' : ` of ${mark.epoch}`;
+  return `${name}/${index}@${offset} ${key} ${bytes}${of} by ${headers['epoch'] ?? 'nobody'}`;
 }
 
 function textOf(error: unknown): string {

@@ -52,6 +52,8 @@ export class ResourceList {
       }
       if (listed instanceof SharedEntry && listed.key === entry.key) {
         this.unloaded.delete(listed);
+        // What stood in for a record that the log had lost is of the same key.
+        this.absent.delete(entry.key);
         return true;
       }
       return this.absent.delete(entry.key);

@@ -90,7 +90,7 @@ function scopes(inlined = false) {
       setTimeout(resolve, 5);
     });
   };
-  return { apply, views, under };
+  return { apply, views, under, written };
 }
 
 it('shows a variant of equal content with its bytes', async () => {
@@ -148,4 +148,16 @@ it('knows what a scope listed before, with the bytes, as far as it is still on t
   // Listed again: nobody loses it.
   await apply({ a: '', b: 'x' });
   expect(await former()).toEqual([]);
+});
+
+it('is complete when a record that the log had lost is back, while its old value stood in', async () => {
+  const { apply, under, written } = scopes();
+  const key = xdsKeys.resource(cluster, 'a', '');
+  await apply({ a: '' });
+  under.apply({ ...nothing, resources: new Map([[key, undefined]]) }, 1);
+  await apply({ a: '', b: '' });
+  expect(under.complete('scope')).toBe(false);
+  written.delete(key);
+  await apply({ a: '', b: '' });
+  expect(under.complete('scope')).toBe(true);
 });
