@@ -7,6 +7,7 @@ import { Fold } from '@watershed/log/fold.ts';
 import { OwnedPartition, type OwnedWrite } from '@watershed/log/owned.ts';
 import type { Append, Log } from '@watershed/log/port.ts';
 import { parseEndpointsKey, partitionOf, topics } from '@watershed/model/keys.ts';
+import { schemaHeader, schemaVersion } from '@watershed/model/schema.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import { traced, type Tracing } from '@watershed/runtime/tracing.ts';
 import type { StoredEvent } from './core/inherited.ts';
@@ -28,8 +29,6 @@ export interface EventLogOptions {
 
 /** Headers of every record; none of them is part of the value. */
 const headerNames = {
-  /** Of the value's format. */
-  schema: 'schema',
   /** The object that it comes from, `group/kind/namespace/name`. */
   object: 'object',
   /** The file (or API object), and its version. */
@@ -40,8 +39,6 @@ const headerNames = {
   /** In `history`: where else the record is. */
   topic: 'topic',
 } as const;
-
-const schemaVersion = '1';
 
 type Topic = StoredEvent['topic'];
 
@@ -204,7 +201,7 @@ function headersOf({
   traceparent,
 }: EventWrite): Record<string, string> {
   return {
-    [headerNames.schema]: schemaVersion,
+    [schemaHeader]: String(schemaVersion),
     [headerNames.object]: owner,
     [headerNames.unit]: unit,
     [headerNames.version]: version,

@@ -190,6 +190,22 @@ describe('last good', () => {
     expect(after.news()).toEqual([`- ${serviceKey('cart')}`]);
   });
 
+  test('what a later version said of an object is kept as it is, and replaced once it is good', async () => {
+    const before = await Core.of({ 'a.yaml': service('cart') });
+    // Field 1000, a varint: this version does not know it.
+    const stored = before.stored().map((event) => ({
+      ...event,
+      value: Buffer.concat([event.value, Uint8Array.of(0xc0, 0x3e, 1)]),
+    }));
+    const valueOf = (core: Core) =>
+      core.stored().find(({ key }) => serviceKey('cart').endsWith(key))?.value;
+    const after = await Core.of({ 'a.yaml': service('cart', 99_999) }, { stored });
+    expect(after.news()).not.toContain(`+ ${serviceKey('cart')}`);
+    expect(valueOf(after)?.length).toBe((valueOf(before)?.length ?? 0) + 3);
+    await after.write({ 'a.yaml': service('cart') });
+    expect(valueOf(after)).toEqual(valueOf(before));
+  });
+
   test('a bad object that is removed after a restart takes its event with it', async () => {
     const before = await Core.of({ 'a.yaml': service('cart') });
     const after = await Core.of({ 'a.yaml': service('cart', 99_999) }, { stored: before.stored() });

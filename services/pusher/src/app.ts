@@ -252,6 +252,7 @@ class PusherPart {
     const { readiness, time, coldAfterMs = defaultColdAfterMs } = this.#options;
     const ready = readiness.expect('pusher');
     readiness.remark(() => this.#silence());
+    readiness.remark(() => this.#view.trouble);
     await this.#cold?.open();
     this.#view.start();
     this.#heard.start();

@@ -1,7 +1,8 @@
-import { Fold } from '@watershed/log/fold.ts';
+import { Fold, type Change } from '@watershed/log/fold.ts';
 import { LogError, type Log } from '@watershed/log/port.ts';
 import { Feedback, type Demand, type Nack, type Pusher } from '@watershed/model/gen/record.ts';
 import { topics } from '@watershed/model/keys.ts';
+import { unreadable } from '@watershed/model/schema.ts';
 import { sleep, type Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 
@@ -53,7 +54,7 @@ export class FeedbackReader {
     while (!signal.aborted) {
       try {
         for await (const batch of log.read(topics.feedback, partition, fold.position, signal)) {
-          for (const { key, value } of fold.apply(batch)) this.#take(key, value);
+          for (const change of fold.apply(batch)) this.#take(change);
         }
       } catch (error) {
         if (signal.aborted) return;
@@ -67,7 +68,12 @@ export class FeedbackReader {
     }
   }
 
-  #take(key: string, value: Uint8Array | undefined): void {
+  #take({ key, value, record }: Change): void {
+    const reason = unreadable(record?.headers);
+    if (reason !== undefined) {
+      this.#options.logger.warn('a record of the feedback topic is ignored', { key, reason });
+      return;
+    }
     const [kind, pusher = ''] = key.split('|', 2);
     if (kind !== 'n' && kind !== 'p' && kind !== 'd') return;
     const report = value === undefined ? undefined : this.#decode(key, value);

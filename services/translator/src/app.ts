@@ -6,7 +6,7 @@
  */
 import type { BlobStore } from '@watershed/blob/port.ts';
 import { soleMember, type PartitionGroup } from '@watershed/log/group.ts';
-import { LogError, type Log, type ReadBatch } from '@watershed/log/port.ts';
+import { LogError, type Log, type LogRecord } from '@watershed/log/port.ts';
 import { topics } from '@watershed/model/keys.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
@@ -151,7 +151,7 @@ class TranslatorPart {
     );
     for (let partition = 0; partition < feedbackPartitions; partition++) {
       const apply = ({ changes }: Portion): void => engine.feedback(changes);
-      const see = (batch: ReadBatch): void => this.#seeMissing(batch);
+      const see = (records: readonly LogRecord[]): void => this.#seeMissing(records);
       this.#common.push(this.#reader(topics.feedback, partition, signal, apply, see));
     }
     const runs = this.#common.map((reader) => reader.run());
@@ -203,7 +203,7 @@ class TranslatorPart {
     partition: number,
     signal: AbortSignal,
     apply: ConstructorParameters<typeof Reader>[0]['apply'],
-    see?: (batch: ReadBatch) => void,
+    see?: (records: readonly LogRecord[]) => void,
   ): Reader {
     return new Reader({
       ...this.#options,
@@ -211,8 +211,14 @@ class TranslatorPart {
       partition,
       signal,
       apply,
-      ...(see === undefined ? {} : { see }),
+      refuse: (key, reason) => this.#refuse(topic, key, reason),
+      ...(see === undefined ? {} : { see, repeated: true }),
     });
+  }
+
+  #refuse(topic: string, key: string, reason: string): void {
+    this.#options.logger.error('a record cannot be read', { topic, key, reason });
+    if (topic !== topics.feedback) this.engine.refuse(key, reason);
   }
 
   *#readers(): IterableIterator<Reader> {
@@ -245,8 +251,8 @@ class TranslatorPart {
   }
 
   /** Asked again, the same digests are no change to a fold, but a new question. */
-  #seeMissing(batch: ReadBatch): void {
-    for (const { value } of batch.records) {
+  #seeMissing(records: readonly LogRecord[]): void {
+    for (const { value } of records) {
       const read = value === undefined ? undefined : readFeedback(value);
       if (read?.kind === 'missing') this.engine.missing(read.digests.map(digestText));
     }

@@ -287,13 +287,14 @@ export function applyRecord(
     const parsed = topic === 'config' ? parseConfigKey(key) : parseEndpointsKey(key);
     const kind = topic === 'config' ? parsed.kind : kindOfEndpoints(parsed.kind);
     const target = targetOf(inputs, kind);
+    if (target === undefined && value === undefined) return equal;
     if (target === undefined) return refuse(key, `unknown kind ${JSON.stringify(kind)}`);
     if (value === undefined) return target.delete(key) ? changed : equal;
     const before = target.peek(key);
     if (before !== undefined && bytesEqual(before.bytes, value)) return equal;
     const { object } = Event.decode(value);
     if (object?.$case !== kind) {
-      const found = object?.$case ?? 'none';
+      const found = object?.$case ?? 'none that this version knows';
       return refuse(key, `the event is of kind ${found}`);
     }
     const { cluster, namespace, name } = parsed;
@@ -302,6 +303,11 @@ export function applyRecord(
   } catch (error) {
     return refuse(key, error instanceof Error ? error.message : String(error));
   }
+}
+
+/** Sources are there, and each has been listed to the end. */
+export function isSynced({ sources }: Pick<Inputs, 'sources'>): boolean {
+  return sources.size > 0 && [...sources.entries()].every(([, source]) => source.value.synced);
 }
 
 /** One instance of what runs, or a share of a host. */

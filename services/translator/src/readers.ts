@@ -1,8 +1,9 @@
 /** Reads one partition of the log for ever and keeps its fold. */
-import { Fold } from '@watershed/log/fold.ts';
+import { Fold, type Change } from '@watershed/log/fold.ts';
 import { LogError } from '@watershed/log/port.ts';
-import type { Log, ReadBatch } from '@watershed/log/port.ts';
+import type { Log, LogRecord, ReadBatch } from '@watershed/log/port.ts';
 import { Notice } from '@watershed/log/time.ts';
+import { unreadable } from '@watershed/model/schema.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
@@ -21,8 +22,12 @@ export interface ReaderOptions {
   readonly signal: AbortSignal;
   /** Told of what changed, period by period. */
   readonly apply: (portion: Portion) => void;
-  /** All records of a batch, folded or not, after `apply`. */
-  readonly see?: (batch: ReadBatch) => void;
+  /** All records of a batch that can be read, folded or not, after `apply`. */
+  readonly see?: (records: readonly LogRecord[]) => void;
+  /** A record of a later schema; what was there of its key stays. */
+  readonly refuse: (key: string, reason: string) => void;
+  /** What cannot be read is not waited for: it is said again while it is true. */
+  readonly repeated?: boolean;
 }
 
 export class Reader {
@@ -36,6 +41,8 @@ export class Reader {
   #resets = 0;
   #isCaughtUp = false;
   readonly #caughtUp = Promise.withResolvers<void>();
+  /** Keys whose last records cannot be read, until it has caught up. */
+  readonly #unreadable = new Set<string>();
 
   constructor(options: ReaderOptions) {
     this.#options = options;
@@ -62,6 +69,8 @@ export class Reader {
 
   /**
    * Resolves when all is applied that was there when the reader started, or when the reader ends.
+   * While one of them is of a later schema, it does not resolve: what cannot be read is not "not
+   * there".
    */
   get caughtUp(): Promise<void> {
     return this.#caughtUp.promise;
@@ -113,18 +122,19 @@ export class Reader {
   }
 
   async #read(): Promise<void> {
-    const { log, topic, partition, signal, metrics, apply, see } = this.#options;
+    const { log, topic, partition, signal, metrics, apply, see, repeated } = this.#options;
     const read = metrics.counter(watershedMetrics.recordsRead).with({ topic });
     for await (const batch of log.read(topic, partition, this.#fold.position, signal)) {
       if (batch.reset !== undefined) this.#resets++;
       for (const portion of this.#portions(batch)) apply(portion);
-      see?.(batch);
+      see?.(batch.records.filter(({ headers }) => unreadable(headers) === undefined));
       this.#news.tell();
       read.add(batch.records.length);
       if (!this.#fold.caughtUp || this.#isCaughtUp) continue;
       // Its end came before the one that was asked for: it may have been put back since.
       if (batch.position.offset < this.#endAtStart) this.#endAtStart = await this.#end();
-      this.#isCaughtUp = batch.position.offset >= this.#endAtStart;
+      const isRead = repeated === true || this.#unreadable.size === 0;
+      this.#isCaughtUp = isRead && batch.position.offset >= this.#endAtStart;
       if (this.#isCaughtUp) this.#caughtUp.resolve();
     }
   }
@@ -136,9 +146,20 @@ export class Reader {
 
   *#portions(whole: ReadBatch): Generator<Portion, void, void> {
     for (const { batch, height } of this.#periods.split(whole)) {
-      const changes = this.#fold.apply(batch);
+      const changes = this.#fold.apply(batch).filter((change) => this.#canRead(change));
       const isUnfinished = this.#fold.isReadingAgain;
       yield { changes, end: batch.position.offset, height, isUnfinished };
     }
+  }
+
+  #canRead({ key, record }: Change): boolean {
+    const reason = unreadable(record?.headers);
+    if (reason === undefined) {
+      this.#unreadable.delete(key);
+      return true;
+    }
+    this.#unreadable.add(key);
+    this.#options.refuse(key, reason);
+    return false;
   }
 }

@@ -84,6 +84,7 @@ function opened(): {
     metrics: new Metrics(),
     signal: stop.signal,
     apply: (portion) => portions.push(portion),
+    refuse: () => undefined,
   });
   const end = async (): Promise<void> => {
     stop.abort();

@@ -1,6 +1,7 @@
 import type { Selectors } from '@watershed/model/gen/record.ts';
 import { topics } from '@watershed/model/keys.ts';
-import { Fold } from '@watershed/log/fold.ts';
+import { unreadable } from '@watershed/model/schema.ts';
+import { Fold, type Change } from '@watershed/log/fold.ts';
 import { LogError, type Log, type ReadBatch } from '@watershed/log/port.ts';
 import { sleep, type Time, type Timer } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
@@ -49,6 +50,8 @@ export class XdsView {
   readonly #first = Promise.withResolvers<void>();
   /** Everything that was there at the start has been read. */
   #started = false;
+  /** Keys whose last records are of a later schema, until it has started. */
+  readonly #unreadable = new Set<string>();
   /** The debounce is over: the next cut is made as soon as watermarks allow. */
   #due = false;
   #overdue: Timer | undefined;
@@ -80,13 +83,23 @@ export class XdsView {
     for (const partition of this.#folds.keys()) this.#reading.push(this.#read(partition));
   }
 
-  /** Resolves when the log was read to the end that it had, and the first cut is made. */
+  /**
+   * Resolves when the log was read to the end that it had, and the first cut is made. While a
+   * record there is of a later schema, that waits: what cannot be read is not "not there".
+   */
   whenReady(): Promise<void> {
     return this.#first.promise;
   }
 
   get ready(): boolean {
     return this.#started;
+  }
+
+  /** Why it does not start, for people; `undefined`: nothing is in the way but what is to be read. */
+  get trouble(): string | undefined {
+    const { size } = this.#unreadable;
+    if (this.#started || size === 0) return undefined;
+    return `${size} records of the log are of a later schema: this version is too old for it`;
   }
 
   /** The config epoch that is served: what watermarks have passed may wait for others to be quiet. */
@@ -151,6 +164,7 @@ export class XdsView {
     observer?.records?.(batch.records.length);
     const arrivals = new Set<Arrival>();
     for (const change of fold.apply(batch)) {
+      if (!this.#canRead(partition, change)) continue;
       try {
         arrivals.add(this.#staging.put(partition, change, nowMs));
       } catch (error) {
@@ -162,11 +176,24 @@ export class XdsView {
     this.#arrived(arrivals, partition);
   }
 
+  /** What is of a later schema changes nothing: the value from before stays. */
+  #canRead(partition: number, { key, record }: Change): boolean {
+    const reason = unreadable(record?.headers);
+    if (reason === undefined) {
+      this.#unreadable.delete(key);
+      return true;
+    }
+    const { logger } = this.#options;
+    logger.error('a record of the xds topic cannot be read', { partition, key, reason });
+    if (!this.#started) this.#unreadable.add(key);
+    return false;
+  }
+
   #arrived(arrivals: ReadonlySet<Arrival>, partition: number): void {
     const { observer } = this.#options;
     for (const arrival of arrivals) observer?.arrived?.(arrival);
     if (!this.#started) {
-      if (!this.#caughtUp.every(Boolean)) return;
+      if (!this.#caughtUp.every(Boolean) || this.#unreadable.size > 0) return;
       this.#started = true;
       this.#due = true;
       this.#cut();

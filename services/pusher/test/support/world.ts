@@ -27,7 +27,7 @@ import { createPusher, type Pusher } from '../../src/app.ts';
 import type { PusherOptions } from '../../src/pusher-options.ts';
 import type { Content } from '../session/support.ts';
 
-const partitions = 2;
+export const partitions = 2;
 
 /** Writes to the topic `xds` what a translator would write: enough to drive a pusher. */
 export class Translator {

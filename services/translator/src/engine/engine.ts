@@ -9,7 +9,7 @@ import type { Clock, Timer, Timers } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
 import { traced, type Tracing } from '@watershed/runtime/tracing.ts';
-import { applyRecord, createInputs } from '../inputs.ts';
+import { applyRecord, createInputs, isSynced } from '../inputs.ts';
 import type { Inputs } from '../inputs.ts';
 import type { Plans, PlansOf } from '../plan.ts';
 import { BlobWriter } from './blob-writer.ts';
@@ -189,10 +189,7 @@ export class Engine {
     for (const { key, value, record } of changes) {
       const applied = applyRecord(this.inputs, topic, key, value);
       if (applied.outcome === 'refused') {
-        const { reason } = applied.refused;
-        this.#diagnostics.set(`record ${key}`, {
-          error: [{ object: key, field: '', value: '', reason }],
-        });
+        this.refuse(key, applied.refused.reason);
         continue;
       }
       this.#diagnostics.clear(`record ${key}`);
@@ -288,6 +285,13 @@ export class Engine {
     });
   }
 
+  /** The record of the key cannot be read: its object keeps the value that it had. */
+  refuse(key: string, reason: string): void {
+    this.#diagnostics.set(`record ${key}`, {
+      error: [{ object: key, field: '', value: '', reason }],
+    });
+  }
+
   #handOver(work: (shard: Shard) => void): Promise<void> {
     const done = this.#intake.do(work);
     this.#wake();
@@ -323,12 +327,6 @@ export class Engine {
     }
   }
 
-  /** Sources are there, and each has been listed to the end. */
-  #synced(): boolean {
-    const sources = [...this.inputs.sources.entries()];
-    return sources.length > 0 && sources.every(([, source]) => source.value.synced);
-  }
-
   #wake(): void {
     if (this.#shard === undefined || this.#stop.signal.aborted) return;
     this.#again = true;
@@ -350,7 +348,7 @@ export class Engine {
         const missing = this.#missing;
         this.#causes = new Causes();
         this.#missing = new Set();
-        await shard.pass({ epoch: this.#epoch, synced: this.#synced(), causes, missing });
+        await shard.pass({ epoch: this.#epoch, synced: isSynced(this.inputs), causes, missing });
       }
     } catch (error) {
       if (this.#stop.signal.aborted) return;
