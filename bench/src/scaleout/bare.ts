@@ -9,7 +9,7 @@ const padding = 'x'.repeat(400);
 export class Bare {
   readonly #log: Log;
   readonly #stop = new AbortController();
-  readonly #latencies: number[] = [];
+  #latencies: number[] = [];
   #reading: Promise<void> = Promise.resolve();
 
   private constructor(log: Log) {
@@ -32,7 +32,11 @@ export class Bare {
     await this.#log.append([{ topic, partition: 0, key: 'bare', value, headers: {} }]);
   }
 
-  /** Milliseconds, ascending. */
+  mark(): void {
+    this.#latencies = [];
+  }
+
+  /** Milliseconds since the mark, ascending. */
   latencies(): readonly number[] {
     return this.#latencies.toSorted((a, b) => a - b);
   }

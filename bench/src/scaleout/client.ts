@@ -43,7 +43,9 @@ function report(): Report {
 async function open(order: OpenOrder): Promise<void> {
   for (let at = 0; at < order.streams; at += batch) {
     const count = Math.min(batch, order.streams - at);
-    await Promise.all(Array.from({ length: count }, (_, i) => openOne(order, at + i)));
+    await Promise.all(
+      Array.from({ length: count }, (_, i) => openOne(order, order.first + at + i)),
+    );
   }
 }
 
@@ -55,7 +57,7 @@ function openOne({ ports, names }: OpenOrder, index: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const stream = new RawStream({
       port: ports[index % ports.length] ?? 0,
-      localAddress: `127.0.1.${1 + (index % 200)}`,
+      localAddress: `127.0.${1 + (Math.floor(index / 200) % 50)}.${1 + (index % 200)}`,
       path,
       first: DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(first)).finish(),
       onHeaders: () => undefined,
@@ -79,7 +81,10 @@ function take(one: Held, stamp: number): void {
   const age = (stampNow() - stamp) / 10;
   if (stamp < 0) return;
   if (samples.length < maxSamples) samples.push(age);
-  else samples[Math.floor(Math.random() * acked)] ??= age;
+  else {
+    const at = Math.floor(Math.random() * acked);
+    if (at < maxSamples) samples[at] = age;
+  }
 }
 
 function ackOf(bytes: Buffer, start: number, end: number): Buffer {

@@ -4,6 +4,8 @@ export interface OpenOrder {
   readonly ports: readonly number[];
   /** Each stream asks for one of these assignments, in turn. */
   readonly names: readonly string[];
+  /** The number of the first stream. */
+  readonly first: number;
   readonly streams: number;
 }
 

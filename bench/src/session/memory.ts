@@ -3,7 +3,8 @@ import { resourceTypes } from '@watershed/proto/any.ts';
 import { DeltaDiscoveryRequest } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
 import { Admission } from '@watershed/pusher/push/admission.ts';
 import { Alarms } from '@watershed/pusher/push/alarms.ts';
-import { XdsStream, type Carrier, type StreamHost } from '@watershed/pusher/push/stream.ts';
+import type { Carrier } from '@watershed/pusher/push/carrier.ts';
+import { XdsStream, type StreamHost } from '@watershed/pusher/push/stream.ts';
 import { RequestDecoder } from '@watershed/pusher/session/request-codec.ts';
 import { defaultLimits } from '@watershed/pusher/session/session-options.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
@@ -90,6 +91,7 @@ function hostOf({ context }: Scope): StreamHost {
     }),
     answer: () => Promise.reject(new Error('nobody asks')),
     ttlsMs: new Map(),
+    asked: () => undefined,
     observer: {
       sent: nothing,
       suppressed: nothing,

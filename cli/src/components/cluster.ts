@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Progress } from './cache.ts';
-import { startKafka, type Doors, type Kafka } from './kafka.ts';
+import { startKafka, type Doors, type Kafka, type KafkaOptions } from './kafka.ts';
 import { startRedis, type Redis } from './redis.ts';
 import { ServiceProcess, tiers, type Tier } from './service.ts';
 
@@ -19,6 +19,8 @@ export interface ClusterOptions {
   readonly progress: Progress;
   /** Default 1. */
   readonly brokers?: number;
+  /** How Kafka is run. */
+  readonly kafka?: Pick<KafkaOptions, 'fullJit' | 'heapMb'>;
   /** Default 2. */
   readonly translators?: number;
   /** Default 2. */
@@ -107,7 +109,7 @@ class ServiceSet implements Cluster {
   }
 
   async start(): Promise<void> {
-    const { cache, progress, brokers = 1, directory } = this.#options;
+    const { cache, progress, brokers = 1, kafka, directory } = this.#options;
     const { translators = 2, pushers = 2 } = this.#options;
     await mkdir(directory, { recursive: true });
     await writeFile(this.#keyFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
@@ -116,7 +118,8 @@ class ServiceSet implements Cluster {
     const config = { 'group.initial.rebalance.delay.ms': '0' };
     const { between } = this.#options;
     const doors = between === undefined ? {} : { doors: doorsOf(between) };
-    this.#kafka = await startKafka({ cache, progress, nodes: brokers, config, ...doors });
+    const nodes = brokers;
+    this.#kafka = await startKafka({ ...kafka, cache, progress, nodes, config, ...doors });
     progress(`Kafka at ${this.#kafka.brokers.join(', ')}`);
     this.#redis = await startRedis({ cache, progress });
     progress(`Redis at ${this.#redis.url}`);
