@@ -106,6 +106,31 @@ describe('the fan-out', () => {
     await time.advance(1);
     expect(pushed).toEqual(['new0', 'new1', 't0']);
   });
+
+  it('serves every stream, however fast new views come, and those served before once more', async () => {
+    const { time, pushed, out } = fanOut(8);
+    const streams = many('a', 40);
+    out.add('s', 'ns', 'config', streams);
+    // Each turn of the loop sees a newer view.
+    for (let views = 0; views < 10; views++) {
+      time.soon(() => out.add('s', 'ns', 'config', streams));
+      time.soon(() => undefined);
+    }
+    await time.advance(1);
+    const times = streams.map((stream) => pushed.filter((one) => one === stream).length);
+    expect(pushed.slice(0, 40)).toEqual(streams);
+    expect(Math.min(...times)).toBeGreaterThanOrEqual(1);
+    expect(Math.max(...times)).toBeLessThanOrEqual(2);
+  });
+
+  it('serves single streams before the rest of their scope, in turn, and none twice', async () => {
+    const { time, pushed, out } = fanOut(8);
+    out.add('s', 'ns', 'endpoints', many('a', 10));
+    out.addSome('s', 'ns', 'endpoints', ['x', 'y']);
+    out.addSome('s', 'ns', 'endpoints', ['z', 'x']);
+    await time.advance(1);
+    expect(pushed).toEqual(['x', 'y', 'z', ...many('a', 10)]);
+  });
 });
 
 describe('the alarms', () => {

@@ -13,11 +13,52 @@ export interface FanOutOptions<Target> {
   readonly push: (target: Target, waitedMs: number) => void;
 }
 
-interface Job<Target> {
-  readonly scope: string;
-  readonly lane: Lane;
-  readonly targets: Iterator<Target>;
-  readonly sinceMs: number;
+/** What is to be done for one scope. */
+class Job<Target> {
+  lane: Lane;
+  /** Single streams, in the order in which they came; since when they wait. */
+  readonly #some = new Map<Target, number>();
+  /** All of them, as far as they were not served yet. */
+  #walk: Iterator<Target> | undefined;
+  #walkSinceMs = 0;
+  #isBegun = false;
+  /** Something new came in the midst of the walk: those that were served get it in another one. */
+  #again: { readonly all: Iterable<Target>; readonly sinceMs: number } | undefined;
+
+  constructor(lane: Lane) {
+    this.lane = lane;
+  }
+
+  addSome(targets: Iterable<Target>, nowMs: number): void {
+    // Who waits already keeps its place.
+    for (const target of targets) if (!this.#some.has(target)) this.#some.set(target, nowMs);
+  }
+
+  addAll(all: Iterable<Target>, nowMs: number): void {
+    if (this.#isBegun) {
+      this.#again ??= { all, sinceMs: nowMs };
+      return;
+    }
+    if (this.#walk === undefined) this.#walkSinceMs = nowMs;
+    this.#walk = all[Symbol.iterator]();
+  }
+
+  next(): { readonly target: Target; readonly sinceMs: number } | undefined {
+    for (const [target, sinceMs] of this.#some) {
+      this.#some.delete(target);
+      return { target, sinceMs };
+    }
+    while (this.#walk !== undefined) {
+      const next = this.#walk.next();
+      this.#isBegun = next.done !== true;
+      if (next.done !== true) return { target: next.value, sinceMs: this.#walkSinceMs };
+      const again = this.#again;
+      this.#walk = again?.all[Symbol.iterator]();
+      this.#walkSinceMs = again?.sinceMs ?? 0;
+      this.#again = undefined;
+    }
+    return undefined;
+  }
 }
 
 /** Streams of one namespace that are served in a row. */
@@ -26,7 +67,8 @@ const share = 32;
 /**
  * Walks the streams of scopes that have a new view, in chunks: a push to 10,000 streams must not
  * hold up the ACKs and requests of others. Urgent lanes go first; within a lane, namespaces take
- * turns. A scope that gets another view while it waits is served once, with the newest.
+ * turns. A stream whose scope gets another view while it waits is served once, with the newest; and
+ * however fast views come, the walk goes on where it is, so that each stream has its turn.
  */
 export class FanOut<Target> {
   readonly #options: FanOutOptions<Target>;
@@ -54,22 +96,32 @@ export class FanOut<Target> {
    * concern.
    */
   add(scope: string, tenant: string, lane: Lane, targets: Iterable<Target>): void {
-    const now = this.#options.clock.monotonic();
-    let sinceMs = now;
-    let urgent = lane;
-    for (const other of lanes) {
-      const jobs = this.#queues.get(other)?.get(tenant);
-      const known = jobs?.get(scope);
-      if (known === undefined) continue;
-      jobs?.delete(scope);
-      if (lanes.indexOf(other) < lanes.indexOf(urgent)) urgent = other;
-      sinceMs = Math.min(sinceMs, known.sinceMs);
-    }
-    const byTenant = this.#queues.get(urgent);
-    const jobs = byTenant?.get(tenant) ?? new Map<string, Job<Target>>();
-    jobs.set(scope, { scope, lane: urgent, targets: targets[Symbol.iterator](), sinceMs });
-    byTenant?.set(tenant, jobs);
+    this.#job(scope, tenant, lane).addAll(targets, this.#options.clock.monotonic());
+  }
+
+  /** As `add`, where the change concerns these streams of the scope alone. */
+  addSome(scope: string, tenant: string, lane: Lane, targets: Iterable<Target>): void {
+    this.#job(scope, tenant, lane).addSome(targets, this.#options.clock.monotonic());
+  }
+
+  /** The scope's job, in the more urgent one of its lane and this. */
+  #job(scope: string, tenant: string, lane: Lane): Job<Target> {
     this.#turn ??= this.#options.timers.soon(() => this.#run());
+    let job: Job<Target> | undefined;
+    for (const other of lanes) {
+      const known = this.#queues.get(other)?.get(tenant)?.get(scope);
+      if (known === undefined) continue;
+      if (lanes.indexOf(other) <= lanes.indexOf(lane)) return known;
+      this.#queues.get(other)?.get(tenant)?.delete(scope);
+      job = known;
+    }
+    job ??= new Job(lane);
+    job.lane = lane;
+    const byTenant = this.#queues.get(lane);
+    const jobs = byTenant?.get(tenant) ?? new Map<string, Job<Target>>();
+    jobs.set(scope, job);
+    byTenant?.set(tenant, jobs);
+    return job;
   }
 
   stop(): void {
@@ -101,13 +153,13 @@ export class FanOut<Target> {
     const nowMs = this.#options.clock.monotonic();
     for (const [scope, job] of jobs) {
       while (served < budget) {
-        const next = job.targets.next();
-        if (next.done === true) {
+        const next = job.next();
+        if (next === undefined) {
           jobs.delete(scope);
           break;
         }
         served++;
-        this.#options.push(next.value, nowMs - job.sinceMs);
+        this.#options.push(next.target, nowMs - next.sinceMs);
       }
       if (served >= budget) break;
     }

@@ -1,5 +1,5 @@
 import type { Nack, Selectors } from '@watershed/model/gen/record.ts';
-import { sleep, type Time, type Timer } from '@watershed/runtime/clock.ts';
+import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import type { Tracing } from '@watershed/runtime/tracing.ts';
 import type { ColdStore } from '../cold.ts';
@@ -13,23 +13,18 @@ import type { DigestKey } from '../session/set-digest.ts';
 import { traitsOf } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { Scopes } from '../view/scopes.ts';
-import type { TypeView } from '../view/type-view.ts';
 import type { Admission } from './admission.ts';
 import { Alarms } from './alarms.ts';
+import { Audience } from './audience.ts';
+import type { Carrier, StreamEnd, StreamHow } from './carrier.ts';
 import type { AnswerQuery } from './debug-queries.ts';
-import { FanOut } from './fan-out.ts';
 import { ScopeQuarantines } from './scope-quarantines.ts';
+import { formerClusters } from './former-clusters.ts';
 import { laneOf, triggerOf } from './lane-of.ts';
 import { PushSpans } from './push-spans.ts';
+import { concerned, Spread } from './spread.ts';
 import { StreamMeter } from './stream-meter.ts';
-import {
-  XdsStream,
-  type Carrier,
-  type StreamEnd,
-  type StreamHow,
-  type StreamHost,
-  type StreamObserver,
-} from './stream.ts';
+import { XdsStream, type StreamHost, type StreamObserver } from './stream.ts';
 
 export interface HubOptions {
   /** This pusher's; unique among pushers. */
@@ -64,7 +59,7 @@ export interface HubOptions {
 }
 
 interface Held {
-  readonly streams: Set<XdsStream>;
+  readonly streams: Audience<XdsStream>;
   /** It is known what clients may have been served before: streams may be brought on. */
   ready: boolean;
   readonly tenant: string;
@@ -91,7 +86,7 @@ export class Hub implements StreamHost {
   /** Streams whose scope cannot be told yet: nothing is known of what tells it. */
   readonly #unplaced = new Set<XdsStream>();
   readonly #selectors = new Map<string, Selectors>();
-  readonly #fanOut: FanOut<XdsStream>;
+  readonly #spread: Spread;
   readonly #spans: PushSpans;
   readonly #quarantines: ScopeQuarantines;
   #lastStream = 0;
@@ -119,15 +114,12 @@ export class Hub implements StreamHost {
     });
     const quarantines = this.#quarantines;
     this.observer = new StreamMeter({ ...options, spans: this.#spans, quarantines });
-    this.#fanOut = new FanOut({
+    this.#spread = new Spread({
       clock: options.time,
       timers: options.time,
       chunk: options.chunk,
-      push: (stream, waitedMs) => {
-        if (stream.isClosed) return;
-        options.metrics.queue.observe(waitedMs / 1_000);
-        stream.follow(stream.scope, this.#viewOf(stream.scope));
-      },
+      viewOf: (scope) => this.#viewOf(scope),
+      onTurn: (waitedMs) => options.metrics.queue.observe(waitedMs / 1_000),
     });
   }
 
@@ -193,14 +185,22 @@ export class Hub implements StreamHost {
     const lane = laneOf(view, types, before);
     if (before !== undefined) metrics.trigger(triggerOf(lane)).add();
     const shorts = [...types].map((typeUrl) => traitsOf(typeUrl).short);
-    this.#spans.begin(view, shorts, held?.streams ?? new Set());
-    if (held?.ready === true) this.#fanOut.add(view.scope, held.tenant, lane, held.streams);
+    const some = concerned(held?.streams, lane, before, view);
+    this.#spans.begin(view, shorts, some ?? held?.streams ?? new Set());
+    if (held?.ready === true) {
+      this.#spread.push(view.scope, held.tenant, lane, held.streams, some);
+    }
     const moving = this.#moving.get(view.scope);
     if (moving !== undefined && scopes.complete(view.scope)) {
       this.#moving.delete(view.scope);
       for (const stream of moving) this.#move(stream, view.scope);
     }
     metrics.scopesWaiting.set(scopes.waiting.length);
+  }
+
+  asked(stream: XdsStream): ScopeView | undefined {
+    const held = this.#held.get(stream.scope);
+    return held?.streams.noted(stream) === true ? this.#viewOf(stream.scope) : undefined;
   }
 
   /** Another pusher's proxies refused something, or do so no more. */
@@ -250,7 +250,7 @@ export class Hub implements StreamHost {
   }
 
   stop(): void {
-    this.#fanOut.stop();
+    this.#spread.stop();
     this.admission.stop();
     this.alarms.stop();
     this.#spans.stop();
@@ -326,7 +326,7 @@ export class Hub implements StreamHost {
       return;
     }
     const { scopes, onHeld } = this.#options;
-    const begun: Held = { streams: new Set(), ready: false, tenant, idle: undefined };
+    const begun: Held = { streams: new Audience(), ready: false, tenant, idle: undefined };
     this.#held.set(scope, begun);
     scopes.acquire(scope);
     onHeld();
@@ -342,7 +342,7 @@ export class Hub implements StreamHost {
   async #warm(scope: string, held: Held): Promise<void> {
     const { cold, scopes, time, coldAfterMs } = this.#options;
     const view = await cold?.load(scope);
-    const clusters = await this.#formerClusters(scope);
+    const clusters = await formerClusters(scope, this.#options);
     if (this.#held.get(scope) !== held) return;
     if (clusters !== undefined) {
       this.context.observe({ scope, types: new Map([[clusters.typeUrl, clusters]]) });
@@ -353,24 +353,6 @@ export class Hub implements StreamHost {
     }
     held.ready = true;
     for (const stream of held.streams) stream.follow(scope, this.#viewOf(scope));
-  }
-
-  /** A blob store that does not answer, or fails, must not keep proxies waiting. */
-  async #formerClusters(scope: string): Promise<TypeView | undefined> {
-    const { scopes, time, coldAfterMs, logger } = this.#options;
-    const answered = new AbortController();
-    const late = sleep(time, coldAfterMs, answered.signal).then(
-      () => undefined,
-      () => undefined,
-    );
-    try {
-      return await Promise.race([scopes.formerClusters(scope), late]);
-    } catch (error) {
-      logger.warn('what a scope had before cannot be read', { scope, error });
-      return undefined;
-    } finally {
-      answered.abort();
-    }
   }
 
   /** A scope that nobody uses is kept for a while: its proxies may only be reconnecting. */

@@ -7,6 +7,8 @@ export interface Receiver {
   readonly node: { readonly id: string } | undefined;
 }
 
+type Receivers = Iterable<Receiver> & { readonly size: number };
+
 interface Open {
   readonly view: ScopeView;
   readonly span: Span;
@@ -36,7 +38,8 @@ export class PushSpans {
     this.#clock = clock;
   }
 
-  begin(view: ScopeView, types: readonly string[], streams: ReadonlySet<Receiver>): void {
+  /** `streams`: those that it concerns. */
+  begin(view: ScopeView, types: readonly string[], streams: Receivers): void {
     this.#end(view.scope);
     if (view.trace === undefined || streams.size === 0) return;
     const span = this.#tracing.start('push', {

@@ -2,7 +2,6 @@ import { resourceTypes } from '@watershed/proto/any.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import { describeError, toOperatingError } from '@watershed/runtime/errors.ts';
 import type { PeerIdentity } from '../identity/authenticator.ts';
-import type { Caller } from '../identity/caller.ts';
 import { ttlsFor } from '../lifetimes.ts';
 import type { ProxyNode } from '../node-scope.ts';
 import type { SessionContext } from '../session/context.ts';
@@ -12,43 +11,14 @@ import type { Mode, Request } from '../session/request.ts';
 import type { ScopeQuarantine } from '../session/quarantine.ts';
 import type { SessionLimits, SessionNack, SessionObserver } from '../session/session-options.ts';
 import { Session } from '../session/session.ts';
-import type { NameList } from '../session/subscription.ts';
+import type { NameList, Subscription } from '../session/subscription.ts';
 import type { Stage } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import { WireError } from '../wire.ts';
 import type { Alarms, Sleeper } from './alarms.ts';
 import type { Admission, Newcomer } from './admission.ts';
+import type { Carrier, StreamEnd, StreamHow } from './carrier.ts';
 import { DebugQueries, isDebugType, type AnswerQuery } from './debug-queries.ts';
-
-/** Why a stream ends, in gRPC's words. */
-export interface StreamEnd {
-  readonly code:
-    | 'invalid-argument'
-    | 'permission-denied'
-    | 'resource-exhausted'
-    | 'internal'
-    | 'unavailable'
-    | 'ok';
-  readonly message: string;
-}
-
-export interface StreamHow {
-  readonly mode: Mode;
-  /** Of one type; absent: aggregated. */
-  readonly onlyType?: string;
-  /** State of the world: the one request is answered whole, whatever the client says it has. */
-  readonly once?: boolean;
-}
-
-/** What carries a stream's bytes. */
-export interface Carrier {
-  readonly peer: PeerIdentity;
-  /** Says which node it may be. */
-  readonly caller: Caller;
-  /** `false`: no more until `writable` is called. `compressible`: it holds no secrets. */
-  write(framed: Uint8Array, compressible: boolean): boolean;
-  end(end: StreamEnd): void;
-}
 
 /** What streams share, and who wants to know of them. */
 export interface StreamHost {
@@ -68,6 +38,8 @@ export interface StreamHost {
   readonly answer: AnswerQuery;
   /** The first request named the node: the stream is to be given its scope's views. */
   identified(stream: XdsStream, node: ProxyNode): void;
+  /** It may ask for something else now; gives the view that is to answer it, if it does. */
+  asked(stream: XdsStream): ScopeView | undefined;
   closed(stream: XdsStream): void;
 }
 
@@ -173,6 +145,20 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     this.#pump(this.#host.time.monotonic());
   }
 
+  /** As `follow`, where nothing in the view is new to it: it need not be pinned to an old one. */
+  catchUp(view: ScopeView | undefined): void {
+    if (view === undefined || this.#session?.goal === undefined || this.#closed) return;
+    if (this.#converging !== undefined) this.#converging = view;
+    this.#session.setGoal(view);
+    this.#pump(this.#host.time.monotonic());
+  }
+
+  /** What it asks for of assignments; `undefined`: nothing yet. */
+  get assignments(): Subscription | undefined {
+    const types = this.#session?.types();
+    return types?.find(({ traits }) => traits.stage === 'assignments')?.subscription;
+  }
+
   /** What it is said to be was verified. */
   get authenticated(): boolean {
     return this.#carrier.caller.verified;
@@ -206,6 +192,10 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     if (violation !== undefined) {
       this.end(violation);
       return;
+    }
+    if ((request.typeUrl || this.#onlyType) === resourceTypes.endpoint) {
+      const view = this.#host.asked(this);
+      if (view !== undefined && this.#session?.goal !== undefined) this.#session.setGoal(view);
     }
     if (request.mode === 'sotw' && request.names.encoded !== undefined) {
       this.#recent ??= new Map();

@@ -2,7 +2,7 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { Hub } from '../push/hub.ts';
-import type { Carrier, StreamEnd } from '../push/stream.ts';
+import type { Carrier, StreamEnd } from '../push/carrier.ts';
 import type { Mode } from '../session/request.ts';
 import type { Row } from './guard.ts';
 import { status, type CallHandler, type ServerCall, type StatusCode } from './port.ts';

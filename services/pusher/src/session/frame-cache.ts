@@ -1,6 +1,7 @@
 import type { Entry, TypeView } from '../view/type-view.ts';
 import { eachAsked, isAsked } from './asked.ts';
 import { encodeFrame, type Frame, type Materialise, type Plan } from './frame.ts';
+import { eachDifference, isNarrow } from './narrow.ts';
 import type { Mode } from './request.ts';
 import type { NameList, Subscription } from './subscription.ts';
 import { traitsOf } from './type-traits.ts';
@@ -76,6 +77,7 @@ export class FrameCache {
 
   /** The frame of a step that has a plan, newer than `afterSequence`. */
   frame(step: Step, afterSequence: number): Frame | undefined {
+    if (isStill(step)) return undefined;
     const cached = this.#cachedOf(step);
     if (cached.plan === undefined) return undefined;
     const known = cached.frame ?? cached.passing?.deref();
@@ -162,6 +164,16 @@ function isSame(a: Step, b: Step): boolean {
   );
 }
 
+/** Nothing is owed, and nothing that is asked for differs: it needs no words, and no memory. */
+function isStill(step: Step): boolean {
+  if (step.owed !== undefined || step.mustAnswer || step.heartbeat || !isNarrow(step)) return false;
+  let still = true;
+  eachDifference(step, () => {
+    still = false;
+  });
+  return still;
+}
+
 /** Decides what a step says; costs what differs, and the full set where the protocol asks for it. */
 function makePlan(step: Step): Plan | undefined {
   if (step.heartbeat) return heartbeat(step);
@@ -221,6 +233,11 @@ function difference(step: Step): Difference {
   };
   if (held === undefined) {
     eachAsked(subscription, target, (entry) => add(changed, entry));
+  } else if (isNarrow(step)) {
+    eachDifference(step, (before, after) => {
+      if (after !== undefined) add(changed, after);
+      else if (before !== undefined) gone.push(before.name);
+    });
   } else {
     held.diff(target, (_name, before, after) => {
       const was = before !== undefined && isAsked(subscription, held, before);

@@ -83,6 +83,11 @@ export class TypeView {
     return this.#digest;
   }
 
+  /** Entries are found by their own names alone, and come with no others. */
+  get isPlain(): boolean {
+    return this.#tables.aliases === undefined && this.#tables.members === undefined;
+  }
+
   get(name: string): Entry | undefined {
     return trieGet(this.entries, name, hashName(name));
   }

@@ -38,6 +38,12 @@ export interface ViewObserver {
   epoch?(partition: number, epoch: number): void;
 }
 
+/**
+ * Between two takings of endpoints: in a flood of them, a view for each batch of each partition
+ * would cost more than what it brings.
+ */
+const paceMs = 10;
+
 /** Follows the topic `xds` and decides when what arrived becomes a cut. */
 export class XdsView {
   readonly #options: XdsViewOptions;
@@ -55,6 +61,9 @@ export class XdsView {
   /** The debounce is over: the next cut is made as soon as watermarks allow. */
   #due = false;
   #overdue: Timer | undefined;
+  /** Until endpoints are taken in again, and when they were last. */
+  #paced: Timer | undefined;
+  #endpointsMs = Number.NEGATIVE_INFINITY;
   /** Of the last cut. */
   #epoch = 0;
   /** When each partition was last heard of; NaN: not yet. */
@@ -131,6 +140,7 @@ export class XdsView {
     this.#stop.abort();
     this.#debouncer.cancel();
     this.#overdue?.cancel();
+    this.#paced?.cancel();
     await Promise.allSettled(this.#reading);
   }
 
@@ -209,12 +219,22 @@ export class XdsView {
     this.#cut();
   }
 
+  /** At once where they are few; what comes fast is taken in together, so many times a second. */
   #endpoints(): void {
     if (this.#options.edsDebounce) {
       this.#debouncer.note();
       return;
     }
-    this.#apply(this.#staging.takeImmediate(), false);
+    if (this.#paced !== undefined) return;
+    const { time } = this.#options;
+    const restMs = this.#endpointsMs + paceMs - time.monotonic();
+    const take = (): void => {
+      this.#paced = undefined;
+      this.#endpointsMs = time.monotonic();
+      this.#apply(this.#staging.takeImmediate(), false);
+    };
+    if (restMs <= 0) take();
+    else this.#paced = time.after(restMs, take);
   }
 
   #cut(): void {

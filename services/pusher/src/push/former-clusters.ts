@@ -1,0 +1,34 @@
+import { sleep, type Time } from '@watershed/runtime/clock.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+import type { Scopes } from '../view/scopes.ts';
+import type { TypeView } from '../view/type-view.ts';
+
+export interface FormerOptions {
+  readonly scopes: Pick<Scopes, 'formerClusters'>;
+  readonly time: Time;
+  readonly coldAfterMs: number;
+  readonly logger: Logger;
+}
+
+/**
+ * Clusters that clients of the scope may hold. A blob store that does not answer, or fails, must
+ * not keep proxies waiting.
+ */
+export async function formerClusters(
+  scope: string,
+  { scopes, time, coldAfterMs, logger }: FormerOptions,
+): Promise<TypeView | undefined> {
+  const answered = new AbortController();
+  const late = sleep(time, coldAfterMs, answered.signal).then(
+    () => undefined,
+    () => undefined,
+  );
+  try {
+    return await Promise.race([scopes.formerClusters(scope), late]);
+  } catch (error) {
+    logger.warn('what a scope had before cannot be read', { scope, error });
+    return undefined;
+  } finally {
+    answered.abort();
+  }
+}
