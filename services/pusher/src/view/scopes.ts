@@ -159,6 +159,17 @@ export class Scopes {
 
   /** Applies one cut. `additive`: it is overdue, so what manifests remove goes on waiting. */
   apply(changes: Changes, epoch: number, additive = false): void {
+    // All of it is taken in before anything of it is shown.
+    this.#settling = true;
+    try {
+      this.#take(changes, epoch, additive);
+    } finally {
+      this.#settling = false;
+    }
+    this.#settle();
+  }
+
+  #take(changes: Changes, epoch: number, additive: boolean): void {
     this.#epoch = Math.max(this.#epoch, epoch);
     const { changed, gone } = this.#resources.take(changes.resources);
     for (const [id, manifest] of changes.manifests) this.#setManifest(id, manifest, changes);
@@ -176,7 +187,6 @@ export class Scopes {
       this.#touch(scope, changes);
       this.#fetchManifest(scope);
     }
-    this.#settle();
   }
 
   #setManifest(id: string, manifest: ManifestRecord | undefined, { superseded }: Changes): void {

@@ -12,7 +12,7 @@ import type { ScopeView } from '../../src/view/scope-view.ts';
 import { Scopes } from '../../src/view/scopes.ts';
 import { SharedEntry } from '../../src/view/shared-entry.ts';
 
-const { cluster } = resourceTypes;
+const { cluster, route } = resourceTypes;
 
 const nothing = {
   resources: new Map(),
@@ -22,6 +22,16 @@ const nothing = {
   trace: undefined,
   sinceMs: 0,
 };
+
+function entryOf(typeUrl: string, name: string, variant: string, text: string, inlined = false) {
+  const bytes = new TextEncoder().encode(text);
+  const digest = digestOf(bytes);
+  const names = { typeUrl, name, variant, refs: [], aliases: [], groups: [] };
+  const version = Buffer.from(digest, 'hex');
+  const content = { inlined: inlined ? [bytes] : [], size: bytes.length, fragments: [version] };
+  const entry = SharedEntry.of({ ...names, ...content, version }, false);
+  return { entry, blob: { digest, bytes } };
+}
 
 /**
  * Scopes over blobs in memory; `apply` shows one scope the clusters `name → variant`. `inlined`:
@@ -47,30 +57,16 @@ function scopes(inlined = false) {
   });
   under.acquire('scope');
   const written = new Set<string>();
+  const idle = (): Promise<void> =>
+    new Promise((resolve) => {
+      setTimeout(resolve, 5);
+    });
   const apply = async (listed: Readonly<Record<string, string>>): Promise<void> => {
     const resources = new Map<string, SharedEntry>();
     for (const [name, variant] of Object.entries(listed)) {
       // The content does not depend on the variant.
-      const bytes = new TextEncoder().encode(`content of ${name}`);
-      const digest = digestOf(bytes);
-      if (!inlined) await blobs.put([{ digest, bytes }]);
-      const entry = SharedEntry.of(
-        {
-          ...{
-            typeUrl: cluster,
-            name,
-            variant,
-            refs: [],
-            aliases: [],
-            groups: [],
-            inlined: inlined ? [bytes] : [],
-            size: bytes.length,
-          },
-          version: Buffer.from(digest, 'hex'),
-          fragments: [Buffer.from(digest, 'hex')],
-        },
-        false,
-      );
+      const { entry, blob } = entryOf(cluster, name, variant, `content of ${name}`, inlined);
+      if (!inlined) await blobs.put([blob]);
       if (!written.has(entry.key)) resources.set(entry.key, entry);
       written.add(entry.key);
     }
@@ -86,11 +82,9 @@ function scopes(inlined = false) {
       },
       1,
     );
-    await new Promise((resolve) => {
-      setTimeout(resolve, 5);
-    });
+    await idle();
   };
-  return { apply, views, under, written };
+  return { apply, views, under, written, blobs, idle };
 }
 
 it('shows a variant of equal content with its bytes', async () => {
@@ -160,4 +154,53 @@ it('is complete when a record that the log had lost is back, while its old value
   written.delete(key);
   await apply({ a: '', b: '' });
   expect(under.complete('scope')).toBe(true);
+});
+
+it('shows a cut as a whole, also to a scope whose manifest comes after another one of it', async () => {
+  const { views, under, blobs, idle } = scopes();
+  const manifestOf = async (scope: string, clusters: readonly string[]) => {
+    const lists = [
+      [cluster, clusters],
+      [route, ['table']],
+    ] as const;
+    const types = lists.map(([typeUrl, names]) => {
+      const shared = names.map((name) => ({ name, variant: '' }));
+      return { typeUrl, shared, own: [], whole: false };
+    });
+    const bytes = ManifestContent.encode({ types }).finish();
+    await blobs.put([{ digest: digestOf(bytes), bytes }]);
+    return [scope, { scope, content: digestOf(bytes) }] as const;
+  };
+  const cut = async (
+    entries: readonly ReturnType<typeof entryOf>[],
+    manifests: readonly Promise<Awaited<ReturnType<typeof manifestOf>>>[],
+  ): Promise<void> => {
+    await blobs.put(entries.map(({ blob }) => blob));
+    const resources = new Map(entries.map(({ entry }) => [entry.key, entry]));
+    under.apply({ ...nothing, resources, manifests: new Map(await Promise.all(manifests)) }, 1);
+    await idle();
+  };
+  under.acquire('first');
+  await cut(
+    [
+      ...['a', 'b', 'c'].map((name) => entryOf(cluster, name, '', name)),
+      entryOf(route, 'table', '', 'to b', true),
+    ],
+    [manifestOf('first', ['a']), manifestOf('scope', ['a', 'b'])],
+  );
+  // The first one's content is at hand, since the scope had it.
+  await cut(
+    [entryOf(route, 'table', '', 'to c', true)],
+    [manifestOf('first', ['a', 'b']), manifestOf('scope', ['b', 'c'])],
+  );
+  const shown = views
+    .filter(({ scope }) => scope === 'scope')
+    .map(({ types }) => {
+      const [table] = types.get(route)?.get('table')?.fragments ?? [];
+      return [table && Buffer.from(table).toString(), types.get(cluster)?.get('c') !== undefined];
+    });
+  expect(shown).toEqual([
+    ['to b', false],
+    ['to c', true],
+  ]);
 });
