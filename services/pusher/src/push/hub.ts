@@ -280,6 +280,8 @@ export class Hub implements StreamHost {
       return;
     }
     this.#hold(id, node.namespace);
+    // What was held back is taken for a scope that waits: by other selectors it is placed by now.
+    if (this.#selectorsOf(node.namespace) !== selectors) return this.#idle(id);
     this.#options.feedback.demand(id, scopeClass);
     if (stream.scope === '' || this.#options.scopes.complete(id)) {
       this.#move(stream, id);

@@ -73,3 +73,26 @@ it('many that come at once are all served', async () => {
     one.ack(response);
   }
 });
+
+it('one that makes its pusher take other selectors is placed by those', async () => {
+  running = await run({ options: { debounceAfterMs: 60_000, debounceMaxMs: 60_000 } });
+  const { translator, port, pusher } = running;
+  const by = { labelKeys: ['app'], locality: false };
+  const named = node(undefined, { LABELS: { app: 'web' } });
+  const after = scopeOfNode(named, by);
+  await translator.selectors('', by);
+  await translator.publish({ [CDS]: shop }, { ...scopes, [after.id]: after.scopeClass });
+  // It has read all that, and takes it when it is quiet, or when somebody waits.
+  const page = pusher.pages.find(({ path }) => path === '/debug/scopes');
+  const request = { method: 'GET', query: new URLSearchParams(), body: '' };
+  await until('it was read', async () => {
+    const { log } = (await page!.handle(request)) as { log: { watermarks: readonly number[] } };
+    return log.watermarks.every((epoch) => epoch > 0);
+  });
+  expect(pusher.hub.selectors.get('')?.labelKeys).toEqual([]);
+  const one = new DeltaClient(port, named);
+  open.push(one);
+  one.request(CDS);
+  expect(contentOf(await one.next())).toEqual(shop);
+  expect([...pusher.hub.streams].map(({ scope }) => scope)).toEqual([after.id]);
+});

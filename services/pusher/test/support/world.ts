@@ -195,7 +195,9 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-export interface RunOptions extends Partial<Omit<PusherOptions, 'log'>> {
+export interface RunOptions extends Partial<Omit<PusherOptions, 'log' | 'options'>> {
+  /** Beside those of tests. */
+  readonly options?: Partial<PusherOptions['options']>;
   /** Replaces what the pusher sees of the log. */
   readonly log?: Partial<Log>;
   /** Selectors of all namespaces; `undefined`: none are written. */
