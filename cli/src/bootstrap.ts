@@ -30,6 +30,8 @@ export interface BootstrapOptions extends NodeOptions {
   /** Tried in that order while the first is away. */
   readonly otherXds?: readonly Address[];
   readonly delta: boolean;
+  /** Listeners are asked for as a collection, by a name of the scheme `xdstp`; delta only. */
+  readonly xdstp?: boolean;
   /** A stream for each type, and for each reference of a resource, in place of one for all (ADS). */
   readonly separateStreams?: boolean;
   readonly adminPort: number;
@@ -131,6 +133,9 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
   };
 }
 
+/** The control plane's authority, and all that it has of the type. */
+const listeners = 'xdstp://watershed/envoy.config.listener.v3.Listener/*';
+
 function dynamicResources(options: BootstrapOptions): Record<string, unknown> {
   const stream = {
     api_type: options.delta ? 'DELTA_GRPC' : 'GRPC',
@@ -146,6 +151,7 @@ function dynamicResources(options: BootstrapOptions): Record<string, unknown> {
     lds_config: source,
     cds_config: source,
     ...(separate ? {} : { ads_config: stream }),
+    ...(options.xdstp === true ? { lds_resources_locator: listeners } : {}),
   };
 }
 

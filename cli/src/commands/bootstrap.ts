@@ -20,6 +20,7 @@ interface EnvoyFlags extends Flags {
   readonly delta?: true;
   readonly adminPort: number;
   readonly separateStreams?: true;
+  readonly xdstp?: true;
   readonly tokenFile?: string;
   readonly serverName?: string;
 }
@@ -33,6 +34,7 @@ export function addBootstrap(program: Command, print: (text: string) => void): v
     .description('for a stock Envoy 1.40 (envoy -c FILE)')
     .option('--delta', 'delta xDS instead of state of the world')
     .option('--separate-streams', 'a stream for each type and reference, in place of ADS')
+    .option('--xdstp', 'listeners as a collection, by their xdstp:// names (with --delta)')
     .option('--admin-port <n>', "Envoy's admin port on 127.0.0.1; 0 picks one", parsePort, 15000)
     .option('--token-file <file>', 'by TLS, with this token in place of a certificate')
     .option(
@@ -40,13 +42,14 @@ export function addBootstrap(program: Command, print: (text: string) => void): v
       "of the control plane's certificate (the host of --xds-address)",
     );
   withCommon(envoy).action((flags: EnvoyFlags) => {
-    const { delta, adminPort, separateStreams = false } = flags;
+    const { delta, adminPort, separateStreams = false, xdstp = false } = flags;
+    if (xdstp && delta !== true) throw new InvalidArgumentError('--xdstp: not without --delta');
     const tls = tlsOf(flags);
     if (separateStreams && tls?.tokenFile !== undefined) {
       // What resources refer to is asked for at the bootstrap's cluster; tokens go without one.
       throw new InvalidArgumentError('--separate-streams: not with --token-file');
     }
-    const how = { delta: delta === true, adminPort, tls, separateStreams };
+    const how = { delta: delta === true, adminPort, tls, separateStreams, xdstp };
     const config = envoyBootstrap({ ...common(flags), ...how });
     print(JSON.stringify(config, undefined, 2));
   });

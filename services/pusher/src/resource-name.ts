@@ -15,6 +15,8 @@ export interface XdstpName {
 }
 
 const scheme = 'xdstp:';
+/** Whose resources a scope's are. */
+const authority = 'xdstp://watershed';
 const pattern = /^xdstp:\/\/([^/?#]*)\/([^/?#]+)\/([^?#]*)(?:\?([^#]*))?(?:#.*)?$/su;
 
 /** `undefined`: a name of no parts, or one that only looks as if it had some. */
@@ -50,6 +52,28 @@ export function canonicalName(name: string): string {
     .join('&');
   const { authority, type, id } = parsed;
   return `xdstp://${authority}/${type}/${id}${query === '' ? '' : `?${query}`}`;
+}
+
+/** The canonical name of a scope's resource; `typeUrl` as in an Any. */
+export function locatorOf(typeUrl: string, name: string): string {
+  return `${authority}/${messageOf(typeUrl)}/${encoded(name, '%:?#[]/')}`;
+}
+
+/** All resources of a type (a glob collection). */
+export function collectionOf(typeUrl: string): string {
+  return `${authority}/${messageOf(typeUrl)}/*`;
+}
+
+export function isLocator(name: string): boolean {
+  return name.startsWith(scheme);
+}
+
+export function isCollection(name: string): boolean {
+  return name.endsWith('/*') && isLocator(name);
+}
+
+function messageOf(typeUrl: string): string {
+  return typeUrl.slice(typeUrl.lastIndexOf('/') + 1);
 }
 
 function decoded(text: string): string | undefined {

@@ -98,3 +98,12 @@ function bufferOf(bytes: Uint8Array): Buffer {
 export function hexOf(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
 }
+
+/** Field 1, a string: the name, in most resources. */
+export function nameField(name: string): Uint8Array {
+  const text = Buffer.from(name);
+  const length: number[] = [];
+  let rest = text.length;
+  for (; rest >= 0x80; rest >>>= 7) length.push((rest & 0x7f) | 0x80);
+  return Buffer.concat([Buffer.of(0x0a, ...length, rest), text]);
+}

@@ -8,7 +8,8 @@ import type { Subscription } from './subscription.ts';
  * subscribed.
  */
 export function isAsked(subscription: Subscription, view: TypeView, entry: Entry): boolean {
-  if (subscription.wildcard || isNamed(subscription, entry)) return true;
+  if (subscription.wildcard && entry.located !== true) return true;
+  if (isNamed(subscription, entry)) return true;
   return (entry.groups ?? []).some((name) => {
     const leaf = { name, hash: hashName(name) };
     if (subscription.names(leaf)) return true;
@@ -29,6 +30,9 @@ export function eachAsked(
   view: TypeView,
   visit: (entry: Entry) => void,
 ): void {
-  if (subscription.wildcard) view.each(visit);
-  else subscription.eachName((leaf) => view.eachNamed(leaf, visit));
+  if (subscription.wildcard) {
+    view.each((entry) => {
+      if (isAsked(subscription, view, entry)) visit(entry);
+    });
+  } else subscription.eachName((leaf) => view.eachNamed(leaf, visit));
 }

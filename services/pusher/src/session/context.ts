@@ -1,5 +1,6 @@
 import { Assignments } from '../view/assignments.ts';
 import { HostTables, type TableNames } from '../view/host-tables.ts';
+import { Located } from '../view/located.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import { hashName } from '../view/trie.ts';
 import { TypeView, type Entry } from '../view/type-view.ts';
@@ -19,6 +20,7 @@ export class SessionContext {
   readonly quarantines = new Quarantines();
   readonly assignments: Assignments;
   readonly hostTables = new HostTables();
+  readonly located = new Located();
   readonly #empty = new Map<string, TypeView>();
   readonly #absent = new WeakMap<TypeView, WeakMap<NameList, NameList>>();
   readonly #held = new WeakMap<InitialVersions, TypeView>();

@@ -45,6 +45,7 @@ export function applyDelta(
   const { unsubscribe } = request;
   const subscribe = state.onDemand ? onDemand(request.subscribe) : request.subscribe;
   const { subscriptions } = context;
+  state.locates ||= subscribe.hasLocator;
   const before = state.subscription;
   const silence = first && subscribe.length === 0 && unsubscribe.length === 0;
   const star = subscribe.hasWildcard;
@@ -93,7 +94,8 @@ function begin(
     return;
   }
   state.resumed = true;
-  const held = context.heldBy(state.traits.typeUrl, initial);
+  const said = context.heldBy(state.traits.typeUrl, initial);
+  const held = state.locates ? context.located.held(said) : said;
   state.held = held;
   // An equal version need not be sent again (rule 41); other names are owed like any new one.
   state.owe(context.absentIn(held, names));

@@ -3,6 +3,7 @@
  * the same thousand resources, in any order and by any way, hold one object. So "the same place" is
  * a comparison of pointers, and a stream's own share is a pointer.
  */
+import { isLocator } from '../resource-name.ts';
 import {
   hashName,
   trieDelete,
@@ -32,6 +33,7 @@ export class NameList {
   #leaves: readonly Leaf[] | undefined;
   #longest: number | undefined;
   #hasWildcard: boolean | undefined;
+  #hasLocator: boolean | undefined;
 
   constructor(names: readonly string[], encoded?: Uint8Array) {
     this.names = names;
@@ -56,6 +58,11 @@ export class NameList {
   get hasWildcard(): boolean {
     this.#hasWildcard ??= this.names.includes(wildcardName);
     return this.#hasWildcard;
+  }
+
+  get hasLocator(): boolean {
+    this.#hasLocator ??= this.names.some(isLocator);
+    return this.#hasLocator;
   }
 }
 

@@ -64,6 +64,11 @@ export class Targets {
   }
 
   raw(state: TypeState): TypeView {
+    const view = this.#plain(state);
+    return state.locates ? this.#context.located.of(view) : view;
+  }
+
+  #plain(state: TypeState): TypeView {
     const { typeUrl, stage } = state.traits;
     if (this.#hostsApart && stage === 'hosts') return this.#hosts();
     const view = this.goal?.types.get(typeUrl);

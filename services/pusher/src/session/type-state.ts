@@ -25,6 +25,8 @@ export class TypeState {
   subscription: Subscription;
   /** It gets what it names: a first request without names asks for nothing (rule 48). */
   onDemand = false;
+  /** Delta: some names were of the scheme `xdstp`. */
+  locates = false;
   /** State of the world: any name was ever given, so silence is no wildcard any more (rule 18). */
   everNamed = false;
   /** `undefined`: nothing was sent, and nothing is known of what the client has. */

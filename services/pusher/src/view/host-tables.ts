@@ -9,7 +9,7 @@
  */
 import { hash } from 'node:crypto';
 import { resourceTypes } from '@watershed/proto/any.ts';
-import { FieldReader } from '../wire.ts';
+import { FieldReader, nameField } from '../wire.ts';
 import { hashName } from './trie.ts';
 import { TypeView, type Entry } from './type-view.ts';
 
@@ -205,15 +205,6 @@ export class HostTables {
 const whole: Table = { head: undefined, hosts: [], wild: false };
 
 const maxSets = 1_024;
-
-/** Field 1, a string. */
-function nameField(name: string): Uint8Array {
-  const text = Buffer.from(name);
-  const length: number[] = [];
-  let rest = text.length;
-  for (; rest >= 0x80; rest >>>= 7) length.push((rest & 0x7f) | 0x80);
-  return Buffer.concat([Buffer.of(0x0a, ...length, rest), text]);
-}
 
 function digest(of: string | Uint8Array): string {
   return hash('sha256', of, 'hex').slice(0, 32);

@@ -1,3 +1,4 @@
+import { isCollection } from '../resource-name.ts';
 import { addNames, dropNames, eachOf, type OtherNames } from './other-names.ts';
 import {
   hashName,
@@ -29,6 +30,8 @@ export interface Entry extends Leaf {
   readonly aliases?: readonly string[];
   /** Names of resources of its type that it comes with, to whom asks for those. Absent: none. */
   readonly groups?: readonly string[];
+  /** Under a name that says where it is (see `Located`): the wildcard is not about it. */
+  readonly located?: true;
 }
 
 /** Which clusters need a resource of this name; the version is made of theirs. */
@@ -119,8 +122,9 @@ export class TypeView {
       visit(entry);
       this.eachMember(entry, visit);
     };
-    if (own === undefined) eachOf(this.#tables.aliases, leaf, take);
-    else take(own);
+    if (own !== undefined) take(own);
+    else if (isCollection(leaf.name)) this.eachMember(leaf, visit);
+    else eachOf(this.#tables.aliases, leaf, take);
   }
 
   /** Whether there is something to send to whom asks for the name. */

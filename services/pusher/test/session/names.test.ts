@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { DeltaDiscoveryRequest } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
+import { ClusterLoadAssignment } from '@watershed/proto/envoy/config/endpoint/v3/endpoint.ts';
 import { describe, expect, it } from 'vitest';
-import { canonicalName, parseXdstp } from '../../src/resource-name.ts';
+import { canonicalName, locatorOf, parseXdstp } from '../../src/resource-name.ts';
 import { RequestDecoder } from '../../src/session/request-codec.ts';
 import { CDS, EDS, LDS, World } from './support.ts';
 
@@ -64,6 +65,72 @@ describe('a name of the scheme xdstp', () => {
     const [seen] = world.delta().send(EDS, { sub: subscribe.names });
     expect(seen?.names).toEqual([name]);
     expect(seen?.removed).toEqual([`xdstp://a/${type}/x?a=1&b=3`]);
+  });
+});
+
+describe('resources under names of the scheme xdstp', () => {
+  const of = (message: string, id: string): string => `xdstp://watershed/${message}/${id}`;
+  const listener = (id: string): string => of('envoy.config.listener.v3.Listener', id);
+
+  it('rule 50: are those of the scope, named so in the message as well', () => {
+    const world = new World();
+    world.cut({ [EDS]: { 'outbound|80||a': '1' } });
+    const name = of(type, 'outbound|80||a');
+    const [seen] = world.delta().send(EDS, { sub: [name, of(type, 'b')] });
+    expect(seen?.names).toEqual([name]);
+    expect(seen?.removed).toEqual([of(type, 'b')]);
+    const message = Buffer.concat([...(seen?.frame.plan.entries[0]?.fragments ?? [])]);
+    expect(ClusterLoadAssignment.decode(message).clusterName).toBe(name);
+  });
+
+  it('rule 50: of another authority, of another type or with parameters are others', () => {
+    const world = new World();
+    world.cut({ [EDS]: { a: '1' } });
+    const sub = [of(type, 'a?x=1'), `xdstp://other/${type}/a`, listener('a')];
+    expect(world.delta().send(EDS, { sub })[0]?.removed.toSorted()).toEqual(sub.toSorted());
+  });
+
+  it('rule 50: a collection has all listeners, as they come and go, and none without it', () => {
+    const world = new World();
+    world.cut({ [LDS]: { a: '1', 'unix://b': '1' } });
+    const all = world.delta();
+    const [first] = all.send(LDS, { sub: [listener('*')] });
+    expect([first?.names, first?.removed]).toEqual([
+      [listener('a'), listener('unix%3A%2F%2Fb')],
+      [],
+    ]);
+    all.ack(first);
+    world.cut({ [LDS]: { a: '1', c: '1' } });
+    const [next] = all.follow().take();
+    expect([next?.names, next?.removed]).toEqual([[listener('c')], [listener('unix%3A%2F%2Fb')]]);
+    const plain = world.delta().send(LDS, {});
+    expect(plain[0]?.names).toEqual(['a', 'c']);
+  });
+
+  it('rule 50: the wildcard is not about them, beside it each has what it names', () => {
+    const world = new World();
+    world.cut({ [LDS]: { a: '1', b: '1' } });
+    const [seen] = world.delta().send(LDS, { sub: ['*', listener('a')] });
+    expect(seen?.names).toEqual(['a', 'b', listener('a')]);
+  });
+
+  it('rule 39: an empty collection is said to be so at once; rule 42: after a while away, too', () => {
+    const world = new World();
+    world.cut({ [LDS]: {} });
+    const [seen] = world.delta().send(LDS, { sub: [listener('*')] });
+    expect([seen?.names, seen?.removed]).toEqual([[], [listener('*')]]);
+    const back = { sub: [listener('*')], initial: { [listener('gone')]: '1' } };
+    const [again] = world.delta().send(LDS, back);
+    expect(again?.removed).toContain(listener('gone'));
+  });
+
+  it('has one name for each, which is canonical', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), (id) => {
+        const name = locatorOf(LDS, id);
+        expect(canonicalName(name)).toBe(name);
+      }),
+    );
   });
 });
 

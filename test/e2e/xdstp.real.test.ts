@@ -1,0 +1,163 @@
+/** Resources by names of the scheme xdstp (rule 50), as Envoys ask for them over delta ADS. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from 'xdsctl/components/ports.ts';
+import { startBackend, type Backend } from '../components/backends.ts';
+import { ask, echoOf } from '../components/clients.ts';
+import { startTestEnvoy, type TestEnvoy } from '../components/envoy.ts';
+import { ConfigDir } from './harness/config-dir.ts';
+import { ControlPlane } from './harness/control-plane.ts';
+import { httpGateway, routeTo, service } from './harness/objects.ts';
+import { configWarnings, nodeId, rejections } from './harness/proxy.ts';
+import { xdsctl } from './harness/xdsctl.ts';
+
+const ns = 'edge';
+const host = 'shop.test';
+const kinds = [{ version: '1.36.4' }, { version: undefined }] as const;
+
+interface Running {
+  readonly proxy: TestEnvoy;
+  /** Of the gateway's listener, from the collection. */
+  readonly port: number;
+  /** Of one more gateway on the same proxy, that comes and goes. */
+  readonly more: number;
+  /** Of a static listener whose table has such a name. */
+  readonly named: number;
+  /** Of one whose cluster's endpoints have. */
+  readonly direct: number;
+}
+
+const running: Running[] = [];
+const backends: Backend[] = [];
+let config: ConfigDir;
+let plane: ControlPlane;
+
+const typed = 'type.googleapis.com/envoy.extensions.filters';
+const ads = { ads: {}, resource_api_version: 'V3' };
+const locator = (message: string, id: string): string =>
+  `xdstp://watershed/envoy.config.${message}/${id}`;
+
+function listener(port: number, filter: object): object {
+  const address = { socket_address: { address: '127.0.0.1', port_value: port } };
+  const filters = [{ name: 'only', typed_config: filter }];
+  return { name: `static-${port}`, address, filter_chains: [{ filters }] };
+}
+
+/** By such a name: the table of a listener, and the endpoints of another one's cluster. */
+function staticResources(named: number, direct: number, table: string) {
+  const router = {
+    name: 'envoy.filters.http.router',
+    typed_config: { '@type': `${typed}.http.router.v3.Router` },
+  };
+  const manager = {
+    '@type': `${typed}.network.http_connection_manager.v3.HttpConnectionManager`,
+    stat_prefix: 'named',
+    rds: { route_config_name: locator('route.v3.RouteConfiguration', table), config_source: ads },
+    http_filters: [router],
+  };
+  const tcp = {
+    ...{ '@type': `${typed}.network.tcp_proxy.v3.TcpProxy` },
+    ...{ stat_prefix: 'direct', cluster: 'direct' },
+  };
+  const assignment = `outbound|80||a.${ns}.svc.cluster.local`;
+  const service = locator('endpoint.v3.ClusterLoadAssignment', assignment);
+  const cluster = {
+    ...{ name: 'direct', type: 'EDS', connect_timeout: '1s' },
+    eds_cluster_config: { service_name: service, eds_config: ads },
+  };
+  return { cluster, listeners: [listener(named, manager), listener(direct, tcp)] };
+}
+
+async function start(version: string | undefined, at: number): Promise<Running> {
+  const [port, more] = [await freePort(), await freePort()];
+  const [named, direct] = [await freePort(), await freePort()];
+  await config.write(`edge-${at}`, httpGateway(ns, `edge-${at}`, { edge: `e${at}` }, port));
+  const { xds } = plane;
+  const printed = await xdsctl(
+    ...['bootstrap', 'envoy', '--delta', '--xdstp', '--admin-port', '0', '--label', `edge=e${at}`],
+    ...['--node', nodeId({ type: 'router', workload: `edge-${at}.${ns}` })],
+    ...['--xds-address', `${xds.host}:${xds.port}`],
+  );
+  const bootstrap = JSON.parse(printed) as {
+    readonly static_resources: { readonly clusters: readonly object[] };
+  };
+  const { cluster, listeners } = staticResources(named, direct, `http.${port}`);
+  const clusters = [...bootstrap.static_resources.clusters, cluster];
+  const proxy = await startTestEnvoy({
+    bootstrap: { ...bootstrap, static_resources: { clusters, listeners } },
+    ...(version === undefined ? {} : { version }),
+  });
+  await proxy.envoy.waitReady();
+  return { proxy, port, more, named, direct };
+}
+
+beforeAll(async () => {
+  for (const name of ['a', 'b']) backends.push(await startBackend({ name }));
+  config = await ConfigDir.create();
+  const workloads = [{ port: backends[0]?.port ?? 0 }];
+  await config.write('a', ...service({ name: 'a', namespace: ns, port: 80, workloads }));
+  const gateways = kinds.flatMap((_, at) => [`edge-${at}`, `more-${at}`]);
+  await config.write(
+    'route',
+    routeTo({ namespace: ns, name: 'shop', host, gateways, to: { host: 'a' } }),
+  );
+  plane = await ControlPlane.start({ configDir: config.path });
+  for (const [at, { version }] of kinds.entries()) running.push(await start(version, at));
+});
+
+afterAll(async () => {
+  await Promise.all(running.map(({ proxy }) => proxy.stop()));
+  await plane?.delete();
+  await Promise.all(backends.map((backend) => backend.stop()));
+  await config?.delete();
+});
+
+const answers = async (port: number): Promise<string> => {
+  const answer = await ask({ port, authority: host });
+  return answer.status === 200 ? echoOf(answer).name : String(answer.status);
+};
+
+const at = (kind: number): Running => {
+  const found = running[kind];
+  if (found === undefined) throw new Error('it does not run');
+  return found;
+};
+
+describe.each([
+  { kind: 0, version: '1.36' },
+  { kind: 1, version: '1.40' },
+])('rule 50: Envoy $version', ({ kind }) => {
+  test('has the listeners of a collection, and tables and endpoints by name', async () => {
+    const { proxy, port, named, direct } = at(kind);
+    for (const one of [port, named, direct]) expect(await answers(one)).toBe('a');
+    const dump = JSON.stringify(await proxy.envoy.admin.configDump('dynamic_listeners'));
+    expect(dump).toContain(`"name":"${locator('listener.v3.Listener', `0.0.0.0_${port}`)}"`);
+  });
+
+  test('is told of listeners that come and go', async () => {
+    const { proxy, port, more } = at(kind);
+    await config.write(`more-${kind}`, httpGateway(ns, `more-${kind}`, { edge: `e${kind}` }, more));
+    const served = async (): Promise<boolean> =>
+      (await answers(more).catch(() => 'refused')) === 'a';
+    await proxy.envoy.waitFor('to have one more listener', served);
+    await config.remove(`more-${kind}`);
+    await proxy.envoy.waitFor('to drop it', async () => !(await served()));
+    expect(await answers(port)).toBe('a');
+  });
+});
+
+test('a change reaches them by those names, over a restart of the control plane as well', async () => {
+  await plane.kill();
+  for (const { port, named, direct } of running) {
+    for (const one of [port, named, direct]) expect(await answers(one)).toBe('a');
+  }
+  const workloads = [{ port: backends[1]?.port ?? 0 }];
+  await config.write('a', ...service({ name: 'a', namespace: ns, port: 80, workloads }));
+  await plane.start();
+  for (const { proxy, port, named, direct } of running) {
+    for (const one of [port, named, direct]) {
+      await proxy.envoy.waitFor('the change', async () => (await answers(one)) === 'b');
+    }
+    expect(await rejections(proxy)).toBe(0);
+    expect(await configWarnings(proxy)).toEqual([]);
+  }
+});
