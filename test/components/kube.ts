@@ -60,7 +60,7 @@ export interface Answer {
 }
 
 export interface KubeRequest {
-  readonly method: 'GET' | 'PATCH' | 'POST';
+  readonly method: 'DELETE' | 'GET' | 'PATCH' | 'POST';
   /** With its query. */
   readonly path: string;
   readonly body?: string;
@@ -69,6 +69,9 @@ export interface KubeRequest {
 }
 
 export interface Kube extends AsyncDisposable {
+  readonly url: string;
+  /** What its certificate is signed by. */
+  readonly caFile: string;
   /** As an administrator. */
   ask(call: KubeRequest): Promise<Answer>;
   stop(): Promise<void>;
@@ -98,7 +101,11 @@ export async function startKube(): Promise<Kube> {
     const port = await freePort();
     const token = randomBytes(16).toString('hex');
     start('apiserver', apiserverBinary, await apiserverArgs(directory, port, client, token));
-    const kube = { ask: (call: KubeRequest) => ask(directory, port, token, call) };
+    const kube = {
+      url: `https://127.0.0.1:${port}`,
+      caFile: join(directory, 'pki/apiserver.crt'),
+      ask: (call: KubeRequest) => ask(directory, port, token, call),
+    };
     try {
       const ready = { method: 'GET', path: '/readyz' } as const;
       const isReady = async (): Promise<boolean> => (await kube.ask(ready)).status === 200;

@@ -26,7 +26,7 @@ import {
 const here = join(import.meta.dirname, '../../k8s');
 const overlays = ['laptop', 'cluster', 'scale'] as const;
 /** Each on the overlay `cluster`. */
-const components = ['read-kubernetes', 'kafka-sasl'] as const;
+const components = ['read-kubernetes', 'kafka-sasl', 'token-review'] as const;
 
 /** What `kustomize build` gives, by overlay, or by component. */
 const built = new Map<string, readonly Manifest[]>();
@@ -129,6 +129,8 @@ describe('a real API server', () => {
     for (const account of ['watershed-translator', 'watershed-pusher', 'watershed-topics']) {
       expect(await cluster.may(account, 'list', '', 'services')).toBe(false);
       expect(await cluster.may(account, 'get', '', 'secrets')).toBe(false);
+      const reviews = cluster.may(account, 'create', 'authentication.k8s.io', 'tokenreviews');
+      expect(await reviews).toBe(account === 'watershed-pusher');
     }
     const may = cluster.may.bind(cluster, 'watershed-ingester');
     for (const verb of ['get', 'list', 'watch']) {
@@ -145,16 +147,18 @@ describe('a real API server', () => {
 });
 
 describe('the manifests', () => {
-  test('give no Pod a token, but the ingester that reads the API server', () => {
+  test('give no Pod a token, but those that ask the API server something', () => {
+    const asking: Readonly<Record<string, readonly string[]>> = {
+      'read-kubernetes': ['watershed-ingester'],
+      'token-review': ['watershed-pusher'],
+    };
     for (const name of everything) {
       const withToken = templates(name).filter(({ spec }) => spec.automountServiceAccountToken);
-      expect(withToken.map(({ spec }) => spec.serviceAccountName)).toEqual(
-        name === 'read-kubernetes' ? ['watershed-ingester'] : [],
-      );
+      expect(withToken.map(({ spec }) => spec.serviceAccountName)).toEqual(asking[name] ?? []);
     }
   });
 
-  test('have one role, and it names exactly the kinds that the ingester knows', () => {
+  test('have one role to read, and it names exactly the kinds that the ingester knows', () => {
     for (const name of overlays) expect(objects(name, 'ClusterRole')).toEqual([]);
     const [role] = objects('read-kubernetes', 'ClusterRole');
     const granted = (role?.rules ?? []).flatMap(({ apiGroups, resources }) =>

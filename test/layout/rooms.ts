@@ -154,7 +154,7 @@ export const packages: Readonly<Record<string, readonly RegExp[]>> = {
     /^libs\/log\/test\//u,
     /^libs\/blob\/(?:src\/disk\.ts$|test\/)/u,
   ],
-  jose: [/^services\/pusher\/(?:src\/identity\/tokens\.ts$|test\/)/u, /^test\//u],
+  jose: [/^services\/pusher\/(?:src\/identity\/(?:tokens|token-review)\.ts$|test\/)/u, /^test\//u],
   'oxc-parser': [/^test\/layout\//u],
   pino: [/^libs\/runtime\/src\/logger\.ts$/u],
   'prom-client': [/^libs\/runtime\/src\/metrics\.ts$/u],

@@ -115,6 +115,32 @@ export const securityOptions = defineOptions({
     group,
     doc: 'A token must be for one of these.',
   },
+  tokenReview: {
+    type: 'string',
+    flag: '--tokenReview',
+    env: ['WATERSHED_TOKEN_REVIEW'],
+    placeholder: 'url',
+    group,
+    doc: 'An API server that is asked whose other tokens are, as istiod asks (TokenReview): https://kubernetes.default.svc in a cluster. It knows which were taken back.',
+  },
+  tokenReviewCaFile: {
+    type: 'string',
+    flag: '--tokenReviewCAFile',
+    env: ['WATERSHED_TOKEN_REVIEW_CA_FILE'],
+    default: '/var/run/secrets/kubernetes.io/serviceaccount/ca.crt',
+    placeholder: 'file',
+    group,
+    doc: 'What signs its certificate, PEM.',
+  },
+  tokenReviewTokenFile: {
+    type: 'string',
+    flag: '--tokenReviewTokenFile',
+    env: ['WATERSHED_TOKEN_REVIEW_TOKEN_FILE'],
+    default: '/var/run/secrets/kubernetes.io/serviceaccount/token',
+    placeholder: 'file',
+    group,
+    doc: 'The token of an account that may create tokenreviews.',
+  },
   jwtRule: {
     type: 'string',
     env: ['JWT_RULE'],
@@ -154,23 +180,30 @@ function checkTls(config: SecurityConfig): readonly string[] {
   const problems: string[] = [];
   if (tlsCertFile === undefined) problems.push('--tlsCertFile: needed to serve TLS');
   if (tlsKeyFile === undefined) problems.push('--tlsKeyFile: needed to serve TLS');
-  if (caCertFile === undefined && config.jwtIssuer === undefined && config.jwtRule === undefined) {
+  if (caCertFile === undefined && !takesTokens(config)) {
     problems.push(
-      '--caCertFile, --jwtIssuer or JWT_RULE: one is needed, else nobody could connect',
+      '--caCertFile, --jwtIssuer, --tokenReview or JWT_RULE: one is needed, else nobody could connect',
     );
   }
   return problems;
 }
 
+function takesTokens({ jwtIssuer, jwtRule, tokenReview }: SecurityConfig): boolean {
+  return jwtIssuer !== undefined || jwtRule !== undefined || tokenReview !== undefined;
+}
+
 function checkTokens(config: SecurityConfig): readonly string[] {
-  const { jwtIssuer, jwtKeys, jwtRule, plaintextNeedsToken } = config;
+  const { jwtIssuer, jwtKeys, jwtRule, plaintextNeedsToken, tokenReview } = config;
   const problems: string[] = [];
   if ((jwtIssuer === undefined) !== (jwtKeys === undefined)) {
     problems.push('--jwtIssuer and --jwtKeys: one needs the other');
   }
   if (jwtKeys?.startsWith('http://') === true) problems.push('--jwtKeys: must be https or a file');
-  if (jwtIssuer === undefined && jwtRule === undefined && plaintextNeedsToken) {
-    problems.push('XDS_AUTH_PLAINTEXT: needs --jwtIssuer or JWT_RULE');
+  if (tokenReview !== undefined && !/^https:\/\/[^/?#]+\/?$/u.test(tokenReview)) {
+    problems.push('--tokenReview: must be https://HOST[:PORT]');
+  }
+  if (!takesTokens(config) && plaintextNeedsToken) {
+    problems.push('XDS_AUTH_PLAINTEXT: needs --jwtIssuer, --tokenReview or JWT_RULE');
   }
   if (jwtRule !== undefined) {
     try {

@@ -10,6 +10,8 @@ import {
   type AuthenticatorOptions,
   type VerifyToken,
 } from './identity/authenticator.ts';
+import { createPostReview } from './identity/api-server.ts';
+import { createTokenReview } from './identity/token-review.ts';
 import { keyPlace, parseJwtRule, type TokenRule } from './identity/token-rules.ts';
 import { createVerifyToken } from './identity/tokens.ts';
 import type { SecurityConfig } from './security-options.ts';
@@ -76,15 +78,27 @@ export function operatorsOnly(identity: AuthenticatorOptions): DebugAccess | und
 }
 
 function tokens(
-  { jwtIssuer: issuer, jwtKeys, jwtRule, tokenAudiences: audiences }: SecurityConfig,
+  config: SecurityConfig,
   trustDomains: readonly string[],
   { time, logger }: { readonly time: Time; readonly logger: Logger },
 ): VerifyToken | undefined {
+  const { jwtIssuer: issuer, jwtKeys, jwtRule, tokenAudiences: audiences } = config;
   const rules: TokenRule[] = [];
   if (issuer !== undefined && jwtKeys !== undefined) {
     rules.push({ issuer, audiences, keys: keyPlace(jwtKeys) });
   }
   if (jwtRule !== undefined) rules.push(parseJwtRule(jwtRule, audiences));
-  if (rules.length === 0) return undefined;
-  return createVerifyToken({ rules, trustDomains, clock: time, logger });
+  const review = reviewOf(config, { time, logger });
+  if (rules.length === 0 && review === undefined) return undefined;
+  return createVerifyToken({ rules, review, trustDomains, clock: time, logger });
+}
+
+function reviewOf(
+  config: SecurityConfig,
+  { time, logger }: { readonly time: Time; readonly logger: Logger },
+): VerifyToken | undefined {
+  const { tokenReview: url, tokenReviewCaFile: caFile, tokenReviewTokenFile: tokenFile } = config;
+  if (url === undefined) return undefined;
+  const post = createPostReview({ url, caFile, tokenFile });
+  return createTokenReview({ post, audiences: config.tokenAudiences, clock: time, logger });
 }

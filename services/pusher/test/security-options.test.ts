@@ -51,7 +51,9 @@ it('plaintext beyond loopback needs to be allowed', () => {
 
 it('a TLS listener that nobody could use is refused, and so is half of one', () => {
   const files = ['--tlsCertFile', 'a', '--tlsKeyFile', 'b'];
-  expect(problems(files)).toMatch(/--caCertFile, --jwtIssuer or JWT_RULE: one is needed/u);
+  expect(problems(files)).toMatch(
+    /--caCertFile, --jwtIssuer, --tokenReview or JWT_RULE: one is needed/u,
+  );
   expect(problems([...files, '--caCertFile', 'c'])).toBe('');
   expect(problems(['--secureGRPCAddr', ':15012'])).toMatch(/--tlsCertFile.*\n--tlsKeyFile/u);
   expect(problems(['--tlsCertFile', 'a', '--caCertFile', 'c'])).toMatch(/--tlsKeyFile/u);

@@ -1,7 +1,7 @@
 /**
  * Tokens of Kubernetes' service accounts and of OIDC issuers, verified by the issuer's public keys,
- * without asking anybody. A subject is `system:serviceaccount:NAMESPACE:ACCOUNT`, or a SPIFFE id
- * (JWT-SVID).
+ * without asking anybody; of other issuers by whom is asked. A subject is
+ * `system:serviceaccount:NAMESPACE:ACCOUNT`, or a SPIFFE id (JWT-SVID).
  */
 import type { Clock } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
@@ -20,6 +20,8 @@ import type { TokenRule } from './token-rules.ts';
 
 export interface TokensOptions {
   readonly rules: readonly TokenRule[];
+  /** Asked of tokens of other issuers. Absent: these are not taken. */
+  readonly review?: VerifyToken | undefined;
   readonly trustDomains: readonly string[];
   readonly clock: Clock;
   readonly logger: Logger;
@@ -44,7 +46,10 @@ export function createVerifyToken(options: TokensOptions): VerifyToken {
     if (token.length > maxTokenLength) throw new Error(`it has over ${maxTokenLength} characters`);
     const { issuer, keyId } = claimsOf(token);
     const known = rules.get(issuer);
-    if (known === undefined) throw new Error('its issuer is not trusted');
+    if (known === undefined) {
+      if (options.review !== undefined) return options.review(token);
+      throw new Error('its issuer is not trusted');
+    }
     const payload = await verified(token, await known.keys.candidates(keyId), {
       algorithms,
       issuer: known.rule.issuer,
