@@ -5,13 +5,15 @@
  * a view keeps what its manifest lists.
  *
  * A shard that is in arrears takes several epochs in one pass, and what it writes then is of the
- * last of them: of those between nothing can be told for its partitions, so no cut is made there.
+ * last of them: of those between nothing can be told for its partitions, even if it wrote nothing.
+ * So a cut is made only where each partition stood, as its watermarks tell.
  */
 import type { Change } from '@watershed/log/fold.ts';
 import { XdsRecord, type Selectors } from '@watershed/model/gen/record.ts';
 import { extractTraceparent } from '@watershed/runtime/tracing.ts';
 import { hexOf } from '../wire.ts';
 import { SharedEntry } from './shared-entry.ts';
+import { Watermarks } from './watermarks.ts';
 
 export interface ManifestRecord {
   readonly scope: string;
@@ -49,30 +51,24 @@ interface Staged {
 export type Arrival = 'config' | 'endpoints' | 'watermark' | 'other';
 
 export class Staging {
-  readonly #watermarks: number[];
+  readonly #watermarks: Watermarks;
   readonly #byEpoch = new Map<number, Map<string, Staged>>();
-  /** By epoch: behind which epoch the passes began that wrote what waits for it; the oldest. */
-  readonly #begun = new Map<number, number>();
-  /** What was there already when the process started tells nothing of passes. */
+  /** What was there already when the process started may lack watermarks that were compacted. */
   #isLive = false;
   #immediate = new Map<string, Staged>();
   #oldestMs: number | undefined;
 
   constructor(partitions: number) {
-    this.#watermarks = Array.from({ length: partitions }, () => 0);
+    this.#watermarks = new Watermarks(partitions);
   }
 
-  /** The newest epoch that every partition has passed, and none in the midst of a pass. */
+  /** Where the next cut is made. */
   get epoch(): number {
-    let epoch = Math.min(...this.#watermarks);
-    for (let found = epoch; ; epoch = found) {
-      for (const [staged, begun] of this.#begun) if (staged > epoch) found = Math.min(found, begun);
-      if (found === epoch) return epoch;
-    }
+    return this.#isLive ? this.#watermarks.common : Math.min(...this.watermarks);
   }
 
   get watermarks(): readonly number[] {
-    return this.#watermarks;
+    return this.#watermarks.newest;
   }
 
   /** Since when something waits for a watermark; `undefined`: nothing does. */
@@ -97,9 +93,7 @@ export class Staging {
     const { key, value } = change;
     if (key.startsWith('w|')) {
       const epoch = value === undefined ? 0 : watermarkOf(value);
-      if (epoch === this.#watermarks[partition]) return 'other';
-      this.#watermarks[partition] = epoch;
-      return 'watermark';
+      return this.#watermarks.tell(partition, epoch) ? 'watermark' : 'other';
     }
     const decoded = decode(key, value);
     if (decoded === undefined) return 'other';
@@ -119,10 +113,6 @@ export class Staging {
     let same = this.#byEpoch.get(epoch);
     if (same === undefined) this.#byEpoch.set(epoch, (same = new Map<string, Staged>()));
     same.set(key, staged);
-    if (this.#isLive) {
-      const begun = this.#watermarks[partition] ?? 0;
-      this.#begun.set(epoch, Math.min(begun, this.#begun.get(epoch) ?? begun));
-    }
     this.#oldestMs ??= atMs;
     return 'config';
   }
@@ -132,7 +122,6 @@ export class Staging {
     for (const [epoch, waiting] of this.#byEpoch) {
       if (epoch <= after || !waiting.delete(key) || waiting.size > 0) continue;
       this.#byEpoch.delete(epoch);
-      this.#begun.delete(epoch);
     }
   }
 
@@ -147,6 +136,7 @@ export class Staging {
   takeCut(): Changes | undefined {
     const { epoch } = this;
     this.#isLive = true;
+    this.#watermarks.passed(epoch);
     // What waited under these keys when they came was dropped: what waits there now is newer.
     const taken = new Map(this.#immediate);
     this.#immediate = new Map();
@@ -162,7 +152,6 @@ export class Staging {
         taken.set(key, staged);
       }
       this.#byEpoch.delete(one);
-      this.#begun.delete(one);
     }
     this.#measure();
     return taken.size === 0 ? undefined : changesOf(taken, superseded);
@@ -184,7 +173,6 @@ export class Staging {
       }
       if (byKey.size > 0) continue;
       this.#byEpoch.delete(epoch);
-      this.#begun.delete(epoch);
     }
     this.#measure();
     return taken.size === 0 ? undefined : changesOf(taken);

@@ -65,6 +65,44 @@ describe('staging', () => {
     expect(versions(staging.takeCut())).toEqual([hex('4'), hex('5')]);
   });
 
+  it('makes no cut at an epoch that another partition passed over, though it wrote nothing', () => {
+    const staging = new Staging(2);
+    for (const partition of [0, 1]) mark(staging, partition, 3);
+    staging.takeCut();
+    // What the second one would have said of epoch 4 is not on the log: epoch 5 took it back.
+    put(staging, key, resource(CDS, 'a', '4'), 4, 0);
+    mark(staging, 0, 4);
+    mark(staging, 1, 5);
+    expect(staging.takeCut()).toBeUndefined();
+    put(staging, key, resource(CDS, 'a', '5'), 5, 0);
+    mark(staging, 0, 5);
+    expect(versions(staging.takeCut())).toEqual([hex('5')]);
+  });
+
+  it('makes a cut at the newest epoch at which all stood, whatever was told since', () => {
+    const staging = new Staging(3);
+    for (const partition of [0, 1, 2]) mark(staging, partition, 1);
+    staging.takeCut();
+    put(staging, key, resource(CDS, 'a', '4'), 4);
+    for (const epoch of [2, 4, 6, 8]) mark(staging, 0, epoch);
+    for (const epoch of [3, 4, 5, 7]) mark(staging, 1, epoch);
+    expect(staging.takeCut()).toBeUndefined();
+    for (const epoch of [4, 9]) mark(staging, 2, epoch);
+    expect(staging.epoch).toBe(4);
+    expect(versions(staging.takeCut())).toEqual([hex('4')]);
+  });
+
+  it('makes cuts again when the watermarks of a log that went back are told', () => {
+    const staging = new Staging(2);
+    for (const partition of [0, 1]) mark(staging, partition, 9);
+    staging.takeCut();
+    put(staging, key, resource(CDS, 'a', '5'), 5);
+    mark(staging, 0, 5);
+    expect(staging.takeCut()).toBeUndefined();
+    mark(staging, 1, 5);
+    expect(versions(staging.takeCut())).toEqual([hex('5')]);
+  });
+
   it('forgets what waits for an epoch that is lost when the log goes back', () => {
     const staging = new Staging(1);
     staging.takeCut();
