@@ -145,7 +145,10 @@ export class Client {
     const { typeUrl, nonce, version, resources } = response;
     const held = this.#of(typeUrl);
     const changes: Applied[] = [];
+    const wanted = this.#wanted.get(typeUrl);
     for (const [name, resource] of resources) {
+      // Asked for when it was sent, and not any more: there is nobody to take it (as in Envoy).
+      if (wanted?.has(name) === false) continue;
       held.set(name, resource);
       changes.push({ name, resource });
     }

@@ -54,7 +54,6 @@ async function measure(translators: number, periodMs: number): Promise<readonly 
     random: random.fork(),
     catalog,
     faults: new SlowParts(random.fork()),
-    isStrict: true,
     isPatient: true,
     trace: () => undefined,
     translators,

@@ -25,8 +25,6 @@ interface Seen {
 
 export interface OracleOptions {
   readonly blobs: SimBlobs;
-  /** Routes to absent clusters are violations; else they are counted. */
-  readonly isStrict: boolean;
   /** Pushers wait as long as it takes. Else what a bounded wait breaks is counted. */
   readonly isPatient: boolean;
   /** A number of something that may happen, but not without being told of. */
@@ -166,23 +164,31 @@ export class Oracle {
     }
   }
 
-  /** Never a route to a cluster that the client does not have. */
+  /**
+   * Never a route to a cluster that the client does not have: clusters come before the routes to
+   * them, and go after. It is only counted where that cannot be kept:
+   *
+   * - State of the world cannot say what a client holds. What was removed while it was away goes
+   *   after the routes to it only as far as disk and blobs still tell (here there is no disk).
+   * - Who does not wait for a late shard for ever serves what is there without what is not.
+   * - The log was put back: what clients have is of a history that is lost.
+   */
   #routable({ held, options, isResuming }: Client): void {
-    // State of the world cannot say what a client holds: what was removed while it was away goes
-    // after the routes to it only as far as disk and blobs still tell (here there is no disk).
-    const mayLack = options.mode === 'sotw' && isResuming;
     const clusters = held.get(cluster);
     for (const [table, { bytes }] of held.get(route) ?? []) {
       for (const target of targetsOf(bytes)) {
         if (clusters?.has(target) === true) continue;
-        const { isPatient, isStrict } = this.#options;
-        const may = this.#isBack || mayLack || !isPatient;
-        if (may || !isStrict) {
-          const where = may ? ', after a bounded wait' : '';
-          this.#options.count(`seen: a route to an absent cluster${where}`);
-          continue;
+        const excuse = this.#isBack
+          ? 'the log went back'
+          : options.mode === 'sotw' && isResuming
+            ? 'a client without versions came back'
+            : this.#options.isPatient
+              ? undefined
+              : 'a bounded wait was over';
+        if (excuse === undefined) {
+          throw new Violation(`${options.name} routes to ${target}, which is absent, in ${table}`);
         }
-        throw new Violation(`${options.name} routes to ${target}, which is absent, in ${table}`);
+        this.#options.count(`seen: a route to an absent cluster, as ${excuse}`);
       }
     }
   }

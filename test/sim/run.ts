@@ -11,8 +11,6 @@ export interface RunOptions {
   readonly seed: number;
   /** Of edits and faults. */
   readonly steps: number;
-  /** See `OracleOptions`. Default: not. */
-  readonly strict?: boolean;
   /** Names of processes of the previous schema. Default: none are. */
   readonly previous?: readonly string[];
   /** Told of all that happens. */
@@ -57,14 +55,13 @@ class Simulation {
   #lines = 0;
   #copy: StoreCopy | undefined;
 
-  constructor({ seed, trace, strict = false, previous = [] }: RunOptions) {
+  constructor({ seed, trace, previous = [] }: RunOptions) {
     this.#random = new Random(seed);
     this.#faults = new Faults(this.#random.fork(), true);
     this.#world = new World({
       random: this.#random.fork(),
       catalog: this.#catalog,
       faults: this.#faults,
-      isStrict: strict,
       previous,
       isPatient: this.#random.chance(0.5),
       trace: (line) => {
@@ -134,7 +131,6 @@ class Simulation {
     const world = new World({
       random: new Random(1),
       catalog: this.#catalog,
-      isStrict: true,
       isPatient: true,
       trace: () => undefined,
     });

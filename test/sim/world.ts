@@ -36,8 +36,6 @@ export interface WorldOptions {
   readonly faults?: Faults;
   /** Names of processes of the previous schema. */
   readonly previous?: readonly string[];
-  /** See `OracleOptions`. */
-  readonly isStrict: boolean;
   /** See `Surroundings`. */
   readonly isPatient: boolean;
   /** Told of all that happens, in order. */
