@@ -4,9 +4,10 @@
  * restarted process with a version of then is understood. A cache: a file that is damaged, of
  * another format or too old to matter is as good as none.
  *
- * `scopes/ID` holds one scope's view (names, versions, digests), `blobs/` the bytes by digest,
- * `selectors` what tells scopes. Files are replaced as a whole. Secrets are in it as sealed as they
- * are on the log.
+ * `scopes/ID` says which of `types/` a scope's view is made of (names, versions, digests, by what
+ * is in them: a change writes the types that it touches, once for all scopes that have the same),
+ * `blobs/` holds the bytes by digest, `selectors` what tells scopes. Files are replaced as a whole.
+ * Secrets are in it as sealed as they are on the log.
  */
 import { hash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
@@ -32,13 +33,19 @@ export interface ColdOptions {
   readonly maxScopes?: number;
 }
 
-const format = 1;
+const format = 2;
 
 interface StoredScope {
   readonly format: number;
   readonly scope: string;
   readonly epoch: number;
-  readonly types: readonly { readonly typeUrl: string; readonly entries: readonly StoredEntry[] }[];
+  /** Names of files in `types`. */
+  readonly types: readonly string[];
+}
+
+interface StoredType {
+  readonly typeUrl: string;
+  readonly entries: readonly StoredEntry[];
 }
 
 export class ColdStore {
@@ -49,6 +56,13 @@ export class ColdStore {
   readonly #newest = new Map<string, ScopeView>();
   /** Entries whose bytes are on disk. */
   readonly #kept = new WeakSet<SharedEntry>();
+  /** In which files of `types` whole types are. */
+  readonly #files = new WeakMap<TypeView, string>();
+  /** Files of `types` that are there. */
+  readonly #there = new Set<string>();
+  /** Which of them each scope on disk is made of, and of how many scopes each is. */
+  readonly #scopes = new Map<string, readonly string[]>();
+  readonly #uses = new Map<string, number>();
   readonly #selectors = new Map<string, Selectors>();
   #writing: Promise<void> = Promise.resolve();
 
@@ -60,7 +74,9 @@ export class ColdStore {
   async open(): Promise<void> {
     const { dir, logger } = this.#options;
     try {
-      await mkdir(join(dir, 'scopes'), { recursive: true, mode: 0o700 });
+      for (const part of ['scopes', 'types']) {
+        await mkdir(join(dir, part), { recursive: true, mode: 0o700 });
+      }
       // What is read is read once: next to nothing is kept in memory.
       const blobs = await openDiskBlobs({ dir: join(dir, 'blobs'), maxMemoryBytes: 1024 * 1024 });
       await this.#tidy(blobs);
@@ -111,17 +127,21 @@ export class ColdStore {
     const encoded = new Map(
       [...selectors].map(([namespace, value]) => [namespace, Selectors.encode(value).finish()]),
     );
-    this.#enqueue(() => writeChecked(join(this.#options.dir, 'selectors'), encoded));
+    this.#enqueue(() => writeChecked(join(this.#options.dir, 'selectors'), serialize(encoded)));
   }
 
   /** Writes what is pending. */
-  async close(): Promise<void> {
+  async flush(): Promise<void> {
     for (const [scope, timer] of this.#pending) {
       timer.cancel();
       this.#enqueue(() => this.#write(scope));
     }
     this.#pending.clear();
     await this.#writing;
+  }
+
+  async close(): Promise<void> {
+    await this.flush();
     await this.#blobs?.close();
     this.#blobs = undefined;
   }
@@ -141,14 +161,48 @@ export class ColdStore {
     const view = this.#newest.get(scope);
     if (view === undefined) return;
     this.#newest.delete(scope);
-    const blobs = new Map<Digest, Blob>();
-    const types = [...view.types].map(([typeUrl, type]) => ({
-      typeUrl,
-      entries: this.#entriesOf(type, blobs),
-    }));
-    await this.#blobs?.put([...blobs.values()]);
+    const types: string[] = [];
+    for (const type of view.types.values()) types.push(await this.#writeType(type));
     const stored: StoredScope = { format, scope, epoch: view.epoch, types };
-    await writeChecked(this.#file(scope), stored);
+    await writeChecked(this.#file(scope), serialize(stored));
+    for (const unused of this.#use(scope, types)) {
+      this.#there.delete(unused);
+      await unlink(this.#typeFile(unused));
+    }
+  }
+
+  /** Notes what a scope is made of now; gives what no scope is made of any more. */
+  #use(scope: string, types: readonly string[]): readonly string[] {
+    for (const name of types) this.#uses.set(name, (this.#uses.get(name) ?? 0) + 1);
+    const before = this.#scopes.get(scope) ?? [];
+    this.#scopes.set(scope, types);
+    return before.filter((name) => {
+      const uses = (this.#uses.get(name) ?? 0) - 1;
+      if (uses > 0) this.#uses.set(name, uses);
+      else this.#uses.delete(name);
+      return uses <= 0;
+    });
+  }
+
+  /** Gives the name of its file, which may be there. */
+  async #writeType(type: TypeView): Promise<string> {
+    const known = this.#files.get(type);
+    if (known !== undefined && this.#there.has(known)) return known;
+    const blobs = new Map<Digest, Blob>();
+    const entries = this.#entriesOf(type, blobs);
+    await this.#blobs?.put([...blobs.values()]);
+    const stored: StoredType = { typeUrl: type.typeUrl, entries };
+    const body = serialize(stored);
+    const name = hash('sha256', body);
+    if (!this.#there.has(name)) await writeChecked(this.#typeFile(name), body);
+    this.#there.add(name);
+    // What has no bytes yet is not in it.
+    if (entries.length === type.size) this.#files.set(type, name);
+    return name;
+  }
+
+  #typeFile(name: string): string {
+    return join(this.#options.dir, 'types', name);
   }
 
   #entriesOf(type: TypeView, blobs: Map<Digest, Blob>): readonly StoredEntry[] {
@@ -171,7 +225,10 @@ export class ColdStore {
     blobs: BlobStore,
   ): Promise<ScopeView | undefined> {
     const views = new Map<string, TypeView>();
-    for (const { typeUrl, entries } of types) {
+    for (const name of types) {
+      const stored = await readChecked(this.#typeFile(name));
+      if (!isStoredType(stored)) return undefined;
+      const { typeUrl, entries } = stored;
       const made = entries.map((entry) => SharedEntry.restore(entry));
       for (const entry of made) {
         const found = await blobs.get(entry.digests);
@@ -185,7 +242,7 @@ export class ColdStore {
     return { scope, sequence: 0, epoch, types: views, sinceMs, trace: undefined };
   }
 
-  /** Drops the scopes that were longest unchanged, and blobs that none has. */
+  /** Drops the scopes that were longest unchanged, and types and blobs that none has. */
   async #tidy(blobs: BlobStore): Promise<void> {
     const dir = join(this.#options.dir, 'scopes');
     const files = await Promise.all(
@@ -195,19 +252,28 @@ export class ColdStore {
       })),
     );
     files.sort((a, b) => b.at - a.at);
-    const live = new Set<Digest>();
     for (const [index, { name }] of files.entries()) {
       const stored = await readChecked(join(dir, name));
-      if (index >= (this.#options.maxScopes ?? 1_000) || !isStoredScope(stored)) {
-        await unlink(join(dir, name));
+      if (index < (this.#options.maxScopes ?? 1_000) && isStoredScope(stored)) {
+        this.#use(stored.scope, stored.types);
+      } else await unlink(join(dir, name));
+    }
+    const live = new Set<Digest>();
+    for (const name of await readdir(join(this.#options.dir, 'types'))) {
+      const stored = this.#uses.has(name) ? await readChecked(this.#typeFile(name)) : undefined;
+      if (!isStoredType(stored)) {
+        await unlink(this.#typeFile(name));
         continue;
       }
-      for (const { entries } of stored.types) {
-        for (const entry of entries) for (const digest of entry.digests) live.add(digest);
-      }
+      this.#there.add(name);
+      for (const { digests } of stored.entries) for (const digest of digests) live.add(digest);
     }
     await blobs.retain(live);
   }
+}
+
+function isStoredType(stored: unknown): stored is StoredType {
+  return typeof stored === 'object' && stored !== null && 'entries' in stored;
 }
 
 function isStoredScope(stored: unknown): stored is StoredScope {
@@ -218,8 +284,7 @@ function isStoredScope(stored: unknown): stored is StoredScope {
 
 const checksumBytes = 32;
 
-async function writeChecked(path: string, value: unknown): Promise<void> {
-  const body = serialize(value);
+async function writeChecked(path: string, body: Uint8Array): Promise<void> {
   const temporary = `${path}.new`;
   await writeFile(temporary, Buffer.concat([hash('sha256', body, 'buffer'), body]));
   await rename(temporary, path);

@@ -1,0 +1,153 @@
+import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { digestOf } from '@watershed/blob/digest.ts';
+import { resourceTypes } from '@watershed/proto/any.ts';
+import { systemTime } from '@watershed/runtime/clock.ts';
+import { afterEach, expect, it } from 'vitest';
+import { ColdStore } from '../src/cold.ts';
+import { emptyView } from '../src/session/context.ts';
+import type { ScopeView } from '../src/view/scope-view.ts';
+import { SharedEntry } from '../src/view/shared-entry.ts';
+import { loggerInto } from './support/world.ts';
+
+const { cluster, endpoint } = resourceTypes;
+const dirs: string[] = [];
+
+afterEach(() => {
+  for (const dir of dirs.splice(0)) rmSync(dir, { recursive: true, force: true });
+});
+
+function temporary(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'cold-store-'));
+  dirs.push(dir);
+  return dir;
+}
+
+async function opened(dir: string): Promise<ColdStore> {
+  const store = new ColdStore({ dir, time: systemTime, logger: loggerInto([]) });
+  await store.open();
+  return store;
+}
+
+type Versions = Readonly<Record<string, string>>;
+
+function viewOf(scope: string, types: Readonly<Record<string, Versions>>): ScopeView {
+  const views = Object.entries(types).map(([typeUrl, versions]) => {
+    const entries = Object.entries(versions).map(([name, version]) => {
+      const bytes = Buffer.from(`${name} at ${version}`);
+      const digest = digestOf(bytes);
+      const { length: size } = bytes;
+      const stored = { key: `${typeUrl} ${name}`, typeUrl, name, version, size, refs: [] };
+      const entry = SharedEntry.restore({ ...stored, digests: [digest] });
+      entry.load([bytes]);
+      return entry;
+    });
+    return [typeUrl, emptyView(typeUrl).with(entries)] as const;
+  });
+  const epoch = 1;
+  return { scope, sequence: 1, epoch, types: new Map(views), sinceMs: 0, trace: undefined };
+}
+
+function versionsOf(view: ScopeView | undefined): unknown {
+  const types: Record<string, Versions> = {};
+  for (const [typeUrl, type] of view?.types ?? []) {
+    const versions: Record<string, string> = {};
+    type.each(({ name, version, fragments }) => {
+      expect(fragments?.map((bytes) => Buffer.from(bytes).toString())).toEqual([
+        `${name} at ${version}`,
+      ]);
+      versions[name] = version;
+    });
+    types[typeUrl] = versions;
+  }
+  return types;
+}
+
+/** Names of the files, and the inodes that tell whether they were written anew. */
+function filesOf(dir: string): ReadonlyMap<string, number> {
+  const names = readdirSync(join(dir, 'types'));
+  return new Map(names.map((name) => [name, statSync(join(dir, 'types', name)).ino]));
+}
+
+/** Writes views as one run of a process does. */
+async function written(dir: string, ...views: readonly ScopeView[]): Promise<void> {
+  const store = await opened(dir);
+  for (const view of views) store.save(view);
+  await store.close();
+}
+
+const shop = { [cluster]: { a: '1', b: '1' }, [endpoint]: { a: '1', b: '1' } };
+const moved = { ...shop, [endpoint]: { a: '2', b: '1' } };
+
+it('a change writes the types that it touches, once for all scopes that have the same', async () => {
+  const dir = temporary();
+  await written(dir, viewOf('one', shop), viewOf('two', shop));
+  const before = filesOf(dir);
+  expect(before.size).toBe(2);
+  await written(dir, viewOf('one', moved), viewOf('two', moved));
+  const after = filesOf(dir);
+  expect(after.size).toBe(2);
+  const same = [...after].filter(([name, inode]) => before.get(name) === inode);
+  expect(same).toHaveLength(1);
+  const store = await opened(dir);
+  expect(versionsOf(await store.load('one'))).toEqual(moved);
+  expect(versionsOf(await store.load('two'))).toEqual(moved);
+  await store.close();
+});
+
+it('a type that another scope still has stays when one scope goes on', async () => {
+  const dir = temporary();
+  await written(dir, viewOf('one', shop), viewOf('two', shop));
+  await written(dir, viewOf('one', moved));
+  expect(filesOf(dir).size).toBe(3);
+  const store = await opened(dir);
+  expect(versionsOf(await store.load('one'))).toEqual(moved);
+  expect(versionsOf(await store.load('two'))).toEqual(shop);
+  await store.close();
+});
+
+it('views that change while one process runs leave nothing behind', async () => {
+  const dir = temporary();
+  const store = await opened(dir);
+  for (let version = 1; version <= 20; version++) {
+    store.save(viewOf('one', { [cluster]: { a: `${version}` }, [endpoint]: { a: '1' } }));
+    await store.flush();
+  }
+  expect(filesOf(dir).size).toBe(2);
+  await store.close();
+});
+
+it('a file that is damaged is as good as none, and is written again', async () => {
+  const dir = temporary();
+  await written(dir, viewOf('one', shop));
+  for (const name of filesOf(dir).keys()) truncateSync(join(dir, 'types', name), 40);
+  const damaged = await opened(dir);
+  expect(await damaged.load('one')).toBeUndefined();
+  damaged.save(viewOf('one', shop));
+  await damaged.close();
+  const store = await opened(dir);
+  expect(versionsOf(await store.load('one'))).toEqual(shop);
+  await store.close();
+});
+
+it('bytes that are not there yet are not kept, and are once they are there', async () => {
+  const dir = temporary();
+  const view = viewOf('one', shop);
+  const coming = SharedEntry.restore({
+    ...{ key: 'c', typeUrl: cluster, name: 'c', version: '1', size: 6, refs: [] },
+    digests: [digestOf(Buffer.from('c at 1'))],
+  });
+  const types = new Map(view.types);
+  types.set(cluster, (types.get(cluster) ?? emptyView(cluster)).with([coming]));
+  const whole = { ...shop, [cluster]: { a: '1', b: '1', c: '1' } };
+  const store = await opened(dir);
+  store.save({ ...view, types });
+  await store.flush();
+  expect(versionsOf(await store.load('one'))).toEqual(shop);
+  coming.load([Buffer.from('c at 1')]);
+  store.save({ ...view, types });
+  await store.flush();
+  expect(versionsOf(await store.load('one'))).toEqual(whole);
+  await store.close();
+});
