@@ -3,7 +3,8 @@
  * endpoints to the end, then claiming its outputs; and given up the other way round. Changes of the
  * group are worked through one after the other, the newest word last.
  */
-import type { Engine, Gained } from './engine/engine.ts';
+import type { Engine } from './engine/engine.ts';
+import type { Gained } from './engine/published.ts';
 import type { LogOutputs } from './outputs.ts';
 import type { Reader } from './readers.ts';
 

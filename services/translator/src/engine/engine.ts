@@ -24,7 +24,7 @@ import type { Finding } from './diagnostics.ts';
 import { Intake } from './intake.ts';
 import type { InputChange, Portion } from './intake.ts';
 import { Namespaces } from './namespaces.ts';
-import type { Current, Outputs } from './published.ts';
+import type { Gained, Outputs } from './published.ts';
 import { Pushers } from './pushers.ts';
 import type { Ownership } from './resources.ts';
 import { retry } from './retry.ts';
@@ -61,12 +61,6 @@ export interface EngineOptions extends Pick<Ownership, 'partitions'> {
 
 /** A timer may not be set for longer than this; what is due later is looked at again. */
 const maxWaitMs = 3_600_000;
-
-/** A partition that becomes the shard's, with what the log holds of its outputs. */
-export interface Gained {
-  readonly partition: number;
-  readonly current: Current;
-}
 
 export class Engine {
   readonly inputs: Inputs;
@@ -264,10 +258,8 @@ export class Engine {
    */
   async gain(gained: readonly Gained[]): Promise<void> {
     await this.#handOver((shard) => {
-      for (const { partition, current } of gained) {
-        this.#owned.add(partition);
-        shard.gain(partition, current);
-      }
+      for (const { partition } of gained) this.#owned.add(partition);
+      shard.gain(gained);
     });
     await this.idle();
   }

@@ -17,6 +17,12 @@ export interface OutputRecord {
 /** What the log holds of one partition when the shard becomes its owner; no tombstones. */
 export type Current = Iterable<readonly [key: string, value: Uint8Array]>;
 
+/** A partition that becomes the shard's, with what the log holds of its outputs. */
+export interface Gained {
+  readonly partition: number;
+  readonly current: Current;
+}
+
 /** The partitions of `xds` that this shard owns. */
 export interface Outputs {
   /**

@@ -1,7 +1,7 @@
 /**
  * Shared resources: each is computed while some manifest lists it, by the shard that owns its
- * partition. Of the others a shard knows only that they are listed, so that it can compute them
- * when their partition becomes its own.
+ * partition. Of the others a shard holds nothing: what manifests list is looked through again when
+ * a partition becomes its own.
  */
 import type { Digest } from '@watershed/blob/port.ts';
 import type { Change, Graph } from '@watershed/derive/graph.ts';
@@ -67,29 +67,29 @@ export class Resources {
     this.#options = options;
   }
 
-  /** A partition is this shard's now: what the log holds and nobody lists goes after the grace. */
-  gain(partition: number, nowMs: number): void {
+  /**
+   * Partitions are this shard's now: what the log holds and nobody lists goes after the grace.
+   * `listed`: what all manifests list.
+   */
+  gain(partitions: ReadonlySet<number>, listed: Iterable<ResourceKey>, nowMs: number): void {
     const { published } = this.#options;
-    for (const recordKey of published.keysOf(partition)) {
-      const held = published.get(recordKey);
-      if (held?.$case === 'resource') this.#restore(recordKey, partition, held.value, nowMs);
+    for (const partition of partitions) {
+      for (const recordKey of published.keysOf(partition)) {
+        const held = published.get(recordKey);
+        if (held?.$case === 'resource') this.#restore(recordKey, partition, held.value, nowMs);
+      }
+      this.#fresh.add(partition);
     }
-    for (const entry of this.#of(partition)) if (entry.listed > 0) this.#observe(entry);
-    this.#fresh.add(partition);
+    for (const key of listed) if (partitions.has(this.#partitionOf(key))) this.list(key);
   }
 
-  /** Another shard's word counts from now on; what is listed stays known. */
+  /** Another shard's word counts from now on. */
   lose(partition: number): void {
     const { graph, plans, diagnostics } = this.#options;
     for (const entry of this.#of(partition)) {
       graph.unobserve(plans.shared, entry.key);
       diagnostics.clear(entry.id);
-      entry.plan = undefined;
-      entry.content = undefined;
-      entry.trulyEmpty = false;
-      this.#dirty.delete(entry.id);
-      this.#staged.delete(entry);
-      if (entry.listed === 0) this.#forget(entry);
+      this.#forget(entry);
     }
   }
 
@@ -130,8 +130,13 @@ export class Resources {
     return created;
   }
 
+  /** Of the shard's own partitions. */
   get size(): number {
     return this.#entries.size;
+  }
+
+  #partitionOf(key: ResourceKey): number {
+    return partitionOf(key.host ?? key.name, this.#options.partitions);
   }
 
   #find(key: ResourceKey): Entry | undefined {
@@ -147,18 +152,26 @@ export class Resources {
     return this.#unlisted.next();
   }
 
+  /** What is another shard's is left to it. */
   list(key: ResourceKey): void {
-    const entry =
-      this.#find(key) ??
-      this.#create(
-        key,
-        xdsKeys.resource(key.typeUrl, key.name, key.variant),
-        partitionOf(key.host ?? key.name, this.#options.partitions),
-      );
+    const partition = this.#partitionOf(key);
+    if (!this.#options.owned.has(partition)) return;
+    const recordKey = xdsKeys.resource(key.typeUrl, key.name, key.variant);
+    this.#count(this.#find(key) ?? this.#create(key, recordKey, partition));
+  }
+
+  /** Lists what is known here already: `key` need not tell whose it is. `false`: it is not. */
+  keep(key: ResourceKey): boolean {
+    const entry = this.#find(key);
+    if (entry !== undefined) this.#count(entry);
+    return entry !== undefined;
+  }
+
+  #count(entry: Entry): void {
     entry.listed++;
     if (entry.listed > 1) return;
     this.#unlisted.delete(entry.id);
-    if (this.#owns(entry)) this.#observe(entry);
+    this.#observe(entry);
   }
 
   unlist(key: ResourceKey, nowMs: number): void {
@@ -179,7 +192,8 @@ export class Resources {
   /** Whether a manifest may list it: it is on the log, or will be, or is another shard's. */
   available(key: ResourceKey): boolean {
     const entry = this.#find(key);
-    return entry !== undefined && (!this.#owns(entry) || entry.content !== undefined);
+    if (entry !== undefined) return entry.content !== undefined;
+    return !this.#options.owned.has(this.#partitionOf(key));
   }
 
   changed(change: Change<ResourceKey, ResourcePlan | undefined>, nowMs: number): void {
@@ -201,7 +215,7 @@ export class Resources {
     for (const id of this.#dirty) {
       this.#dirty.delete(id);
       const entry = this.#entries.get(id);
-      if (entry === undefined || !this.#owns(entry) || this.#doubts(entry)) continue;
+      if (entry === undefined || this.#doubts(entry)) continue;
       this.#build(entry);
       this.#staged.add(entry);
       await pause();
@@ -258,7 +272,6 @@ export class Resources {
 
   #fail(entry: Entry, error: unknown): void {
     const { graph, plans, blame } = this.#options;
-    if (!this.#owns(entry)) return;
     blame(graph.entriesOf(plans.shared, entry.key), entry.id, error);
   }
 
@@ -293,7 +306,7 @@ export class Resources {
       if (entry === undefined || entry.listed > 0) continue;
       const { graph, plans, published, diagnostics } = this.#options;
       graph.unobserve(plans.shared, entry.key);
-      if (this.#owns(entry)) published.remove(entry.recordKey);
+      published.remove(entry.recordKey);
       diagnostics.clear(id);
       this.#forget(entry);
     }
@@ -320,9 +333,5 @@ export class Resources {
       }
       yield* this.#options.builder.again(plan, wanted);
     }
-  }
-
-  #owns(entry: Entry): boolean {
-    return this.#options.owned.has(entry.partition);
   }
 }

@@ -79,6 +79,18 @@ export class Scopes {
       if (entry.demands.size === 0) this.#lapses.set(entry.id, nowMs + graceMs);
     }
     for (const entry of this.#of(partition)) this.#dirty.add(entry.id);
+    // Of what failed scopes list, more may be this shard's now.
+    for (const id of this.#failed) {
+      const entry = this.#entries.get(id);
+      if (entry !== undefined) this.#give(entry, nowMs);
+    }
+  }
+
+  /** What the plans of all scopes list, of whatever shard; one of several comes several times. */
+  *listed(): IterableIterator<ResourceKey> {
+    for (const { plan } of this.#entries.values()) {
+      for (const { shared } of plan?.types ?? []) yield* shared;
+    }
   }
 
   /** Another shard's word counts from now on. */
@@ -260,10 +272,11 @@ export class Scopes {
       const entry = this.#entries.get(id);
       if (entry?.digest === undefined || entry.kept !== undefined || !this.#owns(entry)) continue;
       const last = await this.#last(entry.digest);
-      entry.kept = last?.types.flatMap(({ typeUrl, shared }) =>
-        shared.map((ref) => ({ typeUrl, name: ref.name, variant: ref.variant })),
-      );
-      for (const key of entry.kept ?? []) this.#options.resources.list(key);
+      entry.kept = last?.types
+        .flatMap(({ typeUrl, shared }) =>
+          shared.map((ref) => ({ typeUrl, name: ref.name, variant: ref.variant })),
+        )
+        .filter((key) => this.#options.resources.keep(key));
     }
   }
 

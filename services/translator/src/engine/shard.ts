@@ -27,7 +27,7 @@ import type { Causes } from './causes.ts';
 import type { Demanded } from './demand.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { Published } from './published.ts';
-import type { Current, Outputs } from './published.ts';
+import type { Gained, Outputs } from './published.ts';
 import { Resources } from './resources.ts';
 import type { Ownership } from './resources.ts';
 import { Scopes } from './scopes.ts';
@@ -93,13 +93,16 @@ export class Shard {
     this.#retainDueMs = options.clock.now() + options.retainMs;
   }
 
-  /** Owns a partition from now on; not to be called within a pass. */
-  gain(partition: number, current: Current): void {
+  /** Owns these partitions from now on; not to be called within a pass. */
+  gain(gained: readonly Gained[]): void {
     const nowMs = this.#options.clock.now();
-    this.#published.gain(partition, current);
-    this.#resources.gain(partition, nowMs);
-    this.#scopes.gain(partition, nowMs);
-    this.#selectors.gain(partition);
+    for (const { partition, current } of gained) this.#published.gain(partition, current);
+    const partitions = new Set(gained.map(({ partition }) => partition));
+    this.#resources.gain(partitions, this.#scopes.listed(), nowMs);
+    for (const partition of partitions) {
+      this.#scopes.gain(partition, nowMs);
+      this.#selectors.gain(partition);
+    }
   }
 
   /** Does not own it any more; not to be called within a pass. */
