@@ -76,6 +76,8 @@ export class Shard {
   readonly #resources: Resources;
   readonly #scopes: Scopes;
   readonly #selectors: SelectorTable;
+  /** By partition: the epoch of its last watermark. */
+  readonly #told = new Map<number, number>();
   #causes: Causes | undefined;
   #retainDueMs: number;
   #retained: ReadonlySet<Digest> = new Set();
@@ -110,6 +112,7 @@ export class Shard {
     this.#scopes.lose(partition, this.#options.clock.now());
     this.#resources.lose(partition);
     this.#selectors.lose(partition);
+    this.#told.delete(partition);
     this.#published.lose(partition);
   }
 
@@ -219,15 +222,23 @@ export class Shard {
 
   /** Gives how many records tell of outputs; the watermark is none. */
   #stage({ epoch, synced }: Work): number {
-    const { owned, clock, metrics } = this.#options;
-    const nowMs = clock.now();
+    const nowMs = this.#options.clock.now();
     let staged = this.#resources.stage(epoch);
     staged += this.#scopes.stage(epoch);
     staged += this.#selectors.stage(epoch, synced);
     this.#scopes.expire(nowMs);
     this.#resources.expire(nowMs, this.#scopes.listsUnknown);
     this.#published.bringTo(epoch);
+    this.#tell(epoch);
+    return staged;
+  }
+
+  /** Watermarks: of partitions whose last one tells of another epoch. */
+  #tell(epoch: number): void {
+    const { owned, metrics } = this.#options;
     for (const partition of epoch > 0 ? owned : []) {
+      if (this.#told.get(partition) === epoch) continue;
+      this.#told.set(partition, epoch);
       const watermark = { $case: 'watermark', value: { partition, epoch } } as const;
       this.#published.put(partition, xdsKeys.watermark(partition), watermark, epoch);
       metrics
@@ -235,7 +246,6 @@ export class Shard {
         .with({ partition: String(partition) })
         .set(epoch);
     }
-    return staged;
   }
 
   /**
