@@ -13,7 +13,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { openKafkaLog } from '@watershed/log/kafka.ts';
 import type { Log } from '@watershed/log/port.ts';
@@ -23,10 +22,10 @@ import { testCache, testProgress } from '../../../test/components/cache.ts';
 import { MeshFiles } from '../mesh/mesh.ts';
 import { Bare } from './bare.ts';
 import { Clients } from './clients.ts';
-import { quantile, type Report } from './messages.ts';
+import { flood, latency, nameOf, roundText, settled, type Round } from './measure.ts';
 import { burst, join as joinShard } from './shards.ts';
 import { Usage } from './usage.ts';
-import { Writer, type Host } from './writer.ts';
+import { Writer } from './writer.ts';
 
 const { values } = parseArgs({
   options: {
@@ -43,81 +42,9 @@ const { values } = parseArgs({
 const partitions = 64;
 const namespaces = 10;
 const seconds = Number(values.seconds);
-/** Of the first part: slow enough that nothing waits for another. */
-const pairsPerSecond = 20;
-const settleMs = 60_000;
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
-}
-
-function spread(latencies: readonly number[]): string {
-  const of = (share: number): string => quantile(latencies, share).toFixed(1);
-  return `p50 ${of(0.5)}, p99 ${of(0.99)} ms (${latencies.length})`;
-}
-
-/** Until every stream has what was written last of its assignment. */
-async function settled(clients: Clients, hosts: readonly Host[]): Promise<Report> {
-  const deadline = performance.now() + settleMs;
-  for (;;) {
-    const report = await clients.send({ kind: 'report' });
-    const late = hosts.filter(({ host, stamp }) => {
-      return stamp > 0 && (report.reached[nameOf(host)] ?? stamp) < stamp;
-    });
-    if (late.length === 0) return report;
-    if (performance.now() > deadline) throw new Error(`${late.length} assignments are not there`);
-    await sleep(250);
-  }
-}
-
-function nameOf(host: string): string {
-  return `outbound|80||${host}`;
-}
-
-async function latency(clients: Clients, writer: Writer, bare: Bare): Promise<void> {
-  await clients.send({ kind: 'mark' });
-  bare.mark();
-  for (let at = 0; at < seconds * pairsPerSecond; at++) {
-    const host = writer.hosts[at % writer.hosts.length];
-    if (host === undefined) throw new Error('no hosts');
-    await bare.append();
-    await writer.write([host]);
-    await sleep(1_000 / pairsPerSecond);
-  }
-  const { latencies } = await settled(clients, writer.hosts);
-  const alone = bare.latencies();
-  const times = (share: number): string =>
-    (quantile(latencies, share) / quantile(alone, share)).toFixed(2);
-  say(`bare, produce to consume: ${spread(alone)}`);
-  say(`append to ACK:            ${spread(latencies)}; ${times(0.5)} and ${times(0.99)} of bare`);
-}
-
-async function flood(
-  clients: Clients,
-  writer: Writer,
-  usage: Usage,
-  wanted: number,
-): Promise<void> {
-  const perTick = Math.max(1, Math.round(wanted / 50));
-  await clients.send({ kind: 'mark' });
-  await usage.begin();
-  const sinceMs = performance.now();
-  let written = 0;
-  while (performance.now() - sinceMs < seconds * 1_000) {
-    const from = written % writer.hosts.length;
-    const some = writer.hosts.slice(from, from + perTick);
-    await writer.write(some);
-    written += some.length;
-    const aheadMs = sinceMs + (written / wanted) * 1_000 - performance.now();
-    if (aheadMs > 0) await sleep(aheadMs);
-  }
-  const rate = written / ((performance.now() - sinceMs) / 1_000);
-  const text = await usage.text();
-  const endMs = performance.now();
-  const { acked, latencies } = await settled(clients, writer.hosts);
-  const lateMs = Math.round(performance.now() - endMs);
-  say(`${rate.toFixed(0)} updates/s: ${acked} ACKs, ${spread(latencies)}, nothing lost`);
-  say(`  all there ${lateMs} ms after the last; ${text}; load ${loadavg()[0]?.toFixed(1)}`);
 }
 
 async function run(directory: string): Promise<void> {
@@ -135,21 +62,25 @@ async function run(directory: string): Promise<void> {
     await cluster.ingester.stop();
     log = await openKafkaLog({ brokers: cluster.kafka.brokers, time: systemTime });
     const writer = await Writer.open(log, partitions);
+    const bench = { clients, writer };
     say(`${writer.hosts.length} services, ${streams} streams; load ${loadavg()[0]?.toFixed(1)}`);
     await openStreams(clients, cluster, writer);
     const bare = await Bare.open(log);
-    for (let round = 0; round < Number(values.rounds); round++) {
-      await latency(clients, writer, bare);
+    const rounds: Round[] = [];
+    while (rounds.length < Number(values.rounds)) {
+      rounds.push(await latency(bench, bare, seconds));
+      say(roundText(rounds.slice(-1)));
     }
+    say(`medians: ${roundText(rounds)}`);
     await bare.close();
     for (const count of values.shards.split(',').map(Number)) {
       while (cluster.translators.length < count) say(await joinShard(cluster, partitions));
       say(await burst(cluster, writer));
-      await settled(clients, writer.hosts);
+      await settled(bench);
     }
     const usage = new Usage(cluster, { clients: clients.pids, writer: [process.pid] });
     for (const rate of values.rates.split(',').map(Number)) {
-      await flood(clients, writer, usage, rate);
+      say(await flood(bench, usage, rate, seconds));
     }
     await writer.close();
   } finally {

@@ -1,0 +1,122 @@
+/** From append to ACK: one at a time beside bare records, and in a flood. */
+import { loadavg } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { median } from '../statistics.ts';
+import type { Bare } from './bare.ts';
+import type { Clients } from './clients.ts';
+import { quantile, type Report } from './messages.ts';
+import type { Usage } from './usage.ts';
+import type { Host, Writer } from './writer.ts';
+
+export interface Bench {
+  readonly clients: Clients;
+  readonly writer: Writer;
+}
+
+/** Milliseconds, ascending. */
+export interface Round {
+  readonly bare: readonly number[];
+  readonly whole: readonly number[];
+}
+
+/** Slow enough that nothing waits for another. */
+const pairsPerSecond = 20;
+const settleMs = 120_000;
+/** Of a flood: appends that are on their way at once. */
+const maxInFlight = 8;
+const ticksPerSecond = 50;
+
+export function nameOf(host: string): string {
+  return `outbound|80||${host}`;
+}
+
+/** Until every stream has what was written last of its assignment. */
+export async function settled({ clients, writer }: Bench): Promise<Report> {
+  const deadline = performance.now() + settleMs;
+  for (;;) {
+    const report = await clients.send({ kind: 'report' });
+    const late = writer.hosts.filter(({ host, stamp }) => {
+      return stamp > 0 && (report.reached[nameOf(host)] ?? stamp) < stamp;
+    });
+    if (late.length === 0) return report;
+    if (performance.now() > deadline) throw new Error(`${late.length} assignments are not there`);
+    await sleep(250);
+  }
+}
+
+export async function latency(bench: Bench, bare: Bare, seconds: number): Promise<Round> {
+  const { clients, writer } = bench;
+  await clients.send({ kind: 'mark' });
+  bare.mark();
+  for (let at = 0; at < seconds * pairsPerSecond; at++) {
+    const host = writer.hosts[at % writer.hosts.length];
+    if (host === undefined) throw new Error('no hosts');
+    await bare.append();
+    await writer.write([host]);
+    await sleep(1_000 / pairsPerSecond);
+  }
+  const { latencies: whole } = await settled(bench);
+  return { bare: bare.latencies(), whole };
+}
+
+/** Medians of several rounds. */
+export function roundText(rounds: readonly Round[]): string {
+  const of = (share: number): string => {
+    const bare = median(rounds.map((round) => quantile(round.bare, share)));
+    const whole = median(rounds.map((round) => quantile(round.whole, share)));
+    const times = median(
+      rounds.map((round) => quantile(round.whole, share) / quantile(round.bare, share)),
+    );
+    const name = `p${share * 100}`;
+    return `${name} bare ${bare.toFixed(1)} ms, append to ACK ${whole.toFixed(1)} ms (${times.toFixed(2)}x)`;
+  };
+  return `${of(0.5)}; ${of(0.99)}`;
+}
+
+export async function flood(
+  bench: Bench,
+  usage: Usage,
+  wanted: number,
+  seconds: number,
+): Promise<string> {
+  const { clients, writer } = bench;
+  await clients.send({ kind: 'mark' });
+  await usage.begin();
+  const sinceMs = performance.now();
+  const written = await writeAll(writer, wanted, seconds);
+  const endMs = performance.now();
+  const rate = written / ((endMs - sinceMs) / 1_000);
+  const text = await usage.text();
+  const { acked, latencies } = await settled(bench);
+  const lateMs = Math.round(performance.now() - endMs);
+  const [p50, p99] = [quantile(latencies, 0.5), quantile(latencies, 0.99)];
+  return [
+    `${rate.toFixed(0)} updates/s (${wanted} wanted): ${acked} ACKs`,
+    `p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(1)} ms, nothing lost, all there after ${lateMs} ms`,
+    `${text}; load ${loadavg()[0]?.toFixed(1)}`,
+  ].join('; ');
+}
+
+/** Gives how many updates it were. */
+async function writeAll(writer: Writer, rate: number, seconds: number): Promise<number> {
+  const perTick = Math.max(1, Math.round(rate / ticksPerSecond));
+  const sinceMs = performance.now();
+  const inFlight = new Set<Promise<void>>();
+  let written = 0;
+  while (performance.now() - sinceMs < seconds * 1_000) {
+    const some = nextOf(writer.hosts, written, perTick);
+    const write = writer.write(some).finally(() => inFlight.delete(write));
+    inFlight.add(write);
+    written += some.length;
+    if (inFlight.size >= maxInFlight) await Promise.race(inFlight);
+    const aheadMs = sinceMs + (written / rate) * 1_000 - performance.now();
+    if (aheadMs > 0) await sleep(aheadMs);
+  }
+  await Promise.all(inFlight);
+  return written;
+}
+
+function nextOf(hosts: readonly Host[], from: number, count: number): readonly Host[] {
+  const at = from % hosts.length;
+  return hosts.slice(at, at + count);
+}
