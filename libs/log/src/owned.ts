@@ -82,6 +82,8 @@ export class OwnedPartition {
   #caughtUp = false;
   /** The stamp for new appends. */
   #epoch = -1;
+  /** The newest that was read on a record without a claim of it (see `#see`). -1: none was. */
+  #unclaimed = -1;
   /** While the owner claims again after a failure; writes wait for it. */
   #reclaiming: Promise<void> | undefined;
   #lastAppend: Promise<unknown> = Promise.resolve();
@@ -116,10 +118,7 @@ export class OwnedPartition {
     return this.#epoch;
   }
 
-  /**
-   * Aborts when this owner must stop: a newer one exists, or the log failed for good. `reason`: a
-   * LogError.
-   */
+  /** Aborts when this owner must stop: a newer one exists, or the log is gone; with a LogError. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
@@ -353,9 +352,11 @@ export class OwnedPartition {
       return;
     }
     const epoch = this.#epochs.findLast((own) => own < offset);
-    if (epoch !== undefined && decodeEpoch(record.headers[epochHeader])?.epoch !== epoch) {
-      repairs.add(key);
-    }
+    if (epoch === undefined) return;
+    const stamp = decodeEpoch(record.headers[epochHeader])?.epoch ?? -1;
+    // Its claim was in the tail that the log has lost, and now the log is as long again.
+    if (stamp > epoch && stamp < offset) this.#unclaimed = Math.max(this.#unclaimed, stamp);
+    if (stamp !== epoch || stamp < this.#unclaimed) repairs.add(key);
   }
 
   #seeClaim(record: LogRecord): void {
@@ -386,6 +387,8 @@ export class OwnedPartition {
   #repair(keys: ReadonlySet<string>): void {
     if (keys.size === 0 || this.#lost.signal.aborted) return;
     for (const key of keys) this.#doubtful.add(key);
+    // Readers take what is unclaimed for the newest owner's: only a newer claim is worth more.
+    if (this.#unclaimed > this.#epoch) this.#reclaim();
     // A new claim settles all that is in doubt; else it is done here, now.
     if (this.#reclaiming !== undefined) return;
     const known = [...keys].filter((key) => !this.#contested.has(key));

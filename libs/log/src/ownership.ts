@@ -8,7 +8,8 @@
  * claim of a domain that its key is in lies between its epoch and itself: its writer was not the
  * owner any more.
  * Readers ignore void records (`fold.ts`). So is one whose epoch is not below its own offset: it is
- * of an owner of before the log was restored from an old copy.
+ * of an owner of before the log was restored from an old copy. (Where the log has grown beyond that
+ * epoch since, readers believe it, and the owner claims anew.)
  *
  * Compaction keeps last appends and so may keep a void record and drop the valid one before it.
  * Hence the owner appends its current value (or tombstone) again after every void record

@@ -242,3 +242,19 @@ it('is not disturbed by who owned the partition before an old copy of the log wa
   });
   expect(await folded()).toEqual(['1', '2']);
 });
+
+it('claims anew when such a record comes after the log has grown beyond its epoch', async () => {
+  const owner = await own();
+  await owner.set('k', bytes('1'));
+  await owner.set('other', bytes('2'));
+  const before = owner.epoch;
+  const { offset } = await log.end(topic, 0);
+  const headers = { [epochHeader]: encodeEpoch(offset - 1, undefined) };
+  await log.append([{ topic, partition: 0, key: 'k', value: bytes('lost'), headers }]);
+  // Perhaps it is written before the owner has seen the other one: readers do not believe it then.
+  await owner.set('more', bytes('3'));
+  await until('it is repaired', async () => (await folded())['k'] === '1');
+  expect(owner.epoch).toBeGreaterThan(before);
+  await until('all is said', async () => (await folded())['more'] === '3');
+  expect(await folded()).toEqual({ k: '1', more: '3', other: '2' });
+});
