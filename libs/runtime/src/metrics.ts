@@ -47,6 +47,12 @@ export interface MetricsOptions {
   readonly maxSeries?: number;
 }
 
+/** They list every socket for each scrape, and say no more than our own gauges do. */
+const ofEachHandle = ['handles', 'resources'].flatMap((what) => [
+  `nodejs_active_${what}`,
+  `nodejs_active_${what}_total`,
+]);
+
 /** The metrics of one process (or of one test). */
 export class Metrics {
   readonly #registry = new Registry();
@@ -55,7 +61,9 @@ export class Metrics {
 
   constructor(options: MetricsOptions = {}) {
     this.#maxSeries = options.maxSeries ?? 2_000;
-    if (options.process === true) collectDefaultMetrics({ register: this.#registry });
+    if (options.process !== true) return;
+    collectDefaultMetrics({ register: this.#registry });
+    for (const name of ofEachHandle) this.#registry.removeSingleMetric(name);
   }
 
   counter<const S extends MetricSpec & { kind: 'counter' }>(spec: S): Family<S, Counter> {
