@@ -98,7 +98,10 @@ describe('forty proxies that see sixty services', () => {
     await pool.send({ do: 'cut' });
     await sleep(500);
     const reconnect = () => pool.send({ do: 'reconnect' });
-    const row = await meter.event('reconnect', reconnect, { opened: proxies });
+    const row = await meter.event('reconnect', reconnect, {
+      opened: proxies,
+      resumed: 4 * proxies,
+    });
     expect(row).toMatchObject({ bytes: 0, encoded: 0, touched: 0, byType: {} });
   });
 });

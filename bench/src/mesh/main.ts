@@ -43,6 +43,8 @@ const size = {
 };
 const proxies = Number(values.proxies);
 const scopes = Number(values.scopes);
+/** Clusters, endpoints, listeners, routes. */
+const typesOfProxy = 4;
 /** How long a server with nothing to do is watched. */
 const nothingMs = 10_000;
 
@@ -83,9 +85,9 @@ async function run(dir: string, rows: Row[]): Promise<void> {
       if (!'reconnect'.includes(values.only)) continue;
       await pool.send({ do: 'cut' });
       await sleep(1_000);
-      const opened: Expected = { opened: proxies };
+      const back: Expected = { opened: proxies, resumed: typesOfProxy * proxies };
       const reconnect = (): Promise<unknown> => pool.send({ do: 'reconnect' });
-      show(rows, await meter.event('reconnect, nothing changed', reconnect, opened));
+      show(rows, await meter.event('reconnect, nothing changed', reconnect, back));
     }
   } finally {
     pool.stop();

@@ -4,7 +4,7 @@ export function line(row: Row): string {
   const own = Math.max(0, row.cpu - row.idle);
   return (
     `${row.event.padEnd(28)} cpu ${row.cpu.toFixed(3)} s (own ${own.toFixed(3)})  ` +
-    `${(row.bytes / 1e6).toFixed(2)} MB  encoded ${row.encoded}  ` +
+    `${(row.bytes / 1e6).toFixed(2)} MB  encoded ${row.encoded}  resumed ${row.resumed}  ` +
     `p50 ${row.p50.toFixed(2)} p99 ${row.p99.toFixed(2)} s  clients ${row.touched}  ` +
     `rss ${row.rssMb.toFixed(0)} MB (heap ${row.heapMb.toFixed(0)}, ` +
     `external ${row.externalMb.toFixed(0)})  [${typesOf(row)}]\n`
