@@ -1,5 +1,5 @@
 import type { Timers } from '@watershed/runtime/clock.ts';
-import { ownBuffers, type Buffers } from './growing.ts';
+import { free, ownBuffers, type Buffers } from './growing.ts';
 
 export interface AssemblyOptions {
   readonly timers: Timers;
@@ -25,14 +25,15 @@ export class Assembly {
   readonly #options: AssemblyOptions;
   readonly #waiting = new Map<object, () => void>();
   #used = 0;
+  #granting = false;
 
   constructor(options: AssemblyOptions) {
     this.#options = options;
   }
 
-  /** A slot at once, or `undefined`: then `granted` is called when there is one. */
+  /** A slot at once, or `undefined`: then `granted` is called when there is one, in another turn. */
   take(who: object, granted: (slot: Slot) => void): Slot | undefined {
-    if (this.#used < this.#options.slots) return this.#slot();
+    if (this.#used < this.#options.slots && this.#waiting.size === 0) return this.#slot();
     this.#waiting.set(who, () => granted(this.#slot()));
     return undefined;
   }
@@ -43,6 +44,7 @@ export class Assembly {
   }
 
   #slot(): Slot {
+    const { timers, slotMs } = this.#options;
     this.#used++;
     let held = true;
     const release = (): void => {
@@ -50,17 +52,23 @@ export class Assembly {
       held = false;
       timer.cancel();
       this.#used--;
-      this.#next();
+      // Not here: whoever is granted one may be done with it at once, and so the next, and so on.
+      if (this.#granting || this.#waiting.size === 0) return;
+      this.#granting = true;
+      timers.soon(() => this.#grant());
     };
-    const timer = this.#options.timers.after(this.#options.slotMs, release);
+    const timer = timers.after(slotMs, release);
     return { release };
   }
 
-  #next(): void {
-    for (const [who, go] of this.#waiting) {
+  #grant(): void {
+    this.#granting = false;
+    for (let free = this.#options.slots - this.#used; free > 0; free--) {
+      const [next] = this.#waiting;
+      if (next === undefined) return;
+      const [who, go] = next;
       this.#waiting.delete(who);
       go();
-      return;
     }
   }
 }
@@ -87,7 +95,10 @@ class LargeBuffers implements Buffers {
   giveBack(buffer: Buffer): void {
     const size = buffer.length;
     const pooled = size >= smallestBytes && size <= largestBytes && (size & (size - 1)) === 0;
-    if (!pooled || this.#keptBytes + size > mostKeptBytes) return;
+    if (!pooled || this.#keptBytes + size > mostKeptBytes) {
+      free(buffer);
+      return;
+    }
     this.#keptBytes += size;
     const kept = this.#kept.get(size);
     if (kept === undefined) this.#kept.set(size, [buffer]);

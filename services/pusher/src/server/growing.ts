@@ -12,10 +12,11 @@ export const ownBuffers: Buffers = {
 };
 
 const leastBytes = 256;
-/** From there on whoever sends it has been asked to wait for its turn. */
+/** What is expected to be larger, and to be no more than that, is given its room at once. */
 const largeBytes = 32 * 1024;
+const mostAtOnceBytes = 1024 * 1024;
 
-/** Bytes that come in parts. Holds less than twice what came. */
+/** Bytes that come in parts. Holds less than twice what came, or what is expected. */
 export class Growing {
   readonly #buffers: Buffers;
   #buffer: Buffer | undefined;
@@ -33,7 +34,7 @@ export class Growing {
   append(part: Uint8Array, expected = 0): void {
     const needed = this.#bytes + part.length;
     if (this.#buffer === undefined || this.#buffer.length < needed) {
-      const least = expected > largeBytes ? largeBytes : leastBytes;
+      const least = expected > largeBytes && expected <= mostAtOnceBytes ? expected : leastBytes;
       const doubled = Math.max(least, 2 * needed);
       const larger = this.#buffers.take(expected >= needed ? Math.min(doubled, expected) : doubled);
       if (this.#buffer !== undefined) {
@@ -59,3 +60,13 @@ export class Growing {
 }
 
 const nothing = Buffer.alloc(0);
+
+/**
+ * Gives memory back at once that nobody may use any more. Left to the garbage collector, buffers
+ * pile up by the hundred MB, and V8 then collects all.
+ */
+export function free(bytes: Buffer): void {
+  const { buffer } = bytes;
+  const whole = bytes.byteLength === buffer.byteLength;
+  if (whole && buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
+}

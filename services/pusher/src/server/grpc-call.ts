@@ -25,6 +25,8 @@ export interface Wire {
   /** Of the request's body; it begins paused. */
   pause(): void;
   resume(): void;
+  /** So many bytes of it are wanted at once. */
+  expects(bytes: number): void;
 }
 
 export interface RequestHead {
@@ -70,6 +72,7 @@ export class GrpcCall implements ServerCall {
       refuse: (problem) => this.end(problem),
       pause: () => wire.pause(),
       resume: () => wire.resume(),
+      expects: (bytes) => wire.expects(bytes),
     });
   }
 

@@ -38,6 +38,11 @@ export class Http2Wire implements Wire {
   resume(): void {
     this.#stream.resume();
   }
+
+  /** Node opens a stream's window by itself. */
+  expects(): void {
+    return undefined;
+  }
 }
 
 /** A reset overtakes trailers that are not on the wire yet. */

@@ -18,6 +18,8 @@ export interface MessageReaderOptions {
   /** Of the bytes that come. */
   pause(): void;
   resume(): void;
+  /** So many more are to come of one message, and they have somewhere to go. */
+  expects(bytes: number): void;
 }
 
 /** Makes gRPC's messages whole, of bytes that come in any parts. */
@@ -52,8 +54,12 @@ export class MessageReader {
     at = this.#deliver(bytes, at);
     if (at === -1 || at === bytes.length) return;
     this.#needed = neededOf(bytes, at);
-    this.#partial.append(bytes.subarray(at), this.#needed);
-    this.#paceLarge();
+    const begun = bytes.subarray(at);
+    // Nothing more comes until it is its turn.
+    const atOnce = this.#mayGoOn();
+    this.#partial.append(begun, atOnce ? this.#needed : begun.length);
+    if (!atOnce) this.#options.pause();
+    else if (this.#slot !== undefined) this.#expect();
   }
 
   /** Nothing more comes, or is wanted. */
@@ -70,8 +76,9 @@ export class MessageReader {
     this.#needed = neededOf(bytes, 0);
     if (bytes.length < this.#needed) {
       const problem = this.#problemOf(bytes, 0);
-      if (problem === undefined) this.#paceLarge();
-      else this.#options.refuse(problem);
+      if (problem !== undefined) this.#options.refuse(problem);
+      else if (!this.#mayGoOn()) this.#options.pause();
+      else if (this.#slot !== undefined) this.#expect();
       return problem === undefined;
     }
     const wanted = this.#deliver(bytes, 0) !== -1;
@@ -107,14 +114,20 @@ export class MessageReader {
     return false;
   }
 
-  /** Goes on receiving a large message only when it is its turn. */
-  #paceLarge(): void {
-    if (this.#needed <= smallMessageBytes || this.#slot !== undefined) return;
+  /** A large message is received only when it is its turn; `false`: it goes on by itself then. */
+  #mayGoOn(): boolean {
+    if (this.#needed <= smallMessageBytes) return true;
     this.#slot = this.#options.assembly.take(this, (slot) => {
       this.#slot = slot;
+      this.#expect();
       this.#options.resume();
     });
-    if (this.#slot === undefined) this.#options.pause();
+    return this.#slot !== undefined;
+  }
+
+  #expect(): void {
+    const bytes = this.#needed - this.#partial.length;
+    if (bytes > 0) this.#options.expects(bytes);
   }
 
   #releaseSlot(): void {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Timer, Timers } from '@watershed/runtime/clock.ts';
+import { free } from './growing.ts';
 import { Connection } from './h2/connection.ts';
 import type { ConnectionLimits } from './h2/limits.ts';
 import type { Outlet, Shared } from './h2/outlet.ts';
@@ -40,7 +41,8 @@ export class NetSocket implements Outlet {
     this.connection = new Connection({ ...options, outlet: this });
     socket.on('data', (bytes: Buffer) => {
       this.connection.receive(bytes);
-      release(bytes);
+      // Node makes a buffer of each read, and nobody may keep it.
+      free(bytes);
     });
     socket.on('drain', () => this.#drained());
     socket.on('error', () => undefined);
@@ -104,14 +106,4 @@ export class NetSocket implements Outlet {
     this.connection.lost();
     this.#options.closed(this);
   }
-}
-
-/**
- * Gives the memory of what was read back at once: nobody may keep it. Node makes a buffer of each
- * read; left to the garbage collector they pile up by the hundred MB, and V8 then collects all.
- */
-function release(bytes: Buffer): void {
-  const { buffer } = bytes;
-  const whole = bytes.byteLength === buffer.byteLength;
-  if (whole && buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
 }

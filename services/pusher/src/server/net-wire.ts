@@ -57,6 +57,10 @@ export class NetWire implements Wire, StreamEvents {
     this.#stream.resume();
   }
 
+  expects(bytes: number): void {
+    this.#stream.expects(bytes);
+  }
+
   data(bytes: Buffer): void {
     this.#call?.data(bytes);
   }

@@ -24,15 +24,37 @@ function assembly(slots: number) {
   };
 }
 
-it('so many large messages are received at once, and the others in the order in which they came', () => {
-  const { take, held, granted } = assembly(2);
+it('so many large messages are received at once, and the others in the order in which they came', async () => {
+  const { take, held, granted, time } = assembly(2);
   expect(['a', 'b', 'c', 'd'].map(take)).toEqual([true, true, false, false]);
   held.get('a')?.release();
+  await time.advance(0);
   expect(granted).toEqual(['c']);
   held.get('a')?.release();
+  await time.advance(0);
   expect(granted).toEqual(['c']);
   held.get('b')?.release();
+  await time.advance(0);
   expect(granted).toEqual(['c', 'd']);
+});
+
+it('however many wait, who is done at once does not call the next from within', async () => {
+  const { all, time } = assembly(1);
+  const first = all.take({}, () => undefined);
+  let depth = 0;
+  let deepest = 0;
+  let served = 0;
+  for (let i = 0; i < 1_000; i++) {
+    all.take({}, (slot) => {
+      deepest = Math.max(deepest, ++depth);
+      served++;
+      slot.release();
+      depth--;
+    });
+  }
+  first?.release();
+  await time.advance(0);
+  expect([served, deepest]).toEqual([1_000, 1]);
 });
 
 it('a client that never ends its message does not keep its place', async () => {
@@ -44,13 +66,14 @@ it('a client that never ends its message does not keep its place', async () => {
   expect(granted).toEqual(['next']);
 });
 
-it('who gave up is not called', () => {
-  const { all, held, take, granted } = assembly(1);
+it('who gave up is not called', async () => {
+  const { all, held, take, granted, time } = assembly(1);
   take('a');
   const who = {};
   expect(all.take(who, () => granted.push('gone'))).toBeUndefined();
   all.forget(who);
   held.get('a')?.release();
+  await time.advance(0);
   expect(granted).toEqual([]);
   expect(take('b')).toBe(true);
 });

@@ -12,6 +12,7 @@ import {
   frameTypes,
   goAwayFrame,
   maxWindow,
+  ownWindow,
   overflow,
   resetFrame,
   windowFrame,
@@ -46,7 +47,7 @@ export class Connection implements StreamHost, FrameSink {
   #unsent = 0;
   sendWindow = defaultWindow;
   #initialWindow = defaultWindow;
-  #receiveLeft = defaultWindow;
+  #receiveLeft = ownWindow;
   /** Of the DATA frame that is being read. */
   #dataStream: Stream | undefined;
   #probe: (() => void) | undefined;
@@ -67,10 +68,10 @@ export class Connection implements StreamHost, FrameSink {
     return this.#streams.size;
   }
 
-  /** Says what we are. */
+  /** What we are is said with the first answer: a client does not wait for it (3.4). */
   start(): void {
     this.send(ownSettings(this.#options.limits));
-    this.flush();
+    this.send(windowFrame(0, ownWindow - defaultWindow));
   }
 
   /** What came of the client. Once the connection is over, nothing is made of it. */
@@ -210,9 +211,9 @@ export class Connection implements StreamHost, FrameSink {
     this.#receiveLeft -= bytes;
     if (this.#receiveLeft < 0) throw new ConnectionError(errorCodes.flowControl, 'too much DATA');
     // Each stream bounds what is held; the connection's window would let one hold up the others.
-    if (2 * this.#receiveLeft < defaultWindow) {
-      this.send(windowFrame(0, defaultWindow - this.#receiveLeft));
-      this.#receiveLeft = defaultWindow;
+    if (2 * this.#receiveLeft < ownWindow) {
+      this.send(windowFrame(0, ownWindow - this.#receiveLeft));
+      this.#receiveLeft = ownWindow;
     }
     if (bytes === 0) this.#idleFrames.count();
     const stream = this.#streams.get(id);

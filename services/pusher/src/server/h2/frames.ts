@@ -53,6 +53,8 @@ export const maxFrameBytes = 16_384;
 export const defaultWindow = 65_535;
 /** Of HPACK. */
 export const defaultTableBytes = 4_096;
+/** Ours of a connection: each stream bounds what is held of it, so this need not. */
+export const ownWindow = 1024 * 1024;
 export const maxWindow = 0x7fff_ffff;
 export const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 

@@ -1,4 +1,3 @@
-import { Growing, ownBuffers } from '../growing.ts';
 import {
   defaultWindow,
   errorCodes,
@@ -11,6 +10,7 @@ import {
   windowFrame,
   type ErrorCode,
 } from './frames.ts';
+import { Held } from './held.ts';
 
 /** What happens to a stream. Nothing is called after `closed`. */
 export interface StreamEvents {
@@ -66,7 +66,7 @@ export class Stream {
   #waits = false;
   #writing = false;
   #paused = true;
-  #held: Growing | undefined;
+  #held: Held | undefined;
   /** The client has ended, and nobody was told yet. */
   #endHeld = false;
   /** By the `content-length`; -1: nobody knows. */
@@ -158,13 +158,20 @@ export class Stream {
   resume(): void {
     if (!this.#paused || this.#closed) return;
     this.#paused = false;
-    const held = this.#held;
-    this.#held = undefined;
-    if (held !== undefined) this.#deliver(held.view());
+    this.#handOnHeld();
     if (this.#endHeld && !this.#paused) {
       this.#endHeld = false;
       this.#events.ended();
     }
+    this.#host.flush();
+  }
+
+  /** The client may send so many more than its window: they have somewhere to go. */
+  expects(bytes: number): void {
+    if (this.#closed || this.#remoteEnded) return;
+    const more = Math.min(bytes, mostExpected);
+    this.#receiveLeft += more;
+    this.#host.send(windowFrame(this.id, more));
     this.#host.flush();
   }
 
@@ -182,8 +189,8 @@ export class Stream {
     // Nobody wants it any more.
     if (this.#localEnded || this.#trailers !== undefined) return this.#credit();
     if (!this.#paused) return this.#deliver(bytes);
-    this.#held ??= new Growing(ownBuffers);
-    return this.#held.append(bytes, defaultWindow);
+    this.#held ??= new Held();
+    return this.#held.append(bytes);
   }
 
   receiveEnd(): void {
@@ -218,6 +225,18 @@ export class Stream {
     const events = this.#events;
     this.#events = ignored;
     events.closed();
+  }
+
+  #handOnHeld(): void {
+    const held = this.#held;
+    if (held === undefined) return;
+    const all = held.handOn(
+      (bytes) => this.#events.data(bytes),
+      () => !this.#paused && !this.#closed,
+    );
+    if (!all) return;
+    this.#held = undefined;
+    this.#credit();
   }
 
   #deliver(bytes: Buffer): void {
@@ -299,4 +318,6 @@ export class Stream {
   }
 }
 
+/** Of one message. */
+const mostExpected = 1024 * 1024;
 const noTrailers = new Uint8Array(0);

@@ -245,6 +245,20 @@ it('a stream that is not read from holds its window and no more, and says when i
   expect(bench.frames.at(-1)).toMatchObject({ type: 3, stream: 1, payload: uint32(3) });
 });
 
+it('what a message still needs may come at once, beyond the window, and no more', () => {
+  const bench = new Bench();
+  bench.reads = false;
+  bench.connection.receive(Buffer.concat([hello, open(1)]));
+  bench.streams[0]?.expects(200_000);
+  expect(bench.frames.at(-1)).toMatchObject({ type: 8, stream: 1, payload: uint32(200_000) });
+  const all = Buffer.alloc(65_535 + 200_000, 'a');
+  for (let at = 0; at < all.length; at += 16_384) {
+    bench.connection.receive(data(1, all.subarray(at, at + 16_384)));
+  }
+  bench.connection.receive(data(1, Buffer.from('b')));
+  expect(bench.frames.at(-1)).toMatchObject({ type: 3, stream: 1, payload: uint32(3) });
+});
+
 it('one that leaves takes no new streams, and is over when the last has ended', () => {
   const bench = new Bench();
   bench.connection.receive(Buffer.concat([hello, open(1, flags.endStream)]));
