@@ -41,9 +41,9 @@ const contenders: readonly Contender[] = [
   },
   // Other transports of ours.
   {
-    name: 'watershed-net',
+    name: 'watershed-http2',
     mode: 'delta',
-    command: () => ownServer(...one, '--transport', 'net'),
+    command: () => ownServer(...one, '--transport', 'http2'),
   },
   {
     name: 'watershed-grpc-js',

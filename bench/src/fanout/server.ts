@@ -2,7 +2,7 @@
  * A pusher on the embedded log, with one scope and some clusters of a given size, of which one
  * changes. Orders come and reports go as lines of JSON.
  *
- *     server.ts [--bytes 10240] [--clusters 1] [--transport http2|net|grpc-js]
+ *     server.ts [--bytes 10240] [--clusters 1] [--transport net|http2|grpc-js]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -186,7 +186,7 @@ const { values } = parseArgs({
   options: {
     bytes: { type: 'string', default: '10240' },
     clusters: { type: 'string', default: '1' },
-    transport: { type: 'string', default: 'http2' },
+    transport: { type: 'string', default: 'net' },
   },
 });
 const transport = transports.find((one) => one === values.transport);

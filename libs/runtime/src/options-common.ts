@@ -255,9 +255,9 @@ export const xdsOptions = defineOptions({
   transport: {
     type: 'enum',
     env: ['WATERSHED_XDS_TRANSPORT'],
-    values: ['http2', 'net', 'grpc-js'],
-    default: 'http2',
-    doc: 'What speaks gRPC: node:http2, HTTP/2 of our own on sockets (net), or grpc-js, which copies every message of every stream.',
+    values: ['net', 'http2', 'grpc-js'],
+    default: 'net',
+    doc: 'What speaks gRPC: HTTP/2 of our own on sockets (net), node:http2, or grpc-js, which copies every message of every stream.',
   },
   debounceAfterMs: {
     type: 'duration',

@@ -317,7 +317,7 @@ class PusherPart {
     const server =
       typeof transport === 'function'
         ? transport(common)
-        : createRpcServer(transport ?? 'http2', common);
+        : createRpcServer(transport ?? 'net', common);
     const port = await server.listen(address.host, address.port);
     this.#servers.push(server);
     source?.watch((now) => server.setTls(now));

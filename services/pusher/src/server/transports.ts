@@ -4,7 +4,7 @@ import { NetRpcServer } from './net-server.ts';
 import type { RpcServer, RpcServerOptions } from './port.ts';
 
 /** What speaks gRPC: framing of our own on sockets, node:http2, or @grpc/grpc-js. */
-export const transports = ['http2', 'net', 'grpc-js'] as const;
+export const transports = ['net', 'http2', 'grpc-js'] as const;
 
 export type Transport = (typeof transports)[number];
 
