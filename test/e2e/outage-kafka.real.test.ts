@@ -96,8 +96,10 @@ async function ready(monitoring: string): Promise<string> {
 }
 
 const isAway = /^503 not ready: waiting for .*the log \(kafka: cannot reach any broker of /u;
+const standsIn =
+  /^200 ready: waiting for .*the log \(kafka: .*; the log was last heard of \d+ s ago$/mu;
 
-test('a process that starts without the log serves what it served last, says so, and recovers', async () => {
+test('a process that starts without the log serves what it served last, is ready, says so, and recovers', async () => {
   const load = new Load({ port, authority: host });
   await routed('b');
   await plane.stop();
@@ -108,11 +110,11 @@ test('a process that starts without the log serves what it served last, says so,
   for (const protocol of protocols) await addProxy(protocol);
   await routed('b');
   await routeToBackend('a');
-  expect(await ready(monitoring)).toMatch(isAway);
+  await until('it is ready', async () => standsIn.test(await ready(monitoring)), 30_000);
   await kafka.restart(0);
   await starting;
   await routed('a');
-  expect(await ready(monitoring)).toMatch(/^200 /u);
+  await until('all is there', async () => (await ready(monitoring)) === '200 ready\n');
   expect((await load.stop()).failures).toEqual([]);
 });
 

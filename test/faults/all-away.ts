@@ -46,6 +46,9 @@ export const allAway: Fault = {
     problems.push(...(await givesAll(bed, pusher)));
     const ready = await said(pusher, '/ready');
     if (!ready.includes('waiting for the log')) problems.push(`a new pusher says: ${ready}`);
+    const takesNew = await until('it is ready', () => pusher.isReady()).catch(() => false);
+    if (!takesNew) problems.push(`a new pusher gets no proxies: ${await said(pusher, '/ready')}`);
+    problems.push(...(await sayHowOld(pusher)));
     return problems;
   },
 };

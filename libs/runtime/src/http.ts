@@ -222,7 +222,8 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 }
 
 function sendReady(response: ServerResponse, { ready, missing, remarks }: Readiness): void {
-  const what = ready ? 'ready' : `not ready: waiting for ${missing.join(', ')}`;
+  const waiting = missing.length === 0 ? '' : `: waiting for ${missing.join(', ')}`;
+  const what = `${ready ? 'ready' : 'not ready'}${waiting}`;
   send(response, ready ? 200 : 503, `${[what, ...remarks].join('; ')}\n`);
 }
 

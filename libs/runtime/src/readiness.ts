@@ -16,6 +16,7 @@ export class Readiness {
   readonly #missing = new Set<string>();
   readonly #waiting: (() => void)[] = [];
   readonly #remarks: (() => string | undefined)[] = [];
+  #standIns = 0;
 
   /**
    * Not ready until the returned function is called. A name that is waited for already is a
@@ -55,6 +56,19 @@ export class Readiness {
     };
   }
 
+  /**
+   * What is waited for may stay away, and the work is done without: ready until the returned
+   * function is called. `/ready` goes on saying what is waited for.
+   */
+  standIn(): () => void {
+    this.#standIns++;
+    let isOver = false;
+    return () => {
+      if (!isOver) this.#standIns--;
+      isOver = true;
+    };
+  }
+
   /** `/ready` says it, whether ready or not, while it returns something. */
   remark(say: () => string | undefined): void {
     this.#remarks.push(say);
@@ -70,12 +84,12 @@ export class Readiness {
   }
 
   get ready(): boolean {
-    return this.#missing.size === 0;
+    return this.#missing.size === 0 || this.#standIns > 0;
   }
 
-  /** Resolves when (or at once, if) ready. */
+  /** Resolves when (or at once, if) nothing is waited for. */
   whenReady(): Promise<void> {
-    if (this.ready) return Promise.resolve();
+    if (this.#missing.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
     });

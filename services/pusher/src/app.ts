@@ -107,6 +107,9 @@ class PusherPart {
   readonly #cold: ColdStore | undefined;
   /** While the log is waited for. */
   #coldTimer: Timer | undefined;
+  #standInTimer: Timer | undefined;
+  /** It is ready though the log is not there; called when that is over. */
+  #standsIn: (() => void) | undefined;
   readonly #servers: RpcServer[] = [];
 
   constructor(options: PusherOptions) {
@@ -241,7 +244,10 @@ class PusherPart {
       onSelectors: (changed) => this.hub.selectorsChanged(changed),
       observer: {
         records: (count) => metrics.recordsRead.add(count),
-        heard: (atMs) => metrics.logHeard.set(atMs / 1_000),
+        heard: (atMs) => {
+          metrics.logHeard.set(atMs / 1_000);
+          this.#cold?.heard(atMs);
+        },
         debounced: (heldMs) => metrics.debounce.observe(heldMs / 1_000),
         epoch: (partition, epoch) => metrics.epoch(partition).set(epoch),
       },
@@ -257,11 +263,15 @@ class PusherPart {
     this.#view.start();
     this.#heard.start();
     this.#coldTimer = time.after(coldAfterMs, () => this.hub.readyCold());
+    this.#standInTimer = this.#standInLater();
     void this.#view.whenReady().then(() => {
       this.#coldTimer?.cancel();
+      this.#standInTimer?.cancel();
       this.hub.ready();
       this.#serving.set(true);
       ready();
+      this.#standsIn?.();
+      this.#standsIn = undefined;
     });
     const { options, tls } = this.#options;
     try {
@@ -280,10 +290,32 @@ class PusherPart {
     }
   }
 
+  /** A log that stays away must not keep new proxies from what was kept for them. */
+  #standInLater(): Timer | undefined {
+    const { silentAfterMs, time, readiness, logger } = this.#options;
+    if (silentAfterMs === undefined || this.#cold === undefined) return undefined;
+    const { isEmpty, heardMs } = this.#cold;
+    if (isEmpty) return undefined;
+    if (heardMs !== undefined) this.#metrics.logHeard.set(heardMs / 1_000);
+    return time.after(silentAfterMs, () => {
+      logger.warn('the log is not there: what was served last is served');
+      this.#standsIn = readiness.standIn();
+      this.hub.standIn();
+      this.#serving.set(true);
+    });
+  }
+
+  /** Of what is served; `undefined`: nothing is served yet, or it is not known. */
+  get #ageMs(): number | undefined {
+    const { time } = this.#options;
+    const heardMs = this.#standsIn === undefined ? undefined : this.#cold?.heardMs;
+    return this.#view.ageMs ?? (heardMs === undefined ? undefined : time.now() - heardMs);
+  }
+
   /** What people are told when the log is away; `undefined`: it is not. */
   #silence(): string | undefined {
     const { silentAfterMs = Infinity } = this.#options;
-    const { ageMs } = this.#view;
+    const ageMs = this.#ageMs;
     if (ageMs === undefined || ageMs < silentAfterMs) return undefined;
     return `the log was last heard of ${Math.round(ageMs / 1_000)} s ago`;
   }
@@ -292,6 +324,7 @@ class PusherPart {
     this.#serving.set(false);
     this.#placement.stop();
     this.#coldTimer?.cancel();
+    this.#standInTimer?.cancel();
     this.#options.tls?.source.stop();
     const stopped = this.#servers.map((server) => server.stop(signal));
     await this.hub.drain(signal, this.#options.drainMs ?? 5_000);

@@ -6,8 +6,8 @@
  *
  * `scopes/ID` says which of `types/` a scope's view is made of (names, versions, digests, by what
  * is in them: a change writes the types that it touches, once for all scopes that have the same),
- * `blobs/` holds the bytes by digest, `selectors` what tells scopes. Files are replaced as a whole.
- * Secrets are in it as sealed as they are on the log.
+ * `blobs/` holds the bytes by digest, `selectors` what tells scopes, `heard` when the log was last
+ * heard of. Files are replaced as a whole. Secrets are in it as sealed as they are on the log.
  */
 import { hash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
@@ -64,6 +64,10 @@ export class ColdStore {
   readonly #scopes = new Map<string, readonly string[]>();
   readonly #uses = new Map<string, number>();
   readonly #selectors = new Map<string, Selectors>();
+  /** When the log was last heard of, ms since the Unix epoch. */
+  #heardMs: number | undefined;
+  /** Until it is written again. */
+  #heardTimer: Timer | undefined;
   #writing: Promise<void> = Promise.resolve();
 
   constructor(options: ColdOptions) {
@@ -80,6 +84,8 @@ export class ColdStore {
       // What is read is read once: next to nothing is kept in memory.
       const blobs = await openDiskBlobs({ dir: join(dir, 'blobs'), maxMemoryBytes: 1024 * 1024 });
       await this.#tidy(blobs);
+      const heardMs = await readChecked(join(dir, 'heard'));
+      if (typeof heardMs === 'number') this.#heardMs = heardMs;
       const stored = await readChecked(join(dir, 'selectors'));
       for (const [namespace, bytes] of stored instanceof Map ? stored : []) {
         if (typeof namespace !== 'string' || !(bytes instanceof Uint8Array)) continue;
@@ -89,6 +95,32 @@ export class ColdStore {
     } catch (error) {
       logger.warn('nothing can be kept for a cold start', { dir, error });
     }
+  }
+
+  /** Nothing is on disk that could be served. */
+  get isEmpty(): boolean {
+    return this.#scopes.size === 0;
+  }
+
+  /** Ms since the Unix epoch; `undefined`: it is not known. */
+  get heardMs(): number | undefined {
+    return this.#heardMs;
+  }
+
+  /** The log was heard of then; written now and then: on disk it is never younger. */
+  heard(atMs: number): void {
+    const { time, delayMs = 60_000 } = this.#options;
+    this.#heardMs = atMs;
+    if (this.#blobs === undefined || this.#heardTimer !== undefined) return;
+    this.#saveHeard();
+    this.#heardTimer = time.after(delayMs, () => {
+      this.#heardTimer = undefined;
+    });
+  }
+
+  #saveHeard(): void {
+    const file = join(this.#options.dir, 'heard');
+    this.#enqueue(() => writeChecked(file, serialize(this.#heardMs)));
   }
 
   /** What told scopes, by namespace. */
@@ -137,6 +169,9 @@ export class ColdStore {
       this.#enqueue(() => this.#write(scope));
     }
     this.#pending.clear();
+    if (this.#heardTimer !== undefined) this.#saveHeard();
+    this.#heardTimer?.cancel();
+    this.#heardTimer = undefined;
     await this.#writing;
   }
 

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { status } from '@grpc/grpc-js';
 import { LogError, type Log } from '@watershed/log/port.ts';
 import { afterEach, expect, it } from 'vitest';
 import { CDS, EDS, LDS } from './session/support.ts';
@@ -72,6 +73,75 @@ it('holds a proxy whose scope was never served here', async () => {
   open.push(client);
   client.request(CDS);
   expect(await client.quiet(300)).toBe(true);
+});
+
+it('is ready on what it served last where the log stays away, and says how old that is', async () => {
+  const coldDir = temporary();
+  await served(coldDir);
+  running = await run({ coldAfterMs: 20, silentAfterMs: 200, coldDir, log: gone });
+  const { readiness, metrics } = running;
+  expect(readiness.ready).toBe(false);
+  await until('it is ready', () => readiness.ready);
+  expect(readiness.missing).toEqual(['pusher']);
+  expect(readiness.remarks).toEqual([
+    expect.stringMatching(/^the log was last heard of \d+ s ago$/u),
+  ]);
+  const heard = /^watershed_log_heard_timestamp_seconds (\S+)$/mu.exec(await metrics.text());
+  expect(Number(heard?.[1])).toBeGreaterThan(Date.now() / 1_000 - 60);
+  const client = new DeltaClient(running.port);
+  open.push(client);
+  client.request(CDS);
+  expect(contentOf(await client.next())).toEqual(shop[CDS]);
+});
+
+it('sends proxies on then whose scope was never served here: another pusher may have it', async () => {
+  const coldDir = temporary();
+  await served(coldDir);
+  running = await run({ coldAfterMs: 20, silentAfterMs: 200, coldDir, log: gone });
+  const { readiness, port } = running;
+  const stranger = { id: 'sidecar~10.0.0.9~x.other~other.svc.cluster.local', metadata: {} };
+  for (const wait of [() => undefined, () => until('it is ready', () => readiness.ready)]) {
+    await wait();
+    const client = new DeltaClient(port, stranger);
+    open.push(client);
+    client.request(CDS);
+    expect(await client.ended()).toMatchObject({ code: status.UNAVAILABLE });
+  }
+});
+
+it('is not ready where the log stays away and nothing was served before', async () => {
+  running = await run({ coldAfterMs: 20, silentAfterMs: 100, coldDir: temporary(), log: gone });
+  await new Promise((resolve) => {
+    setTimeout(resolve, 300);
+  });
+  expect(running.readiness.ready).toBe(false);
+});
+
+it('is ready as ever once the log is there', async () => {
+  const there = Promise.withResolvers<Log>();
+  const coldDir = temporary();
+  await served(coldDir);
+  running = await run({
+    ...{ coldAfterMs: 20, silentAfterMs: 200, coldDir },
+    log: {
+      read: async function* read(...args) {
+        yield* (await there.promise).read(...args);
+      },
+    },
+  });
+  const { readiness, translator } = running;
+  await translator.publish({ ...shop, [CDS]: { a: '2', b: '1' } }, scopes);
+  await until('it is ready', () => readiness.ready);
+  const client = new DeltaClient(running.port);
+  open.push(client);
+  client.request(CDS);
+  const first = await client.next();
+  expect(contentOf(first)).toEqual(shop[CDS]);
+  client.ack(first);
+  there.resolve(translator.log);
+  await until('all is there', () => readiness.missing.length === 0);
+  expect(readiness.ready).toBe(true);
+  expect(contentOf(await client.next())).toEqual({ a: '2' });
 });
 
 it('prefers what the log says, as soon as it says it', async () => {

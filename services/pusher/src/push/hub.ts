@@ -1,5 +1,5 @@
 import type { Nack, Selectors } from '@watershed/model/gen/record.ts';
-import type { Time, Timer } from '@watershed/runtime/clock.ts';
+import type { Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import type { Tracing } from '@watershed/runtime/tracing.ts';
 import type { ColdStore } from '../cold.ts';
@@ -15,11 +15,11 @@ import type { ScopeView } from '../view/scope-view.ts';
 import type { Scopes } from '../view/scopes.ts';
 import type { Admission } from './admission.ts';
 import { Alarms } from './alarms.ts';
-import { Audience } from './audience.ts';
 import type { Carrier, StreamEnd, StreamHow } from './carrier.ts';
 import type { AnswerQuery } from './debug-queries.ts';
 import { ScopeQuarantines } from './scope-quarantines.ts';
 import { formerClusters } from './former-clusters.ts';
+import { holding, sendUnknownAway, type Held } from './held.ts';
 import { laneOf, triggerOf } from './lane-of.ts';
 import { PushSpans } from './push-spans.ts';
 import { concerned, Spread } from './spread.ts';
@@ -58,14 +58,6 @@ export interface HubOptions {
   readonly cold?: ColdStore | undefined;
 }
 
-interface Held {
-  readonly streams: Audience<XdsStream>;
-  /** It is known what clients may have been served before: streams may be brought on. */
-  ready: boolean;
-  readonly tenant: string;
-  idle: Timer | undefined;
-}
-
 /** Knows all streams: which scope each is of, and what it is to be brought to. */
 export class Hub implements StreamHost {
   readonly context: SessionContext;
@@ -93,6 +85,8 @@ export class Hub implements StreamHost {
   #ready = false;
   /** Not ready, but this machine knows what it knew before. */
   #stale = false;
+  /** And for so long that proxies are sent here all the same. */
+  #standsIn = false;
   #draining = false;
 
   constructor(options: HubOptions) {
@@ -118,7 +112,7 @@ export class Hub implements StreamHost {
       clock: options.time,
       timers: options.time,
       chunk: options.chunk,
-      viewOf: (scope) => this.#viewOf(scope),
+      viewOf: (scope) => this.#options.scopes.view(scope),
       onTurn: (waitedMs) => options.metrics.queue.observe(waitedMs / 1_000),
     });
   }
@@ -171,6 +165,16 @@ export class Hub implements StreamHost {
     this.#placeAll(this.#unplaced);
   }
 
+  /** The log stays away: proxies of scopes that were never served here may be served elsewhere. */
+  standIn(): void {
+    this.#standsIn = true;
+    for (const held of this.#held.values()) this.#sendAway(held);
+  }
+
+  #sendAway(held: Held): void {
+    if (this.#standsIn && !this.#ready) sendUnknownAway(held);
+  }
+
   get selectors(): ReadonlyMap<string, Selectors> {
     return this.#selectors;
   }
@@ -200,7 +204,9 @@ export class Hub implements StreamHost {
 
   asked(stream: XdsStream): ScopeView | undefined {
     const held = this.#held.get(stream.scope);
-    return held?.streams.noted(stream) === true ? this.#viewOf(stream.scope) : undefined;
+    return held?.streams.noted(stream) === true
+      ? this.#options.scopes.view(stream.scope)
+      : undefined;
   }
 
   /** Another pusher's proxies refused something, or do so no more. */
@@ -257,10 +263,6 @@ export class Hub implements StreamHost {
     for (const held of this.#held.values()) held.idle?.cancel();
   }
 
-  #viewOf(scope: string): ScopeView | undefined {
-    return this.#options.scopes.view(scope);
-  }
-
   #placeAll(streams: Iterable<XdsStream>): void {
     for (const stream of streams) this.#place(stream);
   }
@@ -304,7 +306,8 @@ export class Hub implements StreamHost {
     const held = this.#held.get(scope);
     held?.streams.add(stream);
     this.#quarantines.join(stream, scope);
-    stream.follow(scope, held?.ready === true ? this.#viewOf(scope) : undefined);
+    stream.follow(scope, held?.ready === true ? this.#options.scopes.view(scope) : undefined);
+    if (held !== undefined) this.#sendAway(held);
   }
 
   #stopMoving(stream: XdsStream): void {
@@ -328,7 +331,7 @@ export class Hub implements StreamHost {
       return;
     }
     const { scopes, onHeld } = this.#options;
-    const begun: Held = { streams: new Audience(), ready: false, tenant, idle: undefined };
+    const begun = holding(tenant);
     this.#held.set(scope, begun);
     scopes.acquire(scope);
     onHeld();
@@ -354,7 +357,9 @@ export class Hub implements StreamHost {
       time.after(coldAfterMs, () => scopes.offer(view));
     }
     held.ready = true;
-    for (const stream of held.streams) stream.follow(scope, this.#viewOf(scope));
+    held.kept = view !== undefined;
+    this.#sendAway(held);
+    for (const stream of held.streams) stream.follow(scope, this.#options.scopes.view(scope));
   }
 
   /** A scope that nobody uses is kept for a while: its proxies may only be reconnecting. */
