@@ -56,6 +56,11 @@ export function ask(options: Ask): Promise<Answer> {
   });
 }
 
+/** The name of the sample backend that answered, or the status if none did. */
+export function answeredBy(answer: Answer): string {
+  return answer.status === 200 ? echoOf(answer).name : String(answer.status);
+}
+
 /** What a sample backend said; fails if the answer is not one of theirs. */
 export function echoOf(answer: Answer): Echo {
   if (answer.headers['x-backend'] === undefined) {

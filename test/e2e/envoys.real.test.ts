@@ -7,7 +7,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { startBackend, type Backend } from '../components/backends.ts';
-import { ask, echoOf } from '../components/clients.ts';
 import { makeAuthority } from '../components/certificates.ts';
 import { startTestEnvoy, type TestEnvoy } from '../components/envoy.ts';
 import { ConfigDir, type UserObject } from './harness/config-dir.ts';
@@ -16,7 +15,7 @@ import { Load, spread } from './harness/load.ts';
 import { httpGateway, istio, service, tlsSecret } from './harness/objects.ts';
 import { protocols, rejections, type Protocol } from './harness/proxy.ts';
 import { askTls } from './harness/tls-client.ts';
-import { until } from './harness/wait.ts';
+import { reaches } from './harness/reach.ts';
 import { xdsctl } from './harness/xdsctl.ts';
 
 const ns = 'edge';
@@ -188,22 +187,13 @@ test('each type and each reference has a stream of its own, or all share one', a
 test('a weight is moved and endpoints are swapped, and no request fails', async () => {
   const loads = kinds.map((kind) => new Load({ port: portOf(kind), authority: host, workers: 1 }));
   await sleep(300);
-  const reaches = (wanted: string): Promise<true> =>
-    until(`all requests come to ${wanted}`, async () => {
-      for (const port of kinds.map(portOf)) {
-        const answers = await Promise.all(
-          Array.from({ length: 8 }, () => ask({ port, authority: host })),
-        );
-        if (!answers.every((answer) => echoOf(answer).name === wanted)) return false;
-      }
-      return true;
-    });
+  const all = { ports: kinds.map(portOf), authority: host, times: 8 };
   await config.write('routes', weights(0));
-  await reaches('b');
+  await reaches('b', all);
   await config.write('b', ...serviceOf('b', [2]));
-  await reaches('c');
+  await reaches('c', all);
   await config.write('routes', weights(100));
-  await reaches('a');
+  await reaches('a', all);
   const results = await Promise.all(loads.map((load) => load.stop()));
   for (const result of results) expect(result.failures).toEqual([]);
 });

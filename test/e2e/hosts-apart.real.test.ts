@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startBackend, type Backend } from '../components/backends.ts';
-import { ask, echoOf } from '../components/clients.ts';
+import { answeredBy, ask } from '../components/clients.ts';
 import type { TestEnvoy } from '../components/envoy.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
@@ -62,8 +62,7 @@ afterAll(async () => {
 });
 
 async function served(host: string, at = port): Promise<string> {
-  const answer = await ask({ port: at, authority: host });
-  return answer.status === 200 ? echoOf(answer).name : String(answer.status);
+  return answeredBy(await ask({ port: at, authority: host }));
 }
 
 async function pushed(type: string): Promise<{ count: number; bytes: number }> {

@@ -6,7 +6,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startChild, type Child } from 'xdsctl/components/child.ts';
 import { startBackend, type Backend } from '../components/backends.ts';
-import { ask, echoOf } from '../components/clients.ts';
 import { startTestKafka } from '../components/kafka.ts';
 import type { Kafka } from 'xdsctl/components/kafka.ts';
 import { startTestRedis } from '../components/redis.ts';
@@ -17,6 +16,7 @@ import { Load } from './harness/load.ts';
 import { httpGateway, routeTo, service } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { protocols, startProxy } from './harness/proxy.ts';
+import { reaches } from './harness/reach.ts';
 import { until } from './harness/wait.ts';
 
 const ns = 'edge';
@@ -34,14 +34,8 @@ async function routeToBackend(name: string): Promise<void> {
 }
 
 /** All proxies share the port: many requests, so that each of them answers some. */
-async function routed(name: string): Promise<void> {
-  await until(`requests go to ${name}`, async () => {
-    const answers = await Promise.all(
-      Array.from({ length: 30 }, () => ask({ port, authority: host })),
-    );
-    return answers.every((answer) => echoOf(answer).name === name);
-  });
-}
+const routed = (name: string): Promise<true> =>
+  reaches(name, { ports: [port], authority: host, times: 30 });
 
 async function addProxy(protocol: (typeof protocols)[number]): Promise<void> {
   const workload = `gateway-${proxies.length}.${ns}`;

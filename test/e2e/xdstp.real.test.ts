@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { startBackend, type Backend } from '../components/backends.ts';
-import { ask, echoOf } from '../components/clients.ts';
+import { answeredBy, ask } from '../components/clients.ts';
 import { startTestEnvoy, type TestEnvoy } from '../components/envoy.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
@@ -111,10 +111,8 @@ afterAll(async () => {
   await config?.delete();
 });
 
-const answers = async (port: number): Promise<string> => {
-  const answer = await ask({ port, authority: host });
-  return answer.status === 200 ? echoOf(answer).name : String(answer.status);
-};
+const answers = async (port: number): Promise<string> =>
+  answeredBy(await ask({ port, authority: host }));
 
 const at = (kind: number): Running => {
   const found = running[kind];

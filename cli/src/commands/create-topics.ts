@@ -51,9 +51,9 @@ async function createTopics(
   };
   const log = await openSharedLog(config, {
     time: systemTime,
-    progress: { failed, done },
+    readiness: { awaits: () => ({ failed, done }) },
+    logger: { warn: () => undefined },
     onFatal,
-    onReadError: () => undefined,
   });
   try {
     await opened;

@@ -30,6 +30,26 @@ const maxBytes = 1024 * 1024;
 /** Of blobs that are sent whether Redis has them or not: to ask first would take longer. */
 const maxUnasked = 64 * 1024;
 
+/** Its part of a process's options. */
+export interface SharedBlobsConfig {
+  readonly redisUrl: string | undefined;
+  readonly redisPassword: string | undefined;
+}
+
+/** What is used of a logger. */
+export interface WarningLogger {
+  warn(message: string, fields: { readonly error: unknown }): void;
+}
+
+/** The blobs of processes that share the work. */
+export function openSharedBlobs(
+  { redisUrl: url = '', redisPassword: password }: SharedBlobsConfig,
+  logger: WarningLogger,
+): BlobStore {
+  const onError = (error: unknown): void => logger.warn('Redis cannot be reached', { error });
+  return openRedisBlobs({ url, password, onError });
+}
+
 /** Resolves at once: a Redis that is away is waited for by the calls, each up to its time-out. */
 export function openRedisBlobs(options: RedisBlobsOptions): BlobStore {
   return new RedisBlobs(options);

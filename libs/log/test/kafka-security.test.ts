@@ -74,9 +74,14 @@ describe('a Kafka that asks who comes, by TLS', () => {
       },
       {
         time: realTime,
-        progress: { failed: (error) => expect.unreachable(String(error)), done: () => undefined },
+        readiness: {
+          awaits: () => ({
+            failed: (error) => expect.unreachable(String(error)),
+            done: () => undefined,
+          }),
+        },
         onFatal: (error) => expect.unreachable(String(error)),
-        onReadError: () => undefined,
+        logger: { warn: () => undefined },
       },
     );
     open.push(log);

@@ -24,12 +24,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
     time: around.time,
   });
   const sealing = createSealing(await sealingKeys(config));
-  const log = await openSharedLog(config, {
-    ...around,
-    progress: around.readiness.awaits('the log', logging.scope('log')),
-    onReadError: (error) =>
-      logging.scope('log').warn('a read of the log failed; it is tried again', { error }),
-  });
+  const log = await openSharedLog(config, { ...around, logger: logging.scope('log') });
   const ingester = createIngester({
     ...around,
     log,

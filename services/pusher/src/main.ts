@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { join } from 'node:path';
-import { openRedisBlobs } from '@watershed/blob/redis.ts';
+import { openSharedBlobs } from '@watershed/blob/redis.ts';
 import { openSharedLog } from '@watershed/log/kafka/open.ts';
 import { parseOptions } from '@watershed/runtime/options-parse.ts';
 import { runProgram, type Composition, type Surroundings } from '@watershed/runtime/program.ts';
@@ -18,20 +18,11 @@ await runProgram({
 });
 
 async function compose(config: Config, around: Surroundings): Promise<Composition> {
-  const { time, logging, readiness } = around;
+  const { time, logging } = around;
   const { partitions, dataDir } = config;
   const logger = logging.scope('pusher');
-  const log = await openSharedLog(config, {
-    ...around,
-    progress: readiness.awaits('the log', logging.scope('log')),
-    onReadError: (error) =>
-      logging.scope('log').warn('a read of the log failed; it is tried again', { error }),
-  });
-  const blobs = openRedisBlobs({
-    url: config.redisUrl ?? '',
-    password: config.redisPassword,
-    onError: (error) => logger.warn('Redis cannot be reached', { error }),
-  });
+  const log = await openSharedLog(config, { ...around, logger: logging.scope('log') });
+  const blobs = openSharedBlobs(config, logger);
   const security = await openSecurity(config, { time, logger });
   const pusher = createPusher({
     ...around,

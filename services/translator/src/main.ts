@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { openRedisBlobs } from '@watershed/blob/redis.ts';
+import { openSharedBlobs } from '@watershed/blob/redis.ts';
 import { createKafkaGroup } from '@watershed/log/kafka/group.ts';
 import { openSharedLog } from '@watershed/log/kafka/open.ts';
 import { kafkaSecurity } from '@watershed/log/kafka/security.ts';
@@ -18,20 +18,11 @@ await runProgram({
 });
 
 async function compose(config: Config, around: Surroundings): Promise<Composition> {
-  const { time, logging, readiness, random } = around;
+  const { time, logging, random } = around;
   const { kafkaBrokers: brokers, partitions, cacheEntries, assertEvery } = config;
   const logger = logging.scope('translator');
-  const log = await openSharedLog(config, {
-    ...around,
-    progress: readiness.awaits('the log', logging.scope('log')),
-    onReadError: (error) =>
-      logging.scope('log').warn('a read of the log failed; it is tried again', { error }),
-  });
-  const blobs = openRedisBlobs({
-    url: config.redisUrl ?? '',
-    password: config.redisPassword,
-    onError: (error) => logger.warn('Redis cannot be reached', { error }),
-  });
+  const log = await openSharedLog(config, { ...around, logger: logging.scope('log') });
+  const blobs = openSharedBlobs(config, logger);
   const group = createKafkaGroup({
     ...(await kafkaSecurity(config)),
     brokers,

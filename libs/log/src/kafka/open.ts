@@ -12,23 +12,37 @@ export interface SharedLogConfig extends KafkaSecurityConfig {
   readonly kafkaCompression: 'none' | 'gzip' | 'zstd';
 }
 
-export interface SharedLogOptions extends Pick<AwaitedLogOptions, 'time' | 'progress' | 'onFatal'> {
-  /** Told when a reader's call fails and is made again. */
-  readonly onReadError: (error: LogError) => void;
+type Progress = AwaitedLogOptions['progress'];
+
+/** What is used of a logger. */
+export interface WarningLogger {
+  warn(message: string, fields: { readonly error: unknown }): void;
+}
+
+export interface SharedLogOptions<L extends WarningLogger> extends Pick<
+  AwaitedLogOptions,
+  'time' | 'onFatal'
+> {
+  readonly logger: L;
+  /** Is told that the log is waited for, and how that goes. */
+  readonly readiness: { awaits(token: string, logger: L): Progress };
 }
 
 /** Resolves though it is away; see `openAwaited`. Its topics are created where they are absent. */
-export async function openSharedLog(
+export async function openSharedLog<L extends WarningLogger>(
   config: SharedLogConfig,
-  { time, progress, onFatal, onReadError }: SharedLogOptions,
+  { time, onFatal, logger, readiness }: SharedLogOptions<L>,
 ): Promise<Log> {
   const { kafkaBrokers: brokers, partitions, kafkaCompression: compression } = config;
   const security = await kafkaSecurity(config);
+  const onReadError = (error: LogError): void => {
+    logger.warn('a read of the log failed; it is tried again', { error });
+  };
   return await openAwaited({
     open: () => openKafkaLog({ brokers, time, onReadError, compression, ...security }),
     topics: topicSpecs({ shards: partitions }),
     time,
-    progress,
+    progress: readiness.awaits('the log', logger),
     onFatal,
   });
 }
