@@ -19,6 +19,8 @@ export interface RawStreamOptions {
   readonly path: string;
   /** The first message, without prefix. */
   readonly first: Uint8Array;
+  /** Bytes that it takes of the stream, and never more: a client that stops reading. Default: all. */
+  readonly window?: number;
   readonly onHeaders: () => void;
   /** A message stands in `bytes` from `start` to `end`, during the call only. */
   readonly onMessage: (bytes: Buffer, start: number, end: number) => void;
@@ -37,7 +39,7 @@ export class RawStream {
 
   constructor(options: RawStreamOptions) {
     this.#options = options;
-    const { port, localAddress, path, first } = options;
+    const { port, localAddress, path, first, window = largestWindow } = options;
     this.#socket = connect({
       port,
       host: '127.0.0.1',
@@ -53,7 +55,7 @@ export class RawStream {
     });
     this.#socket.on('error', (error) => this.#fail(error));
     this.#socket.on('close', () => this.#fail(new Error('the connection ended')));
-    this.#socket.write(Buffer.concat([preface(path), framed(first)]));
+    this.#socket.write(Buffer.concat([preface(path, window), framed(first)]));
   }
 
   /** `frame`: of `framed`; the same may go to any stream. */
@@ -153,11 +155,11 @@ function frame(type: number, flags: number, stream: number, content: Uint8Array)
   return out;
 }
 
-/** Client preface, the largest windows, and the request's headers. */
-function preface(path: string): Buffer {
+/** Client preface, the stream's window, the largest of the connection, and the request's headers. */
+function preface(path: string, window: number): Buffer {
   const initialWindow = Buffer.alloc(6);
   initialWindow.writeUInt16BE(4, 0);
-  initialWindow.writeUInt32BE(largestWindow, 2);
+  initialWindow.writeUInt32BE(window, 2);
   const increment = Buffer.alloc(4);
   increment.writeUInt32BE(largestWindow - 65_535, 0);
   return Buffer.concat([

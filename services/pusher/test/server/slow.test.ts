@@ -25,7 +25,7 @@ afterEach(async () => {
 const big = (version: string): Record<string, string> =>
   Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`c${i}`, version + 'x'.repeat(100_000)]));
 
-/** gRPC by hand: the library reads ahead by a dozen messages. It never ACKs. */
+/** gRPC by hand: the library reads ahead by a dozen messages. It ACKs when it is told to. */
 class RawClient {
   readonly responses: DeltaDiscoveryResponse[] = [];
   readonly #session: ClientHttp2Session;
@@ -42,11 +42,7 @@ class RawClient {
       te: 'trailers',
     });
     this.#stream.on('error', () => undefined);
-    const request = DeltaDiscoveryRequest.fromPartial({ node: node(), typeUrl: CDS });
-    const message = DeltaDiscoveryRequest.encode(request).finish();
-    const head = Buffer.alloc(5);
-    head.writeUInt32BE(message.length, 1);
-    this.#stream.write(Buffer.concat([head, message]));
+    this.#send(DeltaDiscoveryRequest.fromPartial({ node: node(), typeUrl: CDS }));
     this.#stream.on('data', (chunk: Buffer) => this.#data(chunk));
   }
 
@@ -58,8 +54,21 @@ class RawClient {
     this.#stream.resume();
   }
 
+  /** The newest response. */
+  ack(): void {
+    const responseNonce = this.responses.at(-1)?.nonce ?? '';
+    this.#send(DeltaDiscoveryRequest.fromPartial({ typeUrl: CDS, responseNonce }));
+  }
+
   close(): void {
     this.#session.destroy();
+  }
+
+  #send(request: DeltaDiscoveryRequest): void {
+    const bytes = DeltaDiscoveryRequest.encode(request).finish();
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(bytes.length, 1);
+    this.#stream.write(Buffer.concat([head, bytes]));
   }
 
   #data(chunk: Buffer): void {
@@ -96,6 +105,53 @@ describe.each(transports)('a client that stops reading, over %s', (transport) =>
       return last !== undefined && contentOf(last)['c0']?.startsWith(String(rounds)) === true;
     });
     expect(slow.responses.length).toBeLessThan(rounds / 2);
+  });
+});
+
+describe.each(transports)('clients that stop reading amid churn, over %s', (transport) => {
+  it('cost no push, no encoding and no bytes until they read again, and then one for all', async () => {
+    running = await run({ transport, sessionLimits: { ackWaitMs: 600_000 } });
+    const { translator, port, metrics, pusher } = running;
+    await translator.publish({ [CDS]: big('0') }, scopes);
+    const stuck = Array.from({ length: 5 }, () => new RawClient(port));
+    const quick = new DeltaClient(port);
+    open.push(...stuck, quick);
+    quick.request(CDS);
+    quick.ack(await quick.next());
+    await until('all have it', () => stuck.every(({ responses }) => responses.length === 1));
+    for (const one of stuck) one.pause();
+    const spent = async (): Promise<Record<string, number | undefined>> => ({
+      pushes: await metrics.value('pilot_xds_pushes', { type: 'cds' }),
+      encodings: await metrics.value('watershed_encodings_total', { type: 'cds-response' }),
+      bytes: await metrics.value('watershed_pushed_bytes_total', { type: 'cds' }),
+    });
+    const before = await spent();
+    const rounds = 5;
+    for (let round = 1; round <= rounds; round++) {
+      await translator.publish({ [CDS]: big(String(round)) }, scopes);
+      quick.ack(await quick.next());
+    }
+    const after = await spent();
+    const difference = (name: string): number => (after[name] ?? 0) - (before[name] ?? 0);
+    expect(difference('pushes')).toBe(rounds);
+    expect(difference('encodings')).toBe(rounds);
+    expect(difference('bytes')).toBeLessThan((rounds + 1) * 8 * 100_100);
+    // What each of them has pending is one response, and none waits in a queue of its own.
+    for (const { session } of pusher.hub.streams) {
+      for (const { outstanding } of session?.types() ?? []) {
+        expect(outstanding.length).toBeLessThanOrEqual(1);
+      }
+    }
+    for (const one of stuck) one.resume();
+    for (const one of stuck) one.ack();
+    await until('all have the newest', () =>
+      stuck.every(({ responses }) => {
+        const last = responses.at(-1);
+        return last !== undefined && contentOf(last)['c0']?.startsWith(String(rounds)) === true;
+      }),
+    );
+    for (const { responses } of stuck) expect(responses).toHaveLength(2);
+    expect(((await spent())['encodings'] ?? 0) - (after['encodings'] ?? 0)).toBe(1);
   });
 });
 
