@@ -35,6 +35,11 @@ export interface Position {
    * epoch.
    */
   readonly atMs?: number;
+  /**
+   * Of the last record that was read, where the log counts its leaders (Kafka): tells a log that
+   * was put back to an older copy and has grown beyond `offset` since.
+   */
+  readonly leaderEpoch?: number;
 }
 
 export interface LogRecord {

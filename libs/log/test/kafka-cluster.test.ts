@@ -171,6 +171,21 @@ describe('the log on a Kafka cluster', () => {
     await reader.stop();
   });
 
+  it('resets a reader of a history that the log has lost, though it has grown as long again', async () => {
+    const { log, topic } = await start();
+    for (const value of ['1', '2']) {
+      await log.append([{ topic, partition: 0, key: 'a', value: bytes(value) }]);
+    }
+    const { position } = await readAll(log, topic);
+    expect(position.leaderEpoch).toBeGreaterThanOrEqual(0);
+    expect((await readAll(log, topic, 0, { ...position, offset: 1 })).reset).toBeUndefined();
+    // Read under a leader that this log never had.
+    const lost = { ...position, offset: 1, leaderEpoch: (position.leaderEpoch ?? 0) + 5 };
+    const read = await readAll(log, topic, 0, lost);
+    expect(read.reset).toBe('beyond-end');
+    expect(brief(read.records)).toEqual(['a=1', 'a=2']);
+  });
+
   it('judges an old position by the time that it carries', async () => {
     const { log, topic } = await start();
     await log.append([{ topic, partition: 0, key: 'a', value: bytes('1') }]);

@@ -22,6 +22,7 @@ export interface ReadContext {
 
 interface Fetched {
   readonly records: readonly LogRecord[];
+  readonly leaderEpoch: number;
   readonly next: number;
   readonly end: number;
   /** Before the request was sent. */
@@ -49,6 +50,8 @@ export class PartitionReader {
   #offset = 0;
   /** When it last had all there was, or began with nothing. */
   #atMs: number;
+  /** Of the last batch; -1: none was read. */
+  #leaderEpoch = -1;
   #tombstoneMs: number | undefined;
   #connection: Connection | undefined;
   /** The high watermark at which a fetch below it came back empty. */
@@ -95,9 +98,10 @@ export class PartitionReader {
         waitMs = 0;
         continue;
       }
-      const { records, next, end, askedMs } = result.fetched;
+      const { records, leaderEpoch, next, end, askedMs } = result.fetched;
       const caughtUp = next >= end;
       this.#offset = next;
+      this.#leaderEpoch = leaderEpoch;
       if (caughtUp) this.#atMs = askedMs;
       waitMs = caughtUp ? this.#context.maxWaitMs : 0;
       // At the end an empty one says that the log is there, once per `maxWaitMs`.
@@ -128,10 +132,15 @@ export class PartitionReader {
       yield {
         ...(from > 0 || reset === undefined ? {} : { reset }),
         records: portion,
-        position: { topicId: this.#topicId, offset, atMs: this.#atMs },
+        position: this.#positionAt(offset),
         caughtUp: caughtUp && isLast,
       };
     }
+  }
+
+  #positionAt(offset: number): Position {
+    const position = { topicId: this.#topicId, offset, atMs: this.#atMs };
+    return this.#leaderEpoch < 0 ? position : { ...position, leaderEpoch: this.#leaderEpoch };
   }
 
   /** Where to start, and why there. */
@@ -148,6 +157,7 @@ export class PartitionReader {
     const end = await client.offset(this.#topic, this.#partition, -1n);
     const reset = this.#judge(from, beginning, end, nowMs);
     this.#offset = reset === undefined ? (from?.offset ?? 0) : beginning;
+    this.#leaderEpoch = reset === undefined ? (from?.leaderEpoch ?? -1) : -1;
     // What compaction treats from now on keeps its tombstones long enough for who begins now.
     this.#atMs = reset === undefined ? (from?.atMs ?? nowMs) : nowMs;
     return reset;
@@ -208,7 +218,7 @@ export class PartitionReader {
       partition: this.#partition,
       currentLeaderEpoch: -1,
       fetchOffset: BigInt(this.#offset),
-      lastFetchedEpoch: -1,
+      lastFetchedEpoch: this.#leaderEpoch,
       partitionMaxBytes: maxBytes,
     };
     const topics = [{ topicId: this.#topicId, partitions: [partition] }];
@@ -218,13 +228,19 @@ export class PartitionReader {
     const result = response.responses[0]?.partitions[0];
     const errorCode = result?.errorCode ?? response.errorCode;
     if (errorCode !== code.none || result === undefined) return this.#refused(errorCode);
+    // The leader's log ends, under that leader, before what was read.
+    if (result.divergingEpoch !== undefined && result.divergingEpoch.epoch >= 0) {
+      return { kind: 'reset', reset: 'beyond-end' };
+    }
     const end = Number(result.highWatermark);
     let next = this.#offset;
+    let leaderEpoch = this.#leaderEpoch;
     const records: LogRecord[] = [];
     for (const batch of result.records ?? []) {
       const decoded = decodeBatch(batch, this.#offset);
       for (const record of decoded.records) records.push(record);
       next = Math.max(next, decoded.next);
+      leaderEpoch = Math.max(leaderEpoch, batch.partitionLeaderEpoch);
     }
     // All below the end is compacted away (or the broker throttles: it answers at once, empty).
     if (next === this.#offset && next < end && response.throttleTimeMs === 0) {
@@ -233,7 +249,7 @@ export class PartitionReader {
     } else this.#emptyBelow = -1;
     const isLate = this.#tombstoneMs !== undefined && askedMs - this.#atMs >= this.#tombstoneMs;
     if (isLate && this.#offset < end) return { kind: 'reset', reset: 'older-than-tombstones' };
-    return { kind: 'data', fetched: { records, next, end, askedMs } };
+    return { kind: 'data', fetched: { records, leaderEpoch, next, end, askedMs } };
   }
 
   async #refused(errorCode: number): Promise<FetchResult> {
