@@ -47,6 +47,14 @@ export const steps: readonly Step[] = [
     says: 'The endpoints that one proxy has.',
   },
   {
+    command: `experimental internal-debug registryz ${plain}`,
+    says: 'The services, as istiod tells them.',
+  },
+  {
+    command: `experimental internal-debug endpointShardz ${plain}`,
+    says: 'Their endpoints, by service, namespace and cluster.',
+  },
+  {
     command: `experimental internal-debug config_dump?proxyID=nobody ${plain}`,
     says: 'A proxy that is not connected here.',
   },

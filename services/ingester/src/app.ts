@@ -117,7 +117,7 @@ class IngesterPart implements Ingester {
       ready();
       resolve(undefined);
     };
-    this.pages = debugPages(this, this.#ingest);
+    this.pages = debugPages(this, this.#ingest, settings.rootNamespace);
   }
 
   async start(): Promise<void> {

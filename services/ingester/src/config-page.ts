@@ -27,7 +27,7 @@ const kept = ['labels', 'annotations', 'creationTimestamp', 'resourceVersion', '
 /** Kubectl's copy of the whole object. */
 const copyOfAll = 'kubectl.kubernetes.io/last-applied-configuration';
 
-function shown({ kind, metadata }: RawObject): object {
+function shown({ kind, metadata }: RawObject): Readonly<Record<string, unknown>> {
   const fields = kept.flatMap((field): [string, unknown][] => {
     const value = metadata[field];
     // Tools keep copies of what they wrote in annotations, and of a Secret that is its material.
@@ -38,6 +38,24 @@ function shown({ kind, metadata }: RawObject): object {
     ];
   });
   return Object.fromEntries(fields);
+}
+
+/** Those that are in force, as they are written. */
+export function authorizations(objects: readonly ObjectView[], rootNamespace: string): object {
+  const policies = new Map<string, object[]>();
+  for (const { kind, namespace, name, raw, state } of objects) {
+    if (kind !== 'AuthorizationPolicy' || raw === undefined || state === 'refused') continue;
+    const list = policies.get(namespace) ?? [];
+    policies.set(namespace, list);
+    const { annotations = null } = shown(raw);
+    list.push({ name, namespace, annotations, spec: raw['spec'] ?? {} });
+  }
+  return {
+    authorization_policies: {
+      namespace_to_policies: Object.fromEntries(policies),
+      root_namespace: rootNamespace,
+    },
+  };
 }
 
 /** Kinds as istiod lists them: each by its preferred version. */

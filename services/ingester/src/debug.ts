@@ -1,7 +1,7 @@
 /** The ingester's pages under /debug. */
 import { OperatingError } from '@watershed/runtime/errors.ts';
 import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
-import { configObjects, kindNames } from './config-page.ts';
+import { authorizations, configObjects, kindNames } from './config-page.ts';
 import type { Diagnostic } from './core/diagnostics.ts';
 import type { HeldObject } from './core/holds.ts';
 import type { Ingest } from './core/ingest.ts';
@@ -16,6 +16,7 @@ export interface Shown {
 export function debugPages(
   shown: Shown,
   ingest: Pick<Ingest, 'objects' | 'kinds'>,
+  rootNamespace: string,
 ): readonly DebugPage[] {
   return [
     {
@@ -27,6 +28,11 @@ export function debugPages(
       path: '/debug/resourcesz',
       doc: 'The kinds that are read (istiod).',
       handle: () => kindNames(ingest.kinds),
+    },
+    {
+      path: '/debug/authorizationz',
+      doc: 'AuthorizationPolicies by namespace (istiod).',
+      handle: () => authorizations(ingest.objects(), rootNamespace),
     },
     {
       path: '/debug/diagnosticz',

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { configObjects, kindNames } from '../src/config-page.ts';
+import { authorizations, configObjects, kindNames } from '../src/config-page.ts';
 import type { ObjectView } from '../src/core/ingest.ts';
 import type { RawObject } from '../src/kind.ts';
 
@@ -51,4 +51,22 @@ it('resourcesz names kinds by their preferred version', () => {
     { group: '', version: 'v1', kind: 'Service' },
     { group: 'networking.istio.io', version: 'v1', kind: 'Gateway' },
   ]);
+});
+
+it('authorizationz has the policies in force by namespace', () => {
+  const apiVersion = 'security.istio.io/v1';
+  const spec = { action: 'DENY' };
+  const raw = { apiVersion, kind: 'AuthorizationPolicy', spec, metadata };
+  const page = authorizations(
+    [view(raw), view(raw, { name: 'bad', state: 'refused' }), view({ ...raw, kind: 'Gateway' })],
+    'istio-system',
+  );
+  expect(page).toEqual({
+    authorization_policies: {
+      namespace_to_policies: {
+        shop: [{ name: 'cart', namespace: 'shop', annotations: null, spec }],
+      },
+      root_namespace: 'istio-system',
+    },
+  });
 });

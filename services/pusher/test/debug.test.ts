@@ -2,7 +2,7 @@ import { afterEach, beforeAll, expect, it } from 'vitest';
 import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { CDS, EDS, LDS } from './session/support.ts';
-import { DeltaClient, nodeId } from './support/client.ts';
+import { DeltaClient, node, nodeId } from './support/client.ts';
 import { scopeOfNode } from './support/scope.ts';
 import { run, until, type Running } from './support/world.ts';
 
@@ -178,4 +178,26 @@ it('scopes tells what is served, at which epoch, and how old the log is', async 
       { scope: scope.id, complete: true, streams: 1, resources: { CDS: 2, EDS: 2, LDS: 0 } },
     ],
   });
+});
+
+it('force_disconnect ends the streams of one proxy, and tells that it is for an operator to ask', async () => {
+  const { page } = await connected();
+  const other = new DeltaClient(running?.port ?? 0, {
+    ...node(),
+    id: nodeId.replace('web-1', 'web-2'),
+  });
+  try {
+    other.request(CDS);
+    await other.next();
+    expect(await page('/debug/force_disconnect', 'proxyID=web-1.shop')).toBe('OK');
+    await until('it is disconnected', () => client?.status !== undefined);
+    expect(client?.status?.details).toBe('an operator has asked for it');
+    expect(other.status).toBeUndefined();
+    const how = running?.pusher.pages.find(
+      ({ path }) => path === '/debug/force_disconnect',
+    )?.method;
+    expect(how).toBe('POST');
+  } finally {
+    other.close();
+  }
 });

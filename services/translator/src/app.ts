@@ -26,6 +26,7 @@ import { LogOutputs } from './outputs.ts';
 import { Partitions } from './partitions.ts';
 import type { PlansOf } from './plan.ts';
 import { Reader } from './readers.ts';
+import { registryPages } from './registry-pages.ts';
 
 export interface TranslatorOptions {
   readonly log: Log;
@@ -92,7 +93,7 @@ export function createTranslator(options: TranslatorOptions): Translator {
     stop: () => translator.stop(),
     lag: () => translator.lag(),
     engine: translator.engine,
-    pages: [translatorPage(translator.engine)],
+    pages: [translatorPage(translator.engine), ...registryPages(translator.engine.inputs)],
   };
 }
 

@@ -55,6 +55,12 @@ export function pagesOf({
       },
     })),
     {
+      path: '/debug/force_disconnect',
+      doc: '?proxyID=: ends the streams of a proxy, which comes back to this pusher or to another (istiod)',
+      method: 'POST',
+      handle: ({ query }) => disconnect(hub, query.get('proxyID')),
+    },
+    {
       path: '/debug/admission',
       doc: 'new streams that wait until there is room to serve them, and what room there is',
       handle: () => hub.admission.state(),
@@ -70,6 +76,14 @@ export function pagesOf({
       handle: () => placement.state(),
     },
   ];
+}
+
+function disconnect({ streams }: Hub, proxyId: string | null): string {
+  const { node } = findProxy(streams, proxyId);
+  const message = 'an operator has asked for it';
+  const own = [...streams].filter((stream) => stream.node?.id === node?.id);
+  for (const stream of own) stream.end({ code: 'unavailable', message });
+  return 'OK';
 }
 
 async function dump({ streams }: Hub, query: URLSearchParams): Promise<object> {
