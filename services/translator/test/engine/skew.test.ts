@@ -2,8 +2,10 @@
 import type { Append } from '@watershed/log/port.ts';
 import { topics, xdsKeys } from '@watershed/model/keys.ts';
 import { afterEach, expect, it } from 'vitest';
+import { createPlans } from '../../src/assembly/plans.ts';
 import { clusterType } from './support/plans.ts';
 import { partitions, scopeClass, service, source, World } from './support/world.ts';
+import type { WorldOptions } from './support/world.ts';
 
 const shop = scopeClass('shop');
 /** Field 1000 of any message, a varint: nobody knows it yet. */
@@ -14,8 +16,8 @@ afterEach(async () => {
   for (const world of worlds.splice(0)) await world.close();
 });
 
-async function translated(): Promise<World> {
-  const world = await World.open();
+async function translated(options: WorldOptions = {}): Promise<World> {
+  const world = await World.open(options);
   worlds.push(world);
   await world.write(service({ host: 'a.test' }), source());
   await world.demand(shop);
@@ -47,6 +49,19 @@ it('reads a record with a field that it does not know, without a word', async ()
   await world.write(withMore(service({ host: 'a.test', port: 81 })));
   expect(await portOf(world)).toBe(81);
   expect(findings(world)).toEqual([]);
+});
+
+it('goes on with values of enums that it does not know', async () => {
+  const world = await translated({ plans: createPlans, cacheEntries: 50_000 });
+  const [tag = 0, length = 0, ...inner] = service({ host: 'odd.test', port: 81 }).value ?? [];
+  expect(length).toBe(inner.length);
+  // Origin, resolution, distribution and families: of each value 99.
+  const odd = [...inner, 0x20, 99, 0x30, 99, 0x90, 1, 99, 0x98, 1, 99];
+  const value = Uint8Array.of(tag, odd.length, ...odd);
+  await world.write({ ...service({ host: 'odd.test' }), value }, service({ host: 'next.test' }));
+  const keys = [...(await world.outputs()).keys()].filter((key) => key.startsWith('r|'));
+  expect(keys.some((key) => key.includes('next.test'))).toBe(true);
+  expect(world.fatal).toEqual([]);
 });
 
 it('says which kinds it does not know, until they are gone, and goes on', async () => {
