@@ -25,7 +25,10 @@ type Duplex = ServerDuplexStream<Uint8Array, Uint8Array>;
 
 const prefixBytes = 5;
 
-/** gRPC by the reference library for Node: slower, and what to compare with when in doubt. */
+/**
+ * gRPC by the reference library for Node: slower, and what to compare with when in doubt. It takes
+ * compressed requests; of responses its servers write the flag "not compressed" themselves.
+ */
 export class GrpcJsServer implements RpcServer {
   readonly #server: Server;
   readonly #credentials: ServerCredentials;

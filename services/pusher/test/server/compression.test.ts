@@ -7,7 +7,7 @@ import {
 import { Client, compressionAlgorithms, credentials } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Compressor, decompress } from '../../src/server/compression.ts';
-import { transports } from '../../src/server/transports.ts';
+import { transports, type Transport } from '../../src/server/transports.ts';
 import { CDS } from '../session/support.ts';
 import { contentOf, node, SotwClient } from '../support/client.ts';
 import { scopeOfNode } from '../support/scope.ts';
@@ -76,8 +76,8 @@ const clusters = Object.fromEntries(
   Array.from({ length: 200 }, (_, i) => [`outbound|80||service-${i}.shop.svc.cluster.local`, '1']),
 );
 
-async function start(): Promise<number> {
-  running = await run();
+async function start(transport?: Transport): Promise<number> {
+  running = await run(transport === undefined ? {} : { transport });
   await running.translator.publish({ [CDS]: clusters }, scopes);
   return running.port;
 }
@@ -97,6 +97,18 @@ describe('responses', () => {
     const [message] = got.messages;
     expect(message?.flags).toBe(1);
     const response = DiscoveryResponse.decode(expand(message?.bytes ?? Buffer.alloc(0)));
+    expect(contentOf(response)).toEqual(clusters);
+  });
+
+  it("go out as they are over grpc-js: its library's servers compress nothing", async () => {
+    const port = await start('grpc-js');
+    const got = stream(port, { 'grpc-accept-encoding': 'identity,deflate,gzip' }, frame(request));
+    await until('a response', () => got.messages.length === 1);
+    expect([undefined, 'identity']).toContain(got.headers['grpc-encoding']);
+    expect(got.headers['grpc-accept-encoding']).toBe('identity,deflate,gzip');
+    const [message] = got.messages;
+    expect(message?.flags).toBe(0);
+    const response = DiscoveryResponse.decode(message?.bytes ?? Buffer.alloc(0));
     expect(contentOf(response)).toEqual(clusters);
   });
 
@@ -137,17 +149,31 @@ describe('responses', () => {
 });
 
 describe('requests', () => {
-  it.each([
-    ['gzip', gzipSync],
-    ['deflate', deflateSync],
-  ])('may be %s', async (encoding, shrink) => {
-    const port = await start();
+  it.each(
+    transports.flatMap((transport) => [
+      { transport, encoding: 'gzip', shrink: gzipSync },
+      { transport, encoding: 'deflate', shrink: deflateSync },
+    ]),
+  )('may be $encoding over $transport', async ({ transport, encoding, shrink }) => {
+    const port = await start(transport);
     const got = stream(port, { 'grpc-encoding': encoding }, frame(shrink(request), 1));
     await until('a response', () => got.messages.length === 1);
     // Each message says for itself whether it is.
     const plain = stream(port, { 'grpc-encoding': encoding }, frame(request));
     await until('a response', () => plain.messages.length === 1);
   });
+
+  it.each(transports)(
+    'in what nobody knows are refused with what is known, over %s',
+    async (by) => {
+      const port = await start(by);
+      const got = stream(port, { 'grpc-encoding': 'br' }, frame(request, 1));
+      await until('the end', () => got.headers['grpc-status'] !== undefined);
+      expect(got.headers['grpc-status']).toBe('12');
+      const known = String(got.headers['grpc-accept-encoding']).split(',').toSorted();
+      expect(known).toEqual(['deflate', 'gzip', 'identity']);
+    },
+  );
 
   it('that are not what they say end the call', async () => {
     const port = await start();
