@@ -13,6 +13,9 @@ export interface MeshSize {
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** Objects; larger files are refused. */
+const perFile = 1_000;
+
 export class MeshFiles {
   readonly #dir: string;
   readonly #size: MeshSize;
@@ -27,15 +30,17 @@ export class MeshFiles {
   }
 
   /**
-   * All services and slices, each in one file of many; slices that will change in files of their
-   * own.
+   * All services and slices, many in a file; slices that will change in files of their own.
    */
   async writeAll(changing: readonly number[]): Promise<void> {
     await mkdir(this.#dir, { recursive: true });
     const all = Array.from({ length: this.#size.services }, (_, i) => i);
-    await this.#write('services', list(all.map((i) => this.#service(i))));
-    const still = all.filter((i) => !changing.includes(i));
-    await this.#write('slices', list(still.map((i) => this.#slice(i, 0))));
+    for (let at = 0; at < all.length; at += perFile) {
+      const some = all.slice(at, at + perFile);
+      await this.#write(`services-${at}`, list(some.map((i) => this.#service(i))));
+      const still = some.filter((i) => !changing.includes(i));
+      await this.#write(`slices-${at}`, list(still.map((i) => this.#slice(i, 0))));
+    }
     for (const i of changing) await this.writeEndpoints(i, 0);
   }
 

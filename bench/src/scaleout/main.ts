@@ -54,6 +54,8 @@ async function run(directory: string): Promise<void> {
   await new MeshFiles(configDir, size).writeAll([]);
   const cluster = await startCluster({
     ...{ configDir, directory: join(directory, 'cluster'), partitions, translators: 1 },
+    // Simulated proxies do not come back where they are sent.
+    args: { pusher: ['--rebalanceStreamsPerSecond=0'] },
     ...{ cache: testCache, progress: testProgress, kafka: { fullJit: true } },
   });
   let log: Log | undefined;
