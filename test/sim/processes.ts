@@ -83,8 +83,8 @@ export const create: Readonly<Record<Tier, (around: Surroundings) => Part>> = {
         pushThrottle: 0,
         maxRequestsPerSecond: 0,
       },
-      // How long ACKs are waited for is bounded: here clients always answer in the end.
-      sessionLimits: { gateWaitMs: 60_000, ackWaitMs: 60_000 },
+      // How long clients are waited for is bounded: here they always answer, and ask, in the end.
+      sessionLimits: { gateWaitMs: 60_000, ackWaitMs: 60_000, resumeGraceMs: 10_000 },
       digestKey: [7, 7],
       transport: around.network.listen(around.life),
       drainMs: 1_000,

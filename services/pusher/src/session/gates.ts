@@ -92,7 +92,8 @@ export class Gates {
       named ||= this.#stillNamed(state);
       if (state.traits.stage === 'other' || state.traits.stage === 'secrets') continue;
       resumed ||= state.resumed;
-      routed ||= state.traits.stage === 'listeners' || state.traits.stage === 'routes';
+      // A client that comes back asks for its routes after all else.
+      routed ||= state.traits.stage === 'routes';
       blocked ||= this.blocks(state, nowMs);
     }
     const untilMs = this.#breakSinceMs + limits.gateWaitMs;

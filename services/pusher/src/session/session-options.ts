@@ -39,10 +39,7 @@ export interface SessionLimits {
   readonly gateWaitMs: number;
   /** After which a response that was never answered holds nothing back any more. Default 10 s. */
   readonly ackWaitMs: number;
-  /**
-   * How long removals wait on a resumed stream for its listeners and routes to be asked for.
-   * Default 500 ms.
-   */
+  /** How long removals wait on a resumed stream for its routes to be asked for. Default 500 ms. */
   readonly resumeGraceMs: number;
 }
 

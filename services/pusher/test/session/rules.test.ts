@@ -452,6 +452,23 @@ describe('order', () => {
     expect(brief(stream.ack(cds))).toEqual([[EDS, [], ['b']]]);
   });
 
+  it('rule 30: removals wait for the routes of a client that came back and has not named them yet', () => {
+    const world = worldOf({ ...shop, [CDS]: { a: '1' }, [RDS]: { r: '2' } });
+    const stream = world.delta();
+    expect(stream.send(CDS, { initial: { a: '1', b: '1' } })).toEqual([]);
+    expect(stream.send(LDS, { initial: { l: '1' } })).toEqual([]);
+    const [rds, ...none] = stream.send(RDS, { sub: ['r'], initial: { r: '1' } });
+    expect(brief([rds!])).toEqual([[RDS, ['r'], []]]);
+    expect(none).toEqual([]);
+    expect(brief(stream.ack(rds))).toEqual([[CDS, [], ['b']]]);
+    // It may have none.
+    const other = world.delta();
+    other.send(CDS, { initial: { a: '1', b: '1' } });
+    other.send(LDS, { initial: { l: '1' } });
+    world.nowMs = other.session.wakeAtMs;
+    expect(brief(other.take())).toEqual([[CDS, [], ['b']]]);
+  });
+
   it('rule 30: a cluster that a client still names goes when it is named no more, or in time', () => {
     const world = worldOf();
     const streams = [world.sotw(), world.sotw()] as const;
