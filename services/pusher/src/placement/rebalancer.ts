@@ -69,7 +69,7 @@ export class Rebalancer {
   #queue: Move[] = [];
   /** `undefined`: no streams are being moved. */
   #round: Round | undefined;
-  /** What others said last may be old. `undefined`: there is nothing to do. */
+  /** Since when a round would begin: what others said last may be old. `undefined`: it would not. */
   #offSinceMs: number | undefined;
   #next: Timer | undefined;
 
