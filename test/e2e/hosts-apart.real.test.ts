@@ -128,6 +128,20 @@ test('rule 49: a host that nobody serves is said to be so, each time, and served
   await envoy.waitFor('it', async () => (await served('later.test', demandPort)) === 'one');
 });
 
+test('a wildcard brings all hosts along, and when it goes they are asked for again', async () => {
+  const { envoy } = demanding;
+  const wild = { ...{ namespace: ns, name: 'wild', host: '*.wild.test' }, gateways: ['demand'] };
+  await config.write('wild', routeTo({ ...wild, to: { host: 'other' } }));
+  const comesTo = (host: string, wanted: string): Promise<void> =>
+    envoy.waitFor(`${host} at ${wanted}`, async () => (await served(host, demandPort)) === wanted);
+  await comesTo('x.wild.test', 'other');
+  for (const host of ['h1.test', 'h9.test']) expect(await served(host, demandPort)).toBe('one');
+  await config.remove('wild');
+  await comesTo('x.wild.test', '404');
+  for (const host of ['h1.test', 'h10.test']) await comesTo(host, 'one');
+  expect(await rejections(demanding)).toBe(0);
+});
+
 test('the hosts that it has asked for change, go, and are kept over a restart', async () => {
   const { envoy } = demanding;
   const wait = (host: string, wanted: string): Promise<void> =>
@@ -142,7 +156,7 @@ test('the hosts that it has asked for change, go, and are kept over a restart', 
   await plane.start();
   await wait('h1.test', 'one');
   await wait('h8.test', 'one');
-  expect(await hostsHeld()).toEqual(['h1.test', 'h8.test']);
+  expect(await hostsHeld()).toEqual(['h1.test', 'h8.test', 'h10.test']);
   expect(await rejections(demanding)).toBe(0);
   expect(await configWarnings(demanding)).toEqual([]);
 });

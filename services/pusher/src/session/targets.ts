@@ -1,5 +1,7 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
+import { allOf } from '../view/host-tables.ts';
 import type { ScopeView } from '../view/scope-view.ts';
+import { hashName } from '../view/trie.ts';
 import type { TypeView } from '../view/type-view.ts';
 import type { SessionContext } from './context.ts';
 import { liftable, type ScopeQuarantine } from './quarantine.ts';
@@ -18,18 +20,16 @@ export class Targets {
   readonly #types: ReadonlyMap<string, TypeState>;
   readonly #mayHaveSecrets: boolean;
   readonly #hostsApart: boolean;
-  readonly #hostsOnDemand: boolean;
 
   constructor(
     context: SessionContext,
     types: ReadonlyMap<string, TypeState>,
-    options: Pick<SessionOptions, 'mode' | 'mayHaveSecrets' | 'hostsApart' | 'hostsOnDemand'>,
+    options: Pick<SessionOptions, 'mode' | 'mayHaveSecrets' | 'hostsApart'>,
   ) {
     this.#context = context;
     this.#types = types;
     this.#mayHaveSecrets = options.mayHaveSecrets;
     this.#hostsApart = options.mode === 'delta' && options.hostsApart === true;
-    this.#hostsOnDemand = options.hostsOnDemand === true;
   }
 
   /** What the stream's view has of a type, without what the client refused. */
@@ -70,27 +70,31 @@ export class Targets {
 
   #plain(state: TypeState): TypeView {
     const { typeUrl, stage } = state.traits;
-    if (this.#hostsApart && stage === 'hosts') return this.#hosts();
+    if (this.#hostsApart && stage === 'hosts') return this.#hosts(state);
     const view = this.goal?.types.get(typeUrl);
     if (view === undefined || (stage === 'secrets' && !this.#mayHaveSecrets)) {
       return this.#context.empty(typeUrl);
     }
     if (this.#hostsApart && stage === 'routes') {
-      return this.#context.hostTables.heads(view, this.#hostsOnDemand);
+      return this.#context.hostTables.heads(view);
     }
     if (stage !== 'assignments') return view;
     return this.#context.assignments.derive(view, this.#clusters());
   }
 
   /** The hosts of the tables that the client has: others it would take and forget. */
-  #hosts(): TypeView {
+  #hosts(state: TypeState): TypeView {
     const { hostTables } = this.#context;
     const { route, virtualHost } = resourceTypes;
     const view = this.goal?.types.get(route);
     const tables = this.#types.get(route);
     if (view === undefined || tables?.held === undefined) return this.#context.empty(virtualHost);
     const { held, subscription } = tables;
-    return hostTables.hosts(view, this.#context.tablesOf(held, subscription));
+    const names = this.#context.tablesOf(held, subscription);
+    if (!state.onDemand) return hostTables.hosts(view, names);
+    const all = [...names].map(allOf).filter((name) => !isNamed(state, name));
+    state.subscription = this.#context.subscriptions.add(state.subscription, new NameList(all));
+    return hostTables.hosts(view, names, true);
   }
 
   /** The hosts of tables that the client was just given, to be sent whatever it says it has. */
@@ -108,11 +112,15 @@ export class Targets {
    * one is named that there is not (envoyproxy/envoy#23095).
    */
   #hostsNamed(tables: ReadonlySet<string>, state: TypeState): NameList {
+    const { hostTables, subscriptions } = this.#context;
     const none = new NameList([...tables].map((table) => `${table}/_none`));
-    state.subscription = this.#context.subscriptions.add(state.subscription, none);
+    state.subscription = subscriptions.add(state.subscription, none);
+    const view = this.goal?.types.get(resourceTypes.route);
     const names: string[] = [];
     state.subscription.eachName(({ name }) => {
-      if (tables.has(name.slice(0, name.lastIndexOf('/')))) names.push(name);
+      const table = name.slice(0, name.lastIndexOf('/'));
+      if (!tables.has(table)) return;
+      if (name !== allOf(table) || hostTables.isWild(view?.get(table))) names.push(name);
     });
     return new NameList(names);
   }
@@ -148,4 +156,8 @@ export class Targets {
     state.held = held ?? this.#context.mayHold(scope, typeUrl);
     state.mustAnswer = held === undefined;
   }
+}
+
+function isNamed({ subscription }: TypeState, name: string): boolean {
+  return subscription.names({ name, hash: hashName(name) });
 }

@@ -22,8 +22,8 @@ interface Table {
   /** `undefined`: it has no fragments to take apart, and goes as it is. */
   readonly head: Entry | undefined;
   readonly hosts: readonly Entry[];
-  /** Some host has a domain that stands for many. */
-  readonly wild: boolean;
+  /** The same, as they are where some host has a wildcard. */
+  readonly together: readonly Entry[] | undefined;
 }
 
 /** Names of route tables, compared by identity. */
@@ -34,9 +34,14 @@ interface Derived {
   readonly view: TypeView;
 }
 
-class Heads {
-  readonly made = new WeakMap<TypeView, TypeView>();
-  last: Derived | undefined;
+class Hosts {
+  readonly made = new WeakMap<TableNames, WeakMap<TypeView, TypeView>>();
+  readonly nearest = new WeakMap<TableNames, Derived>();
+}
+
+/** All hosts of a table, where the client is to have all: a name that no host has. */
+export function allOf(table: string): string {
+  return `${table}/_all`;
 }
 
 /** The longest name or alias that is read out of a host; a longer domain is no alias. */
@@ -48,9 +53,9 @@ export class HostTables {
   readonly #hostEntries = new WeakMap<Uint8Array, Entry>();
   /** With a domain that stands for many: `*`, `*.x` or `x.*`; one too long to be read counts, too. */
   readonly #wild = new WeakSet<Entry>();
-  readonly #heads = [new Heads(), new Heads()] as const;
-  readonly #hosts = new WeakMap<TableNames, WeakMap<TypeView, TypeView>>();
-  readonly #nearestHosts = new WeakMap<TableNames, Derived>();
+  readonly #heads = new WeakMap<TypeView, TypeView>();
+  readonly #nearestHeads: { last: Derived | undefined } = { last: undefined };
+  readonly #hosts = [new Hosts(), new Hosts()] as const;
   readonly #names = new Map<string, WeakRef<TableNames>>();
 
   /** Equal sets are one object. */
@@ -66,59 +71,67 @@ export class HostTables {
     return made;
   }
 
-  /**
-   * Route tables without their hosts. `exact`: only those where every request has one host that can
-   * be asked for by its name; where a domain has a wildcard, it would take what is not there yet.
-   */
-  heads(raw: TypeView, exact = false): TypeView {
-    const heads = this.#heads[exact ? 1 : 0];
-    const known = heads.made.get(raw);
+  /** Route tables without their hosts. */
+  heads(raw: TypeView): TypeView {
+    const known = this.#heads.get(raw);
     if (known !== undefined) return known;
-    const { last } = heads;
+    const { last } = this.#nearestHeads;
     const near = last ?? { raw: TypeView.empty(route, false), view: TypeView.empty(route, false) };
     const set: Entry[] = [];
     const gone: string[] = [];
     near.raw.diff(raw, (name, _before, after) => {
       if (after === undefined) gone.push(name);
-      else {
-        const { head, wild } = this.#table(after);
-        set.push(head === undefined || (exact && wild) ? after : head);
-      }
+      else set.push(this.#table(after).head ?? after);
     });
     const view = near.view.with(set, gone);
-    heads.made.set(raw, view);
-    heads.last = { raw, view };
+    this.#heads.set(raw, view);
+    this.#nearestHeads.last = { raw, view };
     return view;
   }
 
-  /** The hosts of some tables. */
-  hosts(raw: TypeView, tables: TableNames): TypeView {
-    const byView = this.#hosts.get(tables) ?? new WeakMap<TypeView, TypeView>();
-    this.#hosts.set(tables, byView);
+  /**
+   * The hosts of some tables. `onDemand`: where one of a table has a wildcard, all of it are of
+   * `allOf` it, for it would take the requests of those that are not there yet.
+   */
+  hosts(raw: TypeView, tables: TableNames, onDemand = false): TypeView {
+    const hosts = this.#hosts[onDemand ? 1 : 0];
+    const byView = hosts.made.get(tables) ?? new WeakMap<TypeView, TypeView>();
+    hosts.made.set(tables, byView);
     const known = byView.get(raw);
     if (known !== undefined) return known;
     const empty = TypeView.empty(virtualHost, false);
-    const near = this.#nearestHosts.get(tables) ?? {
+    const near = hosts.nearest.get(tables) ?? {
       raw: TypeView.empty(route, false),
       view: empty,
     };
     let view = near.view;
     near.raw.diff(raw, (name, before, after) => {
       if (!tables.has(name)) return;
-      const now = after === undefined ? [] : this.#table(after).hosts;
+      const now = this.#hostsOf(after, onDemand);
       const kept = new Set(now.map((host) => host.name));
-      const was = before === undefined ? [] : this.#table(before).hosts;
+      const was = this.#hostsOf(before, onDemand);
       const gone = was.filter((host) => !kept.has(host.name)).map((host) => host.name);
       view = view.with(now, gone);
     });
     byView.set(raw, view);
-    this.#nearestHosts.set(tables, { raw, view });
+    hosts.nearest.set(tables, { raw, view });
     return view;
   }
 
   /** Names of a table's hosts. */
   hostNames(table: Entry | undefined): readonly string[] {
     return table === undefined ? [] : this.#table(table).hosts.map((host) => host.name);
+  }
+
+  /** Whether some host of a table has a domain that stands for many. */
+  isWild(table: Entry | undefined): boolean {
+    return table !== undefined && this.#table(table).together !== undefined;
+  }
+
+  #hostsOf(table: Entry | undefined, onDemand: boolean): readonly Entry[] {
+    if (table === undefined) return [];
+    const { hosts, together } = this.#table(table);
+    return onDemand ? (together ?? hosts) : hosts;
   }
 
   #table(entry: Entry): Table {
@@ -151,7 +164,7 @@ export class HostTables {
         refs: entry.refs,
       },
       hosts,
-      wild: hosts.some((host) => this.#wild.has(host)),
+      together: hosts.some((host) => this.#wild.has(host)) ? together(entry, hosts) : undefined,
     };
   }
 
@@ -202,7 +215,12 @@ export class HostTables {
   }
 }
 
-const whole: Table = { head: undefined, hosts: [], wild: false };
+const whole: Table = { head: undefined, hosts: [], together: undefined };
+
+function together({ name }: Entry, hosts: readonly Entry[]): readonly Entry[] {
+  const groups = [allOf(name)];
+  return hosts.map((host) => ({ ...host, version: `${host.version}*`, groups }));
+}
 
 const maxSets = 1_024;
 

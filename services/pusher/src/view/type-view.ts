@@ -123,7 +123,7 @@ export class TypeView {
       this.eachMember(entry, visit);
     };
     if (own !== undefined) take(own);
-    else if (isCollection(leaf.name)) this.eachMember(leaf, visit);
+    else if (isCollection(leaf.name) || leaf.name.endsWith('/_all')) this.eachMember(leaf, visit);
     else eachOf(this.#tables.aliases, leaf, take);
   }
 

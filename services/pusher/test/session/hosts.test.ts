@@ -275,13 +275,32 @@ describe('virtual hosts on demand', () => {
     expect(brief([hosts!])).toEqual([['VHDS', ['80/b', '80/_none'], []]]);
   });
 
-  it('a table with a name that stands for many stays whole: it would take what is not there yet', () => {
-    const world = new Tabled().tables({ '80': { a: '1', '*.b': '1' } });
-    const [rds] = new Client(world, true).ask(RDS, ['80']);
-    const config = RouteConfiguration.decode(
-      rds?.resources[0]?.resource?.value ?? new Uint8Array(),
-    );
-    expect(config.virtualHosts.map(({ name }) => name)).toEqual(['a', '*.b']);
-    expect(config.vhds).toBeUndefined();
+  it('all hosts of a table come where one has a wildcard: it would take what is not there yet', () => {
+    const world = new Tabled().tables({ '80': { a: '1', '*.b': '1' }, '90': { c: '1' } });
+    const client = new Client(world, true);
+    client.ask(RDS, ['80', '90']);
+    expect(brief(client.ask(VHDS, []))).toEqual([
+      ['VHDS', ['80/*.b', '80/a', '80/_none', '90/_none'], []],
+    ]);
+    world.tables({ '80': { a: '1', '*.b': '2', d: '1' }, '90': { c: '2' } });
+    expect(brief(client.take())).toEqual([['VHDS', ['80/*.b', '80/d'], []]]);
+    const back = new Client(world, true);
+    const held = { [RDS]: { '80': 'x' }, [VHDS]: { '80/a': 'x', '80/gone': 'x' } };
+    back.ask(RDS, ['80'], held[RDS]);
+    expect(
+      back.ask(VHDS, ['*', '80/gone'], held[VHDS]).flatMap((one) => one.removedResources),
+    ).toEqual(['80/gone']);
+  });
+
+  it('when the wildcard comes or goes, so do the hosts that were not asked for', () => {
+    const world = new Tabled().tables({ '80': { a: '1', b: '1' } });
+    const client = new Client(world, true);
+    client.ask(RDS, ['80']);
+    client.ask(VHDS, []);
+    client.ask(VHDS, ['80/a.local:80']);
+    world.tables({ '80': { a: '1', b: '1', '*.c': '1' } });
+    expect(brief(client.take())).toEqual([['VHDS', ['80/*.c', '80/a', '80/b'], []]]);
+    world.tables({ '80': { a: '1', b: '1' } });
+    expect(brief(client.take())).toEqual([['VHDS', ['80/a'], ['80/*.c', '80/b']]]);
   });
 });
