@@ -4,6 +4,7 @@ import { DeltaDiscoveryRequest } from '@watershed/proto/envoy/service/discovery/
 import { Admission } from '@watershed/pusher/push/admission.ts';
 import { Alarms } from '@watershed/pusher/push/alarms.ts';
 import type { Carrier } from '@watershed/pusher/push/carrier.ts';
+import { SessionKinds } from '@watershed/pusher/push/session-kinds.ts';
 import { XdsStream, type StreamHost } from '@watershed/pusher/push/stream.ts';
 import { RequestDecoder } from '@watershed/pusher/session/request-codec.ts';
 import { defaultLimits } from '@watershed/pusher/session/session-options.ts';
@@ -81,6 +82,7 @@ function hostOf({ context }: Scope): StreamHost {
     time: systemTime,
     alarms: new Alarms(systemTime),
     limits: defaultLimits,
+    kinds: new SessionKinds(),
     sendTimeoutMs: 300_000,
     admission: new Admission({
       clock: systemTime,

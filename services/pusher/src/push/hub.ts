@@ -23,6 +23,7 @@ import { holding, sendUnknownAway, type Held } from './held.ts';
 import { laneOf, triggerOf } from './lane-of.ts';
 import { PushSpans } from './push-spans.ts';
 import { concerned, Spread } from './spread.ts';
+import { SessionKinds } from './session-kinds.ts';
 import { StreamMeter } from './stream-meter.ts';
 import { XdsStream, type StreamHost, type StreamObserver } from './stream.ts';
 
@@ -65,6 +66,7 @@ export class Hub implements StreamHost {
   readonly time: Time;
   readonly alarms: Alarms;
   readonly limits: SessionLimits;
+  readonly kinds = new SessionKinds();
   readonly sendTimeoutMs: number;
   readonly ttlsMs: ReadonlyMap<string, number>;
   readonly observer: StreamObserver;

@@ -9,7 +9,13 @@ import type { Frame } from '../session/frame.ts';
 import type { RequestDecoder } from '../session/request-codec.ts';
 import type { Mode, Request } from '../session/request.ts';
 import type { ScopeQuarantine } from '../session/quarantine.ts';
-import type { SessionLimits, SessionNack, SessionObserver } from '../session/session-options.ts';
+import type {
+  SessionLimits,
+  SessionNack,
+  SessionObserver,
+  SessionOptions,
+} from '../session/session-options.ts';
+import type { SessionKinds } from './session-kinds.ts';
 import { Session } from '../session/session.ts';
 import type { NameList, Subscription } from '../session/subscription.ts';
 import type { Stage } from '../session/type-traits.ts';
@@ -27,6 +33,7 @@ export interface StreamHost {
   readonly time: Time;
   readonly alarms: Alarms;
   readonly limits: SessionLimits;
+  readonly kinds: SessionKinds;
   /** A client that takes nothing for so long is cut off; 0: never. */
   readonly sendTimeoutMs: number;
   /** By type: how long clients that know TTLs may keep what they do not hear of. */
@@ -70,8 +77,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   readonly mode: Mode;
   /** Unique in the process, for people. */
   readonly id: number;
-  readonly openedMs: number;
-  /** The same by the monotonic clock. */
+  /** When it was opened, by the monotonic clock. */
   readonly sinceMs: number;
   readonly peer: PeerIdentity;
   readonly #host: StreamHost;
@@ -109,8 +115,12 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     this.#onlyType = how.onlyType;
     this.#once = how.once === true;
     this.peer = carrier.peer;
-    this.openedMs = host.time.now();
     this.sinceMs = host.time.monotonic();
+  }
+
+  get openedMs(): number {
+    const { time } = this.#host;
+    return time.now() - (time.monotonic() - this.sinceMs);
   }
 
   /** `undefined` before the first request. */
@@ -322,19 +332,23 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     const node = caller.claim(bytes);
     if (this.#node !== undefined) return;
     this.#node = node;
-    const { context, limits } = this.#host;
+    const { context } = this.#host;
+    this.#session = new Session(context, this.#host.kinds.of(this.#optionsFor(node)), this);
+    this.#host.identified(this, node);
+  }
+
+  #optionsFor(node: ProxyNode): SessionOptions {
+    const { limits } = this.#host;
     const ttlsMs = ttlsFor(this.#host.ttlsMs, node, this.mode);
-    this.#session = new Session(context, {
+    return {
       mode: this.mode,
-      mayHaveSecrets: caller.mayHaveSecrets,
+      mayHaveSecrets: this.#carrier.caller.mayHaveSecrets,
       limits,
       alwaysAnswer: this.#once,
-      observer: this,
       ...(ttlsMs === undefined ? {} : { ttlsMs }),
       ...(node.hostsApart ? { hostsApart: true, hostsOnDemand: node.hostsOnDemand } : {}),
       ...(this.#onlyType === undefined ? {} : { onlyType: this.#onlyType }),
-    });
-    this.#host.identified(this, node);
+    };
   }
 
   /** Who may ask does not depend on a node: istioctl makes one up, whoever it is. */

@@ -1,5 +1,6 @@
 import type { Request } from './request.ts';
 import type { SessionLimits, Violation } from './session-options.ts';
+import type { TypeState } from './type-state.ts';
 import { traitsOf } from './type-traits.ts';
 
 export interface Bounds {
@@ -7,7 +8,7 @@ export interface Bounds {
   /** Where the stream is of one type. */
   readonly onlyType: string | undefined;
   /** Of the stream, so far. */
-  readonly types: ReadonlyMap<string, unknown>;
+  readonly types: readonly TypeState[];
 }
 
 /** Why a request ends its stream; `undefined`: it does not. */
@@ -23,7 +24,8 @@ export function violationOf(
   if (request.mode === 'sotw' && traitsOf(typeUrl).stage === 'hosts') {
     return invalid(`${typeUrl} is served over delta only`);
   }
-  if (!types.has(typeUrl) && types.size >= limits.maxTypes) {
+  const isNew = types.every(({ traits }) => traits.typeUrl !== typeUrl);
+  if (isNew && types.length >= limits.maxTypes) {
     return exhausted(`more than ${limits.maxTypes} types on one stream`);
   }
   const named = request.mode === 'sotw' ? request.names : request.subscribe;

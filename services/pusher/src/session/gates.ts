@@ -1,19 +1,13 @@
-import type { SessionContext } from './context.ts';
 import { namesHeld } from './lifetime.ts';
-import type { SessionLimits, SessionObserver } from './session-options.ts';
+import {
+  defaultLimits,
+  type SessionLimits,
+  type SessionObserver,
+  type SessionOptions,
+} from './session-options.ts';
 import type { Targets } from './targets.ts';
 import type { TypeState } from './type-state.ts';
 import type { Stage } from './type-traits.ts';
-
-export interface GatesOptions {
-  readonly context: SessionContext;
-  readonly types: ReadonlyMap<string, TypeState>;
-  readonly targets: Targets;
-  readonly limits: SessionLimits;
-  readonly observer: SessionObserver | undefined;
-  /** Asks to be called again at a time. */
-  readonly wake: (atMs: number) => void;
-}
 
 /**
  * What of a stream waits for which ACK of the same stream (rules 27–30): listeners and routes for
@@ -21,7 +15,11 @@ export interface GatesOptions {
  * All waits are bounded, and one that ends without its ACK is told of.
  */
 export class Gates {
-  readonly #options: GatesOptions;
+  readonly #targets: Targets;
+  readonly #options: SessionOptions;
+  readonly #observer: SessionObserver | undefined;
+  /** When to look again, without anything having happened; `Infinity`: never. */
+  wakeAtMs = Number.POSITIVE_INFINITY;
   #makeSinceMs: number | undefined;
   #makeReported = false;
   #breakSinceMs: number | undefined;
@@ -29,8 +27,19 @@ export class Gates {
   #startedMs: number | undefined;
   #forced = 0;
 
-  constructor(options: GatesOptions) {
+  constructor(targets: Targets, options: SessionOptions, observer: SessionObserver | undefined) {
+    this.#targets = targets;
+    this.#observer = observer;
     this.#options = options;
+  }
+
+  /** Asks to be called again at a time. */
+  wake(atMs: number): void {
+    this.wakeAtMs = Math.min(this.wakeAtMs, atMs);
+  }
+
+  get #limits(): SessionLimits {
+    return this.#options.limits ?? defaultLimits;
   }
 
   /** What it waits for now, and how often such a wait ended without its ACK. */
@@ -52,7 +61,7 @@ export class Gates {
   blocks(state: TypeState, nowMs: number): boolean {
     const newest = state.outstanding.at(-1);
     if (newest === undefined) return false;
-    return nowMs < newest.sentMs + this.#options.limits.ackWaitMs;
+    return nowMs < newest.sentMs + this.#limits.ackWaitMs;
   }
 
   /**
@@ -66,7 +75,7 @@ export class Gates {
       return true;
     }
     this.#makeSinceMs ??= nowMs;
-    const untilMs = this.#makeSinceMs + this.#options.limits.gateWaitMs;
+    const untilMs = this.#makeSinceMs + this.#limits.gateWaitMs;
     if (nowMs < untilMs) return this.#wait(untilMs);
     if (!this.#makeReported) this.#force('clusters');
     this.#makeReported = true;
@@ -83,12 +92,12 @@ export class Gates {
   /** Whether what is stale may be removed now. */
   mayBreak(nowMs: number): boolean {
     this.#breakSinceMs ??= nowMs;
-    const { types, limits } = this.#options;
+    const limits = this.#limits;
     let resumed = false;
     let routed = false;
     let blocked = false;
     let named = false;
-    for (const state of types.values()) {
+    for (const state of this.#targets.types) {
       named ||= this.#stillNamed(state);
       if (state.traits.stage === 'other' || state.traits.stage === 'secrets') continue;
       resumed ||= state.resumed;
@@ -112,22 +121,21 @@ export class Gates {
   #stillNamed(state: TypeState): boolean {
     const { traits, subscription, held } = state;
     if (traits.stage !== 'clusters' || subscription.wildcard || held === undefined) return false;
-    const target = this.#options.targets.of(state);
+    const target = this.#targets.of(state);
     return namesHeld(held, subscription).leaves.some((leaf) => !target.serves(leaf));
   }
 
   #warming(nowMs: number): boolean {
-    const { types, targets, context } = this.#options;
+    const { types, context } = this.#targets;
     let unanswered = false;
     let waiting = false;
-    const all = [...types.values()];
-    const assignments = all.find((state) => state.traits.stage === 'assignments');
-    for (const state of all) {
+    const assignments = types.find((state) => state.traits.stage === 'assignments');
+    for (const state of types) {
       const { stage } = state.traits;
       const precedes = stage === 'clusters' || stage === 'assignments';
       unanswered ||= precedes && this.blocks(state, nowMs);
       if (state.warming === undefined || assignments === undefined) continue;
-      const target = targets.raw(assignments);
+      const target = this.#targets.raw(assignments);
       const covered = context.covers(state.warming, assignments.subscription, target);
       if (covered) state.warming = undefined;
       else waiting = true;
@@ -137,12 +145,12 @@ export class Gates {
 
   #force(stage: Stage): void {
     this.#forced++;
-    this.#options.observer?.gateForced?.(stage);
+    this.#observer?.gateForced?.(stage);
   }
 
   /** `false`, as in "not before that". */
   #wait(atMs: number): false {
-    this.#options.wake(atMs);
+    this.wake(atMs);
     return false;
   }
 }

@@ -2,6 +2,7 @@ import type { Frame } from './frame.ts';
 import type { ErrorDetail, Mode } from './request.ts';
 import type { Stage } from './type-traits.ts';
 
+/** What sessions of a kind have in common. */
 export interface SessionOptions {
   readonly mode: Mode;
   /**
@@ -23,7 +24,6 @@ export interface SessionOptions {
   /** Of those, the ones that it names. */
   readonly hostsOnDemand?: boolean;
   readonly limits?: SessionLimits;
-  readonly observer?: SessionObserver;
 }
 
 export interface SessionLimits {

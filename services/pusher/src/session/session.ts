@@ -22,6 +22,7 @@ import type { ScopeQuarantine } from './quarantine.ts';
 import {
   defaultLimits,
   type SessionLimits,
+  type SessionObserver,
   type SessionOptions,
   type Violation,
 } from './session-options.ts';
@@ -31,36 +32,32 @@ import { traitsOf } from './type-traits.ts';
 import { TypeState, type Outstanding } from './type-state.ts';
 
 export class Session {
-  readonly mode: Mode;
   readonly #context: SessionContext;
   readonly #options: SessionOptions;
-  readonly #limits: SessionLimits;
-  /** In the order of first request. */
-  readonly #types = new Map<string, TypeState>();
+  readonly #observer: SessionObserver | undefined;
   readonly #targets: Targets;
   readonly #gates: Gates;
   /** The client has answered some response, on this stream or an earlier one. */
   #answers = false;
   /** Route tables that the client was given and did not have, until their hosts are owed. */
   #freshTables: Set<string> | undefined;
-  #wakeAtMs = Number.POSITIVE_INFINITY;
   /** Nothing to say until something happens. */
   #idle = false;
 
-  constructor(context: SessionContext, options: SessionOptions) {
+  constructor(context: SessionContext, options: SessionOptions, observer?: SessionObserver) {
     this.#context = context;
     this.#options = options;
-    this.#limits = options.limits ?? defaultLimits;
-    this.#targets = new Targets(context, this.#types, options);
-    this.#gates = new Gates({
-      context,
-      types: this.#types,
-      targets: this.#targets,
-      limits: this.#limits,
-      observer: options.observer,
-      wake: (atMs) => this.#wake(atMs),
-    });
-    this.mode = options.mode;
+    this.#observer = observer;
+    this.#targets = new Targets(context, options);
+    this.#gates = new Gates(this.#targets, options, observer);
+  }
+
+  get mode(): Mode {
+    return this.#options.mode;
+  }
+
+  get #limits(): SessionLimits {
+    return this.#options.limits ?? defaultLimits;
   }
 
   /**
@@ -70,7 +67,7 @@ export class Session {
   setGoal(goal: ScopeView): void {
     if (goal === this.#targets.goal) return;
     this.#targets.goal = goal;
-    for (const state of this.#types.values()) state.resends = 0;
+    for (const state of this.#targets.types) state.resends = 0;
     this.#idle = false;
   }
 
@@ -93,10 +90,10 @@ export class Session {
     const violation = violationOf(request, typeUrl, {
       limits: this.#limits,
       onlyType: this.#options.onlyType,
-      types: this.#types,
+      types: this.#targets.types,
     });
     if (violation !== undefined) return violation;
-    let state = this.#types.get(typeUrl);
+    let state = this.#targets.type(typeUrl);
     const first = state === undefined;
     if (state === undefined) {
       state = this.#begin(typeUrl);
@@ -120,14 +117,14 @@ export class Session {
     // A full set without messages would delete all: a heartbeat cannot be told from it there.
     const mayExpire = this.mode === 'delta' || !state.traits.fullSet;
     if (ttlMs !== undefined && mayExpire) state.lifetime = new Lifetime(ttlMs);
-    // The traits' own text, which all streams share.
-    this.#types.set(state.traits.typeUrl, state);
+    // Not by `...`, which makes room for sixteen more.
+    this.#targets.types = this.#targets.types.concat(state);
     return state;
   }
 
   /** When `next` is to be called again, without anything having happened; `Infinity`: never. */
   get wakeAtMs(): number {
-    return this.#wakeAtMs;
+    return this.#gates.wakeAtMs;
   }
 
   /**
@@ -136,8 +133,8 @@ export class Session {
    */
   next(nowMs: number): Frame | undefined {
     const goal = this.#targets.goal;
-    if (goal === undefined || (this.#idle && nowMs < this.#wakeAtMs)) return undefined;
-    this.#wakeAtMs = Number.POSITIVE_INFINITY;
+    if (goal === undefined || (this.#idle && nowMs < this.#gates.wakeAtMs)) return undefined;
+    this.#gates.wakeAtMs = Number.POSITIVE_INFINITY;
     const frame =
       this.#make(nowMs) ?? this.#break(nowMs) ?? this.#probe(nowMs) ?? this.#refresh(nowMs);
     this.#idle = frame === undefined;
@@ -146,7 +143,7 @@ export class Session {
 
   /** All types in their present state, for debug pages. */
   types(): readonly TypeState[] {
-    return [...this.#types.values()];
+    return this.#targets.types;
   }
 
   /** What of it waits for ACKs (see `Gates`). */
@@ -157,7 +154,7 @@ export class Session {
   /** Whether the client has answered all that its present view asks for. */
   get synced(): boolean {
     if (!this.#idle || this.#targets.goal === undefined) return false;
-    for (const state of this.#types.values()) if (state.outstanding.length > 0) return false;
+    for (const state of this.#targets.types) if (state.outstanding.length > 0) return false;
     return true;
   }
 
@@ -169,7 +166,7 @@ export class Session {
     if (request.nonce === '') return false;
     const newest = request.nonce === state.nonceSent;
     const settled = state.settle(request.nonce);
-    if (!newest) this.#options.observer?.stale?.(state.traits.typeUrl);
+    if (!newest) this.#observer?.stale?.(state.traits.typeUrl);
     if (settled === undefined) return newest;
     this.#answers = true;
     if (request.error === undefined) {
@@ -182,10 +179,10 @@ export class Session {
       const { heartbeat } = settled.frame.plan;
       if (settled.probed > 0) state.probeSize = 2 * settled.probed;
       else if (!heartbeat) state.probeSize = (doubtful + 1) >> 1;
-      this.#options.observer?.acked?.(state.traits.typeUrl, settled.frame);
+      this.#observer?.acked?.(state.traits.typeUrl, settled.frame);
     } else {
       const nack = answerTo(this.#context, state, settled, request.error);
-      this.#options.observer?.nacked?.(nack);
+      this.#observer?.nacked?.(nack);
     }
     return newest;
   }
@@ -196,7 +193,7 @@ export class Session {
    */
   #make(nowMs: number): Frame | undefined {
     for (const stage of ['secrets', 'clusters', 'assignments', 'other'] as const) {
-      for (const state of this.#types.values()) {
+      for (const state of this.#targets.types) {
         if (state.traits.stage !== stage) continue;
         const frame = this.#advance(state, this.#targets.make(state), nowMs);
         if (frame !== undefined) return frame;
@@ -204,7 +201,7 @@ export class Session {
     }
     const open = this.#gates.mayRoute(nowMs);
     for (const stage of ['listeners', 'routes', 'hosts'] as const) {
-      for (const state of this.#types.values()) {
+      for (const state of this.#targets.types) {
         if (state.traits.stage !== stage) continue;
         if (stage === 'hosts') this.#oweHosts(state);
         const target = this.#targets.make(state);
@@ -224,7 +221,7 @@ export class Session {
   #break(nowMs: number): Frame | undefined {
     let removal = false;
     let making = false;
-    for (const state of this.#types.values()) {
+    for (const state of this.#targets.types) {
       if (state.held === undefined || state.held === this.#targets.of(state)) continue;
       if (state.held === this.#targets.make(state)) removal = true;
       else making = true;
@@ -232,7 +229,7 @@ export class Session {
     if (making || !removal) return this.#gates.keep();
     if (!this.#gates.mayBreak(nowMs)) return undefined;
     for (const stage of ['routes', 'clusters', 'assignments'] as const) {
-      for (const state of this.#types.values()) {
+      for (const state of this.#targets.types) {
         if (state.traits.stage !== stage) continue;
         // It waits anew once that is mended.
         if (stage !== 'routes' && this.#keepsRoutes()) return this.#gates.keep();
@@ -245,7 +242,7 @@ export class Session {
 
   /** What a client refused to replace still needs the clusters that it needed. */
   #keepsRoutes(): boolean {
-    for (const { traits, quarantine, resumed } of this.#types.values()) {
+    for (const { traits, quarantine, resumed } of this.#targets.types) {
       if (quarantine === undefined) continue;
       const { stage } = traits;
       if (stage !== 'listeners' && stage !== 'routes' && stage !== 'hosts') continue;
@@ -257,7 +254,7 @@ export class Session {
 
   /** Tries doubtful versions again, some at a time, to find out which is bad. */
   #probe(nowMs: number): Frame | undefined {
-    for (const state of this.#types.values()) {
+    for (const state of this.#targets.types) {
       if (state.probeSize === 0 || state.outstanding.length > 0) continue;
       const doubtful = state.quarantine?.doubtful ?? [];
       if (doubtful.length === 0 || state.resends >= maxResends) continue;
@@ -273,19 +270,19 @@ export class Session {
 
   /** Heartbeats, where the client drops what it does not hear of (rule 46). */
   #refresh(nowMs: number): Frame | undefined {
-    for (const state of this.#types.values()) {
+    for (const state of this.#targets.types) {
       const { lifetime, held } = state;
       if (lifetime === undefined || held === undefined) continue;
       // A client that came back has what is left of the TTL that an earlier stream gave it.
       if (!state.resumed && lifetime.dueMs === undefined) continue;
       if (state.outstanding.length >= this.#limits.maxOutstanding) continue;
       if (lifetime.dueMs !== undefined && nowMs < lifetime.dueMs) {
-        this.#wake(lifetime.dueMs);
+        this.#gates.wake(lifetime.dueMs);
         continue;
       }
       const expired = lifetime.expired(nowMs);
       lifetime.beat(nowMs);
-      this.#wake(lifetime.dueMs ?? nowMs);
+      this.#gates.wake(lifetime.dueMs ?? nowMs);
       if (expired) state.owe(namesHeld(held, state.subscription));
       const frame = expired ? this.#advance(state, held, nowMs) : this.#beat(state, held, nowMs);
       if (frame !== undefined) return frame;
@@ -312,7 +309,7 @@ export class Session {
   #advance(state: TypeState, target: TypeView, nowMs: number, probed = 0): Frame | undefined {
     if (state.held === target && state.owed === undefined && !state.mustAnswer) return undefined;
     if (this.#gates.blocks(state, nowMs)) {
-      this.#wake((state.outstanding.at(-1)?.sentMs ?? nowMs) + this.#limits.ackWaitMs);
+      this.#gates.wake((state.outstanding.at(-1)?.sentMs ?? nowMs) + this.#limits.ackWaitMs);
       return this.#reply(state, target, nowMs);
     }
     const step = this.#step(state, target, state.owed, state.mustAnswer);
@@ -322,10 +319,10 @@ export class Session {
     state.owed = undefined;
     if (state.resuming) {
       state.resuming = false;
-      this.#options.observer?.resumed?.(state.traits.typeUrl, frame === undefined);
+      this.#observer?.resumed?.(state.traits.typeUrl, frame === undefined);
     }
     if (frame === undefined) {
-      if (before !== undefined) this.#options.observer?.suppressed?.(state.traits.typeUrl);
+      if (before !== undefined) this.#observer?.suppressed?.(state.traits.typeUrl);
       return undefined;
     }
     state.mustAnswer = false;
@@ -384,13 +381,8 @@ export class Session {
     if (state.traits.stage === 'clusters' && plan.needs.size > 0) state.warming = plan.needs;
     const whole = state.traits.fullSet && state.subscription.wildcard;
     if (this.mode === 'sotw' && whole) this.#context.remember(frame);
-    this.#options.observer?.sent?.(frame);
+    this.#observer?.sent?.(frame);
     return frame;
-  }
-
-  /** Asks to be called at a time. */
-  #wake(atMs: number): void {
-    this.#wakeAtMs = Math.min(this.#wakeAtMs, atMs);
   }
 }
 

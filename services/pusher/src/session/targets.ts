@@ -16,20 +16,27 @@ export class Targets {
   goal: ScopeView | undefined;
   /** What other clients of the scope refused. */
   quarantine: ScopeQuarantine | undefined;
-  readonly #context: SessionContext;
-  readonly #types: ReadonlyMap<string, TypeState>;
+  readonly context: SessionContext;
+  /**
+   * In the order of first request. They are few: looking through them costs what a Map would, which
+   * has twice their memory.
+   */
+  types: readonly TypeState[] = [];
   readonly #mayHaveSecrets: boolean;
   readonly #hostsApart: boolean;
 
   constructor(
     context: SessionContext,
-    types: ReadonlyMap<string, TypeState>,
     options: Pick<SessionOptions, 'mode' | 'mayHaveSecrets' | 'hostsApart'>,
   ) {
-    this.#context = context;
-    this.#types = types;
+    this.context = context;
     this.#mayHaveSecrets = options.mayHaveSecrets;
     this.#hostsApart = options.mode === 'delta' && options.hostsApart === true;
+  }
+
+  type(typeUrl: string): TypeState | undefined {
+    for (const state of this.types) if (state.traits.typeUrl === typeUrl) return state;
+    return undefined;
   }
 
   /** What the stream's view has of a type, without what the client refused. */
@@ -43,7 +50,7 @@ export class Targets {
       state.quarantineCheckedFor = raw;
       const lifted = liftable(quarantine, raw);
       const names = new Set(lifted.map((one) => one.name));
-      state.quarantine = this.#context.quarantines.without(quarantine, names);
+      state.quarantine = this.context.quarantines.without(quarantine, names);
       // It is not known whether the client took these, so they are said again.
       const unsure = lifted.filter((one) => one.unsure).map((one) => one.name);
       if (unsure.length > 0) state.owe(new NameList(unsure));
@@ -57,15 +64,15 @@ export class Targets {
     state.sparedFor = raw;
     state.sparedBy = quarantine;
     const how = { scope: this.goal?.scope ?? '', quarantine };
-    const more = spared(this.#context, state, raw, how);
+    const more = spared(this.context, state, raw, how);
     if (more.length === 0) return;
-    state.quarantine = this.#context.quarantines.add(state.quarantine, more);
+    state.quarantine = this.context.quarantines.add(state.quarantine, more);
     state.quarantineCheckedFor = undefined;
   }
 
   raw(state: TypeState): TypeView {
     const view = this.#plain(state);
-    return state.locates ? this.#context.located.of(view) : view;
+    return state.locates ? this.context.located.of(view) : view;
   }
 
   #plain(state: TypeState): TypeView {
@@ -73,27 +80,27 @@ export class Targets {
     if (this.#hostsApart && stage === 'hosts') return this.#hosts(state);
     const view = this.goal?.types.get(typeUrl);
     if (view === undefined || (stage === 'secrets' && !this.#mayHaveSecrets)) {
-      return this.#context.empty(typeUrl);
+      return this.context.empty(typeUrl);
     }
     if (this.#hostsApart && stage === 'routes') {
-      return this.#context.hostTables.heads(view);
+      return this.context.hostTables.heads(view);
     }
     if (stage !== 'assignments') return view;
-    return this.#context.assignments.derive(view, this.#clusters());
+    return this.context.assignments.derive(view, this.#clusters());
   }
 
   /** The hosts of the tables that the client has: others it would take and forget. */
   #hosts(state: TypeState): TypeView {
-    const { hostTables } = this.#context;
+    const { hostTables } = this.context;
     const { route, virtualHost } = resourceTypes;
     const view = this.goal?.types.get(route);
-    const tables = this.#types.get(route);
-    if (view === undefined || tables?.held === undefined) return this.#context.empty(virtualHost);
+    const tables = this.type(route);
+    if (view === undefined || tables?.held === undefined) return this.context.empty(virtualHost);
     const { held, subscription } = tables;
-    const names = this.#context.tablesOf(held, subscription);
+    const names = this.context.tablesOf(held, subscription);
     if (!state.onDemand) return hostTables.hosts(view, names);
     const all = [...names].map(allOf).filter((name) => !isNamed(state, name));
-    state.subscription = this.#context.subscriptions.add(state.subscription, new NameList(all));
+    state.subscription = this.context.subscriptions.add(state.subscription, new NameList(all));
     return hostTables.hosts(view, names, true);
   }
 
@@ -101,9 +108,7 @@ export class Targets {
   hostsOf(tables: Iterable<string>, state: TypeState): NameList {
     if (state.onDemand) return this.#hostsNamed(new Set(tables), state);
     const view = this.goal?.types.get(resourceTypes.route);
-    const names = [...tables].flatMap((name) =>
-      this.#context.hostTables.hostNames(view?.get(name)),
-    );
+    const names = [...tables].flatMap((name) => this.context.hostTables.hostNames(view?.get(name)));
     return new NameList(names);
   }
 
@@ -112,7 +117,7 @@ export class Targets {
    * one is named that there is not (envoyproxy/envoy#23095).
    */
   #hostsNamed(tables: ReadonlySet<string>, state: TypeState): NameList {
-    const { hostTables, subscriptions } = this.#context;
+    const { hostTables, subscriptions } = this.context;
     const none = new NameList([...tables].map((table) => `${table}/_none`));
     state.subscription = subscriptions.add(state.subscription, none);
     const view = this.goal?.types.get(resourceTypes.route);
@@ -128,8 +133,8 @@ export class Targets {
   /** The clusters as this stream has been sent them; where it does not ask for any, as they are. */
   #clusters(): TypeView {
     const { cluster } = resourceTypes;
-    const held = this.#types.get(cluster)?.held;
-    return held ?? this.goal?.types.get(cluster) ?? this.#context.empty(cluster);
+    const held = this.type(cluster)?.held;
+    return held ?? this.goal?.types.get(cluster) ?? this.context.empty(cluster);
   }
 
   /**
@@ -151,9 +156,9 @@ export class Targets {
     state.resume = undefined;
     const { typeUrl } = state.traits;
     const scope = this.goal?.scope ?? '';
-    const held = version === target.digest ? target : this.#context.recall(scope, typeUrl, version);
+    const held = version === target.digest ? target : this.context.recall(scope, typeUrl, version);
     // Else it is sent all, in a way that takes nothing away that it may still have routes to.
-    state.held = held ?? this.#context.mayHold(scope, typeUrl);
+    state.held = held ?? this.context.mayHold(scope, typeUrl);
     state.mustAnswer = held === undefined;
   }
 }

@@ -57,10 +57,9 @@ export class ModelClient {
   }
 
   #connect(): Session {
-    const session = new Session(this.#world.context, {
-      mode: this.mode,
-      mayHaveSecrets: false,
-      observer: { gateForced: (stage) => this.problems.push(`forced ${stage}`) },
+    const options = { mode: this.mode, mayHaveSecrets: false };
+    const session = new Session(this.#world.context, options, {
+      gateForced: (stage) => this.problems.push(`forced ${stage}`),
     });
     if (this.#world.view !== undefined) session.setGoal(this.#world.view);
     return session;

@@ -115,16 +115,11 @@ abstract class Stream<Seen> {
 
   constructor(world: World, mode: 'sotw' | 'delta', options: Partial<SessionOptions>) {
     this.world = world;
-    this.session = new Session(world.context, {
-      mayHaveSecrets: true,
-      ...options,
-      mode,
-      observer: {
-        nacked: (nack) => this.nacks.push(nack),
-        gateForced: (stage) => this.forced.push(stage),
-        suppressed: () => this.suppressed++,
-        ...options.observer,
-      },
+    const all = { mayHaveSecrets: true, ...options, mode };
+    this.session = new Session(world.context, all, {
+      nacked: (nack) => this.nacks.push(nack),
+      gateForced: (stage) => this.forced.push(stage),
+      suppressed: () => this.suppressed++,
     });
     this.follow();
   }
