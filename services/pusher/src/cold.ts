@@ -23,6 +23,9 @@ import type { ScopeView } from './view/scope-view.ts';
 import { SharedEntry, type StoredEntry } from './view/shared-entry.ts';
 import type { TypeView } from './view/type-view.ts';
 
+/** Who crashes within the first minute must not have kept nothing. */
+const firstMs = 2_000;
+
 export interface ColdOptions {
   readonly dir: string;
   readonly time: Time;
@@ -141,13 +144,17 @@ export class ColdStore {
     }
   }
 
-  /** Keeps a view, later: what changes all the time is written now and then. */
+  /**
+   * Keeps a view, later: what changes all the time is written now and then, what was never kept
+   * soon.
+   */
   save(view: ScopeView): void {
     const { time, delayMs = 60_000 } = this.#options;
     if (this.#blobs === undefined) return;
     this.#newest.set(view.scope, view);
     if (this.#pending.has(view.scope)) return;
-    const timer = time.after(delayMs, () => {
+    const afterMs = this.#scopes.has(view.scope) ? delayMs : Math.min(delayMs, firstMs);
+    const timer = time.after(afterMs, () => {
       this.#pending.delete(view.scope);
       this.#enqueue(() => this.#write(view.scope));
     });

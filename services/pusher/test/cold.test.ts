@@ -94,6 +94,17 @@ it('is ready on what it served last where the log stays away, and says how old t
   expect(contentOf(await client.next())).toEqual(shop[CDS]);
 });
 
+it('keeps what it has never kept before within seconds: a crash may come soon', async () => {
+  const coldDir = temporary();
+  running = await run({ coldDir });
+  await running.translator.publish(shop, scopes);
+  const client = new DeltaClient(running.port);
+  open.push(client);
+  client.request(CDS);
+  expect(contentOf(await client.next())).toEqual(shop[CDS]);
+  await until('it is on disk', () => readdirSync(join(coldDir, 'scopes')).length === 1);
+});
+
 it('sends proxies on then whose scope was never served here: another pusher may have it', async () => {
   const coldDir = temporary();
   await served(coldDir);
