@@ -2,7 +2,7 @@
  * `npm run sim -- --seed N [--steps K] [--trace]` replays a run; without a seed fresh ones are run
  * for `--seconds S`. It prints a digest of all that happened: the same seed, the same digest.
  * `--fixed N`: seeds 1 to N are run first and must pass; fresh ones that fail are then told of,
- * with the command that replays each, and decide nothing: about one in seventy still finds
+ * with the command that replays each, and decide nothing: about one in two hundred still finds
  * something.
  */
 import { parseArgs } from 'node:util';

@@ -111,7 +111,7 @@ export class Partitions {
       onLost(partition, reason);
     });
     // Its last owner may have been ahead until it was claimed: what it said is not taken back.
-    await allRead();
+    await Promise.all([reader.allRead(), allRead()]);
     return { partition, current };
   }
 
