@@ -6,6 +6,11 @@ import { status, type ServerLimits, type Status } from './port.ts';
 const prefixBytes = 5;
 /** Messages up to that size are received as they come. */
 const smallMessageBytes = 32 * 1024;
+/**
+ * Large messages that are received in one go where they come in a row, as those of a proxy that
+ * comes back: what has to wait between them is held.
+ */
+const mostInOneGo = 8;
 
 export interface MessageReaderOptions {
   readonly limits: Pick<ServerLimits, 'maxMessageBytes'>;
@@ -30,6 +35,8 @@ export class MessageReader {
   /** The partial one's, with its prefix, once that is known. */
   #needed = prefixBytes;
   #slot: Slot | undefined;
+  /** Large messages that were received with it. */
+  #inOneGo = 0;
 
   constructor(options: MessageReaderOptions) {
     this.#options = options;
@@ -52,7 +59,7 @@ export class MessageReader {
       if (!this.#completed()) return;
     }
     at = this.#deliver(bytes, at);
-    if (at === -1 || at === bytes.length) return;
+    if (at === -1 || at === bytes.length) return this.#releaseSlot();
     this.#needed = neededOf(bytes, at);
     const begun = bytes.subarray(at);
     // Nothing more comes until it is its turn.
@@ -60,6 +67,7 @@ export class MessageReader {
     this.#partial.append(begun, atOnce ? this.#needed : begun.length);
     if (!atOnce) this.#options.pause();
     else if (this.#slot !== undefined) this.#expect();
+    return undefined;
   }
 
   /** Nothing more comes, or is wanted. */
@@ -84,7 +92,6 @@ export class MessageReader {
     const wanted = this.#deliver(bytes, 0) !== -1;
     this.#partial.clear();
     this.#needed = prefixBytes;
-    this.#releaseSlot();
     return wanted;
   }
 
@@ -116,7 +123,11 @@ export class MessageReader {
 
   /** A large message is received only when it is its turn; `false`: it goes on by itself then. */
   #mayGoOn(): boolean {
-    if (this.#needed <= smallMessageBytes) return true;
+    const isLarge = this.#needed > smallMessageBytes;
+    if (isLarge && this.#slot !== undefined && ++this.#inOneGo <= mostInOneGo) return true;
+    this.#releaseSlot();
+    if (!isLarge) return true;
+    this.#inOneGo = 1;
     this.#slot = this.#options.assembly.take(this, (slot) => {
       this.#slot = slot;
       this.#expect();

@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import type { Timer, Timers } from '@watershed/runtime/clock.ts';
-import { free } from './growing.ts';
 import { Connection } from './h2/connection.ts';
 import type { ConnectionLimits } from './h2/limits.ts';
 import type { Outlet, Shared } from './h2/outlet.ts';
 import type { RequestHeaders } from './h2/request-headers.ts';
 import type { Stream } from './h2/stream.ts';
+import { readFrom } from './shared-reads.ts';
 
 export interface NetSocketOptions {
   readonly limits: ConnectionLimits;
@@ -39,11 +39,7 @@ export class NetSocket implements Outlet {
     this.socket = socket;
     this.#options = options;
     this.connection = new Connection({ ...options, outlet: this });
-    socket.on('data', (bytes: Buffer) => {
-      this.connection.receive(bytes);
-      // Node makes a buffer of each read, and nobody may keep it.
-      free(bytes);
-    });
+    readFrom(socket, (bytes) => this.connection.receive(bytes));
     socket.on('drain', () => this.#drained());
     socket.on('error', () => undefined);
     socket.on('close', () => this.#closed());
@@ -63,6 +59,11 @@ export class NetSocket implements Outlet {
     do this.#write();
     while (!this.#full && this.connection.proceed());
     if (this.#over) this.socket.end();
+  }
+
+  read(on: boolean): void {
+    if (on) this.socket.resume();
+    else this.socket.pause();
   }
 
   request(stream: Stream, headers: RequestHeaders): void {

@@ -146,6 +146,10 @@ export class Connection implements StreamHost, FrameSink {
     if (!this.#reading) this.#options.outlet.flush();
   }
 
+  read(on: boolean): void {
+    if (on || this.#streams.size === 1) this.#options.outlet.read(on);
+  }
+
   wait(stream: Stream): void {
     this.#streams.wait(stream);
   }

@@ -12,6 +12,8 @@ export interface Outlet {
   readonly writable: boolean;
   /** What was sent is to leave now. */
   flush(): void;
+  /** Whether anything is to be read of the client. */
+  read(on: boolean): void;
   /** A stream was opened. It is read from when it is resumed. */
   request(stream: Stream, headers: RequestHeaders): void;
   /** Nothing more is read or sent. */

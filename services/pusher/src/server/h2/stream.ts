@@ -37,6 +37,8 @@ export interface StreamHost {
   sendHeaders(stream: number, flags: number, block: Uint8Array): void;
   /** Behind what was sent in one go. */
   flush(): void;
+  /** Whether the stream is read. One of several must not hold up the others. */
+  read(on: boolean): void;
   /** The stream has more, and neither its own window nor its own side holds it up. */
   wait(stream: Stream): void;
   /** Both sides are done, or it was reset. */
@@ -153,11 +155,13 @@ export class Stream {
   /** It begins so. What comes meanwhile is kept: no more than the window. */
   pause(): void {
     this.#paused = true;
+    this.#host.read(false);
   }
 
   resume(): void {
     if (!this.#paused || this.#closed) return;
     this.#paused = false;
+    this.#host.read(true);
     this.#handOnHeld();
     if (this.#endHeld && !this.#paused) {
       this.#endHeld = false;
@@ -190,7 +194,8 @@ export class Stream {
     if (this.#localEnded || this.#trailers !== undefined) return this.#credit();
     if (!this.#paused) return this.#deliver(bytes);
     this.#held ??= new Held();
-    return this.#held.append(bytes);
+    this.#held.append(bytes);
+    return this.#host.read(false);
   }
 
   receiveEnd(): void {
@@ -222,6 +227,7 @@ export class Stream {
     this.#closed = true;
     this.#pending = undefined;
     this.#held = undefined;
+    if (this.#paused) this.#host.read(true);
     const events = this.#events;
     this.#events = ignored;
     events.closed();

@@ -259,6 +259,25 @@ it('what a message still needs may come at once, beyond the window, and no more'
   expect(bench.frames.at(-1)).toMatchObject({ type: 3, stream: 1, payload: uint32(3) });
 });
 
+it('a client whose only stream waits is not read, and one of two does not hold up the other', () => {
+  const bench = new Bench();
+  bench.connection.receive(Buffer.concat([hello, open(1)]));
+  const [first] = bench.streams;
+  first?.pause();
+  expect(bench.isRead).toBe(false);
+  first?.resume();
+  expect(bench.isRead).toBe(true);
+  bench.connection.receive(open(3));
+  first?.pause();
+  bench.connection.receive(data(1, Buffer.from('kept')));
+  expect(bench.isRead).toBe(true);
+  bench.connection.receive(frame(frames.reset, 0, 3, uint32(8)));
+  bench.connection.receive(data(1, Buffer.from('kept')));
+  expect(bench.isRead).toBe(false);
+  first?.reset(8);
+  expect(bench.isRead).toBe(true);
+});
+
 it('one that leaves takes no new streams, and is over when the last has ended', () => {
   const bench = new Bench();
   bench.connection.receive(Buffer.concat([hello, open(1, flags.endStream)]));

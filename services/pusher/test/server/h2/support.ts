@@ -30,6 +30,8 @@ export class Bench implements Outlet {
   /** Whether streams are read from at once. */
   reads = true;
   writable = true;
+  /** Whether the client is read from, as its streams have it. */
+  isRead = true;
   now = 0;
   isOver = false;
   onFlush: () => void = () => undefined;
@@ -65,6 +67,10 @@ export class Bench implements Outlet {
 
   flush(): void {
     this.onFlush();
+  }
+
+  read(on: boolean): void {
+    this.isRead = on;
   }
 
   request(stream: Stream, headers: RequestHeaders): void {
