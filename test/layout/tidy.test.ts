@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { expect, test } from 'vitest';
 import { topLevel } from './rooms.ts';
 import { isGenerated, projectFiles, textOf } from './sources.ts';
@@ -65,6 +66,21 @@ test('a file of Kafka, Redis, Kubernetes or HTTP/2 is in the room that knows it'
     code.filter((path) => name.test(path.split('/').slice(1).join('/')) && !place.test(path)),
   );
   expect(wrong).toEqual([]);
+});
+
+test('a number is one decision, and a link leads to a file', () => {
+  const decisions = all.filter((path) => path.startsWith('docs/decisions/'));
+  const numbers = decisions.map((path) => path.split('/').at(-1)?.slice(0, 4));
+  expect([...new Set(numbers)]).toEqual(numbers);
+  const broken = all
+    .filter((path) => path.endsWith('.md'))
+    .flatMap((path) =>
+      [...textOf(path).matchAll(/\]\((?!https?:|#)([^)#]+)/gu)]
+        .map(([, to = '']) => posix.join(posix.dirname(path), to).replace(/\/$/u, ''))
+        .filter((to) => !all.some((one) => one === to || one.startsWith(`${to}/`)))
+        .map((to) => `${path} → ${to}`),
+    );
+  expect(broken).toEqual([]);
 });
 
 test('nothing is left for later', () => {
