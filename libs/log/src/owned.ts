@@ -14,34 +14,13 @@ import {
   sameBytes,
   type Domain,
 } from './ownership.ts';
+import type { Headers, OwnedPartitionOptions, OwnedWrite } from './owned-options.ts';
 import { LogError } from './port.ts';
-import type { Append, Log, LogRecord, Position } from './port.ts';
+import type { Append, LogRecord, Position } from './port.ts';
 import { Notice, pause } from './time.ts';
-import type { LogTime } from './time.ts';
 
-export interface OwnedPartitionOptions {
-  readonly log: Log;
-  readonly topic: string;
-  readonly partition: number;
-  /** The keys to own. Default: all of the partition. */
-  readonly domain?: Domain;
-  /** Who claims, for people who read the log. */
-  readonly writer: string;
-  readonly time: LogTime;
-  /** Unique for ever. Default: a version 4 UUID. */
-  readonly newClaimId?: () => string;
-  /** Between two tries while the log is unavailable. Default 500 ms. */
-  readonly retryMs?: number;
-}
-
-type Headers = Readonly<Record<string, string>>;
-
-export interface OwnedWrite {
-  readonly key: string;
-  /** `undefined`: the key is to be gone. */
-  readonly value: Uint8Array | undefined;
-  readonly headers?: Headers;
-}
+/** After so many retries' time the log is asked whether it still has a claim that was not read back. */
+const claimRetries = 4;
 
 /**
  * The writer's side of a domain (`ownership.ts` has the protocol): holds what the log should say,
@@ -237,8 +216,28 @@ export class OwnedPartition {
     const { topic, partition, writer } = this.#o;
     const claim = encodeClaim((this.#o.newClaimId ?? randomUUID)(), this.#domain, writer);
     this.#claims.add(claim.key);
-    const [epoch] = await this.#o.log.append([{ topic, partition, ...claim }]);
-    await this.#until(() => (this.#position?.offset ?? 0) > (epoch ?? 0));
+    const [epoch = 0] = await this.#o.log.append([{ topic, partition, ...claim }]);
+    const readBack = this.#until(() => (this.#position?.offset ?? 0) > epoch);
+    await Promise.race([readBack, this.#failIfGone(epoch, readBack)]);
+  }
+
+  /**
+   * Rejects when the log says twice that it ends before the claim: it went back to where this
+   * reader still was, and nothing else would ever tell. A new leader may say so once.
+   */
+  async #failIfGone(epoch: number, readBack: Promise<void>): Promise<void> {
+    const { log, topic, partition, time, retryMs = 500 } = this.#o;
+    const settled = new AbortController();
+    const settle = (): void => settled.abort();
+    readBack.then(settle, settle);
+    for (let seen = 0; seen < 2;) {
+      await pause(time, claimRetries * retryMs, settled.signal);
+      if (settled.signal.aborted) return readBack;
+      const end = await log.end(topic, partition).catch(() => undefined);
+      if (end !== undefined) seen = end.offset > epoch ? 0 : seen + 1;
+    }
+    const reason = `${this.#label}: the claim at offset ${epoch} is not on the log any more`;
+    throw new LogError('unavailable', reason, { retriable: true });
   }
 
   /**

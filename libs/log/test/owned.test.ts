@@ -48,7 +48,7 @@ async function folded(): Promise<Record<string, string | undefined>> {
   return Object.fromEntries([...fold.entries()].map(([key, value]) => [key, textOf(value)]).sort());
 }
 
-type Fate = 'lost' | 'appended' | 'late';
+type Fate = 'lost' | 'appended' | 'late' | 'acknowledged and lost';
 
 /**
  * The log as over a bad network: an append whose fate is not decided beforehand works; another one
@@ -69,6 +69,10 @@ class UnsureLog implements Log {
     if (fate === undefined) return log.append(records);
     if (fate === 'appended') await log.append(records);
     if (fate === 'late') this.#late.push(records);
+    if (fate === 'acknowledged and lost') {
+      const { offset } = await log.end(topic, 0);
+      return records.map((_, at) => offset + at);
+    }
     throw new LogError('unavailable', 'no answer', { retriable: true });
   }
 
@@ -189,6 +193,21 @@ describe('an owner', () => {
     await expect(own(unsure)).rejects.toMatchObject({ code: 'unavailable', retriable: true });
     const owner = await own(unsure);
     expect(await owner.set('k', bytes('1'))).toBe(true);
+  });
+
+  it('claims again when the log went back to before a claim that it has not read yet', async () => {
+    const unsure = new UnsureLog();
+    const owner = await own(unsure);
+    unsure.fates.push('lost', 'acknowledged and lost');
+    await expect(owner.set('k', bytes('1'))).rejects.toMatchObject({ retriable: true });
+    await until('it has claimed', async () => (await folded())['k'] === '1');
+    expect(owner.lost.aborted).toBe(false);
+  });
+
+  it('fails to open when the log went back to before its claim', async () => {
+    const unsure = new UnsureLog();
+    unsure.fates.push('acknowledged and lost');
+    await expect(own(unsure)).rejects.toMatchObject({ code: 'unavailable', retriable: true });
   });
 
   it.each([1, 2, 3, 4])('says what it was told over a bad network (seed %i)', async (seed) => {

@@ -4,7 +4,8 @@
  * appends every change to `history` as well.
  */
 import { Fold } from '@watershed/log/fold.ts';
-import { OwnedPartition, type OwnedWrite } from '@watershed/log/owned.ts';
+import type { OwnedWrite } from '@watershed/log/owned-options.ts';
+import { OwnedPartition } from '@watershed/log/owned.ts';
 import type { Append, Log } from '@watershed/log/port.ts';
 import { parseEndpointsKey, partitionOf, topics } from '@watershed/model/keys.ts';
 import { schemaHeader, schemaVersion } from '@watershed/model/schema.ts';

@@ -1,0 +1,27 @@
+import type { Domain } from './ownership.ts';
+import type { Log } from './port.ts';
+import type { LogTime } from './time.ts';
+
+export interface OwnedPartitionOptions {
+  readonly log: Log;
+  readonly topic: string;
+  readonly partition: number;
+  /** The keys to own. Default: all of the partition. */
+  readonly domain?: Domain;
+  /** Who claims, for people who read the log. */
+  readonly writer: string;
+  readonly time: LogTime;
+  /** Unique for ever. Default: a version 4 UUID. */
+  readonly newClaimId?: () => string;
+  /** Between two tries while the log is unavailable. Default 500 ms. */
+  readonly retryMs?: number;
+}
+
+export type Headers = Readonly<Record<string, string>>;
+
+export interface OwnedWrite {
+  readonly key: string;
+  /** `undefined`: the key is to be gone. */
+  readonly value: Uint8Array | undefined;
+  readonly headers?: Headers;
+}
