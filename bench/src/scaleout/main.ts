@@ -81,7 +81,8 @@ async function run(directory: string): Promise<void> {
       await settled(bench);
     }
     const usage = new Usage(cluster, { clients: clients.pids, writer: [process.pid] });
-    for (const rate of values.rates.split(',').map(Number)) {
+    // None with `--rates ''`.
+    for (const rate of values.rates.split(',').filter(Boolean).map(Number)) {
       say(await flood(bench, usage, rate, seconds));
     }
     await writer.close();
