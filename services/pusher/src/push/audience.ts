@@ -8,9 +8,6 @@ export interface Listener {
   readonly assignments: Subscription | undefined;
 }
 
-/** More names than that, and a stream is one of those that are told of every change. */
-export const maxIndexed = 16;
-
 /**
  * The streams of one scope, found by what they ask for: where 10,000 streams ask for an assignment
  * or two each (proxyless clients do), a changed endpoint is a matter of a few of them. Sidecars,
@@ -99,5 +96,5 @@ export function changedAssignments(
 }
 
 function isBroad(asked: Subscription | undefined): boolean {
-  return asked !== undefined && (asked.wildcard || asked.size > maxIndexed);
+  return asked !== undefined && !asked.isNarrow;
 }

@@ -5,8 +5,6 @@
 import type { Entry, TypeView } from '../view/type-view.ts';
 import type { Subscription } from './subscription.ts';
 
-const maxNames = 16;
-
 interface NarrowStep {
   readonly held: TypeView;
   readonly target: TypeView;
@@ -22,13 +20,7 @@ type Visitor = (before: Entry | undefined, after: Entry | undefined) => void;
 
 export function isNarrow(step: AnyStep): step is NarrowStep {
   const { held, target, subscription } = step;
-  return (
-    !subscription.wildcard &&
-    subscription.size <= maxNames &&
-    held !== undefined &&
-    held.isPlain &&
-    target.isPlain
-  );
+  return subscription.isNarrow && held !== undefined && held.isPlain && target.isPlain;
 }
 
 export function eachDifference({ held, target, subscription }: NarrowStep, visit: Visitor): void {

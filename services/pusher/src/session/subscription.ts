@@ -68,6 +68,9 @@ export class NameList {
 
 export const noNames: NameList = new NameList([]);
 
+/** Up to so many names are few. */
+export const fewNames = 16;
+
 export class Subscription {
   /** All resources, those that appear later too. */
   readonly wildcard: boolean;
@@ -85,6 +88,11 @@ export class Subscription {
   /** How many names were given explicitly. */
   get size(): number {
     return trieSize(this.#names);
+  }
+
+  /** A few names and no wildcard: they are looked up, where for more all there is is walked. */
+  get isNarrow(): boolean {
+    return !this.wildcard && this.size <= fewNames;
   }
 
   /** Whether a resource of that name is to be sent. */

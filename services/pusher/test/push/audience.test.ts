@@ -1,6 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Audience, maxIndexed } from '../../src/push/audience.ts';
-import { NameList, Subscriptions, type Subscription } from '../../src/session/subscription.ts';
+import { Audience } from '../../src/push/audience.ts';
+import {
+  fewNames,
+  NameList,
+  Subscriptions,
+  type Subscription,
+} from '../../src/session/subscription.ts';
 import { CDS, EDS } from '../session/support.ts';
 import { contentOf, DeltaClient } from '../support/client.ts';
 import { scopeOfNode } from '../support/scope.ts';
@@ -11,7 +16,7 @@ describe('the streams of a scope', () => {
   const asked = (...names: readonly string[]): Subscription =>
     subscriptions.of(new NameList(names));
   const stream = (assignments?: Subscription) => ({ assignments });
-  const many = Array.from({ length: maxIndexed + 1 }, (_, at) => `n${at}`);
+  const many = Array.from({ length: fewNames + 1 }, (_, at) => `n${at}`);
 
   it('are found by the assignments that they ask for; who asks for many is always among them', () => {
     const audience = new Audience<ReturnType<typeof stream>>();
