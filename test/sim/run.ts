@@ -191,21 +191,22 @@ function brief(lines: readonly string[]): string {
 
 type Deed = (simulation: Simulation) => void;
 
+/** For a while. */
+function cutOffFrom(what: 'log' | 'blobs'): Deed {
+  return (sim) => {
+    const { name } = sim.process();
+    sim.faults.cutOff(what, name, true);
+    sim.world.time.after(sim.random.spread(100, 15_000), () =>
+      sim.faults.cutOff(what, name, false),
+    );
+  };
+}
+
 /** What may happen in a step, and how often beside the others. */
 const deeds: readonly (readonly [weight: number, name: string, deed: Deed])[] = [
   [4, 'a process crashes', (sim) => sim.world.crash(sim.process(), 'it crashes')],
   [2, 'a process is stopped', (sim) => sim.world.stop(sim.process())],
-  [
-    2,
-    'a process cannot reach the log',
-    (sim) => {
-      const { name } = sim.process();
-      sim.faults.cutOff('log', name, true);
-      sim.world.time.after(sim.random.spread(100, 15_000), () =>
-        sim.faults.cutOff('log', name, false),
-      );
-    },
-  ],
+  [2, 'a process cannot reach the log', cutOffFrom('log')],
   [
     1,
     'the log is down',
@@ -214,17 +215,7 @@ const deeds: readonly (readonly [weight: number, name: string, deed: Deed])[] = 
       sim.world.time.after(sim.random.spread(100, 10_000), () => sim.faults.setLogDown(false));
     },
   ],
-  [
-    2,
-    'a process cannot reach the blobs',
-    (sim) => {
-      const { name } = sim.process();
-      sim.faults.cutOff('blobs', name, true);
-      sim.world.time.after(sim.random.spread(100, 15_000), () =>
-        sim.faults.cutOff('blobs', name, false),
-      );
-    },
-  ],
+  [2, 'a process cannot reach the blobs', cutOffFrom('blobs')],
   [
     2,
     'blobs are lost',

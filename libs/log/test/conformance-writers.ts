@@ -90,13 +90,7 @@ export function describeWriters({ start, compact }: WritersHarness): void {
 
     it('never leaves the append of an old owner last, for live readers and new ones', async () => {
       const { log, topic } = await start();
-      const live = new Fold();
-      const seen: string[] = [];
-      const reader = tail(log, topic, 0, undefined, (batch) => {
-        for (const { key, value } of live.apply(batch)) {
-          if (isData({ key })) seen.push(value === undefined ? key : `${key}=${textOf(value)}`);
-        }
-      });
+      const { live, seen, reader } = watch(log, topic);
       const a = await owner(log, topic, 'a');
       await a.write([
         { key: 'same', value: bytes('1') },
@@ -203,13 +197,7 @@ export function describeWriters({ start, compact }: WritersHarness): void {
 
     it('divides a partition that one owner had: what it left is taken over, part by part', async () => {
       const { log, topic } = await start();
-      const live = new Fold();
-      const seen: string[] = [];
-      const reader = tail(log, topic, 0, undefined, (batch) => {
-        for (const { key, value } of live.apply(batch)) {
-          if (isData({ key })) seen.push(value === undefined ? key : `${key}=${textOf(value)}`);
-        }
-      });
+      const { live, seen, reader } = watch(log, topic);
       const all = await owner(log, topic, 'all');
       const left = ['east|a=1', 'east|b=1', 'west|a=1', 'south|a=1'];
       for (const text of left) await all.write([record(topic, text)]);
@@ -327,6 +315,21 @@ export function data(fold: Fold): Record<string, string> {
     .filter(([key]) => isData({ key }))
     .map(([key, value]): [string, string] => [key, textOf(value) ?? '']);
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/**
+ * A reader from the beginning, and what it tells of data: `key=value`, or `key` of one that is
+ * gone.
+ */
+function watch(log: Log, topic: string) {
+  const live = new Fold();
+  const seen: string[] = [];
+  const reader = tail(log, topic, 0, undefined, (batch) => {
+    for (const { key, value } of live.apply(batch)) {
+      if (isData({ key })) seen.push(value === undefined ? key : `${key}=${textOf(value)}`);
+    }
+  });
+  return { live, seen, reader };
 }
 
 function same(a: Record<string, string>, b: Record<string, string>): boolean {
