@@ -6,13 +6,15 @@ import {
   decodeEpoch,
   domainId,
   encodeClaim,
-  encodeEpoch,
   epochHeader,
   isClaimKey,
   isInDomain,
+  isStamped,
   overlap,
   sameBytes,
+  stampOf,
   type Domain,
+  type Stamp,
 } from './ownership.ts';
 import type { Headers, OwnedPartitionOptions, OwnedWrite } from './owned-options.ts';
 import { LogError } from './port.ts';
@@ -50,8 +52,8 @@ export class OwnedPartition {
   /** Keys of earlier claims of the domain, this owner's own among them. */
   readonly #staleClaims = new Set<string>();
   readonly #claims = new Set<string>();
-  /** Epochs of this owner, ascending, as read back. */
-  readonly #epochs: number[] = [];
+  /** Of this owner's claims, epochs ascending, as read back; new appends have the last. */
+  readonly #stamps: Stamp[] = [];
   readonly #before = new Epochs();
   readonly #lost = new AbortController();
   readonly #stop = new AbortController();
@@ -59,8 +61,6 @@ export class OwnedPartition {
   readonly #news = new Notice();
   #position: Position | undefined;
   #caughtUp = false;
-  /** The stamp for new appends. */
-  #epoch = -1;
   /** The newest that was read on a record without a claim of it (see `#see`). -1: none was. */
   #unclaimed = -1;
   /** While the owner claims again after a failure; writes wait for it. */
@@ -94,7 +94,7 @@ export class OwnedPartition {
 
   /** The offset of the claim. Changes when the owner had to claim again. */
   get epoch(): number {
-    return this.#epoch;
+    return this.#stamps.at(-1)?.epoch ?? -1;
   }
 
   /** Aborts when this owner must stop: a newer one exists, or the log is gone; with a LogError. */
@@ -189,8 +189,8 @@ export class OwnedPartition {
 
   #stamped(key: string, value: Uint8Array | undefined, headers?: Headers): Append {
     const { topic, partition } = this.#o;
-    const stamp = { ...headers, [epochHeader]: encodeEpoch(this.#epoch, this.#domain) };
-    return { topic, partition, key, value, headers: stamp };
+    const stamped = { ...headers, ...this.#stamps.at(-1)?.headers };
+    return { topic, partition, key, value, headers: stamped };
   }
 
   /** Appends at once (the log keeps the order of calls); on success the keys are settled. */
@@ -327,7 +327,7 @@ export class OwnedPartition {
         }
       } catch (error) {
         if (!(error instanceof LogError && error.retriable)) this.#lose(error);
-        else if (this.#epoch === -1) this.#lose(error);
+        else if (this.epoch === -1) this.#lose(error);
       }
       await pause(time, this.#o.retryMs ?? 500, this.#stop.signal);
     }
@@ -340,7 +340,7 @@ export class OwnedPartition {
       return;
     }
     if (!isInDomain(key, this.#domain)) return;
-    if (this.#epochs.length === 0) {
+    if (this.#stamps.length === 0) {
       // Another owner's, before the claim: what is taken over.
       const verdict = this.#before.judge(record);
       if (verdict === 'valid') {
@@ -350,12 +350,12 @@ export class OwnedPartition {
       } else (this.#held.has(key) ? this.#doubtful : this.#contested).add(key);
       return;
     }
-    const epoch = this.#epochs.findLast((own) => own < offset);
-    if (epoch === undefined) return;
-    const stamp = decodeEpoch(record.headers[epochHeader])?.epoch ?? -1;
+    const stamp = this.#stamps.findLast((own) => own.epoch < offset);
+    if (stamp === undefined) return;
+    const epoch = decodeEpoch(record.headers[epochHeader])?.epoch ?? -1;
     // Its claim was in the tail that the log has lost, and now the log is as long again.
-    if (stamp > epoch && stamp < offset) this.#unclaimed = Math.max(this.#unclaimed, stamp);
-    if (stamp !== epoch || stamp < this.#unclaimed) repairs.add(key);
+    if (epoch > stamp.epoch && epoch < offset) this.#unclaimed = Math.max(this.#unclaimed, epoch);
+    if (!isStamped(record, stamp) || epoch < this.#unclaimed) repairs.add(key);
   }
 
   #seeClaim(record: LogRecord): void {
@@ -364,14 +364,12 @@ export class OwnedPartition {
     if (claim === undefined) {
       this.#staleClaims.delete(record.key);
     } else if (this.#claims.has(claim.key)) {
-      if (this.#epochs.includes(offset)) return;
-      const previous = this.#epochs.at(-1);
-      this.#epochs.push(offset);
-      this.#epoch = offset;
-      if (previous !== undefined) for (const key of this.#claims) this.#staleClaims.add(key);
+      if (this.#stamps.some(({ epoch }) => epoch === offset)) return;
+      if (this.#stamps.length > 0) for (const key of this.#claims) this.#staleClaims.add(key);
+      this.#stamps.push(stampOf(claim, offset, this.#domain));
       this.#staleClaims.delete(claim.key);
     } else if (overlap(claim.domain, this.#id)) {
-      const own = this.#epochs[0];
+      const own = this.#stamps[0]?.epoch;
       if (contains(claim.domain, this.#id) && (own === undefined || offset < own)) {
         this.#before.judge(record);
         // A wider one is not only this owner's to release.
@@ -387,7 +385,7 @@ export class OwnedPartition {
     if (keys.size === 0 || this.#lost.signal.aborted) return;
     for (const key of keys) this.#doubtful.add(key);
     // Readers take what is unclaimed for the newest owner's: only a newer claim is worth more.
-    if (this.#unclaimed > this.#epoch) this.#reclaim();
+    if (this.#unclaimed > this.epoch) this.#reclaim();
     // A new claim settles all that is in doubt; else it is done here, now.
     if (this.#reclaiming !== undefined) return;
     const known = [...keys].filter((key) => !this.#contested.has(key));

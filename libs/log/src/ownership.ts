@@ -9,7 +9,8 @@
  * owner any more.
  * Readers ignore void records (`fold.ts`). So is one whose epoch is not below its own offset: it is
  * of an owner of before the log was restored from an old copy. (Where the log has grown beyond that
- * epoch since, readers believe it, and the owner claims anew.)
+ * epoch since, readers believe it, and the owner claims anew. Where a claim stands at that very
+ * offset again, they believe it too: the stamp tells the owner, who repairs it.)
  *
  * Compaction keeps last appends and so may keep a void record and drop the valid one before it.
  * Hence the owner appends its current value (or tombstone) again after every void record
@@ -47,6 +48,9 @@ const writerHeader = 'writer';
 
 /** On every record of an owner: its epoch and, if its domain is not the partition, `/` and the part. */
 export const epochHeader = 'epoch';
+/** Beside it: which claim that was, by the first letters of its id. */
+export const claimHeader = 'claim';
+const claimLetters = 8;
 
 export interface Claim {
   readonly key: string;
@@ -117,12 +121,27 @@ export function encodeEpoch(epoch: number, domain: Domain | undefined): string {
   return domain === undefined ? String(epoch) : `${epoch}/${domain.part}`;
 }
 
-interface Stamp {
+/** An owner's mark on all that it appends after one claim of its. */
+export interface Stamp {
+  readonly epoch: number;
+  readonly headers: { readonly [epochHeader]: string; readonly [claimHeader]: string };
+}
+
+export function stampOf({ key }: Claim, epoch: number, domain: Domain | undefined): Stamp {
+  const claim = key.slice(claimKeyPrefix.length, claimKeyPrefix.length + claimLetters);
+  return { epoch, headers: { [epochHeader]: encodeEpoch(epoch, domain), [claimHeader]: claim } };
+}
+
+export function isStamped({ headers: given }: LogRecord, { headers }: Stamp): boolean {
+  return given[epochHeader] === headers[epochHeader] && given[claimHeader] === headers[claimHeader];
+}
+
+interface Epoch {
   readonly epoch: number;
   readonly part: number | undefined;
 }
 
-export function decodeEpoch(header: string | undefined): Stamp | undefined {
+export function decodeEpoch(header: string | undefined): Epoch | undefined {
   const match = header === undefined ? null : /^(\d{1,16})(?:\/(\d{1,3}))?$/.exec(header);
   if (match === null) return undefined;
   return { epoch: Number(match[1]), part: match[2] === undefined ? undefined : Number(match[2]) };
@@ -135,7 +154,7 @@ export class Epochs {
   /** By which parts of a key domains are told; few. */
   readonly #parts = new Set<number>();
   #lastHeader = '';
-  #lastStamp: Stamp | undefined;
+  #lastEpoch: Epoch | undefined;
 
   constructor(known: Iterable<readonly [domain: string, epoch: number]> = []) {
     for (const [domain, epoch] of known) this.#note(domain, epoch);
@@ -148,12 +167,12 @@ export class Epochs {
       if (claim !== undefined) this.#note(claim.domain, record.offset);
       return 'claim';
     }
-    const stamp = this.#stamp(record.headers[epochHeader]);
+    const of = this.#decode(record.headers[epochHeader]);
     const newest = this.#newestOf(record.key);
-    if (stamp === undefined) return newest < 0 ? 'valid' : 'void';
+    if (of === undefined) return newest < 0 ? 'valid' : 'void';
     // Its claim lies before every record of an owner, unless the log has lost it since.
-    if (stamp.epoch >= record.offset || stamp.epoch < newest) return 'void';
-    this.#note(stamp.part === undefined ? '' : idByPart(record.key, stamp.part), stamp.epoch);
+    if (of.epoch >= record.offset || of.epoch < newest) return 'void';
+    this.#note(of.part === undefined ? '' : idByPart(record.key, of.part), of.epoch);
     return 'valid';
   }
 
@@ -176,13 +195,13 @@ export class Epochs {
     return newest;
   }
 
-  #stamp(header: string | undefined): Stamp | undefined {
+  #decode(header: string | undefined): Epoch | undefined {
     if (header === undefined) return undefined;
     if (header !== this.#lastHeader) {
       this.#lastHeader = header;
-      this.#lastStamp = decodeEpoch(header);
+      this.#lastEpoch = decodeEpoch(header);
     }
-    return this.#lastStamp;
+    return this.#lastEpoch;
   }
 }
 

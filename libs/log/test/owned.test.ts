@@ -6,7 +6,7 @@ import { openEmbeddedLog } from '../src/embedded.ts';
 import type { EmbeddedLog } from '../src/embedded.ts';
 import { Fold } from '../src/fold.ts';
 import { OwnedPartition } from '../src/owned.ts';
-import { encodeEpoch, epochHeader, isClaimKey } from '../src/ownership.ts';
+import { claimHeader, encodeEpoch, epochHeader, isClaimKey } from '../src/ownership.ts';
 import { LogError } from '../src/port.ts';
 import type { Append, Log } from '../src/port.ts';
 import { brief, bytes, readAll, realTime, seeded, sleep, textOf, until } from './support.ts';
@@ -276,4 +276,13 @@ it('claims anew when such a record comes after the log has grown beyond its epoc
   expect(owner.epoch).toBeGreaterThan(before);
   await until('all is said', async () => (await folded())['more'] === '3');
   expect(await folded()).toEqual({ k: '1', more: '3', other: '2' });
+});
+
+it('repairs what comes from a claim at the same offset, of before an old copy was put back', async () => {
+  const owner = await own();
+  await owner.set('k', bytes('1'));
+  const headers = { [epochHeader]: encodeEpoch(owner.epoch, undefined), [claimHeader]: 'lost' };
+  await log.append([{ topic, partition: 0, key: 'k', value: bytes('lost'), headers }]);
+  await until('it is repaired', async () => (await folded())['k'] === '1');
+  expect(owner.lost.aborted).toBe(false);
 });
