@@ -83,6 +83,8 @@ export interface WorldOptions {
   readonly assertion?: TranslatorOptions['assertion'];
   readonly retainMs?: number;
   readonly group?: PartitionGroup;
+  /** What is between the translator and the log. */
+  readonly through?: (log: Log) => Log;
 }
 
 export class World {
@@ -156,8 +158,9 @@ export class World {
   async #run(options: WorldOptions, metrics: Metrics): Promise<Translator> {
     const all = { ...this.#options, ...options };
     const readiness = new Readiness();
+    const log = this.#recorded();
     const translator = createTranslator({
-      log: this.#recorded(),
+      log: all.through?.(log) ?? log,
       blobs: this.blobs,
       partitions,
       writer: 'test',

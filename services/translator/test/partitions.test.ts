@@ -1,0 +1,99 @@
+/** Partitions change hands between running translators. */
+import { isClaimKey } from '@watershed/log/ownership.ts';
+import type { PartitionGroup } from '@watershed/log/group.ts';
+import type { Log } from '@watershed/log/port.ts';
+import { XdsRecord } from '@watershed/model/gen/record.ts';
+import { partitionOf, topics, xdsKeys } from '@watershed/model/keys.ts';
+import { afterEach, expect, it } from 'vitest';
+import { endpointsType } from './engine/support/plans.ts';
+import {
+  endpoints,
+  partitions,
+  scopeClass,
+  service,
+  source,
+  World,
+} from './engine/support/world.ts';
+
+const host = 'a.test';
+const partition = partitionOf(host, partitions);
+const worlds: World[] = [];
+
+afterEach(async () => {
+  for (const world of worlds.splice(0)) await world.close();
+});
+
+/** Who believes that all partitions are its own, whatever others believe. */
+const all: PartitionGroup = {
+  shared: true,
+  join: (assigned) => assigned(new Set(Array.from({ length: partitions }, (_, at) => at))),
+  leave: () => Promise.resolve(),
+};
+
+/**
+ * The log as a translator sees it for whom endpoints that come after the start are late: until it
+ * asks where they end, or says something of them.
+ */
+function withLateEndpoints(log: Log, onClaim: () => Promise<void>): Log {
+  const arrived = Promise.withResolvers<void>();
+  let hasClaimed = false;
+  return {
+    ...log,
+    append: async (records) => {
+      const own = records.filter(
+        (record) => record.topic === topics.xds && record.partition === partition,
+      );
+      if (!hasClaimed && own.some(({ key }) => isClaimKey(key))) {
+        hasClaimed = true;
+        await onClaim();
+      }
+      const offsets = await log.append(records);
+      if (own.some(({ key }) => key.startsWith('r|'))) arrived.resolve();
+      return offsets;
+    },
+    end: (topic, index) => {
+      if (hasClaimed && topic === topics.endpoints && index === partition) arrived.resolve();
+      return log.end(topic, index);
+    },
+    async *read(topic, index, from, signal) {
+      let isFirst = true;
+      for await (const batch of log.read(topic, index, from, signal)) {
+        if (topic === topics.endpoints && index === partition && !isFirst) await arrived.promise;
+        isFirst = false;
+        yield batch;
+      }
+    },
+  };
+}
+
+/** What the log has said of the host, in order. */
+async function said(world: World): Promise<readonly string[]> {
+  const texts: string[] = [];
+  const stop = new AbortController();
+  for await (const batch of world.log.read(topics.xds, partition, undefined, stop.signal)) {
+    for (const { key, value } of batch.records) {
+      if (key !== xdsKeys.resource(endpointsType, host, '') || value === undefined) continue;
+      const { record } = XdsRecord.decode(value);
+      if (record?.$case === 'resource') texts.push(JSON.stringify(world.decode(record.value)));
+    }
+    if (batch.caughtUp) break;
+  }
+  stop.abort();
+  return texts;
+}
+
+it('who takes a partition over takes nothing back that its last owner said up to then', async () => {
+  const world = await World.open();
+  worlds.push(world);
+  await world.write(source(), endpoints(host, '10.0.0.1'), service({ host }));
+  await world.demand(scopeClass('shop'));
+  await world.start({ group: all });
+  await world.startAnother({
+    group: all,
+    through: (log) => withLateEndpoints(log, () => world.write(endpoints(host, '10.0.0.2'))),
+  });
+  expect(await said(world)).toEqual([
+    JSON.stringify({ host, addresses: ['10.0.0.1'] }),
+    JSON.stringify({ host, addresses: ['10.0.0.2'] }),
+  ]);
+});
