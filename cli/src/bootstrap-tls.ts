@@ -49,41 +49,29 @@ export function fileCertificate(dir: string): Record<string, unknown> {
 }
 
 /**
- * The control plane by Envoy's second gRPC client: only that one reads a token's file for each
- * connect, and tokens are renewed within the hour. (A static secret is read once.)
+ * Filters of the control plane's cluster, which all of Envoy's streams to it pass: those that its
+ * resources ask for too. The file is read for each stream, as tokens are renewed within the hour;
+ * Envoy's own injectors of credentials read a static one once.
  */
-export function tokenService(
-  tls: XdsTls & { readonly tokenFile: string },
-  target: string,
-): Record<string, unknown> {
-  const plugin = 'envoy.grpc_credentials.file_based_metadata';
-  return {
-    google_grpc: {
-      target_uri: target,
-      stat_prefix: 'xds-grpc',
-      channel_credentials: { ssl_credentials: { root_certs: { filename: tls.rootCertFile } } },
-      credentials_factory_name: plugin,
-      call_credentials: [
-        {
-          from_plugin: {
-            name: plugin,
-            typed_config: {
-              '@type': `${types}.config.grpc_credential.v3.FileBasedMetadataConfig`,
-              secret_data: { filename: tls.tokenFile },
-              header_key: 'authorization',
-              header_prefix: 'Bearer ',
-            },
-          },
-        },
-      ],
-      channel_args: {
-        args: {
-          'grpc.ssl_target_name_override': { string_value: tls.serverName },
-          'grpc.keepalive_time_ms': { int_value: 30_000 },
-          'grpc.initial_reconnect_backoff_ms': { int_value: 500 },
-          'grpc.max_reconnect_backoff_ms': { int_value: 5_000 },
-        },
+export function tokenSender(file: string): readonly Record<string, unknown>[] {
+  // A string of JSON is one of Lua, but for escapes of control characters.
+  const path = JSON.stringify(file);
+  const script = `function envoy_on_request(request)
+  local file = assert(io.open(${path}))
+  request:headers():replace("authorization", "Bearer " .. file:read("*l"))
+  file:close()
+end`;
+  return [
+    {
+      name: 'envoy.filters.http.lua',
+      typed_config: {
+        '@type': `${types}.extensions.filters.http.lua.v3.Lua`,
+        default_source_code: { inline_string: script },
       },
     },
-  };
+    {
+      name: 'envoy.filters.http.upstream_codec',
+      typed_config: { '@type': `${types}.extensions.filters.http.upstream_codec.v3.UpstreamCodec` },
+    },
+  ];
 }

@@ -9,7 +9,7 @@ import type { Address } from '@watershed/runtime/address.ts';
 import {
   fileCertificate,
   isIpAddress,
-  tokenService,
+  tokenSender,
   upstreamTls,
   type XdsTls,
 } from './bootstrap-tls.ts';
@@ -114,7 +114,7 @@ export function envoyBootstrap(options: BootstrapOptions): Record<string, unknow
     },
     dynamic_resources: dynamicResources(options),
     static_resources: {
-      clusters: options.tls?.tokenFile === undefined ? [xdsCluster(options)] : [],
+      clusters: [xdsCluster(options)],
       ...(options.certDir === undefined ? {} : { secrets: fileSecrets(options.certDir) }),
     },
     // No limit of our own; without any, Envoy warns.
@@ -142,7 +142,7 @@ function dynamicResources(options: BootstrapOptions): Record<string, unknown> {
     transport_api_version: 'V3',
     // Else every ACK carries the whole node.
     set_node_on_first_message_only: true,
-    grpc_services: [serviceOf(options)],
+    grpc_services: [service],
   };
   const separate = options.separateStreams === true;
   const from = separate ? { api_config_source: stream } : { ads: {} };
@@ -155,20 +155,14 @@ function dynamicResources(options: BootstrapOptions): Record<string, unknown> {
   };
 }
 
-function serviceOf({ tls, xdsHost, xdsPort }: BootstrapOptions): Record<string, unknown> {
-  if (tls?.tokenFile !== undefined) {
-    const host = xdsHost.includes(':') ? `[${xdsHost}]` : xdsHost;
-    return tokenService({ ...tls, tokenFile: tls.tokenFile }, `${host}:${xdsPort}`);
-  }
-  return {
-    envoy_grpc: {
-      cluster_name: 'xds-grpc',
-      // A reconnect costs next to nothing here, so nobody waits for it as long as Envoy would by
-      // itself (30 s).
-      retry_policy: { retry_back_off: { base_interval: '0.5s', max_interval: '5s' } },
-    },
-  };
-}
+const service = {
+  envoy_grpc: {
+    cluster_name: 'xds-grpc',
+    // A reconnect costs next to nothing here, so nobody waits for it as long as Envoy would by
+    // itself (30 s).
+    retry_policy: { retry_back_off: { base_interval: '0.5s', max_interval: '5s' } },
+  },
+};
 
 function xdsCluster(options: BootstrapOptions): Record<string, unknown> {
   const { xdsHost, xdsPort, otherXds = [], tls } = options;
@@ -197,6 +191,7 @@ function xdsCluster(options: BootstrapOptions): Record<string, unknown> {
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
         '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
         explicit_http_config: { http2_protocol_options: {} },
+        ...(tls?.tokenFile === undefined ? {} : { http_filters: tokenSender(tls.tokenFile) }),
       },
     },
   };

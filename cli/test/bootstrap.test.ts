@@ -111,13 +111,12 @@ describe('bootstrap envoy', () => {
       '"certificate_chain":{"filename":"/etc/certs/cert-chain.pem"}',
     );
     expect(withCertificate).toContain('"san_type":"DNS","matcher":{"exact":"xds.local"}');
-    expect(withCertificate).not.toContain('injector');
+    expect(withCertificate).not.toContain('http_filters');
     const withToken = JSON.stringify(
       envoyBootstrap({ ...options, tls: { ...tls, serverName: '::1', tokenFile: '/token' } }),
     );
-    expect(withToken).toContain('"secret_data":{"filename":"/token"}');
-    expect(withToken).toContain('"header_prefix":"Bearer "');
-    expect(withToken).toContain('"grpc.ssl_target_name_override":{"string_value":"::1"}');
+    expect(withToken).toContain('io.open(\\"/token\\")');
+    expect(withToken).toContain('"san_type":"IP_ADDRESS","matcher":{"exact":"::1"}');
     expect(withToken).not.toContain('tls_certificates');
   });
 

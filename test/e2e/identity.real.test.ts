@@ -71,7 +71,7 @@ async function tokenOf(namespace: string, account: string, pod: string): Promise
 }
 
 const gateways = protocols.flatMap((protocol) =>
-  ['certificate', 'token'].map((by) => `${by}-${protocol}`),
+  ['certificate', 'token', 'token-apart'].map((by) => `${by}-${protocol}`),
 );
 
 function gateway(name: string): UserObject {
@@ -180,20 +180,25 @@ test.each(protocols)(
   },
 );
 
-test.each(protocols)(
-  'an Envoy with a token of its Pod gets its configuration and its secrets over TLS (%s)',
-  async (protocol) => {
-    const name = `token-${protocol}`;
+test.each(
+  protocols.flatMap((protocol) => [
+    { by: 'token', protocol, more: [] },
+    { by: 'token-apart', protocol, more: ['--separate-streams'] },
+  ]),
+)(
+  'an Envoy with a token of its Pod gets its configuration and its secrets over TLS ($by, $protocol)',
+  async ({ by, protocol, more }) => {
+    const name = `${by}-${protocol}`;
     const token = await tokenOf(ns, 'gateway', name);
     await start({
       ...{ name, protocol },
-      flags: ['--token-file', token, '--root-cert', join(directory, 'ca.crt')],
+      flags: ['--token-file', token, '--root-cert', join(directory, 'ca.crt'), ...more],
     });
     expect(await until('it serves', () => served(name))).toBe('one');
   },
 );
 
-test('a token that its file gets later is sent with the next connect', async () => {
+test('a token that its file gets later is sent with the next stream', async () => {
   const file = join(directory, 'later.token');
   await writeFile(file, 'expired');
   const proxy = await start({

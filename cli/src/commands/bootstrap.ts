@@ -36,7 +36,11 @@ export function addBootstrap(program: Command, print: (text: string) => void): v
     .option('--separate-streams', 'a stream for each type and reference, in place of ADS')
     .option('--xdstp', 'listeners as a collection, by their xdstp:// names (with --delta)')
     .option('--admin-port <n>', "Envoy's admin port on 127.0.0.1; 0 picks one", parsePort, 15000)
-    .option('--token-file <file>', 'by TLS, with this token in place of a certificate')
+    .option(
+      '--token-file <file>',
+      'by TLS, with this token in place of a certificate',
+      parseTokenFile,
+    )
     .option(
       '--server-name <name>',
       "of the control plane's certificate (the host of --xds-address)",
@@ -45,10 +49,6 @@ export function addBootstrap(program: Command, print: (text: string) => void): v
     const { delta, adminPort, separateStreams = false, xdstp = false } = flags;
     if (xdstp && delta !== true) throw new InvalidArgumentError('--xdstp: not without --delta');
     const tls = tlsOf(flags);
-    if (separateStreams && tls?.tokenFile !== undefined) {
-      // What resources refer to is asked for at the bootstrap's cluster; tokens go without one.
-      throw new InvalidArgumentError('--separate-streams: not with --token-file');
-    }
     const how = { delta: delta === true, adminPort, tls, separateStreams, xdstp };
     const config = envoyBootstrap({ ...common(flags), ...how });
     print(JSON.stringify(config, undefined, 2));
@@ -136,6 +136,12 @@ function parseObject(value: string): Record<string, unknown> {
     throw new InvalidArgumentError('must be a JSON object');
   }
   return { ...parsed };
+}
+
+/** It stands in a script. */
+function parseTokenFile(value: string): string {
+  if (!/^[^\p{Cc}]+$/u.test(value)) throw new InvalidArgumentError('must be the name of a file');
+  return value;
 }
 
 function parsePort(value: string): number {
