@@ -46,7 +46,7 @@ export class OwnedPartition {
   readonly #doubtful = new Set<string>();
   /**
    * Before the claim, the last append of these was void and no valid one is left: their value is
-   * unknown.
+   * unknown, and readers may have different ones (`complete`).
    */
   readonly #contested = new Set<string>();
   /** Keys of earlier claims of the domain, this owner's own among them. */
@@ -162,10 +162,12 @@ export class OwnedPartition {
     return appends.length;
   }
 
-  /** Deletes all keys of the domain that are not in `live`; resolves with the number of tombstones. */
-  async retain(live: ReadonlySet<string>): Promise<number> {
-    const gone = [...this.#held.keys(), ...this.#contested].filter((key) => !live.has(key));
-    const count = await this.write(gone.map((key) => ({ key, value: undefined })));
+  /**
+   * All that should be there has been written: keys of which nobody knows the value are deleted,
+   * older claims are released. Resolves with the number of tombstones.
+   */
+  async complete(): Promise<number> {
+    const count = await this.write([...this.#contested].map((key) => ({ key, value: undefined })));
     await this.#release();
     return count;
   }

@@ -200,6 +200,7 @@ class IngesterPart implements Ingester {
     this.#ingest.open(stored);
     await this.#publisher.flushed();
     if (this.#isStopped || this.#isFailed) return;
+    await log.complete();
     this.#publish([this.#ingest.marker()]);
     await this.#publisher.flushed();
     if (this.#isFailed) return;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { openEmbeddedLog, type EmbeddedLog } from '@watershed/log/embedded.ts';
 import { Fold } from '@watershed/log/fold.ts';
 import type { LogRecord } from '@watershed/log/port.ts';
-import { isClaimKey } from '@watershed/log/ownership.ts';
+import { encodeEpoch, epochHeader, isClaimKey } from '@watershed/log/ownership.ts';
 import { Event } from '@watershed/model/gen/model.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { Logging } from '@watershed/runtime/logger.ts';
@@ -250,6 +250,18 @@ test('a restart appends the difference: tombstones for files that are gone', asy
     ['one|service|shop|cart', undefined],
     ['one|service|shop|ops', expect.any(Number)],
   ]);
+});
+
+test('what nobody can know of a key of the cluster is taken back, so that all readers agree', async () => {
+  // Of an owner of before an old copy of the log was put back: a reader that has read more than the
+  // copy has may still hold a value.
+  const key = 'one|service|shop|gone';
+  const headers = { [epochHeader]: encodeEpoch(1_000, { part: 0, value: 'one' }) };
+  await log.append([{ topic: 'config', partition: 0, key, value: undefined, headers }]);
+  await start();
+  const last = (await recordsOf('config', 0)).findLast((record) => record.key === key);
+  expect(last?.value).toBeUndefined();
+  expect(last?.headers[epochHeader]).not.toBe(headers[epochHeader]);
 });
 
 test('a mass deletion is held, shown, and released by the page that xdsctl asks', async () => {
