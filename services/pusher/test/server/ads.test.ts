@@ -246,7 +246,7 @@ describe('what arrives in which order', () => {
     const eds = await client.next();
     expect([eds.typeUrl, contentOf(eds)]).toEqual([EDS, { b: '2' }]);
     client.ack(eds);
-    await translator.putWithheld(CDS, 'a', '2');
+    await translator.putWithheld('a', '2');
     const cds = await client.next();
     expect([cds.typeUrl, contentOf(cds)]).toEqual([CDS, { a: '2' }]);
     const warmed = await client.next();

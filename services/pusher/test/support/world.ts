@@ -147,8 +147,7 @@ export class Translator {
     await this.publish({ [typeUrl]: { [name]: 'given' } }, scopes);
   }
 
-  async putWithheld(typeUrl: string, name: string, version: string): Promise<void> {
-    void typeUrl;
+  async putWithheld(name: string, version: string): Promise<void> {
     const bytes = Cluster.encode(Cluster.fromPartial({ name, altStatName: version })).finish();
     await this.blobs.put([{ digest: digestOf(bytes), bytes }]);
   }

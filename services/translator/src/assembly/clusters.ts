@@ -81,7 +81,7 @@ function argumentOf(
     tls: tlsOf(read, localities, key, facts),
     proxyProtocol: traffic.proxyProtocol,
     drains: facts.service.drains,
-    ...(key.client.streams === '' ? {} : { streams: key.client.streams }),
+    streams: key.client.streams,
     ...(problems.length === 0 ? {} : { problems }),
   };
 }

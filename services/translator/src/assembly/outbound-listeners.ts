@@ -258,7 +258,7 @@ function proxyJob(
     fallthrough: '',
     detectionTimeoutMs: 0,
     settings,
-    ...ownStreams(streamsFrom(field(fields, 'e'))),
+    streams: streamsFrom(field(fields, 'e')),
   });
 }
 
@@ -281,13 +281,9 @@ function argumentOf(
     // Nobody else's settings: a listener that does not look has no time-out.
     detectionTimeoutMs,
     settings: http,
-    ...ownStreams(key.streams),
+    streams: key.streams,
     ...(made.problems.length === 0 ? {} : { problems: made.problems }),
   };
-}
-
-function ownStreams(streams: Streams): { readonly streams?: Streams } {
-  return streams === '' ? {} : { streams };
 }
 
 function addressFrom(name: string): { readonly address: string; readonly port: number } {

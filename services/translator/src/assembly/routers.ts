@@ -159,11 +159,10 @@ function socketOf(
   const name = address.startsWith('unix://') ? address : `${address}_${port}`;
   const { http, logUnmatched } = read.query(context.settings, router.client.mesh);
   const { hostsOnDemand } = router.scope;
-  const streams = streamsOf(router.scope);
   const argument = {
     ...{ name, address, port, chains, settings: http, logUnmatched },
+    streams: streamsOf(router.scope),
     ...(hostsOnDemand ? { onDemand: true } : {}),
-    ...(streams === '' ? {} : { streams }),
   };
   // A server that is off has nobody to ask for its table.
   const asked = new Set(chains.map((chain) => chain.routes));

@@ -55,8 +55,7 @@ export interface ClusterArgument {
   readonly proxyProtocol: ProxyProtocol;
   /** Endpoints that drain are kept for the sessions that name them. */
   readonly drains: boolean;
-  /** Absent: the shared one. */
-  readonly streams?: Streams;
+  readonly streams: Streams;
   /** Absent: none. */
   readonly problems?: readonly Diagnostic[];
 }

@@ -35,7 +35,7 @@ export function specifierOf(streams: Streams): Specifier {
 }
 
 /** 0: wait for as long as it takes (istiod). */
-export function configSource(streams: Streams = ''): ConfigSource {
+export function configSource(streams: Streams): ConfigSource {
   return ConfigSource.fromPartial({
     configSourceSpecifier: specifierOf(streams),
     initialFetchTimeout: { seconds: 0, nanos: 0 },

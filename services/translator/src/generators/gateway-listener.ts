@@ -25,8 +25,7 @@ export interface GatewayListenerArgument {
   readonly logUnmatched: boolean;
   /** Absent: false. */
   readonly onDemand?: boolean;
-  /** Absent: the shared one. */
-  readonly streams?: Streams;
+  readonly streams: Streams;
 }
 
 export interface GatewayChain {
@@ -80,15 +79,12 @@ function chainOf(
     if (serverNames.length > 0) {
       chain.filterChainMatch = FilterChainMatch.fromPartial({ serverNames });
     }
-    chain.transportSocket = gatewaySocket(secure.tls, streams ?? '');
+    chain.transportSocket = gatewaySocket(secure.tls, streams);
   }
   const statPrefix = `outbound_${name};`;
   const traffic = 'gateway';
-  const common = { traffic, statPrefix, routes, settings, grpcWeb } as const;
-  const more = {
-    ...(onDemand === undefined ? {} : { onDemand }),
-    ...(streams === undefined ? {} : { streams }),
-  };
+  const common = { traffic, statPrefix, routes, settings, grpcWeb, streams } as const;
+  const more = onDemand === undefined ? {} : { onDemand };
   chain.filters = [httpConnectionManager({ ...common, ...more })];
   return chain;
 }

@@ -39,8 +39,8 @@ export interface HttpFilterOptions {
   readonly grpcWeb: boolean;
   /** Virtual hosts that the table has not are asked for as requests come for them. */
   readonly onDemand?: boolean;
-  /** Absent: the shared one. */
-  readonly streams?: Streams;
+  /** Where the table is asked for by its name. */
+  readonly streams: Streams;
 }
 
 export function httpConnectionManager(options: HttpFilterOptions): Filter {
@@ -109,7 +109,7 @@ function normalisation(wanted: PathNormalization): Manager {
 
 function routesOf(
   routes: string | RouteConfiguration,
-  streams: Streams | undefined,
+  streams: Streams,
 ): HttpConnectionManager['routeSpecifier'] {
   if (typeof routes !== 'string') return { $case: 'routeConfig', value: routes };
   return { $case: 'rds', value: { configSource: configSource(streams), routeConfigName: routes } };

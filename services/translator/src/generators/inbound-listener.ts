@@ -134,7 +134,8 @@ function filterOf(
   if (!way.http || http === undefined) return plainProxy(cluster, settings.accessLog);
   const { grpcWeb } = http;
   const routes = routesOf(cluster, http);
-  return httpConnectionManager({ traffic: 'inbound', statPrefix, routes, settings, grpcWeb });
+  const common = { statPrefix, routes, settings, grpcWeb, streams: '' } as const;
+  return httpConnectionManager({ traffic: 'inbound', ...common });
 }
 
 const never = { seconds: 0, nanos: 0 };

@@ -33,8 +33,7 @@ export interface OutboundListenerArgument {
   /** How long a client may be silent before its protocol counts as unknown; 0: for ever. */
   readonly detectionTimeoutMs: number;
   readonly settings: HttpSettings;
-  /** Absent: the shared one. */
-  readonly streams?: Streams;
+  readonly streams: Streams;
   /** Absent: none. */
   readonly problems?: readonly Diagnostic[];
 }
@@ -132,8 +131,7 @@ function filtersOf(action: ChainAction, argument: OutboundListenerArgument): Fil
       const { routes, grpcWeb } = action;
       const statPrefix = `outbound_${name};`;
       const traffic = 'outbound';
-      const own = streams === undefined ? {} : { streams };
-      return [httpConnectionManager({ traffic, statPrefix, routes, settings, grpcWeb, ...own })];
+      return [httpConnectionManager({ traffic, statPrefix, routes, settings, grpcWeb, streams })];
     }
   }
   return [];

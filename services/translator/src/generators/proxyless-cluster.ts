@@ -42,7 +42,7 @@ export const proxylessCluster: Generator<ProxylessClusterArgument> = {
     if (dns === undefined) {
       message.clusterDiscoveryType = { $case: 'type', value: DiscoveryType.EDS };
       message.edsClusterConfig = EdsClusterConfig.fromPartial({ serviceName: name });
-      message.edsClusterConfig.edsConfig = configSource();
+      message.edsClusterConfig.edsConfig = configSource('');
     } else {
       message.clusterDiscoveryType = { $case: 'type', value: DiscoveryType.LOGICAL_DNS };
       message.loadAssignment = ClusterLoadAssignment.fromPartial({ clusterName: name });

@@ -28,7 +28,7 @@ export const proxylessClient: Generator<ProxylessClientArgument> = {
     const manager = HttpConnectionManager.fromPartial({});
     manager.routeSpecifier = {
       $case: 'rds',
-      value: { configSource: configSource(), routeConfigName: routes },
+      value: { configSource: configSource(''), routeConfigName: routes },
     };
     manager.httpFilters = [faultFilter(), routerFilter()];
     const listener = Listener.fromPartial({ name });

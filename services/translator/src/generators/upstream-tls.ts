@@ -78,16 +78,10 @@ export interface SocketOptions {
   readonly protocol: UpstreamProtocol;
   readonly http: boolean;
   readonly proxyProtocol: ProxyProtocol;
-  readonly streams?: Streams;
+  readonly streams: Streams;
 }
 
-export function sockets({
-  tls,
-  protocol,
-  http,
-  proxyProtocol,
-  streams = '',
-}: SocketOptions): Sockets {
+export function sockets({ tls, protocol, http, proxyProtocol, streams }: SocketOptions): Sockets {
   const wrap = (socket: TransportSocket): TransportSocket =>
     wrapProxyProtocol(socket, proxyProtocol);
   if (tls === undefined) {
