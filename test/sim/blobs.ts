@@ -32,7 +32,7 @@ export class SimBlobs {
       await new Promise<void>((resolve) => {
         this.#time.after(network.latencyMs(), resolve);
       });
-      if (life.over) await never;
+      if (life.over) await new Promise(() => undefined);
       if (fails) throw new Error('the blob store is away');
     };
     return {
@@ -57,5 +57,3 @@ export class SimBlobs {
     };
   }
 }
-
-const never = new Promise<never>(() => undefined);

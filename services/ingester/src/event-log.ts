@@ -56,13 +56,22 @@ interface Owned {
 export class EventLog implements EventWriter {
   readonly #options: EventLogOptions;
   readonly #owned: readonly Owned[];
-  /** Aborts when another process has taken the records over, or the log is gone for good. */
-  readonly lost: AbortSignal;
+  readonly #lost = new AbortController();
 
   private constructor(options: EventLogOptions, owned: readonly Owned[]) {
     this.#options = options;
     this.#owned = owned;
-    this.lost = AbortSignal.any(owned.map(({ partition }) => partition.lost));
+    // Not `AbortSignal.any`: while somebody listens to one, it is kept, with all that is behind it.
+    for (const { partition } of owned) {
+      const tell = (): void => this.#lost.abort(partition.lost.reason);
+      partition.lost.addEventListener('abort', tell, { once: true });
+      if (partition.lost.aborted) tell();
+    }
+  }
+
+  /** Aborts when another process has taken the records over, or the log is gone for good. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
   }
 
   /** Takes the records of the cluster over from whoever had them. Throws the log's errors. */

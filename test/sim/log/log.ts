@@ -149,7 +149,7 @@ export class SimLog implements Log {
     this.#checkOpen();
     const { store, network, time } = this.#options;
     const partition = store.partition(topic, index);
-    const ending = AbortSignal.any([signal, this.#closing.signal]);
+    const ending = firstOf([signal, this.#closing.signal]);
     const cursor = new Cursor(partition, from, time.now());
     for (let first = true; !signal.aborted; first = false) {
       this.#checkOpen();
@@ -166,7 +166,7 @@ export class SimLog implements Log {
         yield batch;
       } else await settled(partition.news.next(), ending);
       // A dead process reads no more.
-      if (this.#killed) await never;
+      if (this.#killed) await never();
     }
   }
 
@@ -207,7 +207,7 @@ export class SimLog implements Log {
 
   async #wait(delayMs: number, signal?: AbortSignal): Promise<void> {
     if (delayMs > 0) await pause(this.#options.time, delayMs, signal);
-    if (this.#killed) await never;
+    if (this.#killed) await never();
   }
 
   #after(delayMs: number, callback: () => void): void {
@@ -222,7 +222,10 @@ export class SimLog implements Log {
   }
 }
 
-const never = new Promise<never>(() => undefined);
+/** One for each who waits: it would keep them all. */
+function never(): Promise<never> {
+  return new Promise(() => undefined);
+}
 
 function fetch(cursor: Cursor, partition: SimPartition, maxRecords: number): ReadBatch {
   const { records, next } = partition.read(cursor.offset, maxRecords, maxBatchBytes);
@@ -240,6 +243,15 @@ function unavailable(message: string): LogError {
 
 function isPresent<T>(value: T | undefined): value is T {
   return value !== undefined;
+}
+
+/** Not `AbortSignal.any`: while somebody listens to one, it is kept, with all that is behind it. */
+function firstOf(signals: readonly AbortSignal[]): AbortSignal {
+  const first = new AbortController();
+  for (const signal of signals) {
+    signal.addEventListener('abort', () => first.abort(), { once: true });
+  }
+  return first.signal;
 }
 
 /** Resolves with the promise, or when the signal aborts. */
