@@ -139,7 +139,7 @@ class PusherPart {
       partitions: options.feedbackPartitions,
       onNack: (pusher, nack, told) => this.hub.heard(pusher, nack, told),
       onPusher: (name, pusher) => this.#placement.heard(name, pusher),
-      onDemand: (key, demand) => this.#placement.wanted(key, demand),
+      onDemand: (...demand) => this.#placement.wanted(...demand),
     });
     this.#placement = this.#createPlacement();
     this.hub = new Hub({
@@ -160,6 +160,7 @@ class PusherPart {
       ttlsMs: ttlsOf(settings.resourceTtls ?? []),
       onHeld: () => this.#view.hurry(),
       isOwner: (tenant) => this.#placement.isOwner(tenant),
+      othersWith: (scope) => this.#placement.othersWith(scope),
       cold: this.#cold,
       coldAfterMs: options.coldAfterMs ?? defaultColdAfterMs,
     });

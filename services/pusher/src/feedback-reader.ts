@@ -17,7 +17,7 @@ export interface FeedbackReaderOptions {
   /** `undefined`: it has left. */
   readonly onPusher: (name: string, pusher: Pusher | undefined) => void;
   /** `undefined`: what was told by that key is taken back. */
-  readonly onDemand: (key: string, demand: Demand | undefined) => void;
+  readonly onDemand: (key: string, pusher: string, demand: Demand | undefined) => void;
   /** Between two tries to read a log that is unavailable. Default 1 s. */
   readonly retryMs?: number;
 }
@@ -81,7 +81,10 @@ export class FeedbackReader {
     if (kind === 'n') this.#nack(key, name, report?.$case === 'nack' ? report.value : undefined);
     else if (kind === 'p') {
       this.#options.onPusher(name, report?.$case === 'pusher' ? report.value : undefined);
-    } else this.#options.onDemand(key, report?.$case === 'demand' ? report.value : undefined);
+    } else {
+      const demand = report?.$case === 'demand' ? report.value : undefined;
+      this.#options.onDemand(key, name, demand);
+    }
   }
 
   #nack(key: string, pusher: string, now: Nack | undefined): void {

@@ -22,8 +22,9 @@ export interface NackReport extends Refusal {
   /** The last one. */
   readonly proxy: string;
   readonly message: string;
-  /** See `Nack.proxies`. */
+  /** See `Nack`. */
   readonly proxies: readonly string[];
+  readonly all: boolean;
 }
 
 /** What waits to be told, at most; more replaces what waits longest. */

@@ -32,6 +32,13 @@ interface Heard {
   readonly atMs: number;
 }
 
+interface Wanted {
+  readonly pusher: string;
+  readonly scope: string;
+  readonly tenant: string;
+  readonly expiresMs: number;
+}
+
 /** Each tells of itself at least so often; whoever is silent for three times as long is gone. */
 export const beatMs = 10_000;
 /** And so often at most: when its streams have become more, or fewer, by such a part of them. */
@@ -53,7 +60,7 @@ export class Membership {
   readonly #options: MembershipOptions;
   readonly #heard = new Map<string, Heard>();
   /** By the demand's key. */
-  readonly #demands = new Map<string, { readonly tenant: string; readonly expiresMs: number }>();
+  readonly #demands = new Map<string, Wanted>();
   #ring: Ring = ringOf([]);
   /** `undefined`: not found yet since something changed. */
   #owners: ReadonlyMap<string, string> | undefined;
@@ -85,11 +92,22 @@ export class Membership {
     this.#sweep();
   }
 
-  wanted(key: string, demand: Demand | undefined): void {
+  wanted(key: string, pusher: string, demand: Demand | undefined): void {
     const tenant = demand?.scopeClass?.namespace;
     if (this.#demands.get(key)?.tenant !== tenant) this.#owners = undefined;
     if (demand === undefined || tenant === undefined) this.#demands.delete(key);
-    else this.#demands.set(key, { tenant, expiresMs: demand.expiresMs });
+    else {
+      const { scope, expiresMs } = demand;
+      this.#demands.set(key, { pusher, scope, tenant, expiresMs });
+    }
+  }
+
+  /** Other pushers that serve proxies of a scope, or did until lately. */
+  *othersWith(of: string): Iterable<string> {
+    const nowMs = this.#options.time.now();
+    for (const { pusher, scope, expiresMs } of this.#demands.values()) {
+      if (scope === of && expiresMs > nowMs && pusher !== this.#options.name) yield pusher;
+    }
   }
 
   /** Sorted by address. */

@@ -65,12 +65,17 @@ export class Placement {
     this.#membership.heard(name, pusher);
   }
 
-  wanted(key: string, demand: Demand | undefined): void {
-    this.#membership.wanted(key, demand);
+  wanted(key: string, pusher: string, demand: Demand | undefined): void {
+    this.#membership.wanted(key, pusher, demand);
   }
 
   isOwner(tenant: string): boolean {
     return this.#membership.isOwner(tenant);
+  }
+
+  /** See `Membership.othersWith`. */
+  othersWith(scope: string): Iterable<string> {
+    return this.#membership.othersWith(scope);
   }
 
   /** For people. */

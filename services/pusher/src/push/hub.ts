@@ -51,6 +51,8 @@ export interface HubOptions {
   readonly scopeIdleMs?: number;
   /** Whether the proxies of that namespace belong here: their scopes are kept 12 times as long. */
   readonly isOwner?: (tenant: string) => boolean;
+  /** Names of other pushers that serve proxies of a scope. */
+  readonly othersWith: (scope: string) => Iterable<string>;
   /** A scope is used that may have no view: it must not wait for others to be quiet. */
   readonly onHeld: () => void;
   /** How long a scope waits for its manifest before what was served last is served again. */

@@ -16,10 +16,26 @@ export const quorum = 3;
 /** Of one scope and proxy version, refused versions that are remembered. */
 const maxRefusals = 1_000;
 
+/** What one pusher tells of a refusal. */
+export interface Told {
+  /** That it saw refuse; at most `quorum`. */
+  readonly proxies: Iterable<string>;
+  /** All that are connected there did. */
+  readonly all: boolean;
+}
+
+/** Who else there is of the kind. */
+export interface Others {
+  /** Authenticated proxies that are connected here. */
+  readonly here: Iterable<string>;
+  /** Other pushers that have some of the scope. */
+  readonly pushers: Iterable<string>;
+}
+
 interface Tally {
   readonly refusal: Refusal;
-  /** By pusher, the proxies that it saw; at most `quorum` each. */
-  readonly proxies: Map<string, ReadonlySet<string>>;
+  /** By pusher. */
+  readonly told: Map<string, { readonly proxies: ReadonlySet<string>; readonly all: boolean }>;
   quarantined: boolean;
 }
 
@@ -45,38 +61,30 @@ export class NackTally {
   /** The proxies that one pusher saw refuse it, in order of time, at most `quorum`. */
   proxies(pusher: string, refusal: Refusal): ReadonlySet<string> {
     const known = this.#tallies.get(kindOf(refusal.scope, refusal.proxyVersion));
-    return known?.get(keyOf(refusal))?.proxies.get(pusher) ?? new Set();
+    return known?.get(keyOf(refusal))?.told.get(pusher)?.proxies ?? new Set();
   }
 
   /** All refusals that one pusher told of, in a scope. */
   toldBy(pusher: string, scope: string): readonly Refusal[] {
     const found: Refusal[] = [];
     for (const tallies of this.#tallies.values()) {
-      for (const { refusal, proxies } of tallies.values()) {
-        if (refusal.scope === scope && proxies.has(pusher)) found.push(refusal);
+      for (const { refusal, told } of tallies.values()) {
+        if (refusal.scope === scope && told.has(pusher)) found.push(refusal);
       }
     }
     return found;
   }
 
-  /**
-   * Takes what one pusher tells: these of its proxies refused. `others`: proxies of the kind that
-   * are connected here. Returns whether the quarantine of the kind changed.
-   */
-  tell(
-    pusher: string,
-    refusal: Refusal,
-    proxies: Iterable<string>,
-    others: Iterable<string>,
-  ): boolean {
+  /** Takes what one pusher tells. Returns whether the quarantine of the kind changed. */
+  tell(pusher: string, refusal: Refusal, { proxies, all }: Told, others: Others): boolean {
     const kind = kindOf(refusal.scope, refusal.proxyVersion);
     const tallies = this.#tallies.get(kind) ?? new Map<string, Tally>();
     this.#tallies.set(kind, tallies);
     const key = keyOf(refusal);
-    const tally = tallies.get(key) ?? { refusal, proxies: new Map(), quarantined: false };
+    const tally = tallies.get(key) ?? { refusal, told: new Map(), quarantined: false };
     if (!tallies.has(key) && tallies.size >= maxRefusals) return false;
     tallies.set(key, tally);
-    tally.proxies.set(pusher, new Set([...proxies].slice(0, quorum)));
+    tally.told.set(pusher, { proxies: new Set([...proxies].slice(0, quorum)), all });
     if (tally.quarantined || !isEnough(tally, others)) return false;
     tally.quarantined = true;
     this.#quarantined++;
@@ -90,8 +98,8 @@ export class NackTally {
     const tallies = this.#tallies.get(kind);
     const tally = tallies?.get(keyOf(refusal));
     if (tallies === undefined || tally === undefined) return false;
-    tally.proxies.delete(pusher);
-    if (tally.proxies.size > 0) return false;
+    tally.told.delete(pusher);
+    if (tally.told.size > 0) return false;
     tallies.delete(keyOf(refusal));
     if (tallies.size === 0) this.#tallies.delete(kind);
     if (!tally.quarantined) return false;
@@ -114,12 +122,14 @@ export class NackTally {
   }
 }
 
-function isEnough({ proxies }: Tally, others: Iterable<string>): boolean {
+/** Fewer are enough if they are all: here, and at every pusher that has any. */
+function isEnough({ told }: Tally, { here, pushers }: Others): boolean {
   const refused = new Set<string>();
-  for (const some of proxies.values()) for (const proxy of some) refused.add(proxy);
+  for (const { proxies } of told.values()) for (const proxy of proxies) refused.add(proxy);
   if (refused.size >= quorum) return true;
   if (refused.size === 0) return false;
-  for (const other of others) if (!refused.has(other)) return false;
+  for (const proxy of here) if (!refused.has(proxy)) return false;
+  for (const pusher of pushers) if (told.get(pusher)?.all !== true) return false;
   return true;
 }
 

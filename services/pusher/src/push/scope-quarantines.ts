@@ -8,7 +8,7 @@ import type { SessionNack } from '../session/session-options.ts';
 import { traitsOf } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { TypeView } from '../view/type-view.ts';
-import { NackTally, quorum, type Refusal } from './nack-tally.ts';
+import { NackTally, quorum, type Others, type Refusal } from './nack-tally.ts';
 import { printable } from './printable.ts';
 import type { XdsStream } from './stream.ts';
 
@@ -20,6 +20,8 @@ export interface ScopeQuarantinesOptions {
   readonly logger: Logger;
   readonly gauge: Gauge;
   readonly streamsOf: (scope: string) => Iterable<XdsStream>;
+  /** Names of other pushers that serve proxies of the scope. */
+  readonly othersWith: (scope: string) => Iterable<string>;
 }
 
 /** Of one NACK, resources that are reported one by one. */
@@ -68,7 +70,7 @@ export class ScopeQuarantines {
       version: Buffer.from(version).toString(),
     };
     const changed = told
-      ? this.#tally.tell(pusher, refusal, nack.proxies, this.#others(refusal))
+      ? this.#tally.tell(pusher, refusal, nack, this.#others(refusal))
       : this.#tally.takeBack(pusher, refusal);
     if (changed) this.#apply(refusal, told);
   }
@@ -93,12 +95,20 @@ export class ScopeQuarantines {
     const { name, feedback } = this.#options;
     const proxies = new Set(this.#tally.proxies(name, refusal));
     if (authenticated !== undefined && proxies.size < quorum) proxies.add(authenticated);
-    feedback.nack({ ...refusal, ...last, proxies: [...proxies] });
-    if (this.#tally.tell(name, refusal, proxies, this.#others(refusal))) this.#apply(refusal, true);
+    const others = this.#others(refusal);
+    const all = proxies.size > 0 && [...others.here].every((proxy) => proxies.has(proxy));
+    const told = { proxies: [...proxies], all };
+    feedback.nack({ ...refusal, ...last, ...told });
+    if (this.#tally.tell(name, refusal, told, others)) this.#apply(refusal, true);
+  }
+
+  #others(refusal: Refusal): Others {
+    const here = new Set(this.#connected(refusal));
+    return { here, pushers: this.#options.othersWith(refusal.scope) };
   }
 
   /** Authenticated proxies of the kind that are connected here. */
-  *#others({ scope, proxyVersion }: Refusal): Iterable<string> {
+  *#connected({ scope, proxyVersion }: Refusal): Iterable<string> {
     for (const { node, authenticated } of this.#options.streamsOf(scope)) {
       if (authenticated && node !== undefined && versionOf(node) === proxyVersion) yield node.id;
     }

@@ -1,6 +1,7 @@
 import { credentials } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemTime } from '@watershed/runtime/clock.ts';
+import type { Metrics } from '@watershed/runtime/metrics.ts';
 import { makeAuthority } from '../../../../test/components/certificates.ts';
 import { syncStatus } from '../../src/debug/proxies.ts';
 import { CDS } from '../session/support.ts';
@@ -87,6 +88,18 @@ async function refuse(client: DeltaClient): Promise<void> {
   client.nack(seen, 'Error adding/updating cluster(s) bad: no\tway');
 }
 
+const quarantined = (metrics: Metrics): Promise<number | undefined> =>
+  metrics.value('watershed_quarantined_resources', {});
+
+/** All pushers have heard of a NACK that one of them told. */
+async function told(name: string): Promise<void> {
+  await until('it is told', async () =>
+    [...((await pushers[0]?.translator.feedback()) ?? new Map()).keys()].some((key) =>
+      key.startsWith(`n|${name}|`),
+    ),
+  );
+}
+
 afterEach(async () => {
   for (const client of open.splice(0)) client.close();
   // The first has the log.
@@ -146,6 +159,47 @@ describe('a version that three authenticated proxies refused', () => {
       const now = JSON.stringify(syncStatus(one.pusher.hub.streams, systemTime, null));
       return now.includes('web-1') && !now.includes('_nacked');
     });
+  });
+
+  it('is no matter of fewer at a pusher that has none of the scope, while others have more', async () => {
+    const one = await pusher('one');
+    const { translator } = one;
+    await translator.publish({ [CDS]: { bad: '1', good: '1' } }, scopes);
+    const other = await pusher('other');
+    const [first, second] = [proxy(one, 'web-1'), proxy(one, 'web-2')];
+    for (const client of [first, second]) {
+      client.request(CDS);
+      await take(client);
+    }
+    await translator.publish({ [CDS]: { bad: '2', good: '1' } }, scopes);
+    await refuse(first);
+    expect(await take(second)).toEqual({ bad: '2' });
+    await told('one');
+    const third = proxy(other, 'web-3');
+    third.request(CDS);
+    expect(await take(third)).toEqual({ bad: '2', good: '1' });
+    for (const { metrics } of [one, other]) expect(await quarantined(metrics)).toBe(0);
+  });
+
+  it('is kept from those that come when the one proxy there is refused it', async () => {
+    const one = await pusher('one');
+    const { translator } = one;
+    await translator.publish({ [CDS]: { bad: '1', good: '1' } }, scopes);
+    const other = await pusher('other');
+    const only = proxy(one, 'web-1');
+    only.request(CDS);
+    await take(only);
+    await translator.publish({ [CDS]: { bad: '2', good: '1' } }, scopes);
+    await refuse(only);
+    for (const at of [one, other]) {
+      await until('it is in quarantine', async () => (await quarantined(at.metrics)) === 1);
+      const fresh = proxy(at, 'web-2');
+      fresh.request(CDS);
+      expect(await take(fresh)).toMatchObject({ good: '1' });
+      expect(fresh.responses.map(contentOf)).not.toContainEqual(
+        expect.objectContaining({ bad: '2' }),
+      );
+    }
   });
 
   it('does not count proxies that only say who they are', async () => {
