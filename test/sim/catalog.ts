@@ -1,6 +1,7 @@
 /**
- * What users have written: services of two tenants with their endpoints, rules and routes. Each
- * change has a number, its generation, which is in the object and so in what proxies are sent.
+ * What users have written, in two clusters: services of two tenants with their endpoints, rules and
+ * routes. Each change has a number, its generation, which is in the object and so in what proxies
+ * are sent.
  */
 import type { Source, Sink, UnitUpdate } from '@watershed/ingester/source.ts';
 import type { Random } from './random.ts';
@@ -10,12 +11,22 @@ type Raw = UnitUpdate['objects'][number]['raw'];
 export const tenants = ['red', 'blue'] as const;
 export type Tenant = (typeof tenants)[number];
 
+/** Each has an ingester of its own. */
+export const clusters = ['one', 'two'] as const;
+export type ClusterName = (typeof clusters)[number];
+
+/** Where a tenant's proxies are. */
+export const homes: Readonly<Record<Tenant, ClusterName>> = { red: 'one', blue: 'two' };
+
 interface ServiceState {
+  readonly cluster: ClusterName;
   readonly tenant: Tenant;
   readonly name: string;
   readonly host: string;
   /** Nobody but its tenant may see it. */
   readonly isPrivate: boolean;
+  /** More endpoints of a service of the first cluster, and nothing else. */
+  readonly isNamesake: boolean;
   isThere: boolean;
   /** Generations; `undefined`: it has none. */
   endpoints: number | undefined;
@@ -23,7 +34,14 @@ interface ServiceState {
   route: { readonly generation: number; readonly target: string } | undefined;
 }
 
-const servicesPerTenant = 4;
+const services: readonly Pick<ServiceState, 'cluster' | 'name' | 'isPrivate' | 'isNamesake'>[] = [
+  { cluster: 'one', name: 'public-0', isPrivate: false, isNamesake: false },
+  { cluster: 'one', name: 'public-1', isPrivate: false, isNamesake: false },
+  { cluster: 'one', name: 'private-0', isPrivate: true, isNamesake: false },
+  { cluster: 'one', name: 'private-1', isPrivate: true, isNamesake: false },
+  { cluster: 'two', name: 'public-0', isPrivate: false, isNamesake: true },
+  { cluster: 'two', name: 'public-2', isPrivate: false, isNamesake: false },
+];
 
 /** Private ones are told by their name, wherever it turns up. */
 export function privateNames(tenant: Tenant): readonly string[] {
@@ -38,12 +56,10 @@ export class Catalog {
 
   constructor() {
     this.#services = tenants.flatMap((tenant) =>
-      Array.from({ length: servicesPerTenant }, (_, at): ServiceState => {
-        const isPrivate = at >= servicesPerTenant / 2;
-        const name = isPrivate ? `private-${at - servicesPerTenant / 2}` : `public-${at}`;
-        const host = `${name}.${tenant}.svc.cluster.local`;
+      services.map((service): ServiceState => {
+        const host = `${service.name}.${tenant}.svc.cluster.local`;
         const nothing = { endpoints: undefined, policy: undefined, route: undefined };
-        return { tenant, name, host, isPrivate, isThere: false, ...nothing };
+        return { ...service, tenant, host, isThere: false, ...nothing };
       }),
     );
   }
@@ -53,9 +69,10 @@ export class Catalog {
     return this.#generation;
   }
 
-  /** All that is there now, unit by unit. */
-  units(): readonly UnitUpdate[] {
-    return [this.#mesh(), ...this.#services.map((service) => this.#unit(service))];
+  /** All that is there now in a cluster, unit by unit. */
+  units(cluster: ClusterName): readonly UnitUpdate[] {
+    const own = this.#services.filter((service) => service.cluster === cluster);
+    return [this.#mesh(), ...own.map((service) => this.#unit(service))];
   }
 
   attach(source: SimSource): void {
@@ -68,7 +85,7 @@ export class Catalog {
 
   /** Says again what is there, as a resync does. */
   repeat(random: Random): void {
-    this.#tell(this.#unit(random.pick(this.#services)));
+    this.#tell(random.pick(this.#services));
   }
 
   /** Changes something; says what. */
@@ -76,13 +93,13 @@ export class Catalog {
     const generation = ++this.#generation;
     if (random.chance(0.03)) {
       this.#access = generation;
-      this.#tell(this.#mesh());
+      for (const source of this.#sources) source.update(this.#mesh());
       return `mesh ${generation}`;
     }
     const service = random.pick(this.#services);
     const did = this.#change(service, generation, random);
-    this.#tell(this.#unit(service));
-    return `${service.name}.${service.tenant} ${did} ${generation}`;
+    this.#tell(service);
+    return `${service.name}.${service.tenant} in ${service.cluster} ${did} ${generation}`;
   }
 
   /** All services are there, with endpoints. */
@@ -91,16 +108,16 @@ export class Catalog {
     for (const service of this.#services) {
       service.isThere = true;
       service.endpoints = generation;
-      this.#tell(this.#unit(service));
+      this.#tell(service);
     }
   }
 
   /** Changes the policy of a service. */
   changePolicy(random: Random): { readonly host: string; readonly generation: number } {
     const generation = ++this.#generation;
-    const service = random.pick(this.#services);
+    const service = random.pick(this.#services.filter(({ isNamesake }) => !isNamesake));
     service.policy = generation;
-    this.#tell(this.#unit(service));
+    this.#tell(service);
     return { host: service.host, generation };
   }
 
@@ -111,15 +128,15 @@ export class Catalog {
       return 'is created';
     }
     const draw = random.below(12);
-    if (draw < 5) {
+    if (draw < 5 || (service.isNamesake && this.#isTarget(service))) {
       service.endpoints = generation;
       return 'has other endpoints';
     }
-    if (draw < 7) {
+    if (draw < 7 && !service.isNamesake) {
       service.policy = generation;
       return 'has another policy';
     }
-    if (draw < 10 || this.#isTarget(service)) {
+    if (!service.isNamesake && (draw < 10 || this.#isTarget(service))) {
       service.route = { generation, target: this.#target(service, random) };
       return `is routed to ${service.route.target}`;
     }
@@ -143,8 +160,10 @@ export class Catalog {
     return random.chance(0.5) ? host : random.pick(known).host;
   }
 
-  #tell(update: UnitUpdate): void {
-    for (const source of this.#sources) source.update(update);
+  #tell(service: ServiceState): void {
+    for (const source of this.#sources) {
+      if (source.cluster === service.cluster) source.update(this.#unit(service));
+    }
   }
 
   #mesh(): UnitUpdate {
@@ -177,7 +196,8 @@ function serviceObject({ name, tenant, isPrivate }: ServiceState): Raw {
   return { apiVersion: 'v1', kind: 'Service', metadata, spec: { ports } };
 }
 
-function sliceObject({ name, tenant }: ServiceState, generation: number): Raw {
+function sliceObject({ cluster, name, tenant }: ServiceState, generation: number): Raw {
+  const address = `10.${clusters.indexOf(cluster)}.${generation >> 8}.${generation & 255}`;
   const labels = { 'kubernetes.io/service-name': name };
   return {
     apiVersion: 'discovery.k8s.io/v1',
@@ -185,9 +205,7 @@ function sliceObject({ name, tenant }: ServiceState, generation: number): Raw {
     metadata: { name: `${name}-1`, namespace: tenant, labels },
     addressType: 'IPv4',
     ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
-    endpoints: [
-      { addresses: [`10.0.${generation >> 8}.${generation & 255}`], conditions: { ready: true } },
-    ],
+    endpoints: [{ addresses: [address], conditions: { ready: true } }],
   };
 }
 
@@ -217,20 +235,22 @@ function routeObject(
   };
 }
 
-/** A source that is told what there is, and tells one ingester. */
+/** A source that is told what there is in its cluster, and tells one ingester. */
 export class SimSource implements Source {
   readonly name = 'simulated';
+  readonly cluster: ClusterName;
   readonly #catalog: Catalog;
   #sink: Sink | undefined;
 
-  constructor(catalog: Catalog) {
+  constructor(catalog: Catalog, cluster: ClusterName) {
     this.#catalog = catalog;
+    this.cluster = cluster;
   }
 
   async start(sink: Sink): Promise<void> {
     this.#sink = sink;
     this.#catalog.attach(this);
-    sink.apply({ source: this.name, updates: this.#catalog.units(), unchanged: 0 });
+    sink.apply({ source: this.name, updates: this.#catalog.units(this.cluster), unchanged: 0 });
   }
 
   async stop(): Promise<void> {

@@ -10,7 +10,7 @@ import {
   DiscoveryResponse,
 } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
 import type { VirtualTime } from '@watershed/runtime/virtual-time.ts';
-import type { Tenant } from './catalog.ts';
+import { homes, type Tenant } from './catalog.ts';
 import { nameOf, tablesOf } from './resources.ts';
 import type { ClientCall, SimNetwork } from './network.ts';
 
@@ -225,7 +225,8 @@ export class Client {
   #node(): { id: string; metadata: Record<string, unknown> } {
     const { name, tenant } = this.options;
     const id = `sidecar~10.9.0.1~${name}.${tenant}~${tenant}.svc.cluster.local`;
-    return { id, metadata: { NAMESPACE: tenant, LABELS: { app: name } } };
+    const metadata = { NAMESPACE: tenant, LABELS: { app: name }, CLUSTER_ID: homes[tenant] };
+    return { id, metadata };
   }
 }
 

@@ -13,7 +13,7 @@ import { noTracing } from '@watershed/runtime/tracing.ts';
 import { createTranslator } from '@watershed/translator/app.ts';
 import { createPlans } from '@watershed/translator/assembly/plans.ts';
 import { SimSource } from './catalog.ts';
-import type { Catalog } from './catalog.ts';
+import type { Catalog, ClusterName } from './catalog.ts';
 import type { SimGroup } from './group.ts';
 import type { Life } from './life.ts';
 import type { SimNetwork } from './network.ts';
@@ -22,6 +22,8 @@ import type { Random } from './random.ts';
 /** What a process is given. */
 export interface Surroundings {
   readonly life: Life;
+  /** Of an ingester. */
+  readonly cluster: ClusterName;
   /** Of the topics `endpoints` and `xds` alike. */
   readonly partitions: number;
   readonly log: Log;
@@ -42,14 +44,14 @@ export type Tier = 'ingester' | 'translator' | 'pusher';
 
 export const create: Readonly<Record<Tier, (around: Surroundings) => Part>> = {
   ingester: (around) => {
-    const source = new SimSource(around.catalog);
+    const source = new SimSource(around.catalog, around.cluster);
     around.life.atEnd(() => source.cut());
     return createIngester({
       ...common(around),
       sources: [source],
       kinds: allKinds,
       settings: {
-        cluster: 'one',
+        cluster: around.cluster,
         domain: 'cluster.local',
         rootNamespace: 'istio-system',
         ambient: false,

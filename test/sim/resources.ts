@@ -70,8 +70,8 @@ export function generationsOf(
           if (hostIdentifier?.$case !== 'endpoint') return [];
           const { address } = hostIdentifier.value.address ?? {};
           if (address?.$case !== 'socketAddress') return [];
-          const [, , high, low] = address.value.address.split('.').map(Number);
-          return [[clusterName, ((high ?? 0) << 8) | (low ?? 0)] as const];
+          const [, from, high, low] = address.value.address.split('.').map(Number);
+          return [[`${clusterName} ${from}`, ((high ?? 0) << 8) | (low ?? 0)] as const];
         }),
       );
     }

@@ -8,7 +8,7 @@ import type { Part } from '@watershed/runtime/lifecycle.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
 import { SimBlobs } from './blobs.ts';
-import { tenants, type Catalog } from './catalog.ts';
+import { clusters, tenants, type Catalog, type ClusterName } from './catalog.ts';
 import { Client, order, type Applied } from './client.ts';
 import { Faults } from './faults.ts';
 import { SimGroup } from './group.ts';
@@ -25,6 +25,7 @@ import type { Random } from './random.ts';
 export interface Process {
   readonly name: string;
   readonly tier: Tier;
+  readonly cluster: ClusterName;
   life: Life;
   part: Part | undefined;
 }
@@ -94,7 +95,7 @@ export class World {
   }
 
   start(): void {
-    this.#process('ingester', 'ingester-0');
+    for (const cluster of clusters) this.#process('ingester', `ingester-${cluster}`, cluster);
     const { translators = 3 } = this.#options;
     for (let at = 0; at < translators; at++) this.#process('translator', `translator-${at}`);
     for (const at of [0, 1]) this.#process('pusher', `pusher-${at}`);
@@ -148,14 +149,14 @@ export class World {
     );
   }
 
-  #process(tier: Tier, name: string): void {
-    const process = { name, tier, life: new Life(name, this.time), part: undefined };
+  #process(tier: Tier, name: string, cluster: ClusterName = 'one'): void {
+    const process = { name, tier, cluster, life: new Life(name, this.time), part: undefined };
     this.processes.push(process);
     this.#run(process);
   }
 
   #run(process: Process): void {
-    const { name, tier } = process;
+    const { name, tier, cluster } = process;
     const life = new Life(name, this.time);
     const { store, time, faults, blobs, group, network } = this;
     const { previous = [] } = this.#options;
@@ -168,6 +169,7 @@ export class World {
     };
     const part = create[tier]({
       life,
+      cluster,
       partitions: this.#partitions,
       log: previous.includes(name) ? previousSchema(log) : log,
       blobs: blobs.connect(life, faults.blobs(name)),
