@@ -7,6 +7,14 @@ export class WireError extends Error {
   }
 }
 
+/** A message has more of something than may be. */
+export class LimitError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'LimitError';
+  }
+}
+
 /**
  * Walks the fields of one message, in the order in which they are encoded. It may be set to another
  * message of the same bytes: one that is within a field.

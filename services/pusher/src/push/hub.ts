@@ -96,10 +96,10 @@ export class Hub implements StreamHost {
   constructor(options: HubOptions) {
     this.#options = options;
     this.context = options.context;
-    this.decoder = new RequestDecoder(options.digestKey);
     this.time = options.time;
     this.alarms = new Alarms(options.time);
     this.limits = { ...defaultLimits, ...options.limits };
+    this.decoder = new RequestDecoder(options.digestKey, this.limits.maxNames);
     this.sendTimeoutMs = options.sendTimeoutMs;
     this.ttlsMs = options.ttlsMs ?? new Map();
     this.#spans = new PushSpans(options.tracing, options.time);

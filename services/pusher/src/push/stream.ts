@@ -20,7 +20,7 @@ import { Session } from '../session/session.ts';
 import type { NameList, Subscription } from '../session/subscription.ts';
 import type { Stage } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
-import { WireError } from '../wire.ts';
+import { LimitError, WireError } from '../wire.ts';
 import type { Alarms, Sleeper } from './alarms.ts';
 import type { Admission, Newcomer } from './admission.ts';
 import type { Carrier, StreamEnd, StreamHow } from './carrier.ts';
@@ -393,6 +393,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
 }
 
 function codeOf(error: unknown): StreamEnd['code'] {
+  if (error instanceof LimitError) return 'resource-exhausted';
   const code = error instanceof WireError ? 'invalid' : toOperatingError(error).code;
   if (code === 'denied') return 'permission-denied';
   return code === 'invalid' ? 'invalid-argument' : 'internal';

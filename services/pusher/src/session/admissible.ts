@@ -29,9 +29,6 @@ export function violationOf(
     return exhausted(`more than ${limits.maxTypes} types on one stream`);
   }
   const named = request.mode === 'sotw' ? request.names : request.subscribe;
-  if (named.length > limits.maxNames) {
-    return exhausted(`more than ${limits.maxNames} names in one request`);
-  }
   if (named.longest > limits.maxNameLength) {
     return invalid(`a resource name has more than ${limits.maxNameLength} characters`);
   }

@@ -13,7 +13,7 @@
 import { canonicalName } from '../resource-name.ts';
 import { hashName } from '../view/trie.ts';
 import type { Entry } from '../view/type-view.ts';
-import { FieldReader, textOf } from '../wire.ts';
+import { FieldReader, LimitError, textOf } from '../wire.ts';
 import { KnownSets } from './known-sets.ts';
 import {
   InitialVersions,
@@ -21,6 +21,7 @@ import {
   type ErrorDetail,
   type SotwRequest,
 } from './request.ts';
+import { defaultLimits } from './session-options.ts';
 import { SetDigest, type DigestKey } from './set-digest.ts';
 import { NameList, noNames } from './subscription.ts';
 
@@ -65,7 +66,11 @@ export class RequestDecoder {
   readonly #unsubscribe: SetDigest;
   readonly #initial: SetDigest;
 
-  constructor(key: DigestKey) {
+  readonly #maxNames: number;
+
+  /** `maxNames`: in one request; also of those that a client says it holds. */
+  constructor(key: DigestKey, maxNames = defaultLimits.maxNames) {
+    this.#maxNames = maxNames;
     this.#subscribe = new SetDigest(key);
     this.#unsubscribe = new SetDigest(key);
     this.#initial = new SetDigest(key);
@@ -73,13 +78,13 @@ export class RequestDecoder {
 
   /**
    * `recent`: the stream's last lists, one per type. Throws a WireError for bytes that are no
-   * request.
+   * request, a LimitError for more names than may be.
    */
   sotw(bytes: Uint8Array, recent: Iterable<NameList> = []): SotwRequest {
     return this.#sotw.find(bytes) ?? this.#sotw.note(bytes, this.#decodeSotw(bytes, recent));
   }
 
-  /** Throws a WireError for bytes that are no request. */
+  /** Throws as `sotw` does. */
   delta(bytes: Uint8Array): DeltaRequest {
     return this.#delta.find(bytes) ?? this.#delta.note(bytes, this.#decodeDelta(bytes));
   }
@@ -201,11 +206,20 @@ export class RequestDecoder {
   }
 
   #list(names: SetDigest, make: () => NameList): NameList {
-    return names.count === 0 ? noNames : this.#lists.get(names.text, names.count, make);
+    if (names.count === 0) return noNames;
+    this.#bound(names);
+    return this.#lists.get(names.text, names.count, make);
+  }
+
+  /** Before anything is made of them: a message may hold millions. */
+  #bound({ count }: SetDigest): void {
+    if (count <= this.#maxNames) return;
+    throw new LimitError(`more than ${this.#maxNames} names in one request`);
   }
 
   #versionsOf(pairs: SetDigest, typeUrl: string, bytes: Uint8Array): InitialVersions | undefined {
     if (pairs.count === 0) return undefined;
+    this.#bound(pairs);
     return this.#versions.get(`${typeUrl} ${pairs.text}`, pairs.count, () => {
       const entries: Entry[] = [];
       for (const [name, version] of versionsIn(bytes)) {

@@ -18,10 +18,12 @@ export interface Leaf {
 
 /** `undefined`: empty. */
 export type Trie<L extends Leaf> = Node<L> | undefined;
-type Node<L extends Leaf> = L | Branch<L> | Collision<L>;
+type Node<L extends Leaf> = L | Branch<L>;
 
 const bits = 5;
 const mask = 31;
+/** Seven levels take all of a hash. */
+const hashBits = 35;
 
 class Branch<L extends Leaf> {
   readonly bitmap: number;
@@ -33,18 +35,6 @@ class Branch<L extends Leaf> {
     this.bitmap = bitmap;
     this.children = children;
     this.size = size;
-  }
-}
-
-/** Names whose hashes are equal, sorted. */
-class Collision<L extends Leaf> {
-  readonly hash: number;
-  readonly leaves: readonly L[];
-  digest: string | undefined;
-
-  constructor(leaves: readonly L[], nameHash: number) {
-    this.leaves = leaves;
-    this.hash = nameHash;
   }
 }
 
@@ -60,10 +50,25 @@ export function hashName(name: string): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
+/**
+ * Which child a name belongs to: five bits of its hash, and of a digest of it where those are used
+ * up. Clients choose names, and it takes them no time to find many whose hashes are equal.
+ */
+function slotOf(name: string, nameHash: number, shift: number): number {
+  return shift < hashBits ? (nameHash >>> shift) & mask : deepSlot(name, shift - hashBits);
+}
+
+/** The last name's: it is asked for at one level after the other. */
+const deep = { name: '', bytes: hash('sha256', '', 'buffer') };
+
+function deepSlot(name: string, from: number): number {
+  if (deep.name !== name) Object.assign(deep, { name, bytes: hash('sha256', name, 'buffer') });
+  return (deep.bytes.readUInt16LE(from >>> 3) >>> (from & 7)) & mask;
+}
+
 export function trieSize<L extends Leaf>(trie: Trie<L>): number {
   if (trie === undefined) return 0;
-  if (trie instanceof Branch) return trie.size;
-  return trie instanceof Collision ? trie.leaves.length : 1;
+  return trie instanceof Branch ? trie.size : 1;
 }
 
 export function trieGet<L extends Leaf>(
@@ -73,15 +78,11 @@ export function trieGet<L extends Leaf>(
 ): L | undefined {
   let node: Node<L> | undefined = trie;
   for (let shift = 0; node instanceof Branch; shift += bits) {
-    const bit = 1 << ((nameHash >>> shift) & mask);
+    const bit = 1 << slotOf(name, nameHash, shift);
     if ((node.bitmap & bit) === 0) return undefined;
     node = node.children[popcount(node.bitmap & (bit - 1))];
   }
-  if (node === undefined) return undefined;
-  if (node instanceof Collision) {
-    return node.hash === nameHash ? node.leaves.find((leaf) => leaf.name === name) : undefined;
-  }
-  return node.hash === nameHash && node.name === name ? node : undefined;
+  return node?.hash === nameHash && node.name === name ? node : undefined;
 }
 
 /** The same trie if it holds this very leaf already. */
@@ -98,14 +99,12 @@ export function trieDelete<L extends Leaf>(trie: Trie<L>, name: string, nameHash
 export function* trieLeaves<L extends Leaf>(trie: Trie<L>): Generator<L, void> {
   if (trie === undefined) return;
   if (trie instanceof Branch) for (const child of trie.children) yield* trieLeaves(child);
-  else if (trie instanceof Collision) yield* trie.leaves;
   else yield trie;
 }
 
 export function trieEach<L extends Leaf>(trie: Trie<L>, visit: (leaf: L) => void): void {
   if (trie === undefined) return;
   if (trie instanceof Branch) for (const child of trie.children) trieEach(child, visit);
-  else if (trie instanceof Collision) for (const leaf of trie.leaves) visit(leaf);
   else visit(trie);
 }
 
@@ -135,10 +134,6 @@ function nodeDigest<L extends Leaf>(node: Node<L>): string {
     node.digest ??= digest(`b${node.bitmap >>> 0}\n${node.children.map(nodeDigest).join('\n')}`);
     return node.digest;
   }
-  if (node instanceof Collision) {
-    node.digest ??= digest(`c\n${node.leaves.map(nodeDigest).join('\n')}`);
-    return node.digest;
-  }
   return `${node.version}\0${node.name}`;
 }
 
@@ -152,18 +147,11 @@ function popcount(word: number): number {
   return Math.imul((v + (v >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
-function hashOf<L extends Leaf>(node: L | Collision<L>): number {
-  return node.hash;
-}
-
 function setIn<L extends Leaf>(node: Node<L>, leaf: L, shift: number): Node<L> {
   if (!(node instanceof Branch)) {
-    if (hashOf(node) !== leaf.hash) return split(node, leaf, shift);
-    if (node instanceof Collision) return collisionSet(node, leaf);
-    if (node.name !== leaf.name) return collisionOf([node, leaf]);
-    return node === leaf ? node : leaf;
+    return node.name === leaf.name ? leaf : split(node, leaf, shift);
   }
-  const bit = 1 << ((leaf.hash >>> shift) & mask);
+  const bit = 1 << slotOf(leaf.name, leaf.hash, shift);
   const index = popcount(node.bitmap & (bit - 1));
   const child = (node.bitmap & bit) === 0 ? undefined : node.children[index];
   if (child === undefined) {
@@ -179,25 +167,11 @@ function setIn<L extends Leaf>(node: Node<L>, leaf: L, shift: number): Node<L> {
   );
 }
 
-function split<L extends Leaf>(node: L | Collision<L>, leaf: L, shift: number): Branch<L> {
-  const a = (hashOf(node) >>> shift) & mask;
-  const b = (leaf.hash >>> shift) & mask;
-  const size = trieSize<L>(node) + 1;
-  if (a === b) return new Branch(1 << a, [split(node, leaf, shift + bits)], size);
-  return new Branch((1 << a) | (1 << b), a < b ? [node, leaf] : [leaf, node], size);
-}
-
-function collisionOf<L extends Leaf>(leaves: readonly L[]): Collision<L> {
-  const sorted = leaves.toSorted((a, b) => (a.name < b.name ? -1 : 1));
-  return new Collision(sorted, sorted[0]?.hash ?? 0);
-}
-
-function collisionSet<L extends Leaf>(node: Collision<L>, leaf: L): Collision<L> {
-  const index = node.leaves.findIndex((other) => other.name === leaf.name);
-  if (index < 0) return collisionOf([...node.leaves, leaf]);
-  return node.leaves[index] === leaf
-    ? node
-    : new Collision(node.leaves.with(index, leaf), node.hash);
+function split<L extends Leaf>(node: L, leaf: L, shift: number): Branch<L> {
+  const a = slotOf(node.name, node.hash, shift);
+  const b = slotOf(leaf.name, leaf.hash, shift);
+  if (a === b) return new Branch(1 << a, [split(node, leaf, shift + bits)], 2);
+  return new Branch((1 << a) | (1 << b), a < b ? [node, leaf] : [leaf, node], 2);
 }
 
 function deleteIn<L extends Leaf>(
@@ -206,8 +180,8 @@ function deleteIn<L extends Leaf>(
   nameHash: number,
   shift: number,
 ): Trie<L> {
-  if (!(node instanceof Branch)) return deleteLeaf(node, name, nameHash);
-  const bit = 1 << ((nameHash >>> shift) & mask);
+  if (!(node instanceof Branch)) return node.name === name ? undefined : node;
+  const bit = 1 << slotOf(name, nameHash, shift);
   if ((node.bitmap & bit) === 0) return node;
   const index = popcount(node.bitmap & (bit - 1));
   const child = node.children[index];
@@ -223,18 +197,6 @@ function deleteIn<L extends Leaf>(
   const [only] = rest;
   if (rest.length === 1 && only !== undefined && !(only instanceof Branch)) return only;
   return rest.length === 0 ? undefined : new Branch(node.bitmap & ~bit, rest, node.size - 1);
-}
-
-function deleteLeaf<L extends Leaf>(
-  node: L | Collision<L>,
-  name: string,
-  nameHash: number,
-): Trie<L> {
-  if (hashOf(node) !== nameHash) return node;
-  if (!(node instanceof Collision)) return node.name === name ? undefined : node;
-  const rest = node.leaves.filter((leaf) => leaf.name !== name);
-  if (rest.length === node.leaves.length) return node;
-  return rest.length === 1 ? rest[0] : new Collision(rest, node.hash);
 }
 
 function diffNodes<L extends Leaf>(
@@ -270,7 +232,7 @@ function childAt<L extends Leaf>(node: Branch<L>, bit: number): Trie<L> {
 function getAt<L extends Leaf>(trie: Trie<L>, leaf: L, fromShift: number): L | undefined {
   let node: Node<L> | undefined = trie;
   for (let shift = fromShift; node instanceof Branch; shift += bits) {
-    node = childAt(node, 1 << ((leaf.hash >>> shift) & mask));
+    node = childAt(node, 1 << slotOf(leaf.name, leaf.hash, shift));
   }
   return trieGet(node, leaf.name, leaf.hash);
 }

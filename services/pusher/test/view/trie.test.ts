@@ -104,6 +104,23 @@ describe('the persistent trie', () => {
     );
   });
 
+  it('tells names whose hashes are equal apart by more of them: no node grows', () => {
+    let trie: Trie<Leaf>;
+    for (let i = 0; i < 5_000; i++) trie = trieSet(trie, { name: `n${i}`, hash: 7, version: '1' });
+    let widest = 0;
+    const walk = (node: object): void => {
+      for (const part of Object.values(node)) {
+        if (!Array.isArray(part)) continue;
+        widest = Math.max(widest, part.length);
+        part.forEach(walk);
+      }
+    };
+    if (trie !== undefined) walk(trie);
+    expect(widest).toBe(32);
+    for (let i = 0; i < 5_000; i++) trie = trieDelete(trie, `n${i}`, 7);
+    expect(trie).toBeUndefined();
+  });
+
   it('shares all but the path to a changed leaf', () => {
     let trie: Trie<Leaf>;
     for (let i = 0; i < 5_000; i++) {
