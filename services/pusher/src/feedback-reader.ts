@@ -5,6 +5,7 @@ import { topics } from '@watershed/model/keys.ts';
 import { unreadable } from '@watershed/model/schema.ts';
 import { sleep, type Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
+import { Outage } from '@watershed/runtime/outage.ts';
 
 export interface FeedbackReaderOptions {
   readonly log: Log;
@@ -51,9 +52,16 @@ export class FeedbackReader {
     const { log, time, logger, retryMs = 1_000 } = this.#options;
     const { signal } = this.#stop;
     const fold = new Fold();
+    const outage = new Outage({
+      logger,
+      away: 'the feedback topic cannot be read now',
+      back: 'the feedback topic is read again',
+      fields: { partition },
+    });
     while (!signal.aborted) {
       try {
         for await (const batch of log.read(topics.feedback, partition, fold.position, signal)) {
+          outage.worked();
           for (const change of fold.apply(batch)) this.#take(change);
         }
       } catch (error) {
@@ -62,7 +70,7 @@ export class FeedbackReader {
           logger.error('the feedback topic cannot be read any more', { partition, error });
           return;
         }
-        logger.warn('the feedback topic cannot be read now', { partition, error });
+        outage.failed(error);
       }
       await sleep(time, retryMs, signal).catch(() => undefined);
     }

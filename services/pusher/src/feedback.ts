@@ -4,6 +4,7 @@ import { Feedback, type Pusher, type ScopeClass } from '@watershed/model/gen/rec
 import { partitionOf, topics } from '@watershed/model/keys.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
+import { Outage } from '@watershed/runtime/outage.ts';
 import type { Refusal } from './push/nack-tally.ts';
 
 export interface FeedbackOptions {
@@ -44,6 +45,7 @@ export class FeedbackWriter {
   readonly #demands = new Map<string, ScopeClass>();
   /** By key: the newest report, `undefined`: a tombstone. */
   readonly #pending = new Map<string, { readonly scope: string; readonly report: Report }>();
+  readonly #outage: Outage;
   #repeat: Timer | undefined;
   #flush: Timer | undefined;
   #writing = false;
@@ -51,6 +53,12 @@ export class FeedbackWriter {
 
   constructor(options: FeedbackOptions) {
     this.#options = options;
+    const { logger } = options;
+    this.#outage = new Outage({
+      logger,
+      away: 'feedback cannot be written now',
+      back: 'feedback is written again',
+    });
   }
 
   get demands(): ReadonlyMap<string, ScopeClass> {
@@ -152,7 +160,7 @@ export class FeedbackWriter {
     try {
       await this.#write();
     } catch (error) {
-      this.#options.logger.warn('feedback cannot be written now', { error });
+      this.#outage.failed(error);
       if (!this.#stopped) this.#flush ??= this.#options.time.after(retryMs, () => void this.#run());
     }
   }
@@ -172,6 +180,7 @@ export class FeedbackWriter {
             value: report === undefined ? undefined : Feedback.encode({ report }).finish(),
           })),
         );
+        this.#outage.worked();
       } catch (error) {
         // What is newer stays.
         for (const [key, one] of taken) if (!this.#pending.has(key)) this.#pending.set(key, one);

@@ -5,6 +5,7 @@ import { Fold, type Change } from '@watershed/log/fold.ts';
 import { LogError, type Log, type ReadBatch } from '@watershed/log/port.ts';
 import { sleep, type Time, type Timer } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
+import { Outage } from '@watershed/runtime/outage.ts';
 import { Debouncer } from '../push/debounce.ts';
 import type { Scopes } from './scopes.ts';
 import { Staging, type Arrival, type Changes } from './staging.ts';
@@ -148,9 +149,16 @@ export class XdsView {
     const { log, time, logger, retryMs = 1_000 } = this.#options;
     const { signal } = this.#stop;
     const fold = this.#folds[partition] ?? new Fold();
+    const outage = new Outage({
+      logger,
+      away: 'the xds topic cannot be read now',
+      back: 'the xds topic is read again',
+      fields: { partition },
+    });
     while (!signal.aborted) {
       try {
         for await (const batch of log.read(topics.xds, partition, fold.position, signal)) {
+          outage.worked();
           this.#take(partition, fold, batch);
         }
       } catch (error) {
@@ -159,7 +167,7 @@ export class XdsView {
           logger.error('the xds topic cannot be read any more', { partition, error });
           return;
         }
-        logger.warn('the xds topic cannot be read now', { partition, error });
+        outage.failed(error);
       }
       await sleep(time, retryMs, signal).catch(() => undefined);
     }
