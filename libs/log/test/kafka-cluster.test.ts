@@ -1,4 +1,11 @@
-import { Connection, Producer, deleteTopicsV6, stringSerializers } from '@platformatic/kafka';
+import { tracingChannel } from 'node:diagnostics_channel';
+import {
+  Connection,
+  Producer,
+  deleteTopicsV6,
+  listOffsetsV7,
+  stringSerializers,
+} from '@platformatic/kafka';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startTestKafka, type TestKafka } from '../../../test/components/kafka.ts';
 import { Fold } from '../src/fold.ts';
@@ -237,6 +244,22 @@ describe('the log on a Kafka cluster', () => {
 });
 
 describe('without brokers', () => {
+  it('asks each broker once where all of its partitions end', async () => {
+    const { log, topic } = await start(compacted(32));
+    await log.append([{ topic, partition: 7, key: 'a', value: bytes('1') }]);
+    let requests = 0;
+    const count = (message: unknown): void => {
+      if ((message as { readonly apiKey?: number }).apiKey === listOffsetsV7.api.key) requests++;
+    };
+    const sends = tracingChannel('plt:kafka:connections:api').start;
+    sends.subscribe(count);
+    const partitions = Array.from({ length: 32 }, (_, at) => at);
+    const ends = await Promise.all(partitions.map((partition) => log.end(topic, partition)));
+    sends.unsubscribe(count);
+    expect(ends.map(({ offset }) => offset)).toEqual(partitions.map((at) => (at === 7 ? 1 : 0)));
+    expect(requests).toBe(kafka.brokers.length);
+  });
+
   it('says that none can be reached', async () => {
     await expect(openKafkaLog({ brokers: ['127.0.0.1:1'], time })).rejects.toMatchObject({
       code: 'unavailable',

@@ -174,9 +174,8 @@ class TranslatorPart {
   }
 
   async lag(): Promise<number> {
-    let lag = 0;
-    for (const reader of this.#readers()) lag += await reader.lag();
-    return lag;
+    const lags = await Promise.all([...this.#readers()].map((reader) => reader.lag()));
+    return lags.reduce((sum, lag) => sum + lag, 0);
   }
 
   async #begin(read: () => void, owned: () => void): Promise<void> {
@@ -283,7 +282,7 @@ class TranslatorPart {
     const read = [...this.#readers()];
     // What was given up is another shard's lag now.
     for (const reader of this.#measured) set(reader, 0);
-    for (const reader of read) set(reader, await reader.lag());
+    await Promise.all(read.map(async (reader) => set(reader, await reader.lag())));
     this.#measured = read;
   }
 }

@@ -1,10 +1,11 @@
-import { Connection, listOffsetsV7, metadataV12 } from '@platformatic/kafka';
+import { Connection, metadataV12 } from '@platformatic/kafka';
 import type { ConnectionOptions } from '@platformatic/kafka';
 import { LogError } from '../port.ts';
 import { pause } from '../time.ts';
 import type { LogTime } from '../time.ts';
 import { answer } from './codec.ts';
 import { code, failure, refusal } from './failure.ts';
+import { Offsets } from './offsets.ts';
 import { tlsOf } from './security.ts';
 
 export interface KafkaClientOptions {
@@ -68,6 +69,7 @@ export class KafkaClient {
   readonly #topics = new Map<string, TopicMetadata>();
   readonly #shared = new Map<string, Promise<Connection>>();
   readonly #all = new Set<Connection>();
+  readonly #offsets = new Offsets();
   readonly #refreshing = new Map<string, Promise<TopicMetadata | undefined>>();
   #closed = false;
 
@@ -196,15 +198,7 @@ export class KafkaClient {
   /** `timestamp`: -1n for the end that readers may reach, -2n for the beginning. */
   async offset(topic: string, partition: number, timestamp: bigint): Promise<number> {
     const connection = await this.leader(topic, partition);
-    const asked = { partitionIndex: partition, currentLeaderEpoch: -1, timestamp };
-    const found = await answer(
-      listOffsetsV7.api.async(connection, -1, 0, [{ name: topic, partitions: [asked] }]),
-    );
-    const result = found.topics[0]?.partitions[0];
-    if (result === undefined || result.errorCode !== code.none) {
-      throw refusal(result?.errorCode ?? -1, `find the end of ${topic}/${partition}`);
-    }
-    return Number(result.offset);
+    return this.#offsets.find(connection, topic, partition, timestamp);
   }
 
   /** Runs it again, with fresh metadata, until it works, fails for good, or `timeoutMs` is over. */
