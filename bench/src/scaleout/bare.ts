@@ -1,4 +1,5 @@
 import type { Log } from '@watershed/log/port.ts';
+import { Notice } from '@watershed/log/time.ts';
 import { stampNow } from './messages.ts';
 
 const topic = 'bare';
@@ -9,6 +10,7 @@ const padding = 'x'.repeat(400);
 export class Bare {
   readonly #log: Log;
   readonly #stop = new AbortController();
+  readonly #news = new Notice();
   #latencies: number[] = [];
   #reading: Promise<void> = Promise.resolve();
 
@@ -27,9 +29,15 @@ export class Bare {
     return bare;
   }
 
-  async append(): Promise<void> {
+  /**
+   * Resolves when it was read: what this process does next must not be in the way of its being
+   * read.
+   */
+  async roundTrip(): Promise<void> {
+    const read = this.#news.next();
     const value = Buffer.from(JSON.stringify({ stamp: stampNow(), padding }));
     await this.#log.append([{ topic, partition: 0, key: 'bare', value, headers: {} }]);
+    await Promise.race([read, this.#reading]);
   }
 
   mark(): void {
@@ -52,6 +60,7 @@ export class Bare {
         const { stamp } = JSON.parse(Buffer.from(value ?? []).toString()) as { stamp: number };
         this.#latencies.push((stampNow() - stamp) / 10);
       }
+      if (records.length > 0) this.#news.tell();
     }
   }
 }

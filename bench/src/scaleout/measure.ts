@@ -51,7 +51,7 @@ export async function latency(bench: Bench, bare: Bare, seconds: number): Promis
   for (let at = 0; at < seconds * pairsPerSecond; at++) {
     const host = writer.hosts[at % writer.hosts.length];
     if (host === undefined) throw new Error('no hosts');
-    await bare.append();
+    await bare.roundTrip();
     await writer.write([host]);
     await sleep(1_000 / pairsPerSecond);
   }
