@@ -1,4 +1,5 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
+import { systemTime } from '@watershed/runtime/clock.ts';
 import { SessionContext, emptyView } from '@watershed/pusher/session/context.ts';
 import { FrameCache } from '@watershed/pusher/session/frame-cache.ts';
 import type { Entry, TypeView } from '@watershed/pusher/view/type-view.ts';
@@ -19,6 +20,7 @@ export function namesTo(count: number): string[] {
 export class Scope {
   readonly context = new SessionContext(
     new FrameCache({
+      clock: systemTime,
       controlPlane: new Uint8Array(0),
       materialise: (entry) => entry.fragments,
       onEncoded: () => this.encodings++,

@@ -223,8 +223,9 @@ class PusherPart {
   }
 
   #createFrames(): FrameCache {
-    const { sealing, logger, frameCacheBytes } = this.#options;
+    const { sealing, logger, frameCacheBytes, time: clock } = this.#options;
     return new FrameCache({
+      clock,
       controlPlane: encodeControlPlane('watershed'),
       materialise: createMaterialise(sealing, logger),
       maxBytes: frameCacheBytes,

@@ -150,15 +150,17 @@ export class ColdStore {
    */
   save(view: ScopeView): void {
     const { time, delayMs = 60_000 } = this.#options;
+    // The timer must not keep the view, which newer ones replace.
+    const { scope } = view;
     if (this.#blobs === undefined) return;
-    this.#newest.set(view.scope, view);
-    if (this.#pending.has(view.scope)) return;
-    const afterMs = this.#scopes.has(view.scope) ? delayMs : Math.min(delayMs, firstMs);
+    this.#newest.set(scope, view);
+    if (this.#pending.has(scope)) return;
+    const afterMs = this.#scopes.has(scope) ? delayMs : Math.min(delayMs, firstMs);
     const timer = time.after(afterMs, () => {
-      this.#pending.delete(view.scope);
-      this.#enqueue(() => this.#write(view.scope));
+      this.#pending.delete(scope);
+      this.#enqueue(() => this.#write(scope));
     });
-    this.#pending.set(view.scope, timer);
+    this.#pending.set(scope, timer);
   }
 
   saveSelectors(selectors: ReadonlyMap<string, Selectors>): void {

@@ -1,3 +1,4 @@
+import type { Clock } from '@watershed/runtime/clock.ts';
 import type { Entry, TypeView } from '../view/type-view.ts';
 import { eachAsked, isAsked } from './asked.ts';
 import { encodeFrame, type Frame, type Materialise, type Plan } from './frame.ts';
@@ -25,6 +26,7 @@ export interface Step {
 export interface FrameCacheOptions {
   /** Of encoded frames that are kept for streams still to come. Default 32 MiB. */
   readonly maxBytes?: number | undefined;
+  readonly clock: Clock;
   readonly controlPlane: Uint8Array;
   readonly materialise: Materialise;
   /** Told of each encoding: how often must not depend on the number of streams. */
@@ -37,12 +39,19 @@ interface Cached {
   frame: Frame | undefined;
   /** In place of `frame` where secrets are open in it: it lives as long as a stream awaits its ACK. */
   passing: WeakRef<Frame> | undefined;
+  usedMs: number;
 }
 
 const maxRecent = 8;
 
 /** Plans without a frame cost little, so they are bounded by number. */
 const maxPlans = 20_000;
+
+/**
+ * Streams make a step together, or one soon after the other. A plan keeps the resources of its
+ * time, which nobody else may need any more; who comes later pays for one more encoding.
+ */
+const keptMs = 10_000;
 
 /**
  * Frames by step: a thousand streams that make the same step get the same buffer. The nonce is in
@@ -112,23 +121,24 @@ export class FrameCache {
 
   #lookUp(step: Step): Cached {
     const key = this.#keyOf(step);
+    const usedMs = this.#options.clock.monotonic();
     let cached = this.#cached.get(key);
     if (cached === undefined) {
-      cached = { plan: makePlan(step), frame: undefined, passing: undefined };
+      cached = { plan: makePlan(step), frame: undefined, passing: undefined, usedMs };
     } else this.#cached.delete(key);
+    cached.usedMs = usedMs;
     this.#cached.set(key, cached);
-    if (this.#cached.size > maxPlans) this.#evict(cached);
+    this.#evict(cached);
     return cached;
   }
 
-  /**
-   * Drops the least recently used: whole entries while there are too many, frames while they are
-   * too big.
-   */
+  /** Drops what was used least recently: what is old, and the first of what is too much. */
   #evict(keep: Cached): void {
+    const oldMs = this.#options.clock.monotonic() - keptMs;
     for (const [key, cached] of this.#cached) {
-      if (this.#bytes <= this.#maxBytes && this.#cached.size <= maxPlans) return;
       if (cached === keep) continue;
+      const isTooMuch = this.#bytes > this.#maxBytes || this.#cached.size > maxPlans;
+      if (!isTooMuch && cached.usedMs >= oldMs) return;
       this.#bytes -= cached.frame?.bytes.length ?? 0;
       this.#cached.delete(key);
       this.#recent.length = 0;

@@ -46,6 +46,7 @@ export class World {
   constructor() {
     this.context = new SessionContext(
       new FrameCache({
+        clock: { now: () => this.nowMs, monotonic: () => this.nowMs },
         controlPlane: encodeControlPlane('watershed'),
         materialise: (e) => e.fragments,
         onEncoded: (frame) => this.encoded.push(frame),
