@@ -3,12 +3,14 @@
  * the ingester's place, and a process of simulated proxies ACKs them.
  *
  * node bench/src/scaleout/main.ts [--services 2000] [--endpoints 5] [--streams 2000] [--clients 2]
- * [--shards 1,2,4,8] [--rates 200,1000] [--seconds 20] [--rounds 3]
+ * [--shards 1,2,4,8] [--rates 200,1000] [--pusherRates 1000,10000] [--seconds 20] [--rounds 3]
  *
  * Prints (1) from append to ACK beside a bare record from produce to consume, on the same broker,
  * turn by turn; (2) for each number of shards what all endpoints once cost, what a shard holds, and
- * how long a joining one takes; (3) steady floods of endpoint updates into two pushers. CPU is from
- * /proc. Latencies are of a machine that runs all of it, clients included.
+ * how long a joining one takes; (3) steady floods of endpoint updates through translators into two
+ * pushers; (4) floods into the two pushers alone: the translators have stopped, and the bench
+ * appends in their place what they would append. CPU is from /proc. Latencies are of a machine that
+ * runs all of it, clients included.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
@@ -22,7 +24,9 @@ import { testCache, testProgress } from '../../../test/components/cache.ts';
 import { MeshFiles } from '../mesh/mesh.ts';
 import { Bare } from './bare.ts';
 import { Clients } from './clients.ts';
-import { flood, latency, nameOf, roundText, settled, type Round } from './measure.ts';
+import { flood, latency, roundText, settled, type Bench, type Round } from './measure.ts';
+import type { Target } from './messages.ts';
+import { Records } from './records.ts';
 import { burst, join as joinShard } from './shards.ts';
 import { Usage } from './usage.ts';
 import { Writer } from './writer.ts';
@@ -35,6 +39,7 @@ const { values } = parseArgs({
     shards: { type: 'string', default: '1,2,4,8' },
     clients: { type: 'string', default: '2' },
     rates: { type: 'string', default: '200,1000' },
+    pusherRates: { type: 'string', default: '1000,10000' },
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '20' },
   },
@@ -64,28 +69,19 @@ async function run(directory: string): Promise<void> {
     await cluster.ingester.stop();
     log = await openKafkaLog({ brokers: cluster.kafka.brokers, time: systemTime });
     const writer = await Writer.open(log, partitions);
-    const bench = { clients, writer };
-    say(`${writer.hosts.length} services, ${streams} streams; load ${loadavg()[0]?.toFixed(1)}`);
+    const bench = { clients, source: writer };
+    say(`${writer.targets.length} services, ${streams} streams; load ${loadavg()[0]?.toFixed(1)}`);
     await openStreams(clients, cluster, writer);
-    const bare = await Bare.open(log);
-    const rounds: Round[] = [];
-    while (rounds.length < Number(values.rounds)) {
-      rounds.push(await latency(bench, bare, seconds));
-      say(roundText(rounds.slice(-1)));
-    }
-    say(`medians: ${roundText(rounds)}`);
-    await bare.close();
-    for (const count of values.shards.split(',').map(Number)) {
+    await measureLatency(log, bench);
+    for (const count of numbers(values.shards)) {
       while (cluster.translators.length < count) say(await joinShard(cluster, partitions));
       say(await burst(cluster, writer));
       await settled(bench);
     }
     const usage = new Usage(cluster, { clients: clients.pids, writer: [process.pid] });
-    // None with `--rates ''`.
-    for (const rate of values.rates.split(',').filter(Boolean).map(Number)) {
-      say(await flood(bench, usage, rate, seconds));
-    }
+    for (const rate of numbers(values.rates)) say(await flood(bench, usage, rate, seconds));
     await writer.close();
+    await floodPushers(log, cluster, clients, usage);
   } finally {
     clients.stop();
     await log?.close();
@@ -93,9 +89,42 @@ async function run(directory: string): Promise<void> {
   }
 }
 
+/** None with `''`. */
+function numbers(list: string): readonly number[] {
+  return list.split(',').filter(Boolean).map(Number);
+}
+
+async function measureLatency<T extends Target>(log: Log, bench: Bench<T>): Promise<void> {
+  const count = Number(values.rounds);
+  if (count === 0) return;
+  const bare = await Bare.open(log);
+  const rounds: Round[] = [];
+  while (rounds.length < count) {
+    rounds.push(await latency(bench, bare, seconds));
+    say(roundText(rounds.slice(-1)));
+  }
+  say(`medians: ${roundText(rounds)}`);
+  await bare.close();
+}
+
+async function floodPushers(
+  log: Log,
+  cluster: Cluster,
+  clients: Clients,
+  usage: Usage,
+): Promise<void> {
+  const rates = numbers(values.pusherRates);
+  if (rates.length === 0) return;
+  await Promise.all(cluster.translators.map((shard) => shard.stop()));
+  const records = await Records.open(log, partitions);
+  const bench = { clients, source: records };
+  say(`into the pushers alone: ${records.targets.length} assignments`);
+  for (const rate of rates) say(await flood(bench, usage, rate, seconds));
+}
+
 async function openStreams(clients: Clients, cluster: Cluster, writer: Writer): Promise<void> {
   const ports = cluster.pushers.map(({ grpc }) => Number(grpc?.split(':').at(-1)));
-  const names = writer.hosts.map(({ host }) => nameOf(host));
+  const names = writer.targets.map(({ name }) => name);
   await clients.open({ ports, names, streams: Number(values.streams) });
 }
 

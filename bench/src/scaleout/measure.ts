@@ -4,13 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { median } from '../statistics.ts';
 import type { Bare } from './bare.ts';
 import type { Clients } from './clients.ts';
-import { quantile, type Report } from './messages.ts';
+import { quantile, type Report, type Source, type Target } from './messages.ts';
 import type { Usage } from './usage.ts';
-import type { Host, Writer } from './writer.ts';
 
-export interface Bench {
+export interface Bench<T extends Target> {
   readonly clients: Clients;
-  readonly writer: Writer;
+  readonly source: Source<T>;
 }
 
 /** Milliseconds, ascending. */
@@ -26,17 +25,13 @@ const settleMs = 120_000;
 const maxInFlight = 8;
 const ticksPerSecond = 50;
 
-export function nameOf(host: string): string {
-  return `outbound|80||${host}`;
-}
-
 /** Until every stream has what was written last of its assignment. */
-export async function settled({ clients, writer }: Bench): Promise<Report> {
+export async function settled<T extends Target>({ clients, source }: Bench<T>): Promise<Report> {
   const deadline = performance.now() + settleMs;
   for (;;) {
     const report = await clients.send({ kind: 'report' });
-    const late = writer.hosts.filter(({ host, stamp }) => {
-      return stamp > 0 && (report.reached[nameOf(host)] ?? stamp) < stamp;
+    const late = source.targets.filter(({ name, stamp }) => {
+      return stamp > 0 && (report.reached[name] ?? stamp) < stamp;
     });
     if (late.length === 0) return report;
     if (performance.now() > deadline) throw new Error(`${late.length} assignments are not there`);
@@ -44,15 +39,19 @@ export async function settled({ clients, writer }: Bench): Promise<Report> {
   }
 }
 
-export async function latency(bench: Bench, bare: Bare, seconds: number): Promise<Round> {
-  const { clients, writer } = bench;
+export async function latency<T extends Target>(
+  bench: Bench<T>,
+  bare: Bare,
+  seconds: number,
+): Promise<Round> {
+  const { clients, source } = bench;
   await clients.send({ kind: 'mark' });
   bare.mark();
   for (let at = 0; at < seconds * pairsPerSecond; at++) {
-    const host = writer.hosts[at % writer.hosts.length];
-    if (host === undefined) throw new Error('no hosts');
+    const target = source.targets[at % source.targets.length];
+    if (target === undefined) throw new Error('nothing to change');
     await bare.roundTrip();
-    await writer.write([host]);
+    await source.write([target]);
     await sleep(1_000 / pairsPerSecond);
   }
   const { latencies: whole } = await settled(bench);
@@ -73,17 +72,17 @@ export function roundText(rounds: readonly Round[]): string {
   return `${of(0.5)}; ${of(0.99)}`;
 }
 
-export async function flood(
-  bench: Bench,
+export async function flood<T extends Target>(
+  bench: Bench<T>,
   usage: Usage,
   wanted: number,
   seconds: number,
 ): Promise<string> {
-  const { clients, writer } = bench;
+  const { clients, source } = bench;
   await clients.send({ kind: 'mark' });
   await usage.begin();
   const sinceMs = performance.now();
-  const written = await writeAll(writer, wanted, seconds);
+  const written = await writeAll(source, wanted, seconds);
   const endMs = performance.now();
   const rate = written / ((endMs - sinceMs) / 1_000);
   const text = await usage.text();
@@ -98,14 +97,18 @@ export async function flood(
 }
 
 /** Gives how many updates it were. */
-async function writeAll(writer: Writer, rate: number, seconds: number): Promise<number> {
+async function writeAll<T extends Target>(
+  source: Source<T>,
+  rate: number,
+  seconds: number,
+): Promise<number> {
   const perTick = Math.max(1, Math.round(rate / ticksPerSecond));
   const sinceMs = performance.now();
   const inFlight = new Set<Promise<void>>();
   let written = 0;
   while (performance.now() - sinceMs < seconds * 1_000) {
-    const some = nextOf(writer.hosts, written, perTick);
-    const write = writer.write(some).finally(() => inFlight.delete(write));
+    const some = nextOf(source.targets, written, perTick);
+    const write = source.write(some).finally(() => inFlight.delete(write));
     inFlight.add(write);
     written += some.length;
     if (inFlight.size >= maxInFlight) await Promise.race(inFlight);
@@ -116,7 +119,7 @@ async function writeAll(writer: Writer, rate: number, seconds: number): Promise<
   return written;
 }
 
-function nextOf(hosts: readonly Host[], from: number, count: number): readonly Host[] {
-  const at = from % hosts.length;
-  return hosts.slice(at, at + count);
+function nextOf<T>(targets: readonly T[], from: number, count: number): readonly T[] {
+  const at = from % targets.length;
+  return targets.slice(at, at + count);
 }

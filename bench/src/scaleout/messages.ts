@@ -21,6 +21,20 @@ export interface Report {
   readonly reached: Readonly<Record<string, number>>;
 }
 
+/** An assignment that the bench changes. */
+export interface Target {
+  readonly name: string;
+  /** The last that was written. */
+  stamp: number;
+}
+
+/** What the bench writes to. */
+export interface Source<T extends Target> {
+  readonly targets: readonly T[];
+  /** One endpoint of each of these has another address, which says when it was written. */
+  write(targets: readonly T[]): Promise<void>;
+}
+
 /** An IPv6 address that has a time in it: tenths of milliseconds. */
 export function stampedAddress(stamp: number): string {
   const hex = stamp.toString(16).padStart(12, '0');

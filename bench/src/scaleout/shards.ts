@@ -34,20 +34,20 @@ export async function burst(cluster: Cluster, writer: Writer): Promise<string> {
   const before = sum(await Promise.all(shards.map(appendedBy)));
   const cpuBefore = shards.map(({ pid }) => cpuSecondsOf(pid));
   const startedAt = performance.now();
-  for (let at = 0; at < writer.hosts.length; at += batch) {
-    await writer.write(writer.hosts.slice(at, at + batch));
+  for (let at = 0; at < writer.targets.length; at += batch) {
+    await writer.write(writer.targets.slice(at, at + batch));
   }
   await until('all are translated', async () => {
-    return sum(await Promise.all(shards.map(appendedBy))) - before >= writer.hosts.length;
+    return sum(await Promise.all(shards.map(appendedBy))) - before >= writer.targets.length;
   });
   const seconds = (performance.now() - startedAt) / 1_000;
   const cpu = shards.map(({ pid }, at) => cpuSecondsOf(pid) - (cpuBefore[at] ?? 0));
   const newest = residentMbOf(shards.at(-1)?.pid ?? -1);
   const owned = await ownedBy(cluster);
   return [
-    `${shards.length} shards: ${Math.round(writer.hosts.length / seconds)} events/s`,
-    `${Math.round((sum(cpu) * 1e6) / writer.hosts.length)} CPU us per event`,
-    `the busiest shard ${Math.round(writer.hosts.length / Math.max(...cpu))} events per CPU s`,
+    `${shards.length} shards: ${Math.round(writer.targets.length / seconds)} events/s`,
+    `${Math.round((sum(cpu) * 1e6) / writer.targets.length)} CPU us per event`,
+    `the busiest shard ${Math.round(writer.targets.length / Math.max(...cpu))} events per CPU s`,
     // One that had more partitions before keeps the heap that it had for them.
     `RSS of the newest, with ${owned.at(-1)} partitions, ${newest.toFixed(0)} MB`,
   ].join(', ');

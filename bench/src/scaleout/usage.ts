@@ -13,7 +13,7 @@ export class Usage {
       new Map([
         ['kafka', [await cluster.kafka.pid(0)]],
         ['redis', [cluster.redis.pid]],
-        ['translators', cluster.translators.map(({ pid }) => pid)],
+        ['translators', cluster.translators.filter((one) => one.running).map(({ pid }) => pid)],
         ['pushers', cluster.pushers.map(({ pid }) => pid)],
         ...Object.entries(others),
       ]);

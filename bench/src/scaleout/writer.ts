@@ -5,24 +5,21 @@ import { topics } from '@watershed/model/keys.ts';
 import type { Log } from '@watershed/log/port.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { noTracing } from '@watershed/runtime/tracing.ts';
-import { stampedAddress, stampNow } from './messages.ts';
+import { stampedAddress, stampNow, type Source, type Target } from './messages.ts';
 
-export interface Host {
-  readonly host: string;
+interface Host extends Target {
   readonly key: string;
   readonly owner: string;
   readonly endpoints: Endpoints;
-  /** The last that was written. */
-  stamp: number;
 }
 
-export class Writer {
+export class Writer implements Source<Host> {
   readonly #log: EventLog;
-  readonly hosts: readonly Host[];
+  readonly targets: readonly Host[];
 
   private constructor(log: EventLog, hosts: readonly Host[]) {
     this.#log = log;
-    this.hosts = hosts;
+    this.targets = hosts;
   }
 
   /** Takes over from the ingester, which must have stopped. */
@@ -41,18 +38,17 @@ export class Writer {
       const { object } = Event.decode(value);
       if (object?.$case !== 'endpoints') continue;
       const endpoints = object.value;
-      hosts.push({ host: endpoints.host, key, owner, endpoints, stamp: 0 });
+      hosts.push({ name: `outbound|80||${endpoints.host}`, key, owner, endpoints, stamp: 0 });
     }
     return new Writer(events, hosts);
   }
 
-  /** One endpoint of each of these hosts has another address, which says when it was written. */
   async write(hosts: readonly Host[]): Promise<void> {
     const stamp = stampNow();
     const events = hosts.map((one) => {
       one.stamp = stamp;
       const [first, ...others] = one.endpoints.endpoints;
-      if (first === undefined) throw new Error(`${one.host} has no endpoint`);
+      if (first === undefined) throw new Error(`${one.name} has no endpoint`);
       const changed = { ...first, address: stampedAddress(stamp) };
       const endpoints = { ...one.endpoints, endpoints: [...others, changed] };
       const value = Event.encode({ object: { $case: 'endpoints', value: endpoints } }).finish();
