@@ -2,7 +2,7 @@ import type { Clock } from '@watershed/runtime/clock.ts';
 import type { Entry, TypeView } from '../view/type-view.ts';
 import { eachAsked, isAsked } from './asked.ts';
 import { encodeFrame, type Frame, type Materialise, type Plan } from './frame.ts';
-import { eachDifference, isNarrow } from './narrow.ts';
+import { eachDifference, isNarrow, narrowDigest } from './narrow.ts';
 import type { Mode } from './request.ts';
 import type { NameList, Subscription } from './subscription.ts';
 import { traitsOf } from './type-traits.ts';
@@ -203,7 +203,7 @@ function makePlan(step: Step): Plan | undefined {
   return {
     mode: step.mode,
     typeUrl: step.target.typeUrl,
-    version: step.target.digest,
+    version: versionOf(step),
     entries,
     changed: changed.length === 0 ? entries : changed,
     removed: sotw ? [] : [...found.removed].sort(),
@@ -215,12 +215,18 @@ function makePlan(step: Step): Plan | undefined {
   };
 }
 
+/** Clients come back with it in state of the world alone; in delta it is for people (rule 43). */
+function versionOf(step: Step): string {
+  return (step.mode === 'delta' ? narrowDigest(step) : undefined) ?? step.target.digest;
+}
+
 /** All that the client holds, by name and version (rule 46). */
 function heartbeat(step: Step): Plan | undefined {
   const { mode, target, ttlMs } = step;
   const entries = fullSet(step).sort(byName);
   if (entries.length === 0) return undefined;
-  const { typeUrl, digest: version } = target;
+  const { typeUrl } = target;
+  const version = versionOf(step);
   const nothing = { changed: [], removed: [], unknown: [], needs: new Set<string>() };
   return { mode, typeUrl, version, entries, ...nothing, view: target, ttlMs, heartbeat: true };
 }

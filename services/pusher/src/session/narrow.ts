@@ -2,6 +2,7 @@
  * Steps of streams that ask for a few names: they are looked up, where to compare two views would
  * cost whatever else has changed between them.
  */
+import { hash } from 'node:crypto';
 import type { Entry, TypeView } from '../view/type-view.ts';
 import type { Subscription } from './subscription.ts';
 
@@ -29,4 +30,28 @@ export function eachDifference({ held, target, subscription }: NarrowStep, visit
     const after = target.lookup(leaf);
     if (before?.version !== after?.version) visit(before, after);
   });
+}
+
+/** Nothing that is asked for goes: there is no second half of the way. */
+export function takesNothing(step: AnyStep): boolean {
+  if (!isNarrow(step)) return false;
+  let takes = false;
+  eachDifference(step, (_before, after) => {
+    takes ||= after === undefined;
+  });
+  return !takes;
+}
+
+/**
+ * The digest of all that a client holds after the step, where that is a few resources: the whole
+ * view's costs what has changed of everything. `undefined`: it is not.
+ */
+export function narrowDigest({ target, subscription }: AnyStep): string | undefined {
+  if (!subscription.isNarrow || !target.isPlain) return undefined;
+  const held: string[] = [];
+  subscription.eachName((leaf) => {
+    const entry = target.lookup(leaf);
+    if (entry !== undefined) held.push(`${entry.version}\0${entry.name}`);
+  });
+  return hash('sha256', held.join('\n'), 'hex').slice(0, 32);
 }

@@ -6,6 +6,7 @@ import type { TypeView } from '../view/type-view.ts';
 import type { SessionContext } from './context.ts';
 import { liftable, type ScopeQuarantine } from './quarantine.ts';
 import { spared } from './scope-quarantine.ts';
+import { takesNothing } from './narrow.ts';
 import type { SessionOptions } from './session-options.ts';
 import { NameList } from './subscription.ts';
 import type { TypeState } from './type-state.ts';
@@ -147,7 +148,9 @@ export class Targets {
     // Two hosts must not have one domain, so one goes as the other comes.
     const atOnce =
       stage === 'listeners' || stage === 'hosts' || stage === 'other' || stage === 'secrets';
-    return atOnce ? target : target.union(state.held);
+    if (atOnce) return target;
+    const { held, subscription } = state;
+    return takesNothing({ held, target, subscription }) ? target : target.union(held);
   }
 
   /** A state-of-the-world client came with a version of all that it holds (rule 14). */
