@@ -157,6 +157,7 @@ class PusherPart {
       chunk: settings.pushThrottle === 0 ? defaultChunk : settings.pushThrottle,
       sendTimeoutMs: options.sendTimeoutMs ?? 300_000,
       limits: options.sessionLimits,
+      maxScopesOfNamespace: options.maxScopesOfNamespace,
       ttlsMs: ttlsOf(settings.resourceTtls ?? []),
       onHeld: () => this.#view.hurry(),
       isOwner: (tenant) => this.#placement.isOwner(tenant),

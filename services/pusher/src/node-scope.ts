@@ -8,6 +8,7 @@ import { scopeId } from '@watershed/blob/scope-id.ts';
 import { OwnStreams, ProxyType, ScopeClass, type Selectors } from '@watershed/model/gen/record.ts';
 import { Node } from '@watershed/proto/envoy/config/core/v3/base.ts';
 import { OperatingError } from '@watershed/runtime/errors.ts';
+import { printable } from './printable.ts';
 
 export interface ProxyNode {
   readonly id: string;
@@ -67,8 +68,7 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
   } catch (cause) {
     throw new OperatingError('invalid', 'the node cannot be decoded', { cause });
   }
-  const { id } = node;
-  if (id.length > maxId) throw wrong('node.id', `${id.slice(0, 64)}…`, `over ${maxId} characters`);
+  const id = bounded('node.id', node.id, maxId);
   const [kind = '', , name = '', domain, ...rest] = id.split('~');
   const type = Object.hasOwn(proxyTypes, kind) ? proxyTypes[kind] : undefined;
   const dot = name.lastIndexOf('.');
@@ -272,16 +272,18 @@ function featuresOf({ clientFeatures }: Node): Pick<ProxyNode, 'resourceTtl' | '
 function versionOf(node: Node): string {
   const { userAgentVersionType } = node;
   if (userAgentVersionType?.$case === 'userAgentVersion') {
-    return userAgentVersionType.value.slice(0, maxText);
+    return printable(userAgentVersionType.value.slice(0, maxText));
   }
   const version = userAgentVersionType?.value.version;
   if (version === undefined) return '';
   return `${version.majorNumber}.${version.minorNumber}.${version.patch}`;
 }
 
-function bounded(field: string, text: string): string {
-  if (text.length <= maxText) return text;
-  throw wrong(field, `${text.slice(0, 64)}…`, `over ${maxText} characters`);
+function bounded(field: string, text: string, most = maxText): string {
+  if (text.length > most) throw wrong(field, `${text.slice(0, 64)}…`, `over ${most} characters`);
+  // People read it, on terminals too.
+  if (printable(text) !== text) throw wrong(field, text, 'has control characters');
+  return text;
 }
 
 function kindOf(value: unknown): string {

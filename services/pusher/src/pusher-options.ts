@@ -68,6 +68,8 @@ export interface PusherOptions {
   readonly serverLimits?: Partial<ServerLimits>;
   readonly sessionLimits?: Partial<SessionLimits>;
   readonly admissionLimits?: Partial<AdmissionLimits>;
+  /** See `HubOptions`. */
+  readonly maxScopesOfNamespace?: number;
   /** A client that takes nothing for so long is cut off; 0: never. Default 5 minutes. */
   readonly sendTimeoutMs?: number;
   /** Secret: what equal lists of clients are found by. Default: a random one. */

@@ -92,6 +92,7 @@ describe('a node', () => {
     ],
     [{ NETWORK: { a: 1 } }, 'metadata NETWORK "object": not a string'],
     [{ CLUSTER_ID: 'c'.repeat(300) }, 'over 253 characters'],
+    [{ CLUSTER_ID: '\u001b[2J' }, 'control characters'],
     [{ INTERCEPTION_MODE: 'SOME' }, 'not REDIRECT, TPROXY or NONE'],
     [{ WATERSHED_STREAMS: 'rest' }, 'not grpc or delta-grpc'],
     [{ POD_PORTS: '{' }, 'not JSON'],

@@ -1,5 +1,6 @@
 import type { Clock } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
+import { FewLines } from '../few-lines.ts';
 import type { PusherMetrics } from '../metrics.ts';
 
 export interface Refused {
@@ -13,33 +14,19 @@ export interface RefusalsOptions {
   readonly metrics: PusherMetrics;
 }
 
-/** Of log lines; a client that is refused comes back for ever. */
-const maxLinesPerSecond = 10;
-
 /** Counts and logs the calls that were refused for who their client is. */
 export class Refusals {
-  readonly #options: RefusalsOptions;
-  #second = Number.NEGATIVE_INFINITY;
-  #lines = 0;
-  #unsaid = 0;
+  readonly #metrics: PusherMetrics;
+  readonly #lines: FewLines;
 
-  constructor(options: RefusalsOptions) {
-    this.#options = options;
+  constructor({ clock, logger, metrics }: RefusalsOptions) {
+    this.#metrics = metrics;
+    this.#lines = new FewLines(clock, logger);
   }
 
   add({ path, peer }: Refused, reason: 'unauthenticated' | 'denied', problem: string): void {
-    const { clock, logger, metrics } = this.#options;
-    metrics.refused(reason).add();
-    const second = Math.floor(clock.monotonic() / 1_000);
-    if (second !== this.#second) this.#lines = 0;
-    this.#second = second;
-    if (this.#lines++ >= maxLinesPerSecond) {
-      this.#unsaid++;
-      return;
-    }
+    this.#metrics.refused(reason).add();
     const { address, secure } = peer;
-    const more = this.#unsaid === 0 ? {} : { unsaid: this.#unsaid };
-    this.#unsaid = 0;
-    logger.warn('a client was refused', { reason, problem, peer: address, secure, path, ...more });
+    this.#lines.warn('a client was refused', { reason, problem, peer: address, secure, path });
   }
 }

@@ -19,7 +19,7 @@ import type { Carrier, StreamEnd, StreamHow } from './carrier.ts';
 import type { AnswerQuery } from './debug-queries.ts';
 import { ScopeQuarantines } from './scope-quarantines.ts';
 import { formerClusters } from './former-clusters.ts';
-import { holding, sendUnknownAway, type Held } from './held.ts';
+import { crowded, HeldScopes, sendUnknownAway, type Held } from './held.ts';
 import { laneOf, triggerOf } from './lane-of.ts';
 import { PushSpans } from './push-spans.ts';
 import { concerned, Spread } from './spread.ts';
@@ -49,6 +49,11 @@ export interface HubOptions {
   readonly ttlsMs?: ReadonlyMap<string, number>;
   /** How long a scope that nobody uses is kept. Default 5 minutes. */
   readonly scopeIdleMs?: number;
+  /**
+   * Held at once, though nobody may use them: what tells scopes is the proxies' word. Default
+   * 2,000.
+   */
+  readonly maxScopesOfNamespace?: number | undefined;
   /** Whether the proxies of that namespace belong here: their scopes are kept 12 times as long. */
   readonly isOwner?: (tenant: string) => boolean;
   /** Names of other pushers that serve proxies of a scope. */
@@ -76,7 +81,7 @@ export class Hub implements StreamHost {
   readonly answer: AnswerQuery;
   readonly #options: HubOptions;
   readonly #streams = new Set<XdsStream>();
-  readonly #held = new Map<string, Held>();
+  readonly #held: HeldScopes;
   /** Streams that are to move once their new scope is whole; by that scope. */
   readonly #moving = new Map<string, Set<XdsStream>>();
   /** Streams whose scope cannot be told yet: nothing is known of what tells it. */
@@ -111,6 +116,7 @@ export class Hub implements StreamHost {
       streamsOf: (scope) => this.#held.get(scope)?.streams ?? [],
     });
     const quarantines = this.#quarantines;
+    this.#held = this.#createHeld();
     this.observer = new StreamMeter({ ...options, spans: this.#spans, quarantines });
     this.#spread = new Spread({
       clock: options.time,
@@ -264,7 +270,7 @@ export class Hub implements StreamHost {
     this.admission.stop();
     this.alarms.stop();
     this.#spans.stop();
-    for (const held of this.#held.values()) held.idle?.cancel();
+    this.#held.stop();
   }
 
   #placeAll(streams: Iterable<XdsStream>): void {
@@ -285,9 +291,9 @@ export class Hub implements StreamHost {
       this.#stopMoving(stream);
       return;
     }
-    this.#hold(id, node.namespace);
+    if (!this.#held.hold(id, node.namespace)) return stream.end(crowded);
     // What was held back is taken for a scope that waits: by other selectors it is placed by now.
-    if (this.#selectorsOf(node.namespace) !== selectors) return this.#idle(id);
+    if (this.#selectorsOf(node.namespace) !== selectors) return this.#held.idle(id);
     this.#options.feedback.demand(id, scopeClass);
     if (stream.scope === '' || this.#options.scopes.complete(id)) {
       this.#move(stream, id);
@@ -318,29 +324,13 @@ export class Hub implements StreamHost {
     for (const [scope, moving] of this.#moving) {
       if (!moving.delete(stream) || moving.size > 0) continue;
       this.#moving.delete(scope);
-      this.#idle(scope);
+      this.#held.idle(scope);
     }
   }
 
   #leave(stream: XdsStream): void {
-    if (this.#held.get(stream.scope)?.streams.delete(stream) === true) this.#idle(stream.scope);
-  }
-
-  /** Begins to hold a scope, or goes on. */
-  #hold(scope: string, tenant: string): void {
-    const held = this.#held.get(scope);
-    if (held !== undefined) {
-      held.idle?.cancel();
-      held.idle = undefined;
-      return;
-    }
-    const { scopes, onHeld } = this.#options;
-    const begun = holding(tenant);
-    this.#held.set(scope, begun);
-    scopes.acquire(scope);
-    onHeld();
-    void this.#warm(scope, begun);
-    this.#measure();
+    const { scope } = stream;
+    if (this.#held.get(scope)?.streams.delete(stream) === true) this.#held.idle(scope);
   }
 
   /**
@@ -366,21 +356,23 @@ export class Hub implements StreamHost {
     for (const stream of held.streams) stream.follow(scope, this.#options.scopes.view(scope));
   }
 
-  /** A scope that nobody uses is kept for a while: its proxies may only be reconnecting. */
-  #idle(scope: string, forMs = 0): void {
-    const held = this.#held.get(scope);
-    if (held === undefined || held.streams.size > 0 || this.#moving.has(scope)) return;
-    if (this.#draining) return;
-    held.idle?.cancel();
-    const { scopeIdleMs = 300_000, isOwner } = this.#options;
-    held.idle = this.time.after(scopeIdleMs, () => {
-      const idleMs = forMs + scopeIdleMs;
-      const warm = idleMs < 12 * scopeIdleMs && isOwner?.(held.tenant) === true;
-      if (warm) return this.#idle(scope, idleMs);
-      this.#held.delete(scope);
-      this.#options.feedback.undemand(scope);
-      this.#options.scopes.release(scope);
-      this.#measure();
+  #createHeld(): HeldScopes {
+    const { time, scopeIdleMs, maxScopesOfNamespace, isOwner, scopes, feedback } = this.#options;
+    return new HeldScopes({
+      ...{ timers: time, idleMs: scopeIdleMs, mostOfNamespace: maxScopesOfNamespace },
+      staysWarm: (tenant) => isOwner?.(tenant) === true,
+      isWanted: (scope) => this.#moving.has(scope) || this.#draining,
+      begun: (scope, held) => {
+        scopes.acquire(scope);
+        this.#options.onHeld();
+        void this.#warm(scope, held);
+        this.#measure();
+      },
+      ended: (scope) => {
+        feedback.undemand(scope);
+        scopes.release(scope);
+        this.#measure();
+      },
     });
   }
 

@@ -32,10 +32,14 @@ export interface Others {
   readonly pushers: Iterable<string>;
 }
 
+interface KnownTold extends Told {
+  readonly proxies: ReadonlySet<string>;
+}
+
 interface Tally {
   readonly refusal: Refusal;
   /** By pusher. */
-  readonly told: Map<string, { readonly proxies: ReadonlySet<string>; readonly all: boolean }>;
+  readonly told: Map<string, KnownTold>;
   quarantined: boolean;
 }
 
@@ -58,10 +62,10 @@ export class NackTally {
     return this.#quarantines.get(kindOf(scope, proxyVersion));
   }
 
-  /** The proxies that one pusher saw refuse it, in order of time, at most `quorum`. */
-  proxies(pusher: string, refusal: Refusal): ReadonlySet<string> {
+  /** What one pusher told last of a refusal; its proxies in order of time. */
+  toldOf(pusher: string, refusal: Refusal): KnownTold | undefined {
     const known = this.#tallies.get(kindOf(refusal.scope, refusal.proxyVersion));
-    return known?.get(keyOf(refusal))?.told.get(pusher)?.proxies ?? new Set();
+    return known?.get(keyOf(refusal))?.told.get(pusher);
   }
 
   /** All refusals that one pusher told of, in a scope. */

@@ -9,7 +9,6 @@ import { traitsOf } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { TypeView } from '../view/type-view.ts';
 import { NackTally, quorum, type Others, type Refusal } from './nack-tally.ts';
-import { printable } from './printable.ts';
 import type { XdsStream } from './stream.ts';
 
 export interface ScopeQuarantinesOptions {
@@ -50,7 +49,7 @@ export class ScopeQuarantines {
     if (node === undefined) return;
     const { changed } = nack.frame.plan;
     const blamed = nack.culprits.length > 0 ? nack.culprits : changed;
-    const message = printable(nack.error.message);
+    const { message } = nack.error;
     for (const { name: resource, version } of blamed.slice(0, maxReported)) {
       const common = { scope: stream.scope, typeUrl: nack.typeUrl, resource, version };
       const refusal = { ...common, proxyVersion: versionOf(node) };
@@ -93,13 +92,20 @@ export class ScopeQuarantines {
     last: { readonly proxy: string; readonly message: string },
   ): void {
     const { name, feedback } = this.#options;
-    const proxies = new Set(this.#tally.proxies(name, refusal));
+    const before = this.#tally.toldOf(name, refusal);
+    const proxies = new Set(before?.proxies);
     if (authenticated !== undefined && proxies.size < quorum) proxies.add(authenticated);
     const others = this.#others(refusal);
     const all = proxies.size > 0 && [...others.here].every((proxy) => proxies.has(proxy));
+    // A client may refuse the same again and again.
+    if (before?.proxies.size === proxies.size && before.all === all) return;
     const told = { proxies: [...proxies], all };
-    feedback.nack({ ...refusal, ...last, ...told });
-    if (this.#tally.tell(name, refusal, told, others)) this.#apply(refusal, true);
+    const changed = this.#tally.tell(name, refusal, told, others);
+    // Else there are too many.
+    if (this.#tally.toldOf(name, refusal) !== undefined) {
+      feedback.nack({ ...refusal, ...last, ...told });
+    }
+    if (changed) this.#apply(refusal, true);
   }
 
   #others(refusal: Refusal): Others {

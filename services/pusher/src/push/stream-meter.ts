@@ -1,11 +1,11 @@
 import type { Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
+import { FewLines } from '../few-lines.ts';
 import type { PusherMetrics } from '../metrics.ts';
 import type { Frame } from '../session/frame.ts';
 import type { SessionNack } from '../session/session-options.ts';
 import { traitsOf, type Stage } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
-import { printable } from './printable.ts';
 import type { PushSpans } from './push-spans.ts';
 import type { ScopeQuarantines } from './scope-quarantines.ts';
 import type { StreamObserver, XdsStream } from './stream.ts';
@@ -24,10 +24,12 @@ const maxReported = 16;
 /** Counts, logs and reports what happens on streams. */
 export class StreamMeter implements StreamObserver {
   readonly #options: StreamMeterOptions;
+  readonly #lines: FewLines;
   #largestRequest = 0;
 
   constructor(options: StreamMeterOptions) {
     this.#options = options;
+    this.#lines = new FewLines(options.time, options.logger);
   }
 
   sent(_stream: XdsStream, frame: Frame): void {
@@ -46,24 +48,24 @@ export class StreamMeter implements StreamObserver {
   }
 
   nacked(stream: XdsStream, nack: SessionNack): void {
-    const { metrics, logger, quarantines } = this.#options;
+    const { metrics, quarantines } = this.#options;
     metrics.of(nack.typeUrl).rejects.add();
     const { changed } = nack.frame.plan;
     const blamed = nack.culprits.length > 0 ? nack.culprits : changed;
     const proxy = stream.node?.id ?? '';
-    logger.warn('a proxy refused a response', {
+    this.#lines.warn('a proxy refused a response', {
       proxy,
       type: traitsOf(nack.typeUrl).short,
       resources: blamed.slice(0, maxReported).map(({ name }) => name),
       named: nack.culprits.length > 0,
-      message: printable(nack.error.message),
+      message: nack.error.message,
     });
     quarantines.nacked(stream, nack);
   }
 
   gateForced(stream: XdsStream, stage: Stage): void {
     this.#options.metrics.waitsGivenUp(stage).add();
-    this.#options.logger.warn('a proxy did not answer in time: its push goes on without', {
+    this.#lines.warn('a proxy did not answer in time: its push goes on without', {
       proxy: stream.node?.id,
       waitedFor: stage,
     });
@@ -94,7 +96,7 @@ export class StreamMeter implements StreamObserver {
 
   writeTimeout(stream: XdsStream): void {
     this.#options.metrics.writeTimeouts.add();
-    this.#options.logger.warn('a proxy read nothing for too long', { proxy: stream.node?.id });
+    this.#lines.warn('a proxy read nothing for too long', { proxy: stream.node?.id });
   }
 
   request(bytes: number): void {

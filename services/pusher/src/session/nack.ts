@@ -1,3 +1,4 @@
+import { printable } from '../printable.ts';
 import type { SessionContext } from './context.ts';
 import { culprits, type Quarantined } from './quarantine.ts';
 import type { ErrorDetail } from './request.ts';
@@ -21,7 +22,7 @@ export function answerTo(
   error: ErrorDetail,
 ): SessionNack {
   const { plan } = refused.frame;
-  const message = error.message.slice(0, maxMessageLength);
+  const message = printable(error.message.slice(0, maxMessageLength));
   state.nacks++;
   state.lastError = message;
   state.probeSize = refused.probed === 0 ? 0 : Math.max(1, refused.probed >> 1);

@@ -27,9 +27,9 @@ export interface SessionOptions {
 }
 
 export interface SessionLimits {
-  /** Of one stream. Default 64. */
+  /** Of one stream. Default 16. */
   readonly maxTypes: number;
-  /** Subscribed by name, of one type. Default 100,000. */
+  /** Subscribed by name, of all types together. Default 100,000. */
   readonly maxNames: number;
   /** Of one name, in characters. Default 4,096. */
   readonly maxNameLength: number;
@@ -44,7 +44,7 @@ export interface SessionLimits {
 }
 
 export const defaultLimits: SessionLimits = {
-  maxTypes: 64,
+  maxTypes: 16,
   maxNames: 100_000,
   maxNameLength: 4_096,
   maxOutstanding: 8,
@@ -70,6 +70,7 @@ export interface SessionObserver {
 
 export interface SessionNack {
   readonly typeUrl: string;
+  /** Its message is printable, and bounded. */
   readonly error: ErrorDetail;
   /** That the message names; empty if it names none of what was sent. */
   readonly culprits: readonly { readonly name: string; readonly version: string }[];

@@ -104,10 +104,10 @@ export class Session {
     state.mustAnswer ||= this.#options.alwaysAnswer === true;
     this.#answers ||= state.resumed;
     if (first) state.resuming = state.resumed;
-    if (state.subscription.size > this.#limits.maxNames) {
-      return exhausted(`more than ${this.#limits.maxNames} names subscribed of ${typeUrl}`);
-    }
-    return undefined;
+    let names = 0;
+    for (const { subscription } of this.#targets.types) names += subscription.size;
+    const { maxNames } = this.#limits;
+    return names > maxNames ? exhausted(`more than ${maxNames} names subscribed`) : undefined;
   }
 
   #begin(typeUrl: string): TypeState {

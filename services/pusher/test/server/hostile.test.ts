@@ -6,6 +6,7 @@ import {
   DeltaDiscoveryRequest,
   DiscoveryRequest,
 } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
+import { topics } from '@watershed/model/keys.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { makeAuthority } from '../../../../test/components/certificates.ts';
 import { CDS, EDS } from '../session/support.ts';
@@ -34,6 +35,7 @@ describe.each(['http2', 'net'] as const)('hostile clients of %s', (transport) =>
   let innocent: DeltaClient;
   let version = 0;
   let memoryBefore = 0;
+  const maxScopes = 5;
 
   /** What all clients get. */
   const shop = (of: number): Record<string, string> =>
@@ -59,6 +61,7 @@ describe.each(['http2', 'net'] as const)('hostile clients of %s', (transport) =>
         },
       },
       sessionLimits: { ackWaitMs: 50, maxNames: 1_000, maxTypes: 8 },
+      maxScopesOfNamespace: maxScopes,
     });
     await running.translator.publish({ [CDS]: shop(version) }, scopes);
     innocent = new DeltaClient(
@@ -413,6 +416,60 @@ describe.each(['http2', 'net'] as const)('hostile clients of %s', (transport) =>
       // And within a stream nobody becomes another (rule 2).
       client.send(DeltaDiscoveryRequest.fromPartial({ node: node(), typeUrl: CDS }));
       expect((await client.ended()).code).toBe(3);
+    });
+
+    it('a node whose texts would move a terminal is refused', async () => {
+      const client = new DeltaClient(running.port, node(nodeId.replace('web-1', '\u001b[2Jweb-1')));
+      open.push(client);
+      client.request(CDS);
+      expect((await client.ended()).code).toBe(3);
+    });
+
+    it('it is of ever new kinds: so many scopes of its namespace are held, in use or not', async () => {
+      const of = (namespace: string, kind: number): DeltaClient => {
+        const id = `sidecar~10.0.0.1~web-1.${namespace}~${namespace}.svc.cluster.local`;
+        const client = new DeltaClient(running.port, node(id, { CLUSTER_ID: `c${kind}` }));
+        open.push(client);
+        client.request(CDS);
+        return client;
+      };
+      const { hub } = running.pusher;
+      const before = hub.scopes;
+      for (let kind = 0; kind < 12; kind++) {
+        const client = of('many', kind);
+        await until('it is placed', () => hub.streams.size === 2);
+        client.close();
+        await until('it is gone', () => hub.streams.size === 1);
+      }
+      expect(hub.scopes - before).toBe(maxScopes);
+      const used = Array.from({ length: maxScopes }, (_, kind) => of('many', 100 + kind));
+      await until('all are placed', () => hub.streams.size === 1 + used.length);
+      expect((await of('many', 200).ended()).code).toBe(8);
+      expect(await of('another', 0).quiet()).toBe(true);
+      expect(hub.streams.size).toBe(2 + used.length);
+    });
+
+    it('a NACK again and again is told in a few lines, and to other pushers once', async () => {
+      const client = new DeltaClient(running.port);
+      open.push(client);
+      client.request(CDS);
+      const before = running.logs.length;
+      const { log } = running.translator;
+      const told = async (): Promise<number> => (await log.end(topics.feedback, 0)).offset;
+      const start = await told();
+      for (let at = 0; at < 100; at++) {
+        const { nonce: responseNonce } = await client.next();
+        const errorDetail = { code: 13, message: 'c0: \u001b[2Jno', details: [] };
+        client.request(CDS, { responseNonce, errorDetail, resourceNamesSubscribe: ['c0'] });
+      }
+      await client.next();
+      await until('it is told', async () => (await told()) > start);
+      // Each resource that it may have meant, and what is said of scopes.
+      expect((await told()) - start).toBeLessThan(30);
+      const lines = running.logs.slice(before).filter((line) => line.includes('a proxy refused'));
+      // At most ten a second.
+      expect(lines.length).toBeLessThan(60);
+      expect(lines.some((line) => line.includes('[2Jno') && !line.includes(' [2Jno'))).toBe(false);
     });
 
     it('a stream that is answered state of the world does not take delta, and the reverse', async () => {

@@ -1,4 +1,4 @@
-/** A client's text for logs and for the log: no control characters. */
+/** A client's text for people, logs and the log: no control characters. */
 export function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ');
 }
