@@ -155,8 +155,11 @@ export class Catalog {
     return this.#services.some(({ route, host: own }) => route?.target === host && own !== host);
   }
 
-  #target({ tenant, host }: ServiceState, random: Random): string {
-    const known = this.#services.filter((other) => other.isThere && other.tenant === tenant);
+  /** In its own cluster: of the others nobody knows when they are on the log. */
+  #target({ cluster, tenant, host }: ServiceState, random: Random): string {
+    const known = this.#services.filter(
+      (other) => other.isThere && other.tenant === tenant && other.cluster === cluster,
+    );
     return random.chance(0.5) ? host : random.pick(known).host;
   }
 

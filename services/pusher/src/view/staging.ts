@@ -6,7 +6,8 @@
  *
  * A shard that is in arrears takes several epochs in one pass, and what it writes then is of the
  * last of them: of those between nothing can be told for its partitions, even if it wrote nothing.
- * So a cut is made only where each partition stood, as its watermarks tell.
+ * So a cut is made only where each partition stood, as its watermarks tell. That holds for the
+ * first one too: where compaction has left no such epoch, the next one is waited for.
  */
 import type { Change } from '@watershed/log/fold.ts';
 import { XdsRecord, type Selectors } from '@watershed/model/gen/record.ts';
@@ -53,8 +54,6 @@ export type Arrival = 'config' | 'endpoints' | 'watermark' | 'other';
 export class Staging {
   readonly #watermarks: Watermarks;
   readonly #byEpoch = new Map<number, Map<string, Staged>>();
-  /** What was there already when the process started may lack watermarks that were compacted. */
-  #isLive = false;
   #immediate = new Map<string, Staged>();
   #oldestMs: number | undefined;
 
@@ -64,7 +63,7 @@ export class Staging {
 
   /** Where the next cut is made. */
   get epoch(): number {
-    return this.#isLive ? this.#watermarks.common : Math.min(...this.watermarks);
+    return this.#watermarks.common;
   }
 
   get watermarks(): readonly number[] {
@@ -135,7 +134,6 @@ export class Staging {
   /** What every partition's watermark has passed, and what does not wait. */
   takeCut(): Changes | undefined {
     const { epoch } = this;
-    this.#isLive = true;
     this.#watermarks.passed(epoch);
     // What waited under these keys when they came was dropped: what waits there now is newer.
     const taken = new Map(this.#immediate);

@@ -79,6 +79,18 @@ describe('staging', () => {
     expect(versions(staging.takeCut())).toEqual([hex('5')]);
   });
 
+  it('makes the first cut, too, at an epoch at which all stood', () => {
+    const staging = new Staging(2);
+    // Read from the log at the start. What the first one says of epoch 4 is in the pass up to 6.
+    put(staging, key, resource(CDS, 'a', '3'), 3, 0);
+    for (const epoch of [3, 6]) mark(staging, 0, epoch);
+    put(staging, xdsKeys.resource(CDS, 'b', ''), resource(CDS, 'b', '4'), 4, 1);
+    for (const epoch of [3, 4]) mark(staging, 1, epoch);
+    expect(versions(staging.takeCut())).toEqual([hex('3')]);
+    mark(staging, 1, 6);
+    expect(versions(staging.takeCut())).toEqual([hex('4')]);
+  });
+
   it('makes a cut at the newest epoch at which all stood, whatever was told since', () => {
     const staging = new Staging(3);
     for (const partition of [0, 1, 2]) mark(staging, partition, 1);
