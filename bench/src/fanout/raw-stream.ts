@@ -12,6 +12,8 @@ const [ack, endStream, padded, endHeaders] = [1, 1, 8, 4];
 
 /** All sockets of a process read into one buffer: a read is handled before the next one begins. */
 const readBuffer = Buffer.alloc(256 * 1024);
+/** And messages of several frames are put together in one: a copy of each is work for the collector. */
+let assembly = Buffer.alloc(256 * 1024);
 
 export interface RawStreamOptions {
   readonly port: number;
@@ -32,8 +34,8 @@ export class RawStream {
   readonly #socket: Socket;
   /** A frame that is not whole yet. */
   #rest: Buffer | undefined;
-  /** A message that is not whole yet. */
-  #message: Buffer[] = [];
+  /** A message that is not whole yet: of an earlier read, and how much there is of it now. */
+  #message: Buffer | undefined;
   #messageBytes = 0;
   #closed = false;
 
@@ -77,6 +79,8 @@ export class RawStream {
   #read(chunk: Buffer): void {
     const bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
     this.#rest = undefined;
+    this.#message?.copy(assembly);
+    this.#message = undefined;
     let at = 0;
     while (bytes.length - at >= frameHead && !this.#closed) {
       const end = at + frameHead + bytes.readUIntBE(at, 3);
@@ -85,6 +89,8 @@ export class RawStream {
       at = end;
     }
     if (at < bytes.length) this.#rest = Buffer.from(bytes.subarray(at));
+    if (this.#messageBytes === 0) return;
+    this.#message = Buffer.from(assembly.subarray(0, this.#messageBytes));
   }
 
   #frame(bytes: Buffer, at: number, end: number): void {
@@ -116,17 +122,16 @@ export class RawStream {
         return;
       }
     }
-    this.#message.push(Buffer.from(bytes.subarray(start, end)));
-    this.#messageBytes += end - start;
-    if (this.#messageBytes < grpcPrefix) return;
-    const whole = Buffer.concat(this.#message);
-    const length = grpcPrefix + whole.readUInt32BE(1);
-    if (whole.length > length) this.#fail(new Error('two messages in one frame'));
-    else this.#message = [whole];
-    if (whole.length !== length) return;
-    this.#message = [];
+    const there = this.#messageBytes + end - start;
+    if (there > assembly.length) assembly = Buffer.concat([assembly], 2 * there);
+    bytes.copy(assembly, this.#messageBytes, start, end);
+    this.#messageBytes = there;
+    if (there < grpcPrefix) return;
+    const length = grpcPrefix + assembly.readUInt32BE(1);
+    if (there > length) this.#fail(new Error('two messages in one frame'));
+    if (there !== length) return;
     this.#messageBytes = 0;
-    this.#options.onMessage(whole, grpcPrefix, length);
+    this.#options.onMessage(assembly, grpcPrefix, length);
   }
 }
 
