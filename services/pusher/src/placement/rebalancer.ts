@@ -38,6 +38,16 @@ interface Round {
   contentSinceMs?: number | undefined;
 }
 
+/** Streams that were sent to a replica, and what it had when they began to be. */
+interface Sent {
+  readonly sinceMs: number;
+  readonly streams: number;
+  total: number;
+  /** Those that its last word could not count, and that word's number. */
+  beat: number;
+  count: number;
+}
+
 interface Move {
   readonly stream: Movable;
   readonly id: string;
@@ -55,6 +65,10 @@ const calmMs = 600_000;
 const idleMs = 1_000;
 /** Others' words are so old at most while they move streams. */
 const contentMs = 3_000;
+/** What was sent to a replica has arrived after so long, and it has said so. */
+const arrivalMs = 3 * beatMs;
+/** Of what was sent, so much at least. */
+const arrivalPart = 0.1;
 
 /**
  * Ends a few streams a second while this replica has more than its share, of proxies for which
@@ -64,8 +78,10 @@ const contentMs = 3_000;
  */
 export class Rebalancer {
   readonly #options: RebalancerOptions;
-  /** By address: streams sent to it that its last word could not count; as of that word. */
-  readonly #sent = new Map<string, { readonly beat: number; count: number }>();
+  /** By address. */
+  readonly #sent = new Map<string, Sent>();
+  /** By address, of who had room and got nothing: until when nothing is sent there. */
+  readonly #unreached = new Map<string, number>();
   #queue: Move[] = [];
   /** `undefined`: no streams are being moved. */
   #round: Round | undefined;
@@ -110,6 +126,7 @@ export class Rebalancer {
 
   #step(): void {
     const { ratePerSecond } = this.#options;
+    this.#judgeSent();
     const mean = this.#due();
     const move = mean === undefined ? undefined : this.#take(mean);
     if (move === undefined) {
@@ -139,6 +156,7 @@ export class Rebalancer {
       this.#round = undefined;
       this.#offSinceMs = undefined;
       this.#queue = [];
+      this.#sent.clear();
     }
     if (this.#round !== before) {
       const what = this.#round ? 'streams are being moved' : 'no more streams are moved';
@@ -171,17 +189,38 @@ export class Rebalancer {
   }
 
   #mean(): number {
+    const loads = this.#loads();
     let sum = this.#options.streams().size;
-    for (const load of this.#loads().values()) sum += load;
-    return sum / this.#options.membership.ring.members.length;
+    for (const load of loads.values()) sum += load;
+    return sum / (loads.size + 1);
   }
 
-  /** Of the others. */
+  /**
+   * Where nothing of what was sent arrives, proxies do not reach what the log does: it is no place
+   * for them for a while.
+   */
+  #judgeSent(): void {
+    const { membership, time, logger } = this.#options;
+    const nowMs = time.monotonic();
+    for (const [address, untilMs] of this.#unreached) {
+      if (untilMs <= nowMs) this.#unreached.delete(address);
+    }
+    for (const [address, { sinceMs, streams, total }] of this.#sent) {
+      if (total < leastExcess || nowMs - sinceMs < arrivalMs) continue;
+      this.#sent.delete(address);
+      const member = membership.members.find((other) => other.address === address);
+      if (member === undefined || member.streams - streams >= arrivalPart * total) continue;
+      this.#unreached.set(address, nowMs + calmMs);
+      logger.warn('streams that were moved to a replica do not arrive there', { address, total });
+    }
+  }
+
+  /** Of the others that proxies reach. */
   #loads(): ReadonlyMap<string, number> {
     const { membership, address } = this.#options;
     const loads = new Map<string, number>();
     for (const { address: other, streams, beat } of membership.members) {
-      if (other === address()) continue;
+      if (other === address() || this.#unreached.has(other)) continue;
       const sent = this.#sent.get(other);
       loads.set(other, streams + (sent?.beat === beat ? sent.count : 0));
     }
@@ -228,11 +267,15 @@ export class Rebalancer {
   }
 
   #end({ stream, to }: Move): void {
-    const { membership, onMoved } = this.#options;
-    const beat = membership.members.find(({ address }) => address === to)?.beat ?? 0;
-    const sent = this.#sent.get(to);
-    if (sent?.beat === beat) sent.count++;
-    else this.#sent.set(to, { beat, count: 1 });
+    const { membership, time, onMoved } = this.#options;
+    const member = membership.members.find(({ address }) => address === to);
+    const { beat = 0, streams = 0 } = member ?? {};
+    const sinceMs = time.monotonic();
+    const sent = this.#sent.get(to) ?? { sinceMs, streams, total: 0, beat, count: 0 };
+    this.#sent.set(to, sent);
+    if (sent.beat !== beat) Object.assign(sent, { beat, count: 0 });
+    sent.count++;
+    sent.total++;
     onMoved();
     const message = `this replica has more than its share of proxies, and ${to} has room`;
     stream.end({ code: 'unavailable', message });

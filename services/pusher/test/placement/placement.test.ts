@@ -37,6 +37,8 @@ class Replica {
   silent = false;
   /** Its words reach nobody, and it hears none. */
   cut = false;
+  /** Of proxies: who is sent here comes back to where it was. */
+  isReached = true;
   moved = 0;
 
   constructor(address: string, rebalancePerSecond = 5) {
@@ -70,7 +72,7 @@ class Replica {
       this.endedMs.push(time.monotonic());
       cuts.set(index, (cuts.get(index) ?? 0) + 1);
       const to = replicas.find(({ address }) => message.includes(address));
-      (to ?? this).open(index, true);
+      (to?.isReached === true ? to : this).open(index, true);
     });
     this.streams.add(stream);
   }
@@ -253,6 +255,29 @@ describe('no stream is moved', () => {
     expect(moved()).toBe(0);
     await time.advance(60_000);
     expect(moved()).toBeGreaterThan(0);
+  });
+});
+
+describe('a pusher that proxies do not reach, though the log does', () => {
+  it('is sent few, then none for a while, and gets its share once it is reached', async () => {
+    add('a', 3_000);
+    const b = add('b');
+    b.isReached = false;
+    await time.advance(3_600_000);
+    // Five a second for half a minute, each time that it is tried.
+    expect(moved()).toBeGreaterThan(0);
+    expect(moved()).toBeLessThan(6 * 2 * 5 * 30);
+    b.isReached = true;
+    await time.advance(3_600_000);
+    expect(b.streams.size).toBeGreaterThan(0.9 * 1_500);
+  });
+
+  it('keeps nothing from the others', async () => {
+    add('a', 600);
+    add('b').isReached = false;
+    const c = add('c');
+    await time.advance(600_000);
+    expect(c.streams.size).toBeGreaterThan(250);
   });
 });
 
