@@ -9,6 +9,8 @@ import type { Outstanding, TypeState } from './type-state.ts';
 const maxMessageLength = 1_024;
 /** How often the rest of a refused response is sent again, until something changes. */
 const maxSiblingResends = 8;
+/** And what is doubtful of it, in parts. */
+const maxResends = 32;
 
 /**
  * What follows from a NACK: the refused versions are put aside for this stream, and nothing is sent
@@ -61,4 +63,23 @@ export function answerTo(
     sure: named.length > 0 || plan.changed.length === 1,
     frame: refused.frame,
   };
+}
+
+/**
+ * When doubtful versions are to be tried again, so many as `probeSize` says: once the client has
+ * taken something, or after a while, since what was refused with others must not wait for a change
+ * that may never come. `Infinity`: when something happens.
+ */
+export function probeAtMs(state: TypeState, nowMs: number, afterMs: number): number {
+  const doubtful = state.quarantine?.doubtful.length ?? 0;
+  if (doubtful === 0) state.probeDueMs = undefined;
+  if (doubtful === 0 || state.outstanding.length > 0 || state.resends >= maxResends) {
+    return Number.POSITIVE_INFINITY;
+  }
+  if (state.probeSize > 0) return nowMs;
+  state.probeDueMs ??= nowMs + afterMs;
+  if (nowMs < state.probeDueMs) return state.probeDueMs;
+  state.probeDueMs = undefined;
+  state.probeSize = (doubtful + 1) >> 1;
+  return nowMs;
 }

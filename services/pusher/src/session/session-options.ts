@@ -39,6 +39,8 @@ export interface SessionLimits {
   readonly gateWaitMs: number;
   /** After which a response that was never answered holds nothing back any more. Default 10 s. */
   readonly ackWaitMs: number;
+  /** After which doubtful versions are tried again though nothing else was accepted. Default 5 s. */
+  readonly probeAfterMs: number;
   /** How long removals wait on a resumed stream for its routes to be asked for. Default 500 ms. */
   readonly resumeGraceMs: number;
 }
@@ -50,6 +52,7 @@ export const defaultLimits: SessionLimits = {
   maxOutstanding: 8,
   gateWaitMs: 5_000,
   ackWaitMs: 10_000,
+  probeAfterMs: 5_000,
   resumeGraceMs: 500,
 };
 

@@ -14,7 +14,7 @@ import { exhausted, violationOf } from './admissible.ts';
 import type { SessionContext } from './context.ts';
 import type { Frame } from './frame.ts';
 import { Gates } from './gates.ts';
-import { answerTo } from './nack.ts';
+import { answerTo, probeAtMs } from './nack.ts';
 import { Lifetime, namesHeld } from './lifetime.ts';
 import { applyDelta, applySotw } from './requests.ts';
 import type { Mode, Request } from './request.ts';
@@ -255,10 +255,13 @@ export class Session {
   /** Tries doubtful versions again, some at a time, to find out which is bad. */
   #probe(nowMs: number): Frame | undefined {
     for (const state of this.#targets.types) {
-      if (state.probeSize === 0 || state.outstanding.length > 0) continue;
-      const doubtful = state.quarantine?.doubtful ?? [];
-      if (doubtful.length === 0 || state.resends >= maxResends) continue;
+      const atMs = probeAtMs(state, nowMs, this.#limits.probeAfterMs);
+      if (atMs > nowMs) {
+        this.#gates.wake(atMs);
+        continue;
+      }
       state.resends++;
+      const doubtful = state.quarantine?.doubtful ?? [];
       const names = doubtful.slice(0, state.probeSize).map((one) => one.name);
       state.quarantine = this.#context.quarantines.without(state.quarantine, new Set(names));
       state.owe(new NameList(names));
@@ -385,5 +388,3 @@ export class Session {
     return frame;
   }
 }
-
-const maxResends = 32;

@@ -52,6 +52,8 @@ export class TypeState {
   sparedBy: ScopeQuarantine | undefined;
   /** How many doubtful versions may be tried again at once; 0 until a later push was accepted. */
   probeSize = 0;
+  /** When they are tried without that. */
+  probeDueMs: number | undefined;
   /** Bounds what NACKs can cause until the next change. */
   resends = 0;
   /**

@@ -26,6 +26,7 @@ async function pusher(name: string): Promise<Running> {
   const log = first?.translator.log;
   const running = await run({
     name,
+    sessionLimits: { probeAfterMs: 50 },
     identity: {
       trustDomains: ['cluster.local'],
       policy: {
@@ -200,6 +201,31 @@ describe('a version that three authenticated proxies refused', () => {
         expect.objectContaining({ bad: '2' }),
       );
     }
+  });
+
+  it('is found by trying where a proxy does not name it, and the rest of its push goes on', async () => {
+    const { translator, metrics } = await pusher('one');
+    const names = ['a', 'b', 'c', 'bad', 'd'];
+    const all = (version: string): Record<string, string> =>
+      Object.fromEntries(names.map((name) => [name, version]));
+    await translator.publish({ [CDS]: all('1') }, scopes);
+    const only = proxy(pushers[0]!, 'web-1');
+    only.request(CDS);
+    await take(only);
+    await translator.publish({ [CDS]: all('2') }, scopes);
+    const held = all('1');
+    let tries = 0;
+    for (; Object.values(held).filter((version) => version === '2').length < 4; tries++) {
+      const seen = await only.next();
+      if (contentOf(seen)['bad'] === '2') only.nack(seen, 'it is wrong somewhere');
+      else {
+        only.ack(seen);
+        Object.assign(held, contentOf(seen));
+      }
+    }
+    expect(tries).toBeLessThan(12);
+    await until('it is found', async () => (await quarantined(metrics)) === 1);
+    expect(await only.quiet()).toBe(true);
   });
 
   it('does not count proxies that only say who they are', async () => {

@@ -187,7 +187,10 @@ describe('ACK and NACK', () => {
     expect(stream.nacks[0]?.culprits.map((c) => c.name).sort()).toEqual(['bad', 'bad-too']);
   });
 
-  it('a NACK that names nothing is narrowed down after the next change, and ends', () => {
+  it.each([
+    ['after the next change', { x: '2' }],
+    ['after a while', undefined],
+  ])('a NACK that names nothing is narrowed down %s, and ends', (_when, next) => {
     const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
     const first = Object.fromEntries(names.map((name) => [name, '1']));
     const world = worldOf({ [CDS]: { ...first, x: '1' } });
@@ -196,7 +199,9 @@ describe('ACK and NACK', () => {
     world.cut({ [CDS]: { ...Object.fromEntries(names.map((name) => [name, '2'])), x: '1' } });
     const [push] = stream.follow().take();
     expect(stream.nack(push)).toEqual([]);
-    world.cut({ [CDS]: { ...Object.fromEntries(names.map((name) => [name, '2'])), x: '2' } });
+    expect(stream.take()).toEqual([]);
+    if (next === undefined) world.nowMs += 5_000;
+    else world.cut({ [CDS]: { ...Object.fromEntries(names.map((name) => [name, '2'])), ...next } });
     const holds: Record<string, string> = { ...first, x: '1' };
     let seen = stream.follow().take();
     for (let turn = 0; seen.length > 0; turn++) {
@@ -209,7 +214,19 @@ describe('ACK and NACK', () => {
         seen = stream.ack(one);
       }
     }
-    expect(holds).toEqual({ a: '2', b: '2', c: '2', d: '2', e: '1', f: '2', g: '2', x: '2' });
+    expect(holds).toEqual({
+      a: '2',
+      b: '2',
+      c: '2',
+      d: '2',
+      e: '1',
+      f: '2',
+      g: '2',
+      x: '1',
+      ...next,
+    });
+    world.nowMs += 600_000;
+    expect(stream.take()).toEqual([]);
   });
 
   it('rule 10: an unchanged set is not sent again after an ACK', () => {
