@@ -51,6 +51,18 @@ export class LogOutputs implements Outputs {
     return currentOf(owned);
   }
 
+  /** All that it should hold is on the log: what is left there of other keys is taken back. */
+  async complete(partition: number): Promise<void> {
+    const owned = this.#partitions.get(partition);
+    try {
+      await owned?.complete();
+    } catch (error) {
+      // The owner goes on with it when the log is back; a loss is told of already.
+      const isOver = error instanceof LogError && (error.retriable || owned?.lost.aborted === true);
+      if (!isOver) throw error;
+    }
+  }
+
   /** What is appended to it from now on is dropped. */
   async close(partition: number): Promise<void> {
     const owned = this.#partitions.get(partition);

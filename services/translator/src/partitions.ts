@@ -5,6 +5,7 @@
  */
 import type { Engine } from './engine/engine.ts';
 import type { Gained } from './engine/published.ts';
+import { isSynced } from './inputs.ts';
 import type { LogOutputs } from './outputs.ts';
 import type { Reader } from './readers.ts';
 
@@ -87,12 +88,20 @@ export class Partitions {
         const missing = [...this.#wanted].filter((partition) => !this.#held.has(partition));
         const gained = await Promise.all(missing.map((partition) => this.#take(partition)));
         if (this.#stop.signal.aborted) return;
-        if (gained.length > 0) await this.#options.engine.gain(gained);
+        if (gained.length > 0) await this.#gain(gained);
         this.#options.onOwned(this.#options.engine.owned.size);
       }
     } catch (error) {
       if (!this.#stop.signal.aborted) this.#options.onError(error);
     }
+  }
+
+  async #gain(gained: readonly Gained[]): Promise<void> {
+    const { engine, outputs } = this.#options;
+    await engine.gain(gained);
+    // Until then, what is not said yet may still come.
+    if (!isSynced(engine.inputs)) return;
+    await Promise.all(gained.map(({ partition }) => outputs.complete(partition)));
   }
 
   async #take(partition: number): Promise<Gained> {

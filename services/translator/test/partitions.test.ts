@@ -1,7 +1,7 @@
 /** Partitions change hands between running translators. */
-import { isClaimKey } from '@watershed/log/ownership.ts';
+import { encodeEpoch, epochHeader, isClaimKey } from '@watershed/log/ownership.ts';
 import type { PartitionGroup } from '@watershed/log/group.ts';
-import type { Log } from '@watershed/log/port.ts';
+import type { Log, LogRecord } from '@watershed/log/port.ts';
 import { XdsRecord } from '@watershed/model/gen/record.ts';
 import { partitionOf, topics, xdsKeys } from '@watershed/model/keys.ts';
 import { afterEach, expect, it } from 'vitest';
@@ -66,20 +66,24 @@ function withLateEndpoints(log: Log, onClaim: () => Promise<void>): Log {
   };
 }
 
-/** What the log has said of the host, in order. */
-async function said(world: World): Promise<readonly string[]> {
-  const texts: string[] = [];
+async function recordsOf(world: World, key: string): Promise<readonly LogRecord[]> {
+  const records: LogRecord[] = [];
   const stop = new AbortController();
   for await (const batch of world.log.read(topics.xds, partition, undefined, stop.signal)) {
-    for (const { key, value } of batch.records) {
-      if (key !== xdsKeys.resource(endpointsType, host, '') || value === undefined) continue;
-      const { record } = XdsRecord.decode(value);
-      if (record?.$case === 'resource') texts.push(JSON.stringify(world.decode(record.value)));
-    }
+    records.push(...batch.records.filter((record) => record.key === key));
     if (batch.caughtUp) break;
   }
   stop.abort();
-  return texts;
+  return records;
+}
+
+/** What the log has said of the host, in order. */
+async function said(world: World): Promise<readonly unknown[]> {
+  const records = await recordsOf(world, xdsKeys.resource(endpointsType, host, ''));
+  return records.map(({ value = new Uint8Array(0) }) => {
+    const { record } = XdsRecord.decode(value);
+    return record?.$case === 'resource' ? world.decode(record.value) : undefined;
+  });
 }
 
 it('who takes a partition over takes nothing back that its last owner said up to then', async () => {
@@ -93,7 +97,21 @@ it('who takes a partition over takes nothing back that its last owner said up to
     through: (log) => withLateEndpoints(log, () => world.write(endpoints(host, '10.0.0.2'))),
   });
   expect(await said(world)).toEqual([
-    JSON.stringify({ host, addresses: ['10.0.0.1'] }),
-    JSON.stringify({ host, addresses: ['10.0.0.2'] }),
+    { host, addresses: ['10.0.0.1'] },
+    { host, addresses: ['10.0.0.2'] },
   ]);
+});
+
+it('what nobody can know of a key is taken back, so that all readers agree', async () => {
+  const world = await World.open();
+  worlds.push(world);
+  const key = xdsKeys.resource(endpointsType, 'gone.test', '');
+  // Of an owner of before an old copy of the log was put back.
+  const headers = { [epochHeader]: encodeEpoch(1_000, undefined) };
+  await world.log.append([{ topic: topics.xds, partition, key, value: undefined, headers }]);
+  await world.write(source());
+  await world.start();
+  const last = (await recordsOf(world, key)).at(-1);
+  expect(last?.value).toBeUndefined();
+  expect(last?.headers[epochHeader]).not.toBe(headers[epochHeader]);
 });
