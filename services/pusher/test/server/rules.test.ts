@@ -201,6 +201,9 @@ describe.each(transports)('over %s', (transport) => {
     expect(contentOf(second)).toEqual({ a: '1' });
     client.ack(second, ['a']);
     await silent(client);
+    // Without `*` it is of the one that it names.
+    await publish({ ...base, [CDS]: { a: '1', b: '2' }, [ADDRESS]: { x: '2' } });
+    expect((await client.next()).typeUrl).toBe(ADDRESS);
   });
 
   it('rules 21 to 25: S: many names, partial answers, no name twice, absent ones later', async () => {
@@ -281,9 +284,17 @@ describe.each(transports)('over %s', (transport) => {
     expect([contentOf(first), first.removedResources]).toEqual([base[CDS], ['none']]);
     client.ack(first);
     client.request(CDS, { resourceNamesUnsubscribe: ['a'] });
-    expect(contentOf(await client.next())).toEqual({ a: '1' });
+    const again = await client.next();
+    expect(contentOf(again)).toEqual({ a: '1' });
+    client.ack(again);
+    await publish({ ...base, [CDS]: { a: '2', b: '1' } });
+    const second = await client.next();
+    expect(contentOf(second)).toEqual({ a: '2' });
+    client.ack(second);
     client.request(CDS, { resourceNamesUnsubscribe: ['*'] });
     await silent(client);
+    await publish({ ...base, [CDS]: { a: '3', b: '3' }, [ADDRESS]: { x: '3' } });
+    expect((await client.next()).typeUrl).toBe(ADDRESS);
   });
 
   it('rules 41 to 43: D: a client that comes back is told what differs and what is gone (istio#41494)', async () => {
