@@ -55,6 +55,18 @@ export const steps: readonly Step[] = [
     says: 'Their endpoints, by service, namespace and cluster.',
   },
   {
+    command: `experimental internal-debug mesh ${plain}`,
+    says: 'The settings that hold.',
+  },
+  {
+    command: `experimental internal-debug clusterz ${plain}`,
+    says: 'The clusters whose ingesters write to the log (`istioctl remote-clusters` asks the same of all control planes that Kubernetes tells it of).',
+  },
+  {
+    command: `experimental internal-debug cachez?sizes=true ${plain}`,
+    says: 'Bytes of encoded resources that are in memory.',
+  },
+  {
     command: `experimental internal-debug config_dump?proxyID=nobody ${plain}`,
     says: 'A proxy that is not connected here.',
   },

@@ -201,3 +201,10 @@ it('force_disconnect ends the streams of one proxy, and tells that it is for an 
     other.close();
   }
 });
+
+it('cachez says what is in memory of the scopes in use, each resource once', async () => {
+  const { page } = await connected();
+  expect(await page('/debug/cachez')).toEqual({ [CDS]: ['a', 'b'], [EDS]: ['a', 'b'] });
+  const sizes = await page('/debug/cachez', 'sizes=true');
+  expect(sizes).toEqual({ [CDS]: '14B', [EDS]: '14B', total: '28B' });
+});

@@ -26,6 +26,7 @@ import { LogOutputs } from './outputs.ts';
 import { Partitions } from './partitions.ts';
 import type { PlansOf } from './plan.ts';
 import { Reader } from './readers.ts';
+import { meshPages } from './mesh-pages.ts';
 import { registryPages } from './registry-pages.ts';
 
 export interface TranslatorOptions {
@@ -93,7 +94,11 @@ export function createTranslator(options: TranslatorOptions): Translator {
     stop: () => translator.stop(),
     lag: () => translator.lag(),
     engine: translator.engine,
-    pages: [translatorPage(translator.engine), ...registryPages(translator.engine.inputs)],
+    pages: [
+      translatorPage(translator.engine),
+      ...registryPages(translator.engine.inputs),
+      ...meshPages(translator.engine.inputs),
+    ],
   };
 }
 

@@ -4,6 +4,7 @@ import type { Hub } from '../push/hub.ts';
 import { traitsOf } from '../session/type-traits.ts';
 import type { Scopes } from '../view/scopes.ts';
 import type { XdsView } from '../view/xds-view.ts';
+import { cachedNames, cachedSizes } from './cache.ts';
 import { adsClients, connections, findProxy, syncStatus } from './proxies.ts';
 
 export interface PagesOptions {
@@ -54,6 +55,14 @@ export function pagesOf({
         return dump(hub, query);
       },
     })),
+    {
+      path: '/debug/cachez',
+      doc: '[?sizes=true]: resources that are in memory for the scopes in use, by type (istiod)',
+      handle: ({ query }) => {
+        const isOfSizes = (query.get('sizes') ?? '') !== '';
+        return isOfSizes ? cachedSizes(scopes.views()) : cachedNames(scopes.views());
+      },
+    },
     {
       path: '/debug/force_disconnect',
       doc: '?proxyID=: ends the streams of a proxy, which comes back to this pusher or to another (istiod)',
