@@ -2,6 +2,7 @@ import { fetchV13 } from '@platformatic/kafka';
 import type { Connection } from '@platformatic/kafka';
 import { LogError } from '../port.ts';
 import type { LogRecord, Position, ReadBatch, Reset, Retention } from '../port.ts';
+import { turn } from '../time.ts';
 import type { LogTime } from '../time.ts';
 import { Backoff } from './client.ts';
 import type { KafkaClient } from './client.ts';
@@ -112,6 +113,8 @@ export class PartitionReader {
         ahead.catch(() => undefined);
       }
       yield* this.#portions(records, reset, caughtUp);
+      // What came is worked on before more is asked for: there is nothing more yet.
+      if (caughtUp && records.length > 0) await turn(this.#context.time);
       first = false;
       reset = undefined;
     }
