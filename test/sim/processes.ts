@@ -87,7 +87,7 @@ export const create: Readonly<Record<Tier, (around: Surroundings) => Part>> = {
       },
       // How long clients are waited for is bounded: here they always answer, and ask, in the end.
       sessionLimits: { gateWaitMs: 60_000, ackWaitMs: 60_000, resumeGraceMs: 10_000 },
-      digestKey: [7, 7],
+      digestKey: [7n, 7n],
       transport: around.network.listen(around.life),
       drainMs: 1_000,
       ...(around.isPatient ? patience : {}),

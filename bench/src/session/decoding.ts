@@ -13,7 +13,7 @@ export interface DecodingRow {
 export function decoding(count: number, rounds: number): DecodingRow[] {
   const names = namesTo(count);
   const bytes = encoded(names);
-  const decoder = new RequestDecoder([1, 2]);
+  const decoder = new RequestDecoder([1n, 2n]);
   const { names: recent } = decoder.sotw(bytes, []);
   const same: DecodingRow = { ack: 'the same bytes as the last', us: [] };
   const other: DecodingRow = { ack: 'the same names in another order', us: [] };

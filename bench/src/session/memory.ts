@@ -78,7 +78,7 @@ function heap(): number {
 function hostOf({ context }: Scope): StreamHost {
   return {
     context,
-    decoder: new RequestDecoder([1, 2]),
+    decoder: new RequestDecoder([1n, 2n]),
     time: systemTime,
     alarms: new Alarms(systemTime),
     limits: defaultLimits,

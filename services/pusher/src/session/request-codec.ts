@@ -139,7 +139,7 @@ export class RequestDecoder {
     let error: ErrorDetail | undefined;
     const [subscribe, unsubscribe, initial] = [this.#subscribe, this.#unsubscribe, this.#initial];
     for (const digest of [subscribe, unsubscribe, initial]) digest.begin(bytes);
-    while (fields.next()) {
+    for (let from = 0; fields.next(); from = fields.at) {
       if (fields.wireType !== 2) continue;
       switch (fields.field) {
         case 1:
@@ -149,13 +149,13 @@ export class RequestDecoder {
           typeUrl = fields.text();
           break;
         case 3:
-          subscribe.add(fields.start, fields.end);
+          subscribe.addFields(fields, from);
           break;
         case 4:
-          unsubscribe.add(fields.start, fields.end);
+          unsubscribe.addFields(fields, from);
           break;
         case 5:
-          initial.add(fields.start, fields.end);
+          initial.addFields(fields, from);
           break;
         case 6:
           nonce = fields.text();
@@ -195,9 +195,10 @@ export class RequestDecoder {
     for (let from = 0; fields.next(); from = fields.at) {
       if (fields.wireType !== 2 || (fields.field !== 3 && fields.field !== 7)) continue;
       if (names.count === 0) start = end = from;
-      end = from === end ? fields.at : Number.NaN;
-      if (fields.field === 3) names.add(fields.start, fields.end);
+      const isNext = from === end;
+      if (fields.field === 3) names.addFields(fields, from);
       else addName(names, fields);
+      end = isNext ? fields.at : Number.NaN;
     }
     return this.#list(names, () => {
       const together = Number.isNaN(end) ? undefined : new Uint8Array(bytes.subarray(start, end));

@@ -61,7 +61,7 @@ describe('a name of the scheme xdstp', () => {
         resourceNamesSubscribe: [`xdstp://a/${type}/x?b=2&a=1`, `xdstp://a/${type}/x?a=1&b=3`],
       }),
     ).finish();
-    const { subscribe } = new RequestDecoder([1, 2]).delta(asked);
+    const { subscribe } = new RequestDecoder([1n, 2n]).delta(asked);
     const [seen] = world.delta().send(EDS, { sub: subscribe.names });
     expect(seen?.names).toEqual([name]);
     expect(seen?.removed).toEqual([`xdstp://a/${type}/x?a=1&b=3`]);

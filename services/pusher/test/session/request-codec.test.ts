@@ -11,7 +11,7 @@ import { hashName } from '../../src/view/trie.ts';
 import { WireError } from '../../src/wire.ts';
 import { CDS, EDS } from './support.ts';
 
-const key: DigestKey = [0x0f1e2d3c, -0x12345678];
+const key: DigestKey = [0x0f1e2d3c4b5a6978n, 0x123456789abcdefn];
 
 const name = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 12 }),
@@ -308,7 +308,7 @@ describe('digests of sets', () => {
 
   it('differ from key to key', () => {
     const members = [Buffer.from('a'), Buffer.from('b')];
-    expect(digest(members, [1, 2])).not.toBe(digest(members, [1, 3]));
+    expect(digest(members, [1n, 2n])).not.toBe(digest(members, [1n, 3n]));
   });
 });
 
