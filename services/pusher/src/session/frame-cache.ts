@@ -39,44 +39,57 @@ interface Cached {
   frame: Frame | undefined;
   /** In place of `frame` where secrets are open in it: it lives as long as a stream awaits its ACK. */
   passing: WeakRef<Frame> | undefined;
-  usedMs: number;
 }
 
 const maxRecent = 8;
 
-/** Plans without a frame cost little, so they are bounded by number. */
-const maxPlans = 20_000;
+/** Of one generation. Plans without a frame cost little, so they are bounded by number. */
+const maxPlans = 10_000;
 
 /**
- * Streams make a step together, or one soon after the other. A plan keeps the resources of its
- * time, which nobody else may need any more; who comes later pays for one more encoding.
+ * How long one is the newest. Streams make a step together, or one soon after the other. A plan
+ * keeps the resources of its time, which nobody else may need any more; who comes later pays for
+ * one more encoding.
  */
-const keptMs = 10_000;
+const generationMs = 5_000;
+
+interface Generation {
+  readonly cached: Map<string, Cached>;
+  bytes: number;
+}
+
+function generation(): Generation {
+  return { cached: new Map(), bytes: 0 };
+}
 
 /**
  * Frames by step: a thousand streams that make the same step get the same buffer. The nonce is in
  * it, from a counter that never goes back; a stream that makes the same step again gets a frame
  * with a new one.
+ *
+ * What was used in neither of two generations is forgotten. (By the order of use it would cost a
+ * walk over what was taken out of the table before, for each plan, where each stream has its own.)
  */
 export class FrameCache {
   readonly #options: FrameCacheOptions;
+  /** Of one generation. */
   readonly #maxBytes: number;
   readonly #ids = new WeakMap<object, number>();
   #lastId = 0;
-  /** In order of use: the first is dropped first. */
-  readonly #cached = new Map<string, Cached>();
+  #young = generation();
+  #old = generation();
+  #sinceMs = Number.NEGATIVE_INFINITY;
   readonly #recent: { readonly step: Step; readonly cached: Cached }[] = [];
   #recentAt = 0;
-  #bytes = 0;
   #sequence = 0;
 
   constructor(options: FrameCacheOptions) {
     this.#options = options;
-    this.#maxBytes = options.maxBytes ?? 32 * 1024 * 1024;
+    this.#maxBytes = (options.maxBytes ?? 32 * 1024 * 1024) / 2;
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#young.bytes + this.#old.bytes;
   }
 
   /** What to say, or `undefined` if the step needs no words. */
@@ -103,9 +116,8 @@ export class FrameCache {
       cached.passing = new WeakRef(frame);
       return;
     }
-    this.#bytes += frame.bytes.length - (cached.frame?.bytes.length ?? 0);
+    this.#young.bytes += frame.bytes.length - (cached.frame?.bytes.length ?? 0);
     cached.frame = frame;
-    this.#evict(cached);
   }
 
   /**
@@ -113,37 +125,41 @@ export class FrameCache {
    * key.
    */
   #cachedOf(step: Step): Cached {
+    this.#turn();
     for (const one of this.#recent) if (isSame(one.step, step)) return one.cached;
     const cached = this.#lookUp(step);
     this.#recent[this.#recentAt++ % maxRecent] = { step, cached };
     return cached;
   }
 
+  /** Gives what is in the young generation from now on. */
   #lookUp(step: Step): Cached {
     const key = this.#keyOf(step);
-    const usedMs = this.#options.clock.monotonic();
-    let cached = this.#cached.get(key);
-    if (cached === undefined) {
-      cached = { plan: makePlan(step), frame: undefined, passing: undefined, usedMs };
-    } else this.#cached.delete(key);
-    cached.usedMs = usedMs;
-    this.#cached.set(key, cached);
-    this.#evict(cached);
+    const young = this.#young.cached.get(key);
+    if (young !== undefined) return young;
+    const old = this.#old.cached.get(key);
+    const cached = old ?? { plan: makePlan(step), frame: undefined, passing: undefined };
+    this.#young.cached.set(key, cached);
+    if (old !== undefined) {
+      const bytes = old.frame?.bytes.length ?? 0;
+      this.#old.cached.delete(key);
+      this.#old.bytes -= bytes;
+      this.#young.bytes += bytes;
+    }
     return cached;
   }
 
-  /** Drops what was used least recently: what is old, and the first of what is too much. */
-  #evict(keep: Cached): void {
-    const oldMs = this.#options.clock.monotonic() - keptMs;
-    for (const [key, cached] of this.#cached) {
-      if (cached === keep) continue;
-      const isTooMuch = this.#bytes > this.#maxBytes || this.#cached.size > maxPlans;
-      if (!isTooMuch && cached.usedMs >= oldMs) return;
-      this.#bytes -= cached.frame?.bytes.length ?? 0;
-      this.#cached.delete(key);
-      this.#recent.length = 0;
-      this.#recentAt = 0;
-    }
+  #turn(): void {
+    const nowMs = this.#options.clock.monotonic();
+    const { cached, bytes } = this.#young;
+    const isFull = bytes > this.#maxBytes || cached.size >= maxPlans;
+    if (!isFull && nowMs < this.#sinceMs + generationMs) return;
+    const isLong = nowMs >= this.#sinceMs + 2 * generationMs;
+    this.#sinceMs = nowMs;
+    this.#old = isLong ? generation() : this.#young;
+    this.#young = generation();
+    this.#recent.length = 0;
+    this.#recentAt = 0;
   }
 
   #keyOf(step: Step): string {
