@@ -212,7 +212,8 @@ function makePlan(step: Step): Plan | undefined {
       found.owed.size === 0 &&
       (sotw || found.removed.size + found.unknown.size === 0);
   if (silent && !step.mustAnswer) return undefined;
-  const entries = full ? fullSet(step) : [...new Set([...found.changed, ...found.owed])];
+  const both = found.owed.size === 0 ? found.changed : new Set([...found.changed, ...found.owed]);
+  const entries = full ? fullSet(step) : [...both];
   // One order for equal content: by name.
   entries.sort(byName);
   const changed = [...found.changed];
@@ -224,7 +225,7 @@ function makePlan(step: Step): Plan | undefined {
     changed: changed.length === 0 ? entries : changed,
     removed: sotw ? [] : [...found.removed].sort(),
     unknown: sotw ? [] : [...found.unknown].sort(),
-    needs: new Set(changed.flatMap((entry) => entry.refs)),
+    needs: setOf(changed.flatMap((entry) => entry.refs)),
     view: step.target,
     ttlMs: step.ttlMs,
     heartbeat: false,
@@ -282,11 +283,14 @@ function difference(step: Step): Difference {
       if (!was && !subscription.wildcard) target.eachMember(after, (entry) => add(changed, entry));
     });
   }
+  if (owed === undefined) {
+    return { changed, owed: setOf([]), gone, removed: setOf(gone), unknown: setOf([]) };
+  }
   const removed = new Set(gone);
   const unknown = new Set<string>();
   const onDemand = traitsOf(target.typeUrl).stage === 'hosts';
   const found = new Set<Entry>();
-  for (const leaf of owed?.leaves ?? []) {
+  for (const leaf of owed.leaves) {
     if (!subscription.has(leaf)) continue;
     let isThere = false;
     target.eachNamed(leaf, (entry) => {
@@ -296,6 +300,13 @@ function difference(step: Step): Difference {
     if (!isThere) (onDemand && !removed.has(leaf.name) ? unknown : removed).add(leaf.name);
   }
   return { changed, owed: found, gone, removed, unknown };
+}
+
+/** Most are empty. */
+const empty: ReadonlySet<never> = new Set<never>();
+
+function setOf<T>(members: readonly T[]): ReadonlySet<T> {
+  return members.length === 0 ? empty : new Set(members);
 }
 
 function fullSet(step: Step): Entry[] {

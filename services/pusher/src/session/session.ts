@@ -192,7 +192,7 @@ export class Session {
    * rest.
    */
   #make(nowMs: number): Frame | undefined {
-    for (const stage of ['secrets', 'clusters', 'assignments', 'other'] as const) {
+    for (const stage of stages.first) {
       for (const state of this.#targets.types) {
         if (state.traits.stage !== stage) continue;
         const frame = this.#advance(state, this.#targets.make(state), nowMs);
@@ -200,7 +200,7 @@ export class Session {
       }
     }
     const open = this.#gates.mayRoute(nowMs);
-    for (const stage of ['listeners', 'routes', 'hosts'] as const) {
+    for (const stage of stages.routing) {
       for (const state of this.#targets.types) {
         if (state.traits.stage !== stage) continue;
         if (stage === 'hosts') this.#oweHosts(state);
@@ -228,7 +228,7 @@ export class Session {
     }
     if (making || !removal) return this.#gates.keep();
     if (!this.#gates.mayBreak(nowMs)) return undefined;
-    for (const stage of ['routes', 'clusters', 'assignments'] as const) {
+    for (const stage of stages.removals) {
       for (const state of this.#targets.types) {
         if (state.traits.stage !== stage) continue;
         // It waits anew once that is mended.
@@ -388,3 +388,10 @@ export class Session {
     return frame;
   }
 }
+
+/** In their order. */
+const stages = {
+  first: ['secrets', 'clusters', 'assignments', 'other'],
+  routing: ['listeners', 'routes', 'hosts'],
+  removals: ['routes', 'clusters', 'assignments'],
+} as const;

@@ -5,16 +5,21 @@
  * arrived, and over a reconnect.
  */
 import { hash } from 'node:crypto';
-import { TypeView, type Entry } from './type-view.ts';
+import { TypeView, type DerivedEntry, type Entry } from './type-view.ts';
 
-/** An assignment under the version that goes with certain clusters. */
-class Assignment implements Entry {
+class Assignment implements DerivedEntry {
   readonly version: string;
+  readonly referrers: string;
+  readonly next: DerivedEntry | undefined;
+  readonly count: number;
   readonly #raw: Entry;
 
-  constructor(raw: Entry, version: string) {
+  constructor(raw: Entry, referrers: string, next: DerivedEntry | undefined) {
     this.#raw = raw;
-    this.version = version;
+    this.version = hash('sha256', `${raw.version}|${referrers}`, 'hex').slice(0, 32);
+    this.referrers = referrers;
+    this.next = next;
+    this.count = (next?.count ?? 0) + 1;
   }
 
   get name(): string {
@@ -51,7 +56,6 @@ export class Assignments {
   readonly #derived = new WeakMap<TypeView, WeakMap<TypeView, TypeView>>();
   /** One derivation that shares structure with what is asked next. */
   readonly #nearest = new WeakMap<TypeView, Derived>();
-  readonly #entries = new WeakMap<Entry, Map<string, Assignment>>();
 
   /**
    * The assignments as a client of `clusters` sees them. `previous`: an older version of `raw` that
@@ -89,16 +93,14 @@ export class Assignments {
     return near.view.with(set, gone);
   }
 
-  #entry(raw: Entry, clusters: TypeView): Assignment {
+  #entry(raw: Entry, clusters: TypeView): DerivedEntry {
     const referrers = clusters.referrersOf(raw);
-    let versions = this.#entries.get(raw);
-    if (versions === undefined) this.#entries.set(raw, (versions = new Map<string, Assignment>()));
-    let entry = versions.get(referrers);
-    if (entry === undefined) {
-      if (versions.size >= maxVersionsKept) versions.clear();
-      const version = hash('sha256', `${raw.version}|${referrers}`, 'hex').slice(0, 32);
-      versions.set(referrers, (entry = new Assignment(raw, version)));
+    for (let one = raw.derived; one !== undefined; one = one.next) {
+      if (one.referrers === referrers) return one;
     }
-    return entry;
+    const last = raw.derived;
+    const kept = last !== undefined && last.count < maxVersionsKept ? last : undefined;
+    raw.derived = new Assignment(raw, referrers, kept);
+    return raw.derived;
   }
 }

@@ -4,7 +4,7 @@ import { xdsKeys } from '@watershed/model/keys.ts';
 import { canonicalName } from '../resource-name.ts';
 import { hexOf } from '../wire.ts';
 import { hashName } from './trie.ts';
-import type { Entry } from './type-view.ts';
+import type { DerivedEntry, Entry } from './type-view.ts';
 
 const none: readonly string[] = [];
 
@@ -37,6 +37,7 @@ export class SharedEntry implements Entry {
   readonly digests: readonly Digest[];
   readonly aliases: readonly string[];
   readonly groups: readonly string[];
+  derived: DerivedEntry | undefined = undefined;
   #fragments: readonly Uint8Array[] | undefined;
   /** The bytes are in the record: the store may have none of them. */
   #inlined = false;

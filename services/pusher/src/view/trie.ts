@@ -90,6 +90,12 @@ export function trieSet<L extends Leaf>(trie: Trie<L>, leaf: L): Node<L> {
   return trie === undefined ? leaf : setIn(trie, leaf, 0);
 }
 
+/** As `trieSet` of one leaf after the other; a node on the way to several is made once. */
+export function trieSetAll<L extends Leaf>(trie: Trie<L>, leaves: readonly L[]): Trie<L> {
+  const [first] = leaves;
+  return first === undefined ? trie : setAllIn(trie ?? first, leaves, 0);
+}
+
 /** The same trie if it does not hold the name. */
 export function trieDelete<L extends Leaf>(trie: Trie<L>, name: string, nameHash: number): Trie<L> {
   return trie === undefined ? undefined : deleteIn(trie, name, nameHash, 0);
@@ -167,6 +173,38 @@ function setIn<L extends Leaf>(node: Node<L>, leaf: L, shift: number): Node<L> {
   );
 }
 
+function setAllIn<L extends Leaf>(node: Node<L>, leaves: readonly L[], shift: number): Node<L> {
+  if (leaves.length === 1 || !(node instanceof Branch)) return setEachIn(node, leaves, shift);
+  const bySlot = new Map<number, L[]>();
+  const others: L[] = [];
+  for (const leaf of leaves) {
+    const slot = slotOf(leaf.name, leaf.hash, shift);
+    const same = bySlot.get(slot);
+    if (same !== undefined) same.push(leaf);
+    else if ((node.bitmap & (1 << slot)) === 0) others.push(leaf);
+    else bySlot.set(slot, [leaf]);
+  }
+  const children = [...node.children];
+  let { size } = node;
+  let isNew = false;
+  for (const [slot, some] of bySlot) {
+    const at = popcount(node.bitmap & ((1 << slot) - 1));
+    const child = children[at];
+    if (child === undefined) continue;
+    const next = setAllIn(child, some, shift + bits);
+    size += trieSize(next) - trieSize(child);
+    isNew ||= next !== child;
+    children[at] = next;
+  }
+  return setEachIn(isNew ? new Branch(node.bitmap, children, size) : node, others, shift);
+}
+
+function setEachIn<L extends Leaf>(node: Node<L>, leaves: readonly L[], shift: number): Node<L> {
+  let next = node;
+  for (const leaf of leaves) next = setIn(next, leaf, shift);
+  return next;
+}
+
 function split<L extends Leaf>(node: L, leaf: L, shift: number): Branch<L> {
   const a = slotOf(node.name, node.hash, shift);
   const b = slotOf(leaf.name, leaf.hash, shift);
@@ -207,14 +245,37 @@ function diffNodes<L extends Leaf>(
 ): void {
   if (before === after) return;
   if (before instanceof Branch && after instanceof Branch) {
-    const all = before.bitmap | after.bitmap;
-    for (let rest = all; rest !== 0; rest &= rest - 1) {
-      const bit = rest & -rest;
-      diffNodes(childAt(before, bit), childAt(after, bit), shift + bits, visit);
+    diffBranches(before, after, shift + bits, visit);
+  } else diffLeaves(before, after, shift, visit);
+}
+
+function diffBranches<L extends Leaf>(
+  before: Branch<L>,
+  after: Branch<L>,
+  shift: number,
+  visit: DiffVisitor<L>,
+): void {
+  if (before.bitmap === after.bitmap) {
+    for (let at = 0; at < before.children.length; at++) {
+      const child = before.children[at];
+      const next = after.children[at];
+      if (child !== next) diffNodes(child, next, shift, visit);
     }
     return;
   }
-  // One side has few leaves here: look each up on the other side.
+  for (let rest = before.bitmap | after.bitmap; rest !== 0; rest &= rest - 1) {
+    const bit = rest & -rest;
+    diffNodes(childAt(before, bit), childAt(after, bit), shift, visit);
+  }
+}
+
+/** One side has few leaves: each is looked up on the other side. */
+function diffLeaves<L extends Leaf>(
+  before: Trie<L>,
+  after: Trie<L>,
+  shift: number,
+  visit: DiffVisitor<L>,
+): void {
   trieEach(before, (leaf) => {
     const other = getAt(after, leaf, shift);
     if (other === undefined || other.version !== leaf.version) visit(leaf.name, leaf, other);

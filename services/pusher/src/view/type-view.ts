@@ -8,6 +8,7 @@ import {
   trieEach,
   trieGet,
   trieSet,
+  trieSetAll,
   trieSize,
   type DiffVisitor,
   type Leaf,
@@ -32,6 +33,18 @@ export interface Entry extends Leaf {
   readonly groups?: readonly string[];
   /** Under a name that says where it is (see `Located`): the wildcard is not about it. */
   readonly located?: true;
+  /** Of an assignment: for `Assignments` alone, which keeps there what it has made of it. */
+  derived?: DerivedEntry | undefined;
+}
+
+/** An assignment under the version that goes with certain clusters. */
+export interface DerivedEntry extends Entry {
+  /** The versions of those clusters (see `TypeView.referrersOf`). */
+  readonly referrers: string;
+  /** The one of the same assignment that was made before. */
+  readonly next: DerivedEntry | undefined;
+  /** How many there are with it. */
+  readonly count: number;
 }
 
 /** Which clusters need a resource of this name; the version is made of theirs. */
@@ -146,13 +159,15 @@ export class TypeView {
 
   /** The view with some entries set and some names gone; itself if nothing differs. */
   with(set: Iterable<Entry>, gone: Iterable<string> = []): TypeView {
-    let entries = this.entries;
+    const added = [...set];
     let tables = this.#tables;
-    for (const entry of set) {
-      const before = trieGet(entries, entry.name, entry.hash);
-      tables = this.#note(tables, before, entry);
-      entries = trieSet(entries, entry);
-    }
+    let entries = this.entries;
+    if (this.#tracksRefs || !this.isPlain || !added.every(isPlain)) {
+      for (const entry of added) {
+        tables = this.#note(tables, trieGet(entries, entry.name, entry.hash), entry);
+        entries = trieSet(entries, entry);
+      }
+    } else entries = trieSetAll(entries, added);
     for (const name of gone) {
       const nameHash = hashName(name);
       tables = this.#note(tables, trieGet(entries, name, nameHash), undefined);
@@ -225,6 +240,11 @@ export class TypeView {
   static diffReferrers(before: TypeView, after: TypeView, visit: (name: string) => void): void {
     trieDiff(before.#tables.referrers, after.#tables.referrers, visit);
   }
+}
+
+/** Found by its name alone, and comes with no others. */
+function isPlain({ aliases, groups }: Entry): boolean {
+  return (aliases?.length ?? 0) === 0 && (groups?.length ?? 0) === 0;
 }
 
 export interface Replacement {

@@ -8,6 +8,7 @@ import {
   trieGet,
   trieLeaves,
   trieSet,
+  trieSetAll,
   trieSize,
   type Leaf,
   type Trie,
@@ -68,6 +69,24 @@ describe('the persistent trie', () => {
         expect([...trieLeaves(direct.trie)].map((l) => l.name)).toEqual(
           [...trieLeaves(trie)].map((l) => l.name),
         );
+      }),
+    );
+  });
+
+  it('becomes by many leaves at once what it becomes by one after the other', () => {
+    const leaves = fc.array(
+      fc.tuple(names, versions).map(([name, version]) => leaf(name, version)),
+    );
+    fc.assert(
+      fc.property(steps, leaves, (changes, more) => {
+        const { trie } = build(changes);
+        let expected = trie;
+        for (const one of more) expected = trieSet(expected, one);
+        const all = trieSetAll(trie, more);
+        expect(trieDigest(all)).toBe(trieDigest(expected));
+        expect(trieSize(all)).toBe(trieSize(expected));
+        expect([...trieLeaves(all)]).toEqual([...trieLeaves(expected)]);
+        expect(trieSetAll(all, [...trieLeaves(all)])).toBe(all);
       }),
     );
   });
