@@ -221,6 +221,16 @@ describe.each(['http2', 'net'] as const)('hostile clients of %s', (transport) =>
       expect(bytes).toBeLessThanOrEqual(100);
     });
 
+    it('answers of a health watch, which anybody may ask for: it is asked once', async () => {
+      const client = raw();
+      const asked = message(Buffer.alloc(0));
+      client.send(headers(1, '/grpc.health.v1.Health/Watch'), frame(frames.data, 0, 1, asked));
+      await until('it is answered', () => client.of(frames.data).length === 1);
+      client.send(frame(frames.data, 0, 1, Buffer.concat([asked, asked])));
+      await refused(client, 1);
+      expect(client.of(frames.data)).toHaveLength(1);
+    });
+
     it('streams of one connection: more are refused, the others go on', async () => {
       const client = raw();
       for (let i = 0; i < 150; i++) client.send(headers(2 * i + 1));

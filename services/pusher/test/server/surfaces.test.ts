@@ -1,3 +1,4 @@
+import { Client, credentials } from '@grpc/grpc-js';
 import { createFileRegistry, fromBinary, type FileRegistry } from '@bufbuild/protobuf';
 import {
   FileDescriptorProtoSchema,
@@ -245,6 +246,34 @@ describe('health', () => {
     await until('it serves', async () => (await callUnary(port, rpc, { service })).status === 1);
     const unknown = callUnary(port, rpc, { service: '__proto__' });
     await expect(unknown).rejects.toMatchObject({ code: 5 });
+  });
+
+  it('is told as it changes to who watches, of services that there are not as well', async () => {
+    const { port } = await start();
+    const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+    open.push(client);
+    const watch = (service: string): number[] => {
+      const states: number[] = [];
+      const call = client
+        .makeServerStreamRequest(
+          '/grpc.health.v1.Health/Watch',
+          (request: HealthCheckRequest) => Buffer.from(HealthCheckRequest.encode(request).finish()),
+          (bytes: Buffer) => HealthCheckResponse.decode(bytes),
+          { service },
+        )
+        .on('data', ({ status }: HealthCheckResponse) => states.push(status))
+        .on('error', () => undefined);
+      open.push({ close: () => call.cancel() });
+      return states;
+    };
+    const [all, none] = [watch(''), watch('none')];
+    await until('it serves', () => all.at(-1) === 1);
+    const stopped = running?.stop();
+    running = undefined;
+    await until('it does not', () => all.at(-1) === 2);
+    for (const one of open.splice(0)) one.close();
+    await stopped;
+    expect(none).toEqual([3]);
   });
 });
 
