@@ -5,6 +5,7 @@ import {
   Histogram as PromHistogram,
   Registry,
 } from 'prom-client';
+import { exposeEventLoopLag, neverMs } from './event-loop-lag.ts';
 
 /** A metric as it is declared; see metric-names.ts. */
 export interface MetricSpec {
@@ -62,7 +63,8 @@ export class Metrics {
   constructor(options: MetricsOptions = {}) {
     this.#maxSeries = options.maxSeries ?? 2_000;
     if (options.process !== true) return;
-    collectDefaultMetrics({ register: this.#registry });
+    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: neverMs });
+    exposeEventLoopLag(this.#registry);
     for (const name of ofEachHandle) this.#registry.removeSingleMetric(name);
   }
 

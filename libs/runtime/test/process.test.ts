@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { OperatingError } from '../src/errors.ts';
 import type { DebugPage } from '../src/debug-pages.ts';
@@ -385,4 +386,18 @@ test("the process's own metrics are there when asked for", async () => {
   // Those would list every socket, for each scrape.
   expect(own).not.toMatch(/nodejs_active_(?:handles|resources)/u);
   expect(await new Metrics().text()).not.toContain('process_cpu_seconds_total');
+});
+
+test('how late timers were is told in seconds, without the period in which it is measured', async () => {
+  const metrics = new Metrics({ process: true });
+  await setTimeout(150);
+  const busyUntilMs = performance.now() + 400;
+  while (performance.now() < busyUntilMs);
+  await setTimeout(150);
+  const value = (figure: string): Promise<number> =>
+    metrics.value(`nodejs_eventloop_lag_${figure}_seconds`);
+  for (const figure of ['max', 'p99', 'p90', 'mean', 'stddev']) {
+    expect(await value(figure)).toBeGreaterThan(0);
+  }
+  expect(await value('max')).toBeGreaterThan(0.2);
 });
