@@ -15,6 +15,7 @@ import { istioKinds } from './kinds/istio/kinds.ts';
 import type { SourceBatch, UnitUpdate } from './source.ts';
 import { FileSource } from './sources/files.ts';
 import { listTree } from './sources/tree.ts';
+import { unwatched } from './sources/watch.ts';
 
 /** Something wrong with an object, or with a part of a file (then `kind` is empty). */
 export interface Finding extends Problem {
@@ -105,9 +106,7 @@ async function readAll(
   time: Time,
   sink: Parameters<FileSource['start']>[0],
 ): Promise<void> {
-  const watch = (): Promise<{ close: () => Promise<void> }> =>
-    Promise.resolve({ close: () => Promise.resolve() });
-  const source = new FileSource({ name: path, path, time, watch });
+  const source = new FileSource({ name: path, path, time, watch: unwatched });
   let failed: () => void = () => undefined;
   const trouble = new Promise<void>((resolve) => {
     failed = resolve;

@@ -16,12 +16,10 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { SourceBatch } from '../src/source.ts';
 import { configuredSources } from '../src/sources/configured.ts';
 import { FileSource, type FileTimes } from '../src/sources/files.ts';
-import { watchFiles, type Watch } from '../src/sources/watch.ts';
+import { unwatched, watchFolders } from '../src/sources/watch.ts';
 import { service } from './support.ts';
 
 const times: FileTimes = { quietMs: 20, emptyQuietMs: 120, maxWaitMs: 1_000, rescanMs: 200 };
-/** Without notifications: only rescans see a change. */
-const deaf: Watch = () => Promise.resolve({ close: () => Promise.resolve() });
 
 let folder = '';
 let open: FileSource[] = [];
@@ -64,7 +62,7 @@ class Seen {
   }
 }
 
-async function start(path = folder, watch = watchFiles, own = times): Promise<Seen> {
+async function start(path = folder, watch = watchFolders, own = times): Promise<Seen> {
   const source = new FileSource({ name: 'files', path, time: systemTime, watch, times: own });
   open.push(source);
   const seen = new Seen();
@@ -75,7 +73,8 @@ async function start(path = folder, watch = watchFiles, own = times): Promise<Se
   return seen;
 }
 
-const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 8_000 });
+const until = (check: () => void | Promise<void>): Promise<void> =>
+  vi.waitFor(check, { timeout: 8_000 });
 const write = (name: string, text: string): Promise<void> => writeFile(join(folder, name), text);
 
 describe('a directory', () => {
@@ -107,9 +106,35 @@ describe('a directory', () => {
     await until(() => expect(seen.state).toEqual({ 'new/b.yaml': ['b'] }));
   });
 
+  test('is told of by notifications alone: folders that come, and that take the place of others', async () => {
+    const seen = await start(folder, watchFolders, { ...times, rescanMs: 600_000 });
+    await mkdir(join(folder, 'sub', 'below'), { recursive: true });
+    await until(async () => {
+      await write('sub/below/a.yaml', service('a'));
+      expect(seen.state).toEqual({ 'sub/below/a.yaml': ['a'] });
+    });
+    await mkdir(join(folder, '.other', 'below'), { recursive: true });
+    await rename(join(folder, 'sub'), join(folder, '.away'));
+    await rename(join(folder, '.other'), join(folder, 'sub'));
+    await until(() => expect(seen.state).toEqual({}));
+    await write('sub/below/a.yaml', service('b'));
+    await until(() => expect(seen.state).toEqual({ 'sub/below/a.yaml': ['b'] }));
+  });
+
+  test('that is one file is seen when another is renamed over it, again and again', async () => {
+    const path = join(folder, 'mesh');
+    await write('mesh', service('a'));
+    const seen = await start(path, watchFolders, { ...times, rescanMs: 600_000 });
+    for (const name of ['b', 'c']) {
+      await write('mesh.tmp', service(name));
+      await rename(join(folder, 'mesh.tmp'), path);
+      await until(() => expect(seen.state).toEqual({ mesh: [name] }));
+    }
+  });
+
   test('that gives no notifications is looked at now and then', async () => {
     await write('a.yaml', service('a'));
-    const seen = await start(folder, deaf);
+    const seen = await start(folder, unwatched);
     await write('a.yaml', service('a2'));
     await until(() => expect(seen.state).toEqual({ 'a.yaml': ['a2'] }));
   });
@@ -155,7 +180,7 @@ describe('what is half written', () => {
   test('is not read before it stays the same', async () => {
     const path = join(folder, 'a.yaml');
     await writeFile(path, service('a'));
-    const seen = await start(folder, watchFiles, { ...times, quietMs: 150 });
+    const seen = await start(folder, watchFolders, { ...times, quietMs: 150 });
     const text = service('first') + service('second');
     await writeFile(path, '');
     for (let at = 0; at < text.length; at += 20) {
@@ -179,7 +204,7 @@ describe('what is half written', () => {
 
   test('for ever is read at last', async () => {
     await write('a.yaml', service('a'));
-    const seen = await start(folder, watchFiles, { ...times, quietMs: 400, maxWaitMs: 600 });
+    const seen = await start(folder, watchFolders, { ...times, quietMs: 400, maxWaitMs: 600 });
     const timer = setInterval(() => void appendFile(join(folder, 'a.yaml'), '# more\n'), 30);
     try {
       await until(() => expect(seen.batches.length).toBeGreaterThan(1));
@@ -277,7 +302,7 @@ describe('a directory that is gone', () => {
 
 describe('configured sources', () => {
   const make = (meshConfig: string | undefined, configDirs: readonly string[] = []) =>
-    configuredSources({ configDirs, meshConfig, time: systemTime, watch: deaf, times });
+    configuredSources({ configDirs, meshConfig, time: systemTime, watch: unwatched, times });
 
   test('are the directories, the MeshConfig file and those that it names, each once', async () => {
     const mesh = join(folder, 'mesh.yaml');

@@ -12,7 +12,7 @@ import { meshConfigObject, meshNames } from '../kinds/core/mesh-config.ts';
 import { parseChunk, splitDocuments } from '../parse/documents.ts';
 import type { Source } from '../source.ts';
 import { FileSource, type FileTimes } from './files.ts';
-import { watchFiles, type Watch } from './watch.ts';
+import { watchFolders, type Watch } from './watch.ts';
 
 export interface ConfiguredSources {
   /** `--configDir` */
@@ -31,7 +31,7 @@ export interface ConfiguredSources {
  * is read again on change.
  */
 export async function configuredSources(options: ConfiguredSources): Promise<readonly Source[]> {
-  const { configDirs, meshConfig, time, watch = watchFiles, times } = options;
+  const { configDirs, meshConfig, time, watch = watchFolders, times } = options;
   const common = { time, watch, ...(times === undefined ? {} : { times }) };
   const named = meshConfig === undefined ? [] : await directoriesOf(meshConfig);
   const folders = new Set([...configDirs, ...named].map((folder) => resolve(folder)));

@@ -94,13 +94,13 @@ export class FileSource implements Source {
     this.#isStopped = true;
     this.#timer?.cancel();
     await this.#looking;
-    await this.#watching?.close();
+    this.#watching?.close();
   }
 
-  /** `path`: a file that was written, added or removed; without one: something else was. */
+  /** `path`: a file that was written, added or removed; without one: more than a file was. */
   #notified(sink: Sink, path: string | undefined): void {
     if (this.#isStopped) return;
-    if (path === undefined || !isWanted(this.#options.path, path)) this.#hints = undefined;
+    if (path === undefined) this.#hints = undefined;
     else this.#hints?.add(path);
     this.#isNotified = true;
     if (this.#looking === undefined) this.#schedule(sink, burstMs);
@@ -123,8 +123,10 @@ export class FileSource implements Source {
   async #once(sink: Sink): Promise<number> {
     const { path, time, watch } = this.#options;
     try {
-      // Watching begins before the listing, so that nothing falls between the two.
-      this.#watching ??= await watch(path, (changed) => this.#notified(sink, changed));
+      const watching = (this.#watching ??= watch(
+        (file) => isWanted(path, file),
+        (file) => this.#notified(sink, file),
+      ));
       const nowMs = time.monotonic();
       const hints = this.#hints;
       if (hints !== undefined && nowMs < this.#rescanAtMs) {
@@ -134,7 +136,13 @@ export class FileSource implements Source {
       }
       this.#hints = new Set();
       this.#rescanAtMs = nowMs + this.#times.rescanMs;
-      const listing = await listTree(path);
+      const folders = new Set<string>();
+      // Watching begins before a folder is listed, so that nothing falls between the two.
+      const listing = await listTree(path, (folder, id) => {
+        folders.add(folder);
+        watching.add(folder, id);
+      });
+      watching.keep(folders);
       if (listing.kind === 'missing') return await this.#missing(sink, listing.reason);
       return await this.#seen(sink, this.#files.changedIn(listing), listing);
     } catch (error) {
@@ -151,9 +159,6 @@ export class FileSource implements Source {
       const updates = this.#files.forget();
       sink.apply({ source: this.name, updates, unchanged: 0, suspect: reason });
     }
-    // A watch on what is gone sees nothing when it returns.
-    await this.#watching?.close();
-    this.#watching = undefined;
     this.#hints = undefined;
     return Math.min(this.#times.rescanMs, this.#times.emptyQuietMs);
   }

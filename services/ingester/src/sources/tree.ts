@@ -4,7 +4,7 @@
  */
 import type { BigIntStats, Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { describeError } from '@watershed/runtime/errors.ts';
 
 export interface SeenFile {
@@ -34,23 +34,36 @@ const extensions = new Set(['.yaml', '.yml', '.json']);
 const maxDepth = 32;
 const maxFiles = 100_000;
 
+/** Called with each folder before it is listed; `id` tells it from another one of its name. */
+type OnFolder = (folder: string, id: string) => void;
+
 interface Walk {
   readonly files: Map<string, SeenFile>;
   readonly blind: Blind[];
+  readonly onFolder: OnFolder;
 }
 
 /**
  * Names that start with a dot are not looked into: editors' files, and the real folders of mounted
  * ConfigMaps.
  */
-export async function listTree(root: string): Promise<TreeListing> {
-  const walk: Walk = { files: new Map(), blind: [] };
+export async function listTree(
+  root: string,
+  onFolder: OnFolder = () => undefined,
+): Promise<TreeListing> {
+  const files = new Map<string, SeenFile>();
+  const blind: Blind[] = [];
   const found = await statOf(root);
   if (found === undefined) return { kind: 'missing', reason: `${root} does not exist` };
-  if ('reason' in found) walk.blind.push(found);
-  else if (found.isDirectory()) await walkInto(walk, root, [idOf(found)]);
-  else walk.files.set(root, seen(root, found));
-  return { kind: 'seen', ...walk };
+  if ('reason' in found) blind.push(found);
+  else if (found.isDirectory()) await walkInto({ files, blind, onFolder }, root, [idOf(found)]);
+  else {
+    const parent = await statOf(dirname(root));
+    if (parent !== undefined && 'ino' in parent) onFolder(dirname(root), idOf(parent));
+    const file = await lookAt(root);
+    if (file !== undefined) files.set(root, file);
+  }
+  return { kind: 'seen', files, blind };
 }
 
 /** Whether a path below the root is one that a listing may have. */
@@ -77,6 +90,7 @@ async function walkInto(walk: Walk, folder: string, above: readonly string[]): P
     walk.blind.push({ path: folder, reason: `${folder} is deeper than ${maxDepth} directories` });
     return;
   }
+  walk.onFolder(folder, above.at(-1) ?? '');
   let entries: Dirent[];
   try {
     entries = await readdir(folder, { withFileTypes: true });

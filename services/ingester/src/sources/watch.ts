@@ -1,32 +1,94 @@
-import { basename } from 'node:path';
-import { watch } from 'chokidar';
+import { watch, type FSWatcher } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 
 /**
- * Tells of changes under a path; may tell too often, and may miss some. It names the file that was
- * written, added or removed, or nothing where it is more than a file.
+ * Watches folders, each without what is in folders below it. It may tell too often, and may miss
+ * some. It names the file that was written, added or removed (of those that are wanted), or nothing
+ * where it is more than a file.
  */
 export type Watch = (
-  path: string,
+  isWanted: (path: string) => boolean,
   onChange: (file: string | undefined) => void,
-) => Promise<Watching>;
+) => Watching;
 
 export interface Watching {
-  close(): Promise<void>;
+  /** `id` tells a folder from another one that takes its place. */
+  add(folder: string, id: string): void;
+  /** Ends all others. */
+  keep(folders: ReadonlySet<string>): void;
+  close(): void;
 }
 
-const fileEvents = new Set(['add', 'change', 'unlink']);
+/** The operating system's notifications. */
+export const watchFolders: Watch = (...told) => new Folders(...told);
 
-/** The operating system's notifications. Resolves when it is watching. */
-export const watchFiles: Watch = (path, onChange) =>
-  new Promise((resolve) => {
-    const watcher = watch(path, { ignoreInitial: true, followSymlinks: true, depth: 32 });
-    watcher.on('all', (event, file) => onChange(fileEvents.has(event) ? file : undefined));
-    // A hidden symlink that leads elsewhere now (a ConfigMap's `..data`) is not interesting to
-    // chokidar, and what everything hangs on here.
-    watcher.on('raw', (_event, name) => {
-      if (typeof name !== 'string' || basename(name).startsWith('.')) onChange(undefined);
-    });
-    // A watch that is refused (too many, not permitted) leaves the looks now and then.
-    watcher.on('error', () => onChange(undefined));
-    watcher.on('ready', () => resolve({ close: () => watcher.close() }));
-  });
+/** Tells nothing: looks now and then see what changes. */
+export const unwatched: Watch = () => ({
+  add: () => undefined,
+  keep: () => undefined,
+  close: () => undefined,
+});
+
+class Folders implements Watching {
+  readonly #isWanted: (path: string) => boolean;
+  readonly #onChange: (file: string | undefined) => void;
+  readonly #watched = new Map<string, { readonly id: string; readonly watcher: FSWatcher }>();
+
+  constructor(...[isWanted, onChange]: Parameters<Watch>) {
+    this.#isWanted = isWanted;
+    this.#onChange = onChange;
+  }
+
+  add(folder: string, id: string): void {
+    const before = this.#watched.get(folder);
+    if (before?.id === id) return;
+    before?.watcher.close();
+    this.#watched.delete(folder);
+    try {
+      const watcher = watch(folder, (event, name) => this.#told(folder, event, name));
+      watcher.on('error', () => this.#onChange(undefined));
+      this.#watched.set(folder, { id, watcher });
+    } catch {
+      // A watch that is refused (too many, not permitted) leaves the looks now and then.
+    }
+  }
+
+  keep(folders: ReadonlySet<string>): void {
+    for (const [folder, { watcher }] of this.#watched) {
+      if (folders.has(folder)) continue;
+      watcher.close();
+      this.#watched.delete(folder);
+    }
+  }
+
+  close(): void {
+    this.keep(new Set());
+  }
+
+  /** `rename`: something of that name came or went; else its content or its mode is another. */
+  #told(folder: string, event: string, name: string | null): void {
+    if (name === null) {
+      this.#onChange(undefined);
+      return;
+    }
+    const path = join(folder, name);
+    if (this.#isWanted(path)) this.#onChange(path);
+    else if (event === 'rename') void this.#cameOrWent(folder, path);
+  }
+
+  async #cameOrWent(folder: string, path: string): Promise<void> {
+    const name = basename(path);
+    // A hidden symlink may be what everything hangs on (a ConfigMap's `..data`), and a folder that
+    // is moved or removed tells its own name.
+    const isMore = name.startsWith('.') || name === basename(folder) || this.#watched.has(path);
+    if (isMore || (await isFolder(path))) this.#onChange(undefined);
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
