@@ -139,6 +139,7 @@ class Call implements ClientCall {
       const handler = method.open({
         path: method.path,
         peer,
+        isReady: true,
         header: () => undefined,
         write: (framed) => this.#write(framed),
         end: (ended) => this.#end(ended),

@@ -39,7 +39,7 @@ export function memory(count: number, streams: number): number {
   );
   const open = (index: number): XdsStream => {
     const caller = new Caller({ trust: 'local', identities: [], policy, onDenied: nothing });
-    const carrier: Carrier = { peer, caller, write: taken, end: nothing };
+    const carrier: Carrier = { peer, caller, isReady: true, write: taken, end: nothing };
     const stream = new XdsStream(host, carrier, { mode: 'delta', id: index });
     const node = { id: `sidecar~10.0.0.1~p-${index}.shop~shop.svc.cluster.local` };
     stream.message(

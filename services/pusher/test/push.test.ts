@@ -59,6 +59,7 @@ describe('the fan-out', () => {
       clock: time,
       timers: time,
       chunk,
+      look: () => 0,
       push: (target) => pushed.push(target),
     });
     return { time, pushed, out };
@@ -77,6 +78,22 @@ describe('the fan-out', () => {
     }
     // Virtual time runs all that is due: what counts is that all arrive, in order and once.
     expect(pushed).toEqual(many('a', 1_000));
+  });
+
+  it('looks at all that it serves in a row before it serves the first of them', async () => {
+    const time = new VirtualTime();
+    const done: string[] = [];
+    const out = new FanOut<string>({
+      clock: time,
+      timers: time,
+      chunk: 2,
+      look: (target) => done.push(`look at ${target}`),
+      push: (target) => done.push(target),
+    });
+    out.add('s', 'ns', 'config', many('a', 3));
+    await time.advance(0);
+    expect(done).toEqual(['look at a0', 'look at a1', 'a0', 'a1', 'look at a2', 'a2']);
+    expect(out.seen).toBe(1 + 2 + 5);
   });
 
   it('serves secrets and endpoints before configuration', async () => {

@@ -1,7 +1,9 @@
 /** What a stream stands on: whatever carries its bytes. */
+import { describeError, toOperatingError } from '@watershed/runtime/errors.ts';
 import type { PeerIdentity } from '../identity/authenticator.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { Mode } from '../session/request.ts';
+import { LimitError, WireError } from '../wire.ts';
 
 /** Why a stream ends, in gRPC's words. */
 export interface StreamEnd {
@@ -30,5 +32,19 @@ export interface Carrier {
   readonly caller: Caller;
   /** `false`: no more until `writable` is called. `compressible`: it holds no secrets. */
   write(framed: Uint8Array, compressible: boolean): boolean;
+  /** Whether what is written now leaves at once. */
+  readonly isReady: boolean;
   end(end: StreamEnd): void;
+}
+
+/** What a stream ends with that cannot go on. */
+export function endOf(error: unknown): StreamEnd {
+  return { code: codeOf(error), message: describeError(error) };
+}
+
+function codeOf(error: unknown): StreamEnd['code'] {
+  if (error instanceof LimitError) return 'resource-exhausted';
+  const code = error instanceof WireError ? 'invalid' : toOperatingError(error).code;
+  if (code === 'denied') return 'permission-denied';
+  return code === 'invalid' ? 'invalid-argument' : 'internal';
 }

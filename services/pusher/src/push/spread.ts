@@ -2,9 +2,10 @@ import type { Timer } from '@watershed/runtime/clock.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import { changedAssignments, type Audience } from './audience.ts';
 import { FanOut, type FanOutOptions, type Lane } from './fan-out.ts';
+import { look } from './look.ts';
 import type { XdsStream } from './stream.ts';
 
-export interface SpreadOptions extends Omit<FanOutOptions<XdsStream>, 'push'> {
+export interface SpreadOptions extends Omit<FanOutOptions<XdsStream>, 'push' | 'look'> {
   readonly viewOf: (scope: string) => ScopeView | undefined;
   /** A stream waited so long for its turn. */
   readonly onTurn: (waitedMs: number) => void;
@@ -29,6 +30,7 @@ export class Spread {
     const { viewOf, onTurn } = options;
     this.#fanOut = new FanOut({
       ...options,
+      look,
       push: (stream, waitedMs) => {
         if (stream.isClosed) return;
         onTurn(waitedMs);
@@ -37,6 +39,7 @@ export class Spread {
     });
     this.#trail = new FanOut({
       ...options,
+      look,
       push: (stream) => stream.catchUp(viewOf(stream.scope)),
     });
   }

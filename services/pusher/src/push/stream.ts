@@ -1,6 +1,5 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
-import { describeError, toOperatingError } from '@watershed/runtime/errors.ts';
 import type { PeerIdentity } from '../identity/authenticator.ts';
 import { ttlsFor } from '../lifetimes.ts';
 import type { ProxyNode } from '../node-scope.ts';
@@ -20,10 +19,9 @@ import { Session } from '../session/session.ts';
 import type { NameList, Subscription } from '../session/subscription.ts';
 import type { Stage } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
-import { LimitError, WireError } from '../wire.ts';
 import type { Alarms, Sleeper } from './alarms.ts';
 import type { Admission, Newcomer } from './admission.ts';
-import type { Carrier, StreamEnd, StreamHow } from './carrier.ts';
+import { endOf, type Carrier, type StreamEnd, type StreamHow } from './carrier.ts';
 import { DebugQueries, isDebugType, type AnswerQuery } from './debug-queries.ts';
 
 /** What streams share, and who wants to know of them. */
@@ -146,6 +144,11 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     this.#pump(this.#host.time.monotonic());
   }
 
+  /** Whether what is said to it leaves at once. */
+  get isReady(): boolean {
+    return !this.#closed && this.#blockedMs === undefined && this.#carrier.isReady;
+  }
+
   /** Gives it a view of its scope, and sends what follows. */
   follow(scope: string, view: ScopeView | undefined): void {
     this.#scope = scope;
@@ -194,7 +197,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
         request.mode === 'delta' ? request.initial !== undefined : request.versionInfo !== '';
       this.#identify(request.node);
     } catch (error) {
-      this.end({ code: codeOf(error), message: describeError(error) });
+      this.end(endOf(error));
       return;
     }
     const nowMs = this.#host.time.monotonic();
@@ -357,7 +360,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     this.#queries ??= new DebugQueries({
       answer: this.#host.answer,
       ready: () => this.#reply(),
-      failed: (error) => this.end({ code: codeOf(error), message: describeError(error) }),
+      failed: (error) => this.end(endOf(error)),
     });
     this.#queries.take(request);
   }
@@ -390,11 +393,4 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
       this.end({ code: 'unavailable', message: 'nothing was read for too long' });
     }
   }
-}
-
-function codeOf(error: unknown): StreamEnd['code'] {
-  if (error instanceof LimitError) return 'resource-exhausted';
-  const code = error instanceof WireError ? 'invalid' : toOperatingError(error).code;
-  if (code === 'denied') return 'permission-denied';
-  return code === 'invalid' ? 'invalid-argument' : 'internal';
 }

@@ -1,5 +1,6 @@
 /** The services of the xDS protocol: a row each. */
 import { resourceTypes } from '@watershed/proto/any.ts';
+import type { PeerIdentity } from '../identity/authenticator.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { Hub } from '../push/hub.ts';
 import type { Carrier, StreamEnd } from '../push/carrier.ts';
@@ -79,20 +80,33 @@ const codes: Readonly<Record<StreamEnd['code'], StatusCode>> = {
   unavailable: status.unavailable,
 };
 
-function carrierOf(call: ServerCall, caller: Caller, write: Carrier['write']): Carrier {
-  return {
-    peer: call.peer,
-    caller,
-    write,
-    end: ({ code, message }) => call.end({ code: codes[code], message }),
-  };
+/** A call. */
+class CallCarrier implements Carrier {
+  readonly caller: Caller;
+  readonly peer: PeerIdentity;
+  readonly #call: ServerCall;
+
+  constructor(call: ServerCall, caller: Caller) {
+    this.caller = caller;
+    this.peer = call.peer;
+    this.#call = call;
+  }
+
+  get isReady(): boolean {
+    return this.#call.isReady;
+  }
+
+  write(framed: Uint8Array, compressible: boolean): boolean {
+    return this.#call.write(framed, compressible);
+  }
+
+  end({ code, message }: StreamEnd): void {
+    this.#call.end({ code: codes[code], message });
+  }
 }
 
 function openStream(hub: Hub, call: ServerCall, caller: Caller, how: How): CallHandler {
-  const stream = hub.open(
-    carrierOf(call, caller, (framed, compressible) => call.write(framed, compressible)),
-    how,
-  );
+  const stream = hub.open(new CallCarrier(call, caller), how);
   return {
     message: (bytes) => stream.message(bytes),
     halfClosed: () => stream.end({ code: 'ok', message: '' }),
@@ -111,10 +125,16 @@ const fetchWaitMs = 15_000;
  */
 function openFetch(hub: Hub, call: ServerCall, caller: Caller, how: How): CallHandler {
   return unary(call, (request, reply) => {
-    const carrier = carrierOf(call, caller, (framed) => {
-      reply(framed);
-      return true;
-    });
+    const carrier: Carrier = {
+      caller,
+      peer: call.peer,
+      isReady: true,
+      write: (framed) => {
+        reply(framed);
+        return true;
+      },
+      end: ({ code, message }) => call.end({ code: codes[code], message }),
+    };
     const stream = hub.open(carrier, { ...how, once: true });
     const patience = hub.time.after(fetchWaitMs, () => {
       stream.end({ code: 'unavailable', message: 'nothing is known of this scope yet' });

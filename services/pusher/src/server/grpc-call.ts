@@ -20,6 +20,8 @@ export interface Wire {
    * the same bytes, and what is made of them may be kept.
    */
   write(bytes: Uint8Array, shareable: boolean): boolean;
+  /** Whether that would go at once. */
+  readonly isReady: boolean;
   /** The status, behind all that was written. */
   end(ended: Status): void;
   /** Of the request's body; it begins paused. */
@@ -101,6 +103,10 @@ export class GrpcCall implements ServerCall {
 
   header(name: string): string | undefined {
     return this.#head.header(name);
+  }
+
+  get isReady(): boolean {
+    return !this.#ended && this.#wire.isReady;
   }
 
   write(framed: Uint8Array, compressible = false): boolean {

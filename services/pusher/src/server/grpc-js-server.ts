@@ -169,6 +169,10 @@ class GrpcJsCall implements ServerCall {
     return values.length === 0 ? undefined : values.map(String).join(', ');
   }
 
+  get isReady(): boolean {
+    return !this.#ended && this.#duplex.writableLength === 0;
+  }
+
   /** The library would queue sixteen messages before it says no; one that has not left is enough. */
   write(framed: Uint8Array): boolean {
     if (this.#ended) return true;

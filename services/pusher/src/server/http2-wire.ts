@@ -22,6 +22,10 @@ export class Http2Wire implements Wire {
     this.#stream.respond(responseHeaders(encoding), { waitForTrailers: true });
   }
 
+  get isReady(): boolean {
+    return !this.#stream.destroyed && !this.#stream.writableNeedDrain;
+  }
+
   write(bytes: Uint8Array): boolean {
     return this.#stream.destroyed || this.#stream.write(bytes);
   }

@@ -28,6 +28,10 @@ export class NetWire implements Wire, StreamEvents {
     this.#stream.respond(responseBlock(encoding));
   }
 
+  get isReady(): boolean {
+    return this.#stream.isReady;
+  }
+
   write(bytes: Uint8Array, shareable: boolean): boolean {
     return this.#stream.write(bytes, shareable);
   }

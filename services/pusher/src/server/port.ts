@@ -51,6 +51,8 @@ export interface ServerCall {
    * get the same buffer. `false`: no more until `drain`; what was given is sent.
    */
   write(framed: Uint8Array, compressible?: boolean): boolean;
+  /** Whether what is written now leaves at once, as far as that is known. */
+  readonly isReady: boolean;
   /** Sends the status behind all that was written. Nothing may follow. */
   end(ended: Status): void;
 }

@@ -108,6 +108,13 @@ export class Stream {
     return this.#closed;
   }
 
+  /** Whether what is written goes at once, if it is not too long for the windows. */
+  get isReady(): boolean {
+    const host = this.#host;
+    if (this.#closed || this.#pending !== undefined || this.#sendWindow <= 0) return false;
+    return host.sendWindow > 0 && host.writable;
+  }
+
   listen(events: StreamEvents): void {
     this.#events = events;
   }
