@@ -255,27 +255,26 @@ export class OwnedPartition {
           const end = await this.#o.log.end(this.#o.topic, this.#o.partition);
           await this.#until(() => (this.#position?.offset ?? 0) >= end.offset);
           await this.#claim();
-          await this.#settle();
+          // What has come meanwhile relies on it too.
+          do await this.#settle();
+          while (this.#doubtful.size > 0);
           this.#lastAppend = Promise.resolve();
-          return;
+          break;
         } catch (error) {
           if (!(error instanceof LogError && error.retriable)) this.#lose(error);
         }
         await pause(this.#o.time, this.#o.retryMs ?? 500, this.#lost.signal);
       }
-    };
-    this.#reclaiming = reclaim().finally(() => {
       this.#reclaiming = undefined;
-    });
+    };
+    this.#reclaiming = reclaim();
   }
 
   /** Appends what is held of all keys in doubt; then older claims are not needed any more. */
   async #settle(): Promise<void> {
-    const doubtful = [...this.#doubtful];
-    if (doubtful.length > 0) {
-      const appends = doubtful.map((key) => this.#stamped(key, this.#held.get(key)));
-      await this.#o.log.append(appends);
-      for (const key of doubtful) this.#doubtful.delete(key);
+    while (this.#doubtful.size > 0) {
+      const keys = [...this.#doubtful];
+      await this.#append(keys.map((key) => this.#stamped(key, this.#held.get(key))));
     }
     await this.#release();
   }

@@ -48,25 +48,32 @@ async function folded(): Promise<Record<string, string | undefined>> {
   return Object.fromEntries([...fold.entries()].map(([key, value]) => [key, textOf(value)]).sort());
 }
 
-type Fate = 'lost' | 'appended' | 'late' | 'acknowledged and lost';
+type Fate = 'taken' | 'lost' | 'appended' | 'late' | 'acknowledged and lost' | 'slow';
 
 /**
- * The log as over a bad network: an append whose fate is not decided beforehand works; another one
- * fails with `unavailable` and is lost, was appended nevertheless, or is appended when `deliver` is
- * called.
+ * The log as over a bad network: an append whose fate is not decided beforehand is taken; another
+ * one fails with `unavailable` and is lost, was appended nevertheless, or is appended when
+ * `deliver` is called. A slow one is answered when `answer` is called.
  */
 class UnsureLog implements Log {
   readonly fates: Fate[] = [];
   readonly #late: (readonly Append[])[] = [];
+  readonly #answers: (() => void)[] = [];
+  /** Up to where a reader has taken in what it was given. */
+  taken = 0;
 
   ensureTopics: Log['ensureTopics'] = (specs) => log.ensureTopics(specs);
-  read: Log['read'] = (...args) => log.read(...args);
   end: Log['end'] = (...args) => log.end(...args);
   close = async (): Promise<void> => undefined;
 
   async append(records: readonly Append[]): Promise<readonly number[]> {
-    const fate = this.fates.shift();
-    if (fate === undefined) return log.append(records);
+    const fate = this.fates.shift() ?? 'taken';
+    if (fate === 'taken') return log.append(records);
+    if (fate === 'slow') {
+      const offsets = await log.append(records);
+      await new Promise<void>((resolve) => this.#answers.push(resolve));
+      return offsets;
+    }
     if (fate === 'appended') await log.append(records);
     if (fate === 'late') this.#late.push(records);
     if (fate === 'acknowledged and lost') {
@@ -74,6 +81,21 @@ class UnsureLog implements Log {
       return records.map((_, at) => offset + at);
     }
     throw new LogError('unavailable', 'no answer', { retriable: true });
+  }
+
+  async *read(...args: Parameters<Log['read']>): ReturnType<Log['read']> {
+    for await (const batch of log.read(...args)) {
+      yield batch;
+      this.taken = batch.position.offset;
+    }
+  }
+
+  answer(): void {
+    for (const resolve of this.#answers.splice(0)) resolve();
+  }
+
+  get isSlow(): boolean {
+    return this.#answers.length > 0;
   }
 
   async deliver(): Promise<void> {
@@ -160,6 +182,29 @@ describe('an owner', () => {
       expect(await folded()).toEqual({ k: '3', other: '1' });
     },
   );
+
+  it.each<readonly [string, readonly Fate[]]>([
+    ['what is in doubt', ['taken', 'slow']],
+    ['the end of its older claim', ['taken', 'taken', 'slow']],
+  ])('repairs what comes while, after it claimed again, it appends %s', async (_what, fates) => {
+    const unsure = new UnsureLog();
+    const owner = await own(unsure);
+    await owner.set('k', bytes('1'));
+    unsure.fates.push('late', ...fates);
+    await expect(owner.set('k', bytes('2'))).rejects.toMatchObject({ code: 'unavailable' });
+    await until('an append is slow', () => unsure.isSlow);
+    await unsure.deliver();
+    const { offset } = await log.end(topic, 0);
+    await until('the late append is read', () => unsure.taken === offset);
+    unsure.answer();
+    await until('it is repaired', async () => {
+      const { records } = await readAll(log, topic);
+      const last = records.findLast(({ key }) => key === 'k');
+      return last !== undefined && last.offset >= offset;
+    });
+    await log.compact();
+    expect(await folded()).toEqual({ k: '2' });
+  });
 
   it('takes nothing back from a newer owner when its own append failed', async () => {
     const unsure = new UnsureLog();
