@@ -35,10 +35,24 @@ export function violationOf(
   return undefined;
 }
 
+/** Whether a stream has asked for too much, of all types together. */
+export function excessOf(
+  types: readonly TypeState[],
+  asked: TypeState,
+  maxNames: number,
+): Violation | undefined {
+  let names = 0;
+  for (const { subscription } of types) names += subscription.size;
+  if (names > maxNames) return exhausted(`more than ${maxNames} names subscribed`);
+  // They may be dropped as fast as they are named; which are the same is looked at now and then.
+  const owesMuch = asked.owedCount > 2 * maxNames && (asked.owed?.length ?? 0) > maxNames;
+  return owesMuch ? exhausted(`more than ${maxNames} names without an answer`) : undefined;
+}
+
 function invalid(message: string): Violation {
   return { code: 'invalid-argument', message };
 }
 
-export function exhausted(message: string): Violation {
+function exhausted(message: string): Violation {
   return { code: 'resource-exhausted', message };
 }

@@ -1,6 +1,6 @@
 import type { SessionContext } from './context.ts';
 import type { DeltaRequest, SotwRequest } from './request.ts';
-import { NameList, type Subscription } from './subscription.ts';
+import { NameList } from './subscription.ts';
 import type { TypeState } from './type-state.ts';
 
 /**
@@ -62,7 +62,7 @@ export function applyDelta(
     state.mustAnswer = true;
     if (state.subscription.wildcard) {
       // What the wildcard adds is unknown to the client; what it had by name may be gone by now.
-      state.owe(namesOf(before));
+      state.owe(subscriptions.namesOf(before));
       state.held = context.empty(state.traits.typeUrl);
     }
   }
@@ -118,10 +118,4 @@ function onDemand(list: NameList): NameList {
 
 function withoutStar(list: NameList): NameList {
   return new NameList(list.names.filter((name) => name !== '*'));
-}
-
-function namesOf(subscription: Subscription): NameList {
-  const names: string[] = [];
-  subscription.eachName((leaf) => names.push(leaf.name));
-  return new NameList(names);
 }

@@ -10,7 +10,7 @@
  */
 import type { ScopeView } from '../view/scope-view.ts';
 import type { TypeView } from '../view/type-view.ts';
-import { exhausted, violationOf } from './admissible.ts';
+import { excessOf, violationOf } from './admissible.ts';
 import type { SessionContext } from './context.ts';
 import type { Frame } from './frame.ts';
 import { Gates } from './gates.ts';
@@ -104,10 +104,7 @@ export class Session {
     state.mustAnswer ||= this.#options.alwaysAnswer === true;
     this.#answers ||= state.resumed;
     if (first) state.resuming = state.resumed;
-    let names = 0;
-    for (const { subscription } of this.#targets.types) names += subscription.size;
-    const { maxNames } = this.#limits;
-    return names > maxNames ? exhausted(`more than ${maxNames} names subscribed`) : undefined;
+    return excessOf(this.#targets.types, state, this.#limits.maxNames);
   }
 
   #begin(typeUrl: string): TypeState {
@@ -310,7 +307,7 @@ export class Session {
 
   /** Moves one type to `target`, in silence where nothing of it concerns the stream. */
   #advance(state: TypeState, target: TypeView, nowMs: number, probed = 0): Frame | undefined {
-    if (state.held === target && state.owed === undefined && !state.mustAnswer) return undefined;
+    if (state.held === target && !state.owes && !state.mustAnswer) return undefined;
     if (this.#gates.blocks(state, nowMs)) {
       this.#gates.wake((state.outstanding.at(-1)?.sentMs ?? nowMs) + this.#limits.ackWaitMs);
       return this.#reply(state, target, nowMs);
@@ -334,11 +331,13 @@ export class Session {
 
   /** Answers newly named resources at once, from what the client holds, though the type has to wait. */
   #reply(state: TypeState, target: TypeView, nowMs: number): Frame | undefined {
-    const { owed, held } = state;
-    if (owed === undefined || held === undefined) return undefined;
+    const { held } = state;
+    if (!state.owes || held === undefined) return undefined;
     // What it holds may be a secret that it may hold no longer.
     if (state.traits.stage === 'secrets') return undefined;
     if (state.outstanding.length >= this.#limits.maxOutstanding) return undefined;
+    const { owed } = state;
+    if (owed === undefined) return undefined;
     // What only the target has comes with it; an absent name is not absent if it is about to come.
     const later = owed.leaves.filter((leaf) => !held.serves(leaf) && target.serves(leaf));
     const gone = new Set(later.map((leaf) => leaf.name));

@@ -122,6 +122,7 @@ export class Subscriptions {
   readonly #listed = new WeakMap<NameList, Subscription>();
   readonly #added = new WeakMap<Subscription, WeakMap<NameList, Subscription>>();
   readonly #removed = new WeakMap<Subscription, WeakMap<NameList, Subscription>>();
+  readonly #named = new WeakMap<Subscription, NameList>();
   readonly #news = new WeakMap<Subscription, WeakMap<Subscription, NameList>>();
 
   constructor() {
@@ -152,6 +153,15 @@ export class Subscriptions {
   remove(from: Subscription, list: NameList): Subscription {
     if (list.length === 0) return from;
     return memo2(this.#removed, from, list, () => this.#apply(from, noNames, list));
+  }
+
+  /** All that it names. */
+  namesOf(subscription: Subscription): NameList {
+    return memo(this.#named, subscription, () => {
+      const names: string[] = [];
+      subscription.eachName((leaf) => names.push(leaf.name));
+      return new NameList(names);
+    });
   }
 
   /** Names that `after` gives and `before` does not. */

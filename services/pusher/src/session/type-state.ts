@@ -31,8 +31,10 @@ export class TypeState {
   everNamed = false;
   /** `undefined`: nothing was sent, and nothing is known of what the client has. */
   held: TypeView | undefined;
-  /** Names to answer although nothing changed (rules 16, 34, 37, 39). */
-  owed: NameList | undefined;
+  /** Names to answer although nothing changed (rules 16, 34, 37, 39), in lists as they came. */
+  #owed: NameList[] | undefined;
+  /** Of all those lists together. */
+  owedCount = 0;
   /** The next answer is due even if it is empty. */
   mustAnswer = false;
   /**
@@ -79,13 +81,32 @@ export class TypeState {
     this.subscription = subscription;
   }
 
+  get owes(): boolean {
+    return this.#owed !== undefined;
+  }
+
+  /** One list of all that is owed: made when it is to be sent, and not with each request. */
+  get owed(): NameList | undefined {
+    const lists = this.#owed ?? [];
+    if (lists.length > 1) {
+      const all = new NameList([...new Set(lists.flatMap(({ names }) => names))]);
+      this.#owed = [all];
+      this.owedCount = all.length;
+    }
+    return this.#owed?.[0];
+  }
+
+  set owed(names: NameList | undefined) {
+    this.#owed = names === undefined ? undefined : [names];
+    this.owedCount = names?.length ?? 0;
+  }
+
   /** Adds names to those owed. */
   owe(names: NameList): void {
-    if (names.length === 0) return;
-    this.owed =
-      this.owed === undefined || this.owed === names
-        ? names
-        : new NameList([...new Set([...this.owed.names, ...names.names])]);
+    if (names.length === 0 || this.#owed?.at(-1) === names) return;
+    if (this.#owed === undefined) this.#owed = [names];
+    else this.#owed.push(names);
+    this.owedCount += names.length;
   }
 
   /** Takes a response that was answered, and all before it: a stream is ordered. */

@@ -4,6 +4,7 @@ import { ClusterLoadAssignment } from '@watershed/proto/envoy/config/endpoint/v3
 import { describe, expect, it } from 'vitest';
 import { canonicalName, locatorOf, parseXdstp } from '../../src/resource-name.ts';
 import { RequestDecoder } from '../../src/session/request-codec.ts';
+import { defaultLimits } from '../../src/session/session-options.ts';
 import { CDS, EDS, LDS, World } from './support.ts';
 
 const type = 'envoy.config.endpoint.v3.ClusterLoadAssignment';
@@ -166,5 +167,27 @@ describe('polling', () => {
     const world = new World();
     world.cut(shop);
     expect(() => world.sotw().send('', [])).toThrow('type_url is required');
+  });
+});
+
+describe('names without an answer', () => {
+  const limits = { ...defaultLimits, maxNames: 10 };
+  const some = (at: number): string[] => Array.from({ length: 5 }, (_, i) => `n${5 * at + i}`);
+
+  it('are bounded, though they are dropped as fast as they are named', () => {
+    // Of a scope that is not known yet nothing is answered.
+    const stream = new World().delta({ limits });
+    const name = (at: number): unknown => stream.send(EDS, { sub: some(at), unsub: some(at) });
+    for (let at = 0; at < 4; at++) name(at);
+    expect(() => name(4)).toThrow('resource-exhausted: more than 10 names without an answer');
+  });
+
+  it('may be named again and again', () => {
+    const world = new World();
+    const stream = world.delta({ limits });
+    for (let at = 0; at < 20; at++) stream.send(EDS, { sub: some(at % 2) });
+    world.cut({ [EDS]: { n0: '1' } });
+    const [seen] = stream.follow().take();
+    expect([seen?.names, seen?.removed.length]).toEqual([['n0'], 9]);
   });
 });
