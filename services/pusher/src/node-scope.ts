@@ -47,6 +47,8 @@ export interface ProxyNode {
   readonly resourceInSotw: boolean;
 }
 
+/** Envoy's are of 60 KB. */
+const maxBytes = 512 * 1024;
 const maxId = 1_024;
 const maxText = 253;
 const maxLabels = 256;
@@ -62,6 +64,7 @@ const typeNames = 'sidecar, router or ztunnel';
 
 /** @throws OperatingError `invalid`: what is wrong with the node, for the client to read. */
 export function parseNode(bytes: Uint8Array): ProxyNode {
+  if (bytes.length > maxBytes) throw wrong('node', `${bytes.length} bytes`, `over ${maxBytes}`);
   let node: Node;
   try {
     node = Node.decode(bytes);

@@ -101,6 +101,10 @@ describe('a node', () => {
     expect(() => parse(metadata)).toThrow(reason);
   });
 
+  it('of more than half a megabyte is refused before it is decoded', () => {
+    expect(() => parse({ X: 'x'.repeat(600_000) })).toThrow('over 524288');
+  });
+
   it('of any bytes is read or refused, and never anything else', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {

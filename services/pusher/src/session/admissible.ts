@@ -29,10 +29,14 @@ export function violationOf(
     return exhausted(`more than ${limits.maxTypes} types on one stream`);
   }
   const named = request.mode === 'sotw' ? request.names : request.subscribe;
-  if (named.longest > limits.maxNameLength) {
-    return invalid(`a resource name has more than ${limits.maxNameLength} characters`);
-  }
-  return undefined;
+  const longest = Math.max(named.longest, longestOther(request), typeUrl.length);
+  if (longest <= limits.maxNameLength) return undefined;
+  return invalid(`a name or version has more than ${limits.maxNameLength} characters`);
+}
+
+/** What else of a request is kept. */
+function longestOther(request: Request): number {
+  return request.mode === 'sotw' ? request.versionInfo.length : (request.initial?.longest ?? 0);
 }
 
 /** Whether a stream has asked for too much, of all types together. */

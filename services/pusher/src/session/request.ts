@@ -39,8 +39,18 @@ export type Mode = Request['mode'];
 /** `initial_resource_versions`, compared by identity. Its entries have no bytes. */
 export class InitialVersions {
   readonly entries: readonly Entry[];
+  #longest: number | undefined;
 
   constructor(entries: readonly Entry[]) {
     this.entries = entries;
+  }
+
+  /** Of a name or version, in characters. */
+  get longest(): number {
+    this.#longest ??= this.entries.reduce(
+      (most, { name, version }) => Math.max(most, name.length, version.length),
+      0,
+    );
+    return this.#longest;
   }
 }

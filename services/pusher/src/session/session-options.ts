@@ -31,7 +31,7 @@ export interface SessionLimits {
   readonly maxTypes: number;
   /** Subscribed by name, of all types together. Default 100,000. */
   readonly maxNames: number;
-  /** Of one name, in characters. Default 4,096. */
+  /** Of one name, type or version, in characters. Default 1,024. */
   readonly maxNameLength: number;
   /** Responses of one type without an answer; more wait. Default 8. */
   readonly maxOutstanding: number;
@@ -48,7 +48,7 @@ export interface SessionLimits {
 export const defaultLimits: SessionLimits = {
   maxTypes: 16,
   maxNames: 100_000,
-  maxNameLength: 4_096,
+  maxNameLength: 1_024,
   maxOutstanding: 8,
   gateWaitMs: 5_000,
   ackWaitMs: 10_000,
