@@ -9,12 +9,20 @@ import { cpuSecondsOf, residentMbOf } from '../proc.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** What `npm start` hands to node: its flags are part of what is measured. */
-function startArguments(): readonly string[] {
+interface Command {
+  readonly env: Readonly<Record<string, string>>;
+  readonly args: readonly string[];
+}
+
+/** What `npm start` sets, and hands to node: that is part of what is measured. */
+function startCommand(): Command {
   const manifest = readFileSync(join(root, 'package.json'), 'utf8');
-  const start = /"start": "node ([^"]+)"/u.exec(manifest)?.[1];
-  if (start === undefined) throw new Error('package.json has no start script that runs node');
-  return start.split(' ');
+  const [, env, args] = /"start": "((?:\w+=\S+ )*)node ([^"]+)"/u.exec(manifest) ?? [];
+  if (args === undefined) throw new Error('package.json has no start script that runs node');
+  return {
+    env: Object.fromEntries(new URLSearchParams(env?.trim().replaceAll(' ', '&'))),
+    args: args.split(' '),
+  };
 }
 
 export class Server {
@@ -34,16 +42,17 @@ export class Server {
     nodeOptions: readonly string[] = [],
   ): Promise<Server> {
     const [grpc, monitoring] = [await freePort(), await freePort()];
+    const { env, args } = startCommand();
     const child = spawn(
       process.execPath,
       [
         ...nodeOptions,
-        ...startArguments(),
+        ...args,
         ...['--configDir', configDir, '--dataDir', dataDir],
         ...['--grpcAddr', `127.0.0.1:${grpc}`, '--monitoringAddr', `127.0.0.1:${monitoring}`],
         ...['--log_output_level', 'default:warn'],
       ],
-      { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] },
+      { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'inherit'] },
     );
     const server = new Server(child, grpc, monitoring);
     for (let i = 0; i < 600; i++) {

@@ -18,7 +18,7 @@ import type { Blob, BlobStore, Digest } from './port.ts';
 export interface DiskBlobsOptions {
   /** Created if absent. Holds `blobs.db`. */
   readonly dir: string;
-  /** Of what is kept in memory as well. Default 64 MiB. */
+  /** Of what is kept in memory as well: on its way to who serves it. Default 8 MiB. */
   readonly maxMemoryBytes?: number;
 }
 
@@ -38,7 +38,7 @@ const notADatabase = 26;
  */
 export async function openDiskBlobs(options: DiskBlobsOptions): Promise<BlobStore> {
   mkdirSync(options.dir, { recursive: true, mode: 0o700 });
-  return new DiskBlobs(join(options.dir, 'blobs.db'), options.maxMemoryBytes ?? 64 * 1024 * 1024);
+  return new DiskBlobs(join(options.dir, 'blobs.db'), options.maxMemoryBytes ?? 8 * 1024 * 1024);
 }
 
 /** The open file and its statements. */

@@ -49,7 +49,7 @@ interface Derived {
 }
 
 /** How many sets of referrers one assignment's versions are kept for. */
-const maxVersionsKept = 64;
+const maxVersionsKept = 8;
 
 export class Assignments {
   /** By assignments, then by clusters. */
