@@ -6,6 +6,7 @@ import type { Outlet, Shared } from './h2/outlet.ts';
 import type { RequestHeaders } from './h2/request-headers.ts';
 import type { Stream } from './h2/stream.ts';
 import { readFrom } from './shared-reads.ts';
+import { writerTo, type SocketWriter, type SocketWriterOwner } from './socket-writer.ts';
 
 export interface NetSocketOptions {
   readonly limits: ConnectionLimits;
@@ -24,30 +25,29 @@ const smallBytes = 1_024;
 const lingerMs = 1_000;
 
 /** A connection on its socket. */
-export class NetSocket implements Outlet {
+export class NetSocket implements Outlet, SocketWriterOwner {
   readonly socket: Socket;
   readonly connection: Connection;
   readonly #options: NetSocketOptions;
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
-  /** The kernel takes no more for now. */
-  #full = false;
+  readonly #writer: SocketWriter;
   #over = false;
   #linger: Timer | undefined;
 
   constructor(socket: Socket, options: NetSocketOptions) {
     this.socket = socket;
     this.#options = options;
+    this.#writer = writerTo(socket, this);
     this.connection = new Connection({ ...options, outlet: this });
     readFrom(socket, (bytes) => this.connection.receive(bytes));
-    socket.on('drain', () => this.#drained());
     socket.on('error', () => undefined);
     socket.on('close', () => this.#closed());
     this.connection.start();
   }
 
   get writable(): boolean {
-    return !this.#full && this.#pendingBytes < mostPendingBytes;
+    return !this.#writer.isFull && this.#pendingBytes < mostPendingBytes;
   }
 
   send(bytes: Uint8Array): void {
@@ -57,7 +57,7 @@ export class NetSocket implements Outlet {
 
   flush(): void {
     do this.#write();
-    while (!this.#full && this.connection.proceed());
+    while (!this.#writer.isFull && this.connection.proceed());
     if (this.#over) this.socket.end();
   }
 
@@ -83,21 +83,12 @@ export class NetSocket implements Outlet {
     this.#pending = [];
     const bytes = this.#pendingBytes;
     this.#pendingBytes = 0;
-    const { socket } = this;
-    if (socket.destroyed || socket.writableEnded) return;
-    const [first] = pending;
-    if (pending.length === 1 && first !== undefined) socket.write(first);
-    else if (bytes <= smallBytes) socket.write(Buffer.concat(pending, bytes));
-    else {
-      socket.cork();
-      for (const part of pending) socket.write(part);
-      socket.uncork();
-    }
-    this.#full = socket.writableLength > 0 && socket.writableNeedDrain;
+    if (this.#over) return;
+    const isSmall = pending.length > 1 && bytes <= smallBytes;
+    this.#writer.write(isSmall ? [Buffer.concat(pending, bytes)] : pending);
   }
 
-  #drained(): void {
-    this.#full = false;
+  drained(): void {
     this.connection.proceed();
     this.flush();
   }
