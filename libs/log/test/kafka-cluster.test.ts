@@ -3,6 +3,7 @@ import {
   Connection,
   Producer,
   deleteTopicsV6,
+  fetchV13,
   listOffsetsV7,
   stringSerializers,
 } from '@platformatic/kafka';
@@ -53,6 +54,16 @@ async function deleteTopic(name: string): Promise<void> {
   await connection.connect(host, Number(port));
   await deleteTopicsV6.api.async(connection, [{ name }], 10_000);
   await connection.close();
+}
+
+/** How many requests of that kind this process has sent since. */
+function requestsOf(apiKey: number): () => number {
+  let requests = 0;
+  const count = (message: unknown): void => {
+    if ((message as { readonly apiKey?: number }).apiKey === apiKey) requests++;
+  };
+  tracingChannel('plt:kafka:connections:api').start.subscribe(count);
+  return () => requests;
 }
 
 describe('the log on a Kafka cluster', () => {
@@ -247,17 +258,28 @@ describe('without brokers', () => {
   it('asks each broker once where all of its partitions end', async () => {
     const { log, topic } = await start(compacted(32));
     await log.append([{ topic, partition: 7, key: 'a', value: bytes('1') }]);
-    let requests = 0;
-    const count = (message: unknown): void => {
-      if ((message as { readonly apiKey?: number }).apiKey === listOffsetsV7.api.key) requests++;
-    };
-    const sends = tracingChannel('plt:kafka:connections:api').start;
-    sends.subscribe(count);
+    const asked = requestsOf(listOffsetsV7.api.key);
     const partitions = Array.from({ length: 32 }, (_, at) => at);
     const ends = await Promise.all(partitions.map((partition) => log.end(topic, partition)));
-    sends.unsubscribe(count);
     expect(ends.map(({ offset }) => offset)).toEqual(partitions.map((at) => (at === 7 ? 1 : 0)));
-    expect(requests).toBe(kafka.brokers.length);
+    expect(asked()).toBe(kafka.brokers.length);
+  });
+
+  it('gives its caller a turn to work on what came before it asks for more', async () => {
+    const { log, topic } = await start();
+    const stop = new AbortController();
+    const batches = log.read(topic, 0, undefined, stop.signal)[Symbol.asyncIterator]();
+    await batches.next();
+    const first = batches.next();
+    await log.append([{ topic, partition: 0, key: 'a', value: bytes('1') }]);
+    expect(textOf((await first).value?.records[0]?.value)).toBe('1');
+    const asked = requestsOf(fetchV13.api.key);
+    const second = batches.next();
+    for (let i = 0; i < 100; i++) await Promise.resolve();
+    expect(asked()).toBe(0);
+    await until('more is asked for', () => asked() === 1);
+    stop.abort();
+    await second;
   });
 
   it('says that none can be reached', async () => {
