@@ -1,29 +1,41 @@
 import type { Log } from '@watershed/log/port.ts';
 import { Notice } from '@watershed/log/time.ts';
+import { topicSpecs } from '@watershed/log/topics.ts';
+import { topics } from '@watershed/model/keys.ts';
 import { stampNow } from './messages.ts';
 
 const topic = 'bare';
 /** About as much as one endpoint record. */
 const padding = 'x'.repeat(400);
 
-/** A record that is produced and consumed, and nothing else: what the broker and the client cost. */
+/**
+ * A record that is produced and consumed, and nothing else: what the broker and the client cost.
+ * Its topic is like `endpoints`: to a broker, a record of one of many partitions is dearer than one
+ * of a single partition, of which all is at hand.
+ */
 export class Bare {
   readonly #log: Log;
   readonly #stop = new AbortController();
   readonly #news = new Notice();
   #latencies: number[] = [];
-  #reading: Promise<void> = Promise.resolve();
+  readonly #partitions: number;
+  #last = 0;
+  #reading: Promise<unknown> = Promise.resolve();
 
-  private constructor(log: Log) {
+  private constructor(log: Log, partitions: number) {
     this.#log = log;
+    this.#partitions = partitions;
   }
 
-  static async open(log: Log): Promise<Bare> {
-    await log.ensureTopics([
-      { name: topic, partitions: 1, retention: { kind: 'time', ms: 3_600_000 } },
-    ]);
-    const bare = new Bare(log);
-    bare.#reading = bare.#read();
+  static async open(log: Log, partitions: number): Promise<Bare> {
+    const endpoints = topicSpecs({ shards: partitions }).find(
+      ({ name }) => name === topics.endpoints,
+    );
+    if (endpoints === undefined) throw new Error('no topic to be like');
+    await log.ensureTopics([{ ...endpoints, name: topic }]);
+    const bare = new Bare(log, partitions);
+    const each = Array.from({ length: partitions }, (_, partition) => bare.#read(partition));
+    bare.#reading = Promise.all(each);
     // Told by close; until then the log may be closed for another reason.
     bare.#reading.catch(() => undefined);
     return bare;
@@ -36,7 +48,8 @@ export class Bare {
   async roundTrip(): Promise<void> {
     const read = this.#news.next();
     const value = Buffer.from(JSON.stringify({ stamp: stampNow(), padding }));
-    await this.#log.append([{ topic, partition: 0, key: 'bare', value, headers: {} }]);
+    const partition = this.#last++ % this.#partitions;
+    await this.#log.append([{ topic, partition, key: 'bare', value, headers: {} }]);
     await Promise.race([read, this.#reading]);
   }
 
@@ -54,8 +67,9 @@ export class Bare {
     await this.#reading;
   }
 
-  async #read(): Promise<void> {
-    for await (const { records } of this.#log.read(topic, 0, undefined, this.#stop.signal)) {
+  async #read(partition: number): Promise<void> {
+    const { signal } = this.#stop;
+    for await (const { records } of this.#log.read(topic, partition, undefined, signal)) {
       for (const { value } of records) {
         const { stamp } = JSON.parse(Buffer.from(value ?? []).toString()) as { stamp: number };
         this.#latencies.push((stampNow() - stamp) / 10);

@@ -6,11 +6,11 @@
  * [--shards 1,2,4,8] [--rates 200,1000] [--pusherRates 1000,10000] [--seconds 20] [--rounds 3]
  *
  * Prints (1) from append to ACK beside a bare record from produce to consume, on the same broker,
- * turn by turn; (2) for each number of shards what all endpoints once cost, what a shard holds, and
- * how long a joining one takes; (3) steady floods of endpoint updates through translators into two
- * pushers; (4) floods into the two pushers alone: the translators have stopped, and the bench
- * appends in their place what they would append. CPU is from /proc. Latencies are of a machine that
- * runs all of it, clients included.
+ * turn by turn, after 3,000 of both; (2) for each number of shards what all endpoints once cost,
+ * what a shard holds, and how long a joining one takes; (3) steady floods of endpoint updates
+ * through translators into two pushers; (4) floods into the two pushers alone: the translators have
+ * stopped, and the bench appends in their place what they would append. CPU is from /proc.
+ * Latencies are of a machine that runs all of it, clients included.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
@@ -24,7 +24,7 @@ import { testCache, testProgress } from '../../../test/components/cache.ts';
 import { MeshFiles } from '../mesh/mesh.ts';
 import { Bare } from './bare.ts';
 import { Clients } from './clients.ts';
-import { flood, latency, roundText, settled, type Bench, type Round } from './measure.ts';
+import { flood, latency, roundText, settled, warmUp, type Bench, type Round } from './measure.ts';
 import type { Target } from './messages.ts';
 import { Records } from './records.ts';
 import { burst, join as joinShard } from './shards.ts';
@@ -97,7 +97,8 @@ function numbers(list: string): readonly number[] {
 async function measureLatency<T extends Target>(log: Log, bench: Bench<T>): Promise<void> {
   const count = Number(values.rounds);
   if (count === 0) return;
-  const bare = await Bare.open(log);
+  const bare = await Bare.open(log, partitions);
+  await warmUp(bench, bare);
   const rounds: Round[] = [];
   while (rounds.length < count) {
     rounds.push(await latency(bench, bare, seconds));

@@ -20,6 +20,7 @@ export interface Round {
 
 /** Slow enough that nothing waits for another. */
 const pairsPerSecond = 20;
+const warmPairs = 3_000;
 const settleMs = 120_000;
 /** Of a flood: appends that are on their way at once. */
 const maxInFlight = 8;
@@ -44,18 +45,30 @@ export async function latency<T extends Target>(
   bare: Bare,
   seconds: number,
 ): Promise<Round> {
-  const { clients, source } = bench;
-  await clients.send({ kind: 'mark' });
+  await bench.clients.send({ kind: 'mark' });
   bare.mark();
   for (let at = 0; at < seconds * pairsPerSecond; at++) {
-    const target = source.targets[at % source.targets.length];
-    if (target === undefined) throw new Error('nothing to change');
-    await bare.roundTrip();
-    await source.write([target]);
+    await pair(bench, bare, at);
     await sleep(1_000 / pairsPerSecond);
   }
   const { latencies: whole } = await settled(bench);
   return { bare: bare.latencies(), whole };
+}
+
+/**
+ * What a set that has run for a while has behind it: its code is compiled, and Kafka has touched
+ * the indexes of all partitions (the first entry of each costs it 6 ms).
+ */
+export async function warmUp<T extends Target>(bench: Bench<T>, bare: Bare): Promise<void> {
+  for (let at = 0; at < warmPairs; at++) await pair(bench, bare, at);
+  await settled(bench);
+}
+
+async function pair<T extends Target>({ source }: Bench<T>, bare: Bare, at: number): Promise<void> {
+  const target = source.targets[at % source.targets.length];
+  if (target === undefined) throw new Error('nothing to change');
+  await bare.roundTrip();
+  await source.write([target]);
 }
 
 /** Medians of several rounds. */
