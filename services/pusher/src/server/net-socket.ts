@@ -29,7 +29,7 @@ export class NetSocket implements Outlet, SocketWriterOwner {
   readonly socket: Socket;
   readonly connection: Connection;
   readonly #options: NetSocketOptions;
-  #pending: Uint8Array[] = [];
+  #pending: Uint8Array[] | undefined;
   #pendingBytes = 0;
   readonly #writer: SocketWriter;
   #over = false;
@@ -51,7 +51,8 @@ export class NetSocket implements Outlet, SocketWriterOwner {
   }
 
   send(bytes: Uint8Array): void {
-    this.#pending.push(bytes);
+    if (this.#pending === undefined) this.#pending = [bytes];
+    else this.#pending.push(bytes);
     this.#pendingBytes += bytes.length;
   }
 
@@ -79,8 +80,8 @@ export class NetSocket implements Outlet, SocketWriterOwner {
 
   #write(): void {
     const pending = this.#pending;
-    if (pending.length === 0) return;
-    this.#pending = [];
+    if (pending === undefined) return;
+    this.#pending = undefined;
     const bytes = this.#pendingBytes;
     this.#pendingBytes = 0;
     if (this.#over) return;

@@ -33,6 +33,8 @@ export class SessionContext {
    * mean.
    */
   readonly #sent = new Map<string, TypeView>();
+  /** The last of them: thousands of streams are sent it one after the other. */
+  #lastSent: TypeView | undefined;
   /** The last views of each scope, the newest last; in order of use. */
   readonly #past = new Map<string, readonly Past[]>();
 
@@ -72,6 +74,8 @@ export class SessionContext {
   /** Remembers a full set that was sent, for a client that comes back with its `version_info`. */
   remember(frame: Frame): void {
     const { view } = frame.plan;
+    if (view === this.#lastSent) return;
+    this.#lastSent = view;
     const key = `${view.typeUrl}|${view.digest}`;
     this.#sent.delete(key);
     this.#sent.set(key, view);

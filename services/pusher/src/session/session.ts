@@ -361,14 +361,15 @@ export class Session {
   ): Parameters<SessionContext['frames']['frame']>[0] {
     const { held, subscription } = state;
     const ttlMs = state.lifetime?.ttlMs ?? 0;
-    const what = { held, target, subscription, owed, mustAnswer };
-    return { mode: this.mode, ...what, ttlMs, heartbeat: false };
+    const { mode } = this;
+    return { mode, held, target, subscription, owed, mustAnswer, ttlMs, heartbeat: false };
   }
 
   #sent(state: TypeState, frame: Frame, how: Omit<Outstanding, 'frame'>, owed?: NameList): Frame {
     const { plan } = frame;
+    const { before, sentMs, probed } = how;
     const kept = state.outstanding.slice(1 - this.#limits.maxOutstanding);
-    state.outstanding = [...kept, { frame, ...how }];
+    state.outstanding = kept.concat({ frame, before, sentMs, probed });
     state.lastSequence = frame.sequence;
     state.nonceSent = frame.nonce;
     state.sentAtS = Math.floor(how.sentMs / 1_000);
