@@ -16,6 +16,7 @@ import type { ConnectionOptions } from '@platformatic/kafka';
 import { PartitionAppender } from './kafka/append.ts';
 import { KafkaClient } from './kafka/client.ts';
 import { failure } from './kafka/failure.ts';
+import { Ends } from './kafka/ends.ts';
 import { PartitionReader } from './kafka/reader.ts';
 import { ensureTopic, retentionOf } from './kafka/topics.ts';
 import { LogError } from './port.ts';
@@ -81,6 +82,7 @@ class KafkaLog implements Log {
   readonly #appenders = new Map<string, PartitionAppender>();
   readonly #retentions = new Map<string, Promise<Retention | undefined>>();
   readonly #readers = new Set<PartitionReader>();
+  readonly #ends: Ends;
   #pendingBytes = 0;
   /** Calls of `append` that are still looking up their topics: appends keep the order of calls. */
   #lookUp: Promise<unknown> = Promise.resolve();
@@ -90,6 +92,8 @@ class KafkaLog implements Log {
   constructor(client: KafkaClient, options: KafkaLogOptions) {
     this.#client = client;
     this.#options = options;
+    const maxBytes = this.#maxBatchBytes;
+    this.#ends = new Ends({ client, time: options.time, maxBytes });
   }
 
   async ensureTopics(specs: readonly TopicSpec[]): Promise<void> {
@@ -213,8 +217,9 @@ class KafkaLog implements Log {
     const reader = new PartitionReader(
       {
         client: this.#client,
+        ends: this.#ends,
         time: this.#options.time,
-        maxBytes: this.#options.maxBatchBytes ?? 1024 * 1024,
+        maxBytes: this.#maxBatchBytes,
         maxRecords: this.#options.maxBatchRecords ?? 1_000,
         maxWaitMs: this.#options.readWaitMs ?? 5_000,
         retention: (name) => this.#retention(name),
@@ -261,6 +266,10 @@ class KafkaLog implements Log {
     await Promise.all([...this.#appenders.values()].map((appender) => appender.drained()));
     this.#closed = true;
     this.#client.close();
+  }
+
+  get #maxBatchBytes(): number {
+    return this.#options.maxBatchBytes ?? 1024 * 1024;
   }
 
   get #maxRecordBytes(): number {

@@ -123,7 +123,8 @@ export class KafkaClient {
     return this.#connect(await this.#leaderOf(topic, partition));
   }
 
-  async #leaderOf(name: string, partition: number): Promise<Address> {
+  /** The node that leads the partition, as known. */
+  async leaderNode(name: string, partition: number): Promise<number> {
     const topic = await this.topic(name);
     const leader = topic.leaders[partition];
     if (leader === undefined) {
@@ -131,13 +132,27 @@ export class KafkaClient {
         retriable: false,
       });
     }
-    const address = this.#nodes.get(leader);
-    if (address === undefined) {
+    if (!this.#nodes.has(leader)) {
       throw new LogError('unavailable', `kafka: nobody leads ${name}/${partition} at present`, {
         retriable: true,
       });
     }
-    return address;
+    return leader;
+  }
+
+  /** A connection of its own to a node; `release` it. */
+  async connectTo(node: number): Promise<Connection> {
+    return this.#connect(this.#addressOf(node));
+  }
+
+  async #leaderOf(name: string, partition: number): Promise<Address> {
+    return this.#addressOf(await this.leaderNode(name, partition));
+  }
+
+  #addressOf(node: number): Address {
+    const address = this.#nodes.get(node);
+    if (address !== undefined) return address;
+    throw new LogError('unavailable', `kafka: node ${node} is not known`, { retriable: true });
   }
 
   /** A connection to any broker that answers. */

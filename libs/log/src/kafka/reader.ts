@@ -7,10 +7,12 @@ import type { LogTime } from '../time.ts';
 import { Backoff } from './client.ts';
 import type { KafkaClient } from './client.ts';
 import { answer, decodeBatch } from './codec.ts';
+import { requestOf, type Answer, type Ends, type Standing } from './ends.ts';
 import { code, failure, refusal } from './failure.ts';
 
 export interface ReadContext {
   readonly client: KafkaClient;
+  readonly ends: Ends;
   readonly time: LogTime;
   readonly maxBytes: number;
   readonly maxRecords: number;
@@ -213,23 +215,10 @@ export class PartitionReader {
   }
 
   async #fetch(waitMs: number): Promise<FetchResult> {
-    const { client, time, maxBytes } = this.#context;
-    this.#connection ??= await client.ownLeader(this.#topic, this.#partition);
-    if (this.#over()) this.#drop();
-    const askedMs = time.now();
-    const partition = {
-      partition: this.#partition,
-      currentLeaderEpoch: -1,
-      fetchOffset: BigInt(this.#offset),
-      lastFetchedEpoch: this.#leaderEpoch,
-      partitionMaxBytes: maxBytes,
-    };
-    const topics = [{ topicId: this.#topicId, partitions: [partition] }];
-    const response = await answer(
-      fetchV13.api.async(this.#need(), waitMs, 1, maxBytes, 0, 0, -1, topics, [], ''),
-    );
-    const result = response.responses[0]?.partitions[0];
-    const errorCode = result?.errorCode ?? response.errorCode;
+    let asked = waitMs > 0 ? await this.#wait(waitMs) : undefined;
+    // Where there is more and nothing came, only an answer about this partition alone says why.
+    if (asked === undefined || this.#isLeftOut(asked)) asked = await this.#ask();
+    const { result, errorCode, throttled, askedMs } = asked;
     if (errorCode !== code.none || result === undefined) return this.#refused(errorCode);
     // The leader's log ends, under that leader, before what was read.
     if (result.divergingEpoch !== undefined && result.divergingEpoch.epoch >= 0) {
@@ -246,13 +235,46 @@ export class PartitionReader {
       leaderEpoch = Math.max(leaderEpoch, batch.partitionLeaderEpoch);
     }
     // All below the end is compacted away (or the broker throttles: it answers at once, empty).
-    if (next === this.#offset && next < end && response.throttleTimeMs === 0) {
+    if (next === this.#offset && next < end && !throttled) {
       if (this.#emptyBelow >= 0) next = this.#emptyBelow;
       this.#emptyBelow = end;
     } else this.#emptyBelow = -1;
     const isLate = this.#tombstoneMs !== undefined && askedMs - this.#atMs >= this.#tombstoneMs;
     if (isLate && this.#offset < end) return { kind: 'reset', reset: 'older-than-tombstones' };
     return { kind: 'data', fetched: { records, leaderEpoch, next, end, askedMs } };
+  }
+
+  /** At the end: with the other readers of the process. */
+  #wait(waitMs: number): Promise<Answer> {
+    return this.#context.ends.wait(this.#standing, waitMs, this.#stop.signal);
+  }
+
+  #isLeftOut({ result, errorCode }: Answer): boolean {
+    if (errorCode !== code.none || result === undefined) return false;
+    return (result.records?.length ?? 0) === 0 && Number(result.highWatermark) > this.#offset;
+  }
+
+  /** Behind the end: over a connection of its own. */
+  async #ask(): Promise<Answer> {
+    const { client, time, maxBytes } = this.#context;
+    // Brokers close what is idle for long.
+    if (this.#connection?.isConnected() === false) this.#drop();
+    this.#connection ??= await client.ownLeader(this.#topic, this.#partition);
+    if (this.#over()) this.#drop();
+    const askedMs = time.now();
+    const partitions = [requestOf(this.#standing, maxBytes)];
+    const topics = [{ topicId: this.#topicId, partitions }];
+    const response = await answer(
+      fetchV13.api.async(this.#need(), 0, 1, maxBytes, 0, 0, -1, topics, [], ''),
+    );
+    const result = response.responses[0]?.partitions[0];
+    const errorCode = result?.errorCode ?? response.errorCode;
+    return { result, errorCode, throttled: response.throttleTimeMs !== 0, askedMs };
+  }
+
+  get #standing(): Standing {
+    const [topic, topicId, partition] = [this.#topic, this.#topicId, this.#partition];
+    return { topic, topicId, partition, offset: this.#offset, leaderEpoch: this.#leaderEpoch };
   }
 
   async #refused(errorCode: number): Promise<FetchResult> {
