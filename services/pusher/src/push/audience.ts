@@ -1,5 +1,6 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { Subscription } from '../session/subscription.ts';
+import type { Assignments } from '../view/assignments.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 
 /** A stream, as far as it matters here. */
@@ -86,13 +87,12 @@ export class Audience<T extends Listener> {
 export function changedAssignments(
   before: ScopeView | undefined,
   after: ScopeView,
-): ReadonlySet<string> | undefined {
-  const names = new Set<string>();
+  assignments: Assignments,
+): readonly string[] | undefined {
   const was = before?.types.get(resourceTypes.endpoint);
   const is = after.types.get(resourceTypes.endpoint);
   if (was === undefined || is === undefined) return undefined;
-  was.diff(is, (name) => names.add(name));
-  return names;
+  return assignments.changes(was, is).map(({ name }) => name);
 }
 
 function isBroad(asked: Subscription | undefined): boolean {

@@ -199,7 +199,7 @@ export class Hub implements StreamHost {
     const lane = laneOf(view, types, before);
     if (before !== undefined) metrics.trigger(triggerOf(lane)).add();
     const shorts = [...types].map((typeUrl) => traitsOf(typeUrl).short);
-    const some = concerned(held?.streams, lane, before, view);
+    const some = concerned(held?.streams, lane, before, view, context.assignments);
     this.#spans.begin(view, shorts, some ?? held?.streams ?? new Set());
     if (held?.ready === true) {
       this.#spread.push(view.scope, held.tenant, lane, held.streams, some);

@@ -1,4 +1,5 @@
 import type { Timer } from '@watershed/runtime/clock.ts';
+import type { Assignments } from '../view/assignments.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import { changedAssignments, type Audience } from './audience.ts';
 import { FanOut, type FanOutOptions, type Lane } from './fan-out.ts';
@@ -79,7 +80,8 @@ export function concerned<T extends XdsStream>(
   lane: Lane,
   before: ScopeView | undefined,
   view: ScopeView,
+  assignments: Assignments,
 ): ReadonlySet<T> | undefined {
-  const changed = lane === 'endpoints' ? changedAssignments(before, view) : undefined;
+  const changed = lane === 'endpoints' ? changedAssignments(before, view, assignments) : undefined;
   return changed && streams?.of(changed);
 }

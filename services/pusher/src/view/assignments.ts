@@ -48,6 +48,18 @@ interface Derived {
   readonly view: TypeView;
 }
 
+interface Changed {
+  readonly name: string;
+  /** `undefined`: it is gone. */
+  readonly after: Entry | undefined;
+}
+
+interface Changes {
+  readonly before: TypeView;
+  readonly after: TypeView;
+  readonly all: readonly Changed[];
+}
+
 /** How many sets of referrers one assignment's versions are kept for. */
 const maxVersionsKept = 8;
 
@@ -56,6 +68,7 @@ export class Assignments {
   readonly #derived = new WeakMap<TypeView, WeakMap<TypeView, TypeView>>();
   /** One derivation that shares structure with what is asked next. */
   readonly #nearest = new WeakMap<TypeView, Derived>();
+  #last: Changes | undefined;
 
   /**
    * The assignments as a client of `clusters` sees them. `previous`: an older version of `raw` that
@@ -73,6 +86,19 @@ export class Assignments {
     return view;
   }
 
+  /**
+   * What differs between two versions of assignments. The last answer is kept: of each change it is
+   * asked for what clients see, and for whom it concerns.
+   */
+  changes(before: TypeView, after: TypeView): readonly Changed[] {
+    if (this.#last?.before !== before || this.#last.after !== after) {
+      const all: Changed[] = [];
+      before.diff(after, (name, _before, now) => all.push({ name, after: now }));
+      this.#last = { before, after, all };
+    }
+    return this.#last.all;
+  }
+
   #all(raw: TypeView, clusters: TypeView): TypeView {
     const entries: Entry[] = [];
     raw.each((entry) => entries.push(this.#entry(entry, clusters)));
@@ -82,10 +108,10 @@ export class Assignments {
   #from(near: Derived, raw: TypeView, clusters: TypeView): TypeView {
     const set: Entry[] = [];
     const gone: string[] = [];
-    near.raw.diff(raw, (name, _before, after) => {
+    for (const { name, after } of this.changes(near.raw, raw)) {
       if (after === undefined) gone.push(name);
       else set.push(this.#entry(after, clusters));
-    });
+    }
     TypeView.diffReferrers(near.clusters, clusters, (name) => {
       const entry = raw.get(name);
       if (entry !== undefined) set.push(this.#entry(entry, clusters));

@@ -103,7 +103,7 @@ function entriesOf(
     for (const { name, variant } of shared) {
       entries.set(name, find(xdsKeys.resource(typeUrl, name, variant)));
     }
-    for (const record of own) entries.set(record.name, SharedEntry.of(record, true));
+    for (const record of own) entries.set(record.name, SharedEntry.of(record, ''));
   }
   return entries;
 }

@@ -130,7 +130,7 @@ export function readList(encoded: EncodedList, previous: TypeView, records: Reco
   const listed = new Set<string>();
   const absent = new Map<string, string>();
   for (const record of own) {
-    const entry = SharedEntry.of(record, true);
+    const entry = SharedEntry.of(record, '');
     listed.add(entry.name);
     const before = previous.lookup(entry);
     // Equal content: the same object, with its bytes.

@@ -1,6 +1,5 @@
 import type { Digest } from '@watershed/blob/port.ts';
 import type { SharedResource } from '@watershed/model/gen/record.ts';
-import { xdsKeys } from '@watershed/model/keys.ts';
 import { canonicalName } from '../resource-name.ts';
 import { hexOf } from '../wire.ts';
 import { hashName } from './trie.ts';
@@ -55,12 +54,12 @@ export class SharedEntry implements Entry {
     this.groups = of.groups ?? none;
   }
 
-  /** `own`: of one scope alone, and so not under a key of its own. */
-  static of(record: SharedResource, own: boolean): SharedEntry {
-    const { typeUrl, name, variant, size, refs } = record;
+  /** `key`: empty for what is of one scope alone, and so not under a key of its own. */
+  static of(record: SharedResource, key: string): SharedEntry {
+    const { typeUrl, name, size, refs } = record;
     const digests = record.fragments.map(hexOf);
     const entry = new SharedEntry({
-      key: own ? '' : xdsKeys.resource(typeUrl, name, variant),
+      key,
       typeUrl,
       name,
       // What an assignment's clusters add to its version is added per view (see `Assignments`).

@@ -203,7 +203,7 @@ function decode(
   const { record, epoch } = XdsRecord.decode(value);
   switch (record?.$case) {
     case 'resource':
-      return { item: { kind: 'resource', value: SharedEntry.of(record.value, false) }, epoch };
+      return { item: { kind: 'resource', value: SharedEntry.of(record.value, key) }, epoch };
     case 'manifest': {
       const { scope, content } = record.value;
       return { item: { kind: 'manifest', value: { scope, content: hexOf(content) } }, epoch };

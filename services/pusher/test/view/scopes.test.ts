@@ -29,7 +29,10 @@ function entryOf(typeUrl: string, name: string, variant: string, text: string, i
   const names = { typeUrl, name, variant, refs: [], aliases: [], groups: [] };
   const version = Buffer.from(digest, 'hex');
   const content = { inlined: inlined ? [bytes] : [], size: bytes.length, fragments: [version] };
-  const entry = SharedEntry.of({ ...names, ...content, version }, false);
+  const entry = SharedEntry.of(
+    { ...names, ...content, version },
+    xdsKeys.resource(typeUrl, name, variant),
+  );
   return { entry, blob: { digest, bytes } };
 }
 

@@ -1,4 +1,5 @@
 /** A type of which a scope has all: no manifest lists it, so one resource is one record. */
+import { xdsKeys } from '@watershed/model/keys.ts';
 import { digestOf } from '@watershed/blob/digest.ts';
 import { memoryBlobs } from '@watershed/blob/memory.ts';
 import { ManifestContent, SharedResource } from '@watershed/model/gen/record.ts';
@@ -48,7 +49,10 @@ function whole() {
       await blobs.put([{ digest, bytes }]);
       const fragment = Buffer.from(digest, 'hex');
       const record = { typeUrl, name, version: fragment, fragments: [fragment], size: 1 };
-      const entry = SharedEntry.of(SharedResource.fromPartial(record), false);
+      const entry = SharedEntry.of(
+        SharedResource.fromPartial(record),
+        xdsKeys.resource(typeUrl, name, ''),
+      );
       keys.set(name, entry.key);
       resources.set(entry.key, entry);
     }
