@@ -26,6 +26,7 @@ export function answerTo(
   const { plan } = refused.frame;
   const message = printable(error.message.slice(0, maxMessageLength));
   state.nacks++;
+  state.probeDueMs = undefined;
   state.lastError = message;
   state.probeSize = refused.probed === 0 ? 0 : Math.max(1, refused.probed >> 1);
   if (plan.heartbeat) {
@@ -72,7 +73,6 @@ export function answerTo(
  */
 export function probeAtMs(state: TypeState, nowMs: number, afterMs: number): number {
   const doubtful = state.quarantine?.doubtful.length ?? 0;
-  if (doubtful === 0) state.probeDueMs = undefined;
   if (doubtful === 0 || state.outstanding.length > 0 || state.resends >= maxResends) {
     return Number.POSITIVE_INFINITY;
   }

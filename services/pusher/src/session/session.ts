@@ -99,12 +99,14 @@ export class Session {
       state = this.#begin(typeUrl);
     }
     const answered = first ? undefined : this.#answer(state, request);
+    const { subscription, owedCount } = state;
     if (request.mode === 'sotw') applySotw(this.#context, state, request, { first, answered });
     else applyDelta(this.#context, state, request, first);
     state.mustAnswer ||= this.#options.alwaysAnswer === true;
     this.#answers ||= state.resumed;
     if (first) state.resuming = state.resumed;
-    return excessOf(this.#targets.types, state, this.#limits.maxNames);
+    const asksMore = state.subscription !== subscription || state.owedCount > owedCount;
+    return asksMore ? excessOf(this.#targets.types, state, this.#limits.maxNames) : undefined;
   }
 
   #begin(typeUrl: string): TypeState {
@@ -252,6 +254,7 @@ export class Session {
   /** Tries doubtful versions again, some at a time, to find out which is bad. */
   #probe(nowMs: number): Frame | undefined {
     for (const state of this.#targets.types) {
+      if (state.quarantine === undefined) continue;
       const atMs = probeAtMs(state, nowMs, this.#limits.probeAfterMs);
       if (atMs > nowMs) {
         this.#gates.wake(atMs);
@@ -312,11 +315,11 @@ export class Session {
       this.#gates.wake((state.outstanding.at(-1)?.sentMs ?? nowMs) + this.#limits.ackWaitMs);
       return this.#reply(state, target, nowMs);
     }
-    const step = this.#step(state, target, state.owed, state.mustAnswer);
-    const frame = this.#context.frames.frame(step, state.lastSequence);
     const { held: before, owed } = state;
+    const step = this.#step(state, target, owed, state.mustAnswer);
+    const frame = this.#context.frames.frame(step, state.lastSequence);
     state.held = target;
-    state.owed = undefined;
+    if (owed !== undefined) state.owed = undefined;
     if (state.resuming) {
       state.resuming = false;
       this.#observer?.resumed?.(state.traits.typeUrl, frame === undefined);

@@ -87,8 +87,8 @@ export class TypeState {
 
   /** One list of all that is owed: made when it is to be sent, and not with each request. */
   get owed(): NameList | undefined {
-    const lists = this.#owed ?? [];
-    if (lists.length > 1) {
+    const lists = this.#owed;
+    if (lists !== undefined && lists.length > 1) {
       const all = new NameList([...new Set(lists.flatMap(({ names }) => names))]);
       this.#owed = [all];
       this.owedCount = all.length;
