@@ -5,7 +5,7 @@ export interface AssemblyOptions {
   readonly timers: Timers;
   /** Large messages that are received at once. */
   readonly slots: number;
-  /** After which one that is not whole lets others go on. */
+  /** After which one that is not whole is given up: it would keep its memory. */
   readonly slotMs: number;
 }
 
@@ -31,10 +31,13 @@ export class Assembly {
     this.#options = options;
   }
 
-  /** A slot at once, or `undefined`: then `granted` is called when there is one, in another turn. */
-  take(who: object, granted: (slot: Slot) => void): Slot | undefined {
-    if (this.#used < this.#options.slots && this.#waiting.size === 0) return this.#slot();
-    this.#waiting.set(who, () => granted(this.#slot()));
+  /**
+   * A slot at once, or `undefined`: then `granted` is called when there is one, in another turn.
+   * `late`: it has been held for too long, and is taken away.
+   */
+  take(who: object, granted: (slot: Slot) => void, late: () => void): Slot | undefined {
+    if (this.#used < this.#options.slots && this.#waiting.size === 0) return this.#slot(late);
+    this.#waiting.set(who, () => granted(this.#slot(late)));
     return undefined;
   }
 
@@ -43,7 +46,7 @@ export class Assembly {
     this.#waiting.delete(who);
   }
 
-  #slot(): Slot {
+  #slot(late: () => void): Slot {
     const { timers, slotMs } = this.#options;
     this.#used++;
     let held = true;
@@ -57,7 +60,10 @@ export class Assembly {
       this.#granting = true;
       timers.soon(() => this.#grant());
     };
-    const timer = timers.after(slotMs, release);
+    const timer = timers.after(slotMs, () => {
+      release();
+      late();
+    });
     return { release };
   }
 

@@ -5,6 +5,7 @@ import { MessageReader } from './message-reader.ts';
 import {
   status,
   type CallHandler,
+  type Method,
   type Peer,
   type ServerCall,
   type ServerLimits,
@@ -34,6 +35,11 @@ export interface Wire {
 export interface RequestHead {
   readonly path: string;
   header(name: string): string | undefined;
+}
+
+/** The limits of a server, or of one of its methods. */
+export function limitsOf(limits: ServerLimits, { maxMessageBytes }: Method): ServerLimits {
+  return maxMessageBytes === undefined ? limits : { ...limits, maxMessageBytes };
 }
 
 export interface CallContext {

@@ -27,10 +27,16 @@ export interface GuardOptions {
   readonly onRefused: (call: ServerCall, reason: RefusalReason, message: string) => void;
 }
 
+/** Of what anybody may ask: names. */
+const publicBytes = 4 * 1024;
+
 /** A table's rows as methods to be served: none without its guard. */
 export function guarded(rows: readonly Row[], options: GuardOptions): readonly Method[] {
   return rows.map((row): Method => {
-    if (row.access === 'public') return { path: row.path, open: (call) => row.open(call) };
+    const { path } = row;
+    if (row.access === 'public') {
+      return { path, maxMessageBytes: publicBytes, open: (call) => row.open(call) };
+    }
     const opened = (call: ServerCall, caller: Caller): CallHandler => {
       if (row.access === 'operator' && !caller.mayOperate) {
         const message = `${caller.account || 'an anonymous client'} may not see others' state`;
@@ -39,7 +45,7 @@ export function guarded(rows: readonly Row[], options: GuardOptions): readonly M
       }
       return row.open(call, caller);
     };
-    return { path: row.path, open: (call) => open(call, opened, options) };
+    return { path, open: (call) => open(call, opened, options) };
   });
 }
 

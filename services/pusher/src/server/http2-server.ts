@@ -13,7 +13,7 @@ import { tlsOptions } from './tls-options.ts';
 import { judge, responseHeaders, trailersOf, type Request } from './requests.ts';
 import { Assembly } from './assembly.ts';
 import { Compressor } from './compression.ts';
-import { GrpcCall } from './grpc-call.ts';
+import { GrpcCall, limitsOf } from './grpc-call.ts';
 import { Http2Wire, resetWhenDone } from './http2-wire.ts';
 import { IdleProbes } from './idle-probes.ts';
 import { Listener } from './listener.ts';
@@ -61,7 +61,7 @@ export class Http2RpcServer implements RpcServer {
       cut: (session) => session.destroy(),
     });
     this.#compressor = new Compressor(this.#limits);
-    this.#assembly = new Assembly({ timers: options.time, slots: 64, slotMs: 5_000 });
+    this.#assembly = new Assembly({ timers: options.time, slots: 64, slotMs: 20_000 });
     const common = serverOptions(this.#limits);
     const server: Http2Server | Http2SecureServer =
       options.tls === undefined
@@ -132,7 +132,7 @@ export class Http2RpcServer implements RpcServer {
     }
     const call = new GrpcCall(new Http2Wire(stream, timers), request, {
       peer: peerOf(session.socket),
-      limits: this.#limits,
+      limits: limitsOf(this.#limits, verdict.call),
       assembly: this.#assembly,
       compressor: this.#compressor,
     });

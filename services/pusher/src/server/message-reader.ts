@@ -128,11 +128,12 @@ export class MessageReader {
     this.#releaseSlot();
     if (!isLarge) return true;
     this.#inOneGo = 1;
-    this.#slot = this.#options.assembly.take(this, (slot) => {
+    const granted = (slot: Slot): void => {
       this.#slot = slot;
       this.#expect();
       this.#options.resume();
-    });
+    };
+    this.#slot = this.#options.assembly.take(this, granted, () => this.#options.refuse(tooSlow));
     return this.#slot !== undefined;
   }
 
@@ -163,6 +164,11 @@ export class MessageReader {
       : { code: status.internal, message: 'a compressed message without a grpc-encoding' };
   }
 }
+
+const tooSlow: Status = {
+  code: status.resourceExhausted,
+  message: 'a large message took too long',
+};
 
 /** What there must be of the message at `at`: all of it, or its prefix while that is not there. */
 function neededOf(bytes: Buffer, at: number): number {

@@ -6,7 +6,7 @@ import {
 } from 'node:tls';
 import { Assembly } from './assembly.ts';
 import { Compressor } from './compression.ts';
-import { GrpcCall } from './grpc-call.ts';
+import { GrpcCall, limitsOf } from './grpc-call.ts';
 import { FirstBlocks } from './h2/hpack-decoder.ts';
 import type { ConnectionLimits } from './h2/limits.ts';
 import type { RequestHeaders } from './h2/request-headers.ts';
@@ -50,7 +50,7 @@ export class NetRpcServer implements RpcServer {
     this.#limits = { ...defaultServerLimits, ...options.limits };
     this.#methods = new Map(options.methods.map((method) => [method.path, method]));
     this.#compressor = new Compressor(this.#limits);
-    this.#assembly = new Assembly({ timers: time, slots: 64, slotMs: 5_000 });
+    this.#assembly = new Assembly({ timers: time, slots: 64, slotMs: 20_000 });
     this.#probes = new IdleProbes<NetSocket>({
       ...this.#limits,
       timers: time,
@@ -131,7 +131,7 @@ export class NetRpcServer implements RpcServer {
     if ('grpc' in verdict) return wire.refuse(verdict.grpc);
     const call = new GrpcCall(wire, request, {
       peer: peerOf(socket),
-      limits: this.#limits,
+      limits: limitsOf(this.#limits, verdict.call),
       assembly: this.#assembly,
       compressor: this.#compressor,
     });

@@ -72,6 +72,8 @@ export interface CallHandler {
 /** What is served at a path. */
 export interface Method {
   readonly path: string;
+  /** Of a request's message, where it is less than the server's. */
+  readonly maxMessageBytes?: number;
   /** Where it takes time (who is it?), nothing is read of the call until then. */
   open(call: ServerCall): CallHandler | Promise<CallHandler>;
 }

@@ -7,17 +7,20 @@ function assembly(slots: number) {
   const time = new VirtualTime();
   const granted: string[] = [];
   const held = new Map<string, Slot>();
+  const late: string[] = [];
   const all = new Assembly({ timers: time, slots, slotMs: 1_000 });
   return {
     time,
     granted,
+    late,
     held,
     all,
     take: (who: string) => {
-      const slot = all.take({ who }, (later) => {
+      const given = (later: Slot): void => {
         granted.push(who);
         held.set(who, later);
-      });
+      };
+      const slot = all.take({ who }, given, () => late.push(who));
       if (slot !== undefined) held.set(who, slot);
       return slot !== undefined;
     },
@@ -40,37 +43,40 @@ it('so many large messages are received at once, and the others in the order in 
 
 it('however many wait, who is done at once does not call the next from within', async () => {
   const { all, time } = assembly(1);
-  const first = all.take({}, () => undefined);
+  const never = (): void => undefined;
+  const first = all.take({}, never, never);
   let depth = 0;
   let deepest = 0;
   let served = 0;
   for (let i = 0; i < 1_000; i++) {
-    all.take({}, (slot) => {
+    const granted = (slot: Slot): void => {
       deepest = Math.max(deepest, ++depth);
       served++;
       slot.release();
       depth--;
-    });
+    };
+    all.take({}, granted, never);
   }
   first?.release();
   await time.advance(0);
   expect([served, deepest]).toEqual([1_000, 1]);
 });
 
-it('a client that never ends its message does not keep its place', async () => {
-  const { take, granted, time } = assembly(1);
+it('a client that never ends its message loses its place, and is told', async () => {
+  const { take, granted, late, time } = assembly(1);
   expect([take('slow'), take('next')]).toEqual([true, false]);
   await time.advance(999);
-  expect(granted).toEqual([]);
+  expect([granted, late]).toEqual([[], []]);
   await time.advance(1);
-  expect(granted).toEqual(['next']);
+  expect([granted, late]).toEqual([['next'], ['slow']]);
 });
 
 it('who gave up is not called', async () => {
   const { all, held, take, granted, time } = assembly(1);
   take('a');
   const who = {};
-  expect(all.take(who, () => granted.push('gone'))).toBeUndefined();
+  const gone = (): void => void granted.push('gone');
+  expect(all.take(who, gone, gone)).toBeUndefined();
   all.forget(who);
   held.get('a')?.release();
   await time.advance(0);

@@ -323,6 +323,13 @@ describe.each(['http2', 'net'] as const)('hostile clients of %s', (transport) =>
       expect(client.of(frames.data)).toEqual([]);
     });
 
+    it('a message of more than a name to what anybody may ask', async () => {
+      const client = raw();
+      const head = Buffer.from([0, 0, 0, 0x20, 0]);
+      client.send(headers(1, '/grpc.health.v1.Health/Check'), frame(frames.data, 0, 1, head));
+      await refused(client, 1);
+    });
+
     it('a message that says it is larger than may be', async () => {
       const client = raw();
       client.send(headers(1), frame(frames.data, 0, 1, Buffer.from([0, 0x7f, 0xff, 0xff, 0xff])));
