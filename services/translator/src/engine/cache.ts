@@ -65,6 +65,8 @@ export class GeneratorCache {
   readonly #canonical: Canonical;
   /** In order of use, the oldest first. */
   readonly #entries = new Map<string, Fragment>();
+  /** Goes on where it was: from the beginning, each would pass all that was deleted there. */
+  #oldest = this.#entries.keys();
   /** An unchanged job needs no digest. Not used where every hit is asserted. */
   readonly #byJob = new WeakMap<Job, Fragment>();
   readonly #hits: Counter;
@@ -156,13 +158,15 @@ export class GeneratorCache {
   #keep(key: string, fragment: Fragment): Fragment {
     this.#entries.delete(key);
     this.#entries.set(key, fragment);
-    for (const oldest of this.#entries.keys()) {
-      if (this.#entries.size <= this.#options.maxEntries) break;
-      this.#entries.delete(oldest);
-      this.#evictions.add();
-    }
+    while (this.#entries.size > this.#options.maxEntries) this.#evict();
     this.#size.set(this.#entries.size);
     return fragment;
+  }
+
+  #evict(): void {
+    const { value: oldest } = this.#oldest.next();
+    if (oldest === undefined) this.#oldest = this.#entries.keys();
+    else if (this.#entries.delete(oldest)) this.#evictions.add();
   }
 
   #counter(
