@@ -5,9 +5,12 @@ export interface Buffers {
   giveBack(buffer: Buffer): void;
 }
 
-/** Each is the garbage collector's. */
+/** Node cuts smaller ones than 32 KiB out of larger ones: those cannot be given back. */
+const wholeBytes = 2 * 1024;
+
+/** Each is the garbage collector's, or given back (see `free`) where it is no part of another. */
 export const ownBuffers: Buffers = {
-  take: (bytes) => Buffer.allocUnsafe(bytes),
+  take: (bytes) => (bytes < wholeBytes ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes)),
   giveBack: () => undefined,
 };
 

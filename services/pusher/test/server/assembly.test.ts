@@ -93,6 +93,17 @@ it('what large messages are put together in is used again', () => {
   expect(buffers.take(120_000)).not.toBe(first);
 });
 
+it('what began to come and has to wait gives its memory back at once', () => {
+  const { buffers } = assembly(1).all;
+  for (const bytes of [2_048, 8_000, 30_000]) {
+    const begun = new Growing(buffers);
+    begun.append(Buffer.alloc(bytes), bytes);
+    const { buffer } = begun.view();
+    begun.append(Buffer.alloc(bytes), 100_000);
+    expect(buffer.byteLength).toBe(0);
+  }
+});
+
 it('parts are put together whole, small and large', () => {
   const { buffers } = assembly(1).all;
   for (const size of [1, 70_000, 300_000, 2_000_000]) {
