@@ -44,7 +44,7 @@ export interface CallerOptions {
 export class Caller {
   readonly #options: CallerOptions;
   #node: ProxyNode | undefined;
-  /** Of the node as it was sent; Envoy's can be 60 KB. */
+  /** Of the node as it was sent again; Envoy's can be 60 KB. */
   #digest = '';
 
   constructor(options: CallerOptions) {
@@ -89,7 +89,8 @@ export class Caller {
   claim(bytes: Uint8Array | undefined): ProxyNode {
     const known = this.#node;
     if (known !== undefined && bytes === undefined) return known;
-    const digest = digestOf(bytes ?? '');
+    // Most name it once.
+    const digest = known === undefined ? '' : digestOf(bytes ?? '');
     if (known !== undefined && digest === this.#digest) return known;
     const node = parseNode(bytes ?? new Uint8Array(0));
     this.#authorise(node);

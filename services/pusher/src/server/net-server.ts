@@ -10,6 +10,7 @@ import { GrpcCall, limitsOf } from './grpc-call.ts';
 import { FirstBlocks } from './h2/hpack-decoder.ts';
 import type { ConnectionLimits } from './h2/limits.ts';
 import type { RequestHeaders } from './h2/request-headers.ts';
+import { greetingOf } from './h2/settings.ts';
 import { SharedFrames } from './h2/shared-frames.ts';
 import type { Stream } from './h2/stream.ts';
 import { IdleProbes } from './idle-probes.ts';
@@ -58,9 +59,14 @@ export class NetRpcServer implements RpcServer {
       probe: ({ connection }, answered) => connection.probe(answered),
       cut: ({ socket }) => void socket.destroy(),
     });
+    const connection = connectionLimits(this.#limits);
     this.#socketOptions = {
-      limits: connectionLimits(this.#limits),
-      shared: { frames: new SharedFrames(), firstBlocks: new FirstBlocks() },
+      limits: connection,
+      shared: {
+        frames: new SharedFrames(),
+        firstBlocks: new FirstBlocks(),
+        greeting: greetingOf(connection),
+      },
       now: () => time.monotonic(),
       timers: time,
       request: (socket, stream, headers) => this.#request(socket, stream, headers),

@@ -30,9 +30,8 @@ export function readShared(socket: Socket, read: (bytes: Buffer) => void): boole
   const handle: unknown = Reflect.get(socket, '_handle');
   if (typeof handle !== 'object' || handle === null) return false;
   const useUserBuffer: unknown = Reflect.get(handle, 'useUserBuffer');
-  const [buffer, callback, next] = ['kBuffer', 'kBufferCb', 'kBufferGen'].map((name) =>
-    Object.getOwnPropertySymbols(socket).find(({ description }) => description === name),
-  );
+  if (parts.some((part) => part === undefined)) parts = partsOf(socket);
+  const [buffer, callback, next] = parts;
   if (buffer === undefined || callback === undefined || next === undefined) return false;
   if (typeof useUserBuffer !== 'function') return false;
   let wasFull = false;
@@ -47,4 +46,17 @@ export function readShared(socket: Socket, read: (bytes: Buffer) => void): boole
   // For its end to be told.
   socket.resume();
   return true;
+}
+
+/** Keys of what Node reads into, whom it tells, and where it gets the next buffer. */
+type Parts = readonly (symbol | undefined)[];
+
+/** They are the same for all sockets. */
+let parts: Parts = [undefined];
+
+function partsOf(socket: Socket): Parts {
+  const symbols = Object.getOwnPropertySymbols(socket);
+  return ['kBuffer', 'kBufferCb', 'kBufferGen'].map((name) =>
+    symbols.find(({ description }) => description === name),
+  );
 }

@@ -22,7 +22,7 @@ import { emptyTable } from './header-block.ts';
 import { HeaderReader, problemOfPriority, unpadded, type HeaderList } from './header-reader.ts';
 import { problemOfTrailers, wellFormed } from './request-headers.ts';
 import type { ConnectionOptions } from './outlet.ts';
-import { ownSettings, settingsOf } from './settings.ts';
+import { settingsOf } from './settings.ts';
 import { Streams } from './streams.ts';
 import { Stream, type StreamHost } from './stream.ts';
 
@@ -70,8 +70,7 @@ export class Connection implements StreamHost, FrameSink {
 
   /** What we are is said with the first answer: a client does not wait for it (3.4). */
   start(): void {
-    this.send(ownSettings(this.#options.limits));
-    this.send(windowFrame(0, ownWindow - defaultWindow));
+    this.send(this.#options.shared.greeting);
   }
 
   /** What came of the client. Once the connection is over, nothing is made of it. */

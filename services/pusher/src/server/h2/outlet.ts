@@ -24,6 +24,8 @@ export interface Outlet {
 export interface Shared {
   readonly frames: SharedFrames;
   readonly firstBlocks: FirstBlocks;
+  /** What they begin with (see `greetingOf`). */
+  readonly greeting: Buffer;
 }
 
 export interface ConnectionOptions {

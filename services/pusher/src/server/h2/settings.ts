@@ -2,12 +2,15 @@ import {
   broken,
   ConnectionError,
   defaultTableBytes,
+  defaultWindow,
   errorCodes,
   maxFrameBytes,
   maxWindow,
   overflow,
+  ownWindow,
   settingIds,
   settingsFrame,
+  windowFrame,
 } from './frames.ts';
 import type { ConnectionLimits } from './limits.ts';
 
@@ -15,12 +18,13 @@ const entryBytes = 6;
 /** There are six settings; each of the window is work for all streams. */
 const mostEntries = 32;
 
-/** What we say that we are. */
-export function ownSettings({ maxStreams, maxHeaderBytes }: ConnectionLimits): Buffer {
-  return settingsFrame([
+/** What we say that we are, and take at once. */
+export function greetingOf({ maxStreams, maxHeaderBytes }: ConnectionLimits): Buffer {
+  const settings = settingsFrame([
     [settingIds.maxConcurrentStreams, maxStreams],
     [settingIds.maxHeaderListSize, maxHeaderBytes],
   ]);
+  return Buffer.concat([settings, windowFrame(0, ownWindow - defaultWindow)]);
 }
 
 /** What a SETTINGS frame tells that we heed. */

@@ -3,6 +3,7 @@ import { FirstBlocks } from '../../../src/server/h2/hpack-decoder.ts';
 import type { ConnectionLimits } from '../../../src/server/h2/limits.ts';
 import type { Outlet } from '../../../src/server/h2/outlet.ts';
 import type { RequestHeaders } from '../../../src/server/h2/request-headers.ts';
+import { greetingOf } from '../../../src/server/h2/settings.ts';
 import { SharedFrames } from '../../../src/server/h2/shared-frames.ts';
 import type { Stream } from '../../../src/server/h2/stream.ts';
 import { frame, frames, type Frame } from '../../support/raw-http2.ts';
@@ -38,10 +39,15 @@ export class Bench implements Outlet {
   #body: { id: number; bytes: Buffer[] } | undefined;
 
   constructor(of: Partial<ConnectionLimits> = {}) {
+    const all = { ...limits, ...of };
     this.connection = new Connection({
-      limits: { ...limits, ...of },
+      limits: all,
       outlet: this,
-      shared: { frames: new SharedFrames(), firstBlocks: new FirstBlocks() },
+      shared: {
+        frames: new SharedFrames(),
+        firstBlocks: new FirstBlocks(),
+        greeting: greetingOf(all),
+      },
       now: () => this.now,
     });
     this.connection.start();
