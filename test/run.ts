@@ -41,7 +41,7 @@ const steps: readonly Step[] = [
   { name: 'deadcode', script: 'deadcode', timeoutMs: 5 * minuteMs },
   { name: 'proto', script: 'proto:check', timeoutMs: 10 * minuteMs },
   { name: 'fast', script: 'test:fast', vitest: true, timeoutMs: 10 * minuteMs },
-  { name: 'sim', script: 'sim:ci', timeoutMs: 10 * minuteMs },
+  { name: 'sim', script: 'sim', timeoutMs: 10 * minuteMs },
   { name: 'real', script: 'test:real', vitest: true, timeoutMs: 45 * minuteMs },
   { name: 'slow', script: 'test:slow', vitest: true, timeoutMs: 60 * minuteMs, built: true },
 ];
