@@ -39,13 +39,20 @@ function sameSet(a: ReadonlySet<unknown>, b: ReadonlySet<unknown>): boolean {
 
 /** In order, too: messages of one type have their fields in one order, maps of the model are sorted. */
 function sameObject(a: object, b: object): boolean {
-  const entries = Object.entries(a);
-  const others = Object.entries(b);
-  if (entries.length !== others.length) return false;
-  return entries.every(([key, value], at) => {
-    const other = others[at];
-    return other !== undefined && other[0] === key && sameData(value, other[1]);
-  });
+  if (!hasFields(a) || !hasFields(b)) return false;
+  const keys = Object.keys(a);
+  const others = Object.keys(b);
+  if (keys.length !== others.length) return false;
+  for (let at = 0; at < keys.length; at++) {
+    const key = keys[at] ?? '';
+    if (key !== others[at] || !sameData(a[key], b[key])) return false;
+  }
+  return true;
+}
+
+/** Any object has, for a reader. */
+function hasFields(value: object): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object';
 }
 
 /** Element by element, by identity: for lists of values that are kept while they are unchanged. */
