@@ -58,7 +58,7 @@ export class NetSocket implements Outlet, SocketWriterOwner {
 
   flush(): void {
     do this.#write();
-    while (!this.#writer.isFull && this.connection.proceed());
+    while (!this.#writer.isFull && (this.connection.proceed() || this.#pending !== undefined));
     if (this.#over) this.socket.end();
   }
 
