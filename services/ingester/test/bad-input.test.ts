@@ -11,7 +11,7 @@ metadata: { name: cart, namespace: shop }
 spec: ${spec}
 `;
 const goodRoute = virtualService(
-  '{ hosts: [cart], http: [{ route: [{ destination: { host: cart } }] }] }',
+  '{ hosts: [cart], http: [{ route: [{ destination: { host: ops } }] }] }',
 );
 const routeKey = 'config one|route|shop|cart';
 

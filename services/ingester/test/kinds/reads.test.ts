@@ -138,7 +138,7 @@ describe('a change of', () => {
       'a Service',
       [objectClass, namespace],
       service,
-      { Service: 1, HTTPRoute: 1, WorkloadEntry: 1 },
+      { Service: 1, HTTPRoute: 1, VirtualService: 1, WorkloadEntry: 1 },
     ],
     [
       'a ReferenceGrant for routes',

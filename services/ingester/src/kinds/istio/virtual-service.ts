@@ -14,9 +14,9 @@ import { apiVersions, istioDecoder } from './decode.ts';
 import { mergeRules } from './delegate.ts';
 import { gatewayName, meshGateway, parentOf, sortedParents } from './gateway-names.ts';
 import { normaliseRule } from './http-rule.ts';
+import { absentReferences } from './references.ts';
 import { checkVirtualService } from './virtual-service-check.ts';
 
-const nothing: Emission = { events: [], problems: [] };
 const blankRoute = Route.create();
 
 export const virtualServiceKind: Kind<VirtualService> = {
@@ -35,9 +35,11 @@ function emitRoute(read: Reader, world: World, object: SourceObject<VirtualServi
   const { spec, ref } = object;
   const { namespace, name } = ref;
   const { cluster, domain } = world.settings;
+  const absent = absentReferences(read, world, object);
   // A delegate is nothing by itself.
-  if (spec.hosts.length === 0) return nothing;
-  const { rules, problems } = wholeRules(read, world, object);
+  if (spec.hosts.length === 0) return { events: [], problems: absent };
+  const { rules, problems: ofRules } = wholeRules(read, world, object);
+  const problems = [...absent, ...ofRules];
   if (rules.length === 0) return { events: [], problems };
   const gateways = spec.gateways.length === 0 ? [meshGateway] : spec.gateways;
   const route: Route = {
