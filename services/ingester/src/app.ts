@@ -13,7 +13,7 @@ import type { Metrics } from '@watershed/runtime/metrics.ts';
 import type { Readiness } from '@watershed/runtime/readiness.ts';
 import type { Sealing } from '@watershed/runtime/sealing.ts';
 import type { Tracing } from '@watershed/runtime/tracing.ts';
-import { describe, Diagnostics, problem, type Diagnostic } from './core/diagnostics.ts';
+import { Diagnostics, problem, type Diagnostic } from './core/diagnostics.ts';
 import type { HeldObject, HoldLimits } from './core/holds.ts';
 import { Ingest, type PublishedEvent } from './core/ingest.ts';
 import { Publisher } from './core/publisher.ts';
@@ -23,6 +23,7 @@ import { EventLog } from './event-log.ts';
 import type { SourceSettings } from './kind.ts';
 import { meshConfigObject, meshNames } from './kinds/core/mesh-config.ts';
 import { ingestMetrics, type IngestMetrics } from './metrics.ts';
+import { ProblemLog } from './problem-log.ts';
 import type { Source } from './source.ts';
 
 /** Of one span. */
@@ -83,6 +84,7 @@ class IngesterPart implements Ingester {
   readonly pages: readonly DebugPage[];
   readonly #options: IngesterOptions;
   readonly #metrics: IngestMetrics;
+  readonly #problems: ProblemLog;
   readonly #diagnostics: Diagnostics;
   readonly #ingest: Ingest;
   readonly #markSynced: () => void;
@@ -97,7 +99,11 @@ class IngesterPart implements Ingester {
     this.#options = options;
     const { time, kinds, settings, sealing, holdLimits, readiness } = options;
     this.#metrics = ingestMetrics(options.metrics);
-    this.#diagnostics = new Diagnostics(() => time.now());
+    this.#problems = new ProblemLog(options.logger);
+    this.#diagnostics = new Diagnostics(
+      () => time.now(),
+      (found) => this.#problems.add(found),
+    );
     this.#ingest = new Ingest({
       graph: new Graph(),
       kinds,
@@ -206,9 +212,6 @@ class IngesterPart implements Ingester {
     if (this.#isFailed) return;
     const { objects, events } = this.#ingest.sizes;
     logger.info('all sources are on the log', { objects, events, held: this.held().length });
-    for (const found of this.#diagnostics.list()) {
-      logger.warn('a problem in the configuration', { problem: describe(found) });
-    }
     this.#show();
     this.#markSynced();
   }
@@ -250,6 +253,7 @@ class IngesterPart implements Ingester {
   }
 
   #show(): void {
+    this.#problems.flush();
     const { sizes } = this.#ingest;
     this.#metrics.show({ sizes, held: this.held(), diagnostics: this.#diagnostics });
   }

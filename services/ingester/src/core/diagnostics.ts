@@ -53,13 +53,15 @@ export function subjectId(subject: Subject): string {
 
 export class Diagnostics {
   readonly #now: () => number;
+  readonly #onNew: ((diagnostic: Diagnostic) => void) | undefined;
   readonly #kept = new Map<string, ReadonlyMap<Step, readonly Diagnostic[]>>();
   #size = 0;
   #dropped = 0;
 
-  /** `now`: milliseconds since the Unix epoch. */
-  constructor(now: () => number) {
+  /** `now`: milliseconds since the Unix epoch. `onNew`: told of what was not known. */
+  constructor(now: () => number, onNew?: (diagnostic: Diagnostic) => void) {
     this.#now = now;
+    this.#onNew = onNew;
   }
 
   get size(): number {
@@ -128,7 +130,7 @@ export class Diagnostics {
         ({ field, value, reason }) =>
           field === problem.field && value === problem.value && reason === problem.reason,
       );
-      return {
+      const diagnostic = {
         ...found.subject,
         severity: problem.severity,
         step: found.step,
@@ -138,6 +140,8 @@ export class Diagnostics {
         origin: found.origin,
         sinceMs: known?.sinceMs ?? this.#now(),
       };
+      if (known === undefined) this.#onNew?.(diagnostic);
+      return diagnostic;
     });
   }
 }
