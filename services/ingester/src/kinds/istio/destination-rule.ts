@@ -12,7 +12,7 @@ import {
   checkWorkloadLabels,
 } from '../common/checks.ts';
 import { exportedTo } from '../common/export-to.ts';
-import { fullHost, isAddress } from '../common/hosts.ts';
+import { canonicalHost, fullHost, isAddress } from '../common/hosts.ts';
 import type { CheckContext } from './decode.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
 import { checkTrafficPolicy } from './traffic-policy-check.ts';
@@ -21,10 +21,19 @@ import { trafficPolicy } from './traffic-policy.ts';
 const blankPolicy = Policy.create();
 const blankSubset = Subset.create();
 
+/** By host as it was written; a short name is `name.namespace`, for the domain is not known. */
+export const ruleHostIndex = 'host';
+
 export const destinationRuleKind: Kind<DestinationRule> = {
   apiVersions,
   kind: 'DestinationRule',
   namespaced: true,
+  indexes: {
+    [ruleHostIndex]: ({ spec: { host }, ref }) => {
+      const isShort = !host.includes('.') && host !== '*' && !isAddress(host);
+      return [canonicalHost(isShort ? `${host}.${ref.namespace}` : host)];
+    },
+  },
   decode: istioDecoder({
     typeName: 'istio.networking.v1alpha3.DestinationRule',
     codec: DestinationRule,

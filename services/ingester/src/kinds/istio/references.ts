@@ -9,8 +9,10 @@ import type {
 } from '@watershed/proto/istio/networking/v1alpha3/virtual_service.ts';
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
-import { fullHost, isWildcard } from '../common/hosts.ts';
+import { fullHost } from '../common/hosts.ts';
+import type { ServiceSpec } from '../core/service-spec.ts';
 import { serviceKind } from '../core/service.ts';
+import { destinationRuleKind, ruleHostIndex } from './destination-rule.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
 import { gatewayKind } from './gateway.ts';
 import { hostIndex, serviceEntryKind } from './service-entry.ts';
@@ -34,10 +36,17 @@ export function absentReferences(
     if (read.get(world.objects(gatewayKind), name) !== undefined) continue;
     tell(`spec.gateways[${index}]`, given, `Gateway ${name} is not found`);
   }
-  for (const [field, { host }] of destinations(spec)) {
+  for (const [field, { host, port, subset }] of destinations(spec)) {
     const full = fullHost(host, ref.namespace, world.settings.domain);
-    if (isKnown(read, world, full)) continue;
-    tell(`${field}.host`, host, `no Service or ServiceEntry has host ${full}`);
+    const service = serviceOf(read, world, full);
+    if (service === undefined && !hasEntry(read, world, full)) {
+      tell(`${field}.host`, host, `no Service or ServiceEntry has host ${full}`);
+    } else if (service !== undefined && port !== undefined && !hasPort(service, port.number)) {
+      tell(`${field}.port.number`, String(port.number), `Service ${full} has no such port`);
+    }
+    if (subset !== '' && !hasSubset(read, world, full, subset)) {
+      tell(`${field}.subset`, subset, `no DestinationRule of ${full} has such a subset`);
+    }
   }
   return problems;
 }
@@ -55,14 +64,39 @@ function* destinations(spec: VirtualService): Iterable<readonly [string, Destina
   }
 }
 
-function isKnown(read: Reader, world: World, host: string): boolean {
-  if (isWildcard(host)) return true;
+function serviceOf(read: Reader, world: World, host: string): ServiceSpec | undefined {
+  const at = serviceAt(host, world.settings.domain);
+  return at && read.get(world.objects(serviceKind), `${at.namespace}/${at.name}`)?.spec;
+}
+
+function serviceAt(host: string, domain: string): { name: string; namespace: string } | undefined {
   const [name = '', namespace = '', ...rest] = host.split('.');
-  if (rest.join('.') === `svc.${world.settings.domain}`) {
-    if (read.get(world.objects(serviceKind), `${namespace}/${name}`) !== undefined) return true;
-  }
-  return covering(host).some(
-    (entryHost) => read.lookup(world.index(serviceEntryKind, hostIndex), entryHost).length > 0,
+  return rest.join('.') === `svc.${domain}` ? { name, namespace } : undefined;
+}
+
+/** Headless and ExternalName Services may list no ports: then any is meant. */
+function hasPort({ ports }: ServiceSpec, number: number): boolean {
+  return ports.length === 0 || ports.some(({ port }) => port === number);
+}
+
+function hasEntry(read: Reader, world: World, host: string): boolean {
+  const index = world.index(serviceEntryKind, hostIndex);
+  return covering(host).some((of) => read.lookup(index, of).length > 0);
+}
+
+/** Whose rule counts for whom is not asked: that none has it is what a typing error looks like. */
+function hasSubset(read: Reader, world: World, host: string, subset: string): boolean {
+  const index = world.index(destinationRuleKind, ruleHostIndex);
+  const at = serviceAt(host, world.settings.domain);
+  const hosts = [
+    ...covering(host),
+    '*',
+    ...(at === undefined ? [] : [`${at.name}.${at.namespace}`]),
+  ];
+  return hosts.some((of) =>
+    read
+      .lookup(index, of)
+      .some(({ value }) => value.spec.subsets.some(({ name }) => name === subset)),
   );
 }
 
