@@ -77,6 +77,15 @@ export function serviceHost(name: string, namespace: string, domain: string): st
   return canonicalHost(`${name}.${namespace}.svc.${domain}`);
 }
 
+/** The service that a host in full form is of; `undefined`: it is of none. */
+export function serviceAt(
+  host: string,
+  domain: string,
+): { readonly namespace: string; readonly name: string } | undefined {
+  const [name = '', namespace = '', ...rest] = host.split('.');
+  return rest.join('.') === `svc.${domain}` ? { namespace, name } : undefined;
+}
+
 /** Whether some name is matched by both: `*.com` and `shop.com`, `*.com` and `*.shop.com`. */
 export function hostsOverlap(a: string, b: string): boolean {
   if (isWildcard(a) && isWildcard(b)) {

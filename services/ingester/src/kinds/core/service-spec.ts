@@ -42,6 +42,11 @@ export interface ServiceSpec {
   readonly exportTo: readonly string[];
 }
 
+/** Headless and ExternalName Services may list no ports: then any is meant. */
+export function hasPort({ ports }: ServiceSpec, number: number): boolean {
+  return ports.length === 0 || ports.some(({ port }) => port === number);
+}
+
 export interface ServicePortSpec {
   readonly name: string;
   readonly port: number;

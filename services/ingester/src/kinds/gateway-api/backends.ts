@@ -4,6 +4,7 @@ import { Backend, HeaderOps } from '@watershed/model/gen/model.ts';
 import type { World } from '../../kind.ts';
 import { isAuthorityHeader } from '../common/headers.ts';
 import { canonicalHost, serviceHost, sortedSet } from '../common/hosts.ts';
+import { hasPort } from '../core/service-spec.ts';
 import { serviceKind } from '../core/service.ts';
 import { hostIndex, serviceEntryKind } from '../istio/service-entry.ts';
 import { group } from './fields.ts';
@@ -40,11 +41,8 @@ export function resolveBackend(
   }
   const service = read.get(world.objects(serviceKind), `${namespace}/${name}`);
   if (service === undefined) return invalid(`Service ${namespace}/${name} is not found`);
-  if (!service.spec.ports.some((entry) => entry.port === port)) {
-    // Headless and ExternalName Services may list no ports: then any is meant.
-    if (service.spec.ports.length > 0) {
-      return invalid(`Service ${namespace}/${name} has no port ${port}`);
-    }
+  if (!hasPort(service.spec, port)) {
+    return invalid(`Service ${namespace}/${name} has no port ${port}`);
   }
   return { ...blankBackend, host: serviceHost(name, namespace, world.settings.domain), port };
 }

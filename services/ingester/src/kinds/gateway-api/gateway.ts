@@ -3,6 +3,7 @@ import { Gateway, GatewayListener, Protocol } from '@watershed/model/gen/model.t
 import { configKey } from '@watershed/model/keys.ts';
 import { decode, isServed, show } from '../../decode.ts';
 import type { Emission, Kind, Problem, SourceObject, World } from '../../kind.ts';
+import { serviceAt } from '../common/hosts.ts';
 import { serviceKind } from '../core/service.ts';
 import { group } from './fields.ts';
 import { isServedClass } from './gateway-class.ts';
@@ -170,12 +171,7 @@ function placement(read: Reader, world: World, object: SourceObject<GatewaySpec>
 }
 
 /** `name`, or `name.namespace.svc.cluster.local`. */
-function serviceOf(
-  host: string,
-  own: string,
-  world: World,
-): { readonly namespace: string; readonly name: string } | undefined {
+function serviceOf(host: string, own: string, world: World): ReturnType<typeof serviceAt> {
   if (!host.includes('.')) return { namespace: own, name: host };
-  const [name = '', namespace = '', ...rest] = host.split('.');
-  return rest.join('.') === `svc.${world.settings.domain}` ? { namespace, name } : undefined;
+  return serviceAt(host, world.settings.domain);
 }

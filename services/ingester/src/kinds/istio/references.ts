@@ -9,8 +9,8 @@ import type {
 } from '@watershed/proto/istio/networking/v1alpha3/virtual_service.ts';
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
-import { fullHost } from '../common/hosts.ts';
-import type { ServiceSpec } from '../core/service-spec.ts';
+import { fullHost, serviceAt } from '../common/hosts.ts';
+import { hasPort, type ServiceSpec } from '../core/service-spec.ts';
 import { serviceKind } from '../core/service.ts';
 import { destinationRuleKind, ruleHostIndex } from './destination-rule.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
@@ -67,16 +67,6 @@ function* destinations(spec: VirtualService): Iterable<readonly [string, Destina
 function serviceOf(read: Reader, world: World, host: string): ServiceSpec | undefined {
   const at = serviceAt(host, world.settings.domain);
   return at && read.get(world.objects(serviceKind), `${at.namespace}/${at.name}`)?.spec;
-}
-
-function serviceAt(host: string, domain: string): { name: string; namespace: string } | undefined {
-  const [name = '', namespace = '', ...rest] = host.split('.');
-  return rest.join('.') === `svc.${domain}` ? { name, namespace } : undefined;
-}
-
-/** Headless and ExternalName Services may list no ports: then any is meant. */
-function hasPort({ ports }: ServiceSpec, number: number): boolean {
-  return ports.length === 0 || ports.some(({ port }) => port === number);
 }
 
 function hasEntry(read: Reader, world: World, host: string): boolean {
