@@ -1,16 +1,11 @@
 import { Fold, type Change } from '@watershed/log/fold.ts';
-import { LogError, type Log } from '@watershed/log/port.ts';
+import type { ReadBatch } from '@watershed/log/port.ts';
 import { Feedback, type Demand, type Nack, type Pusher } from '@watershed/model/gen/record.ts';
 import { topics } from '@watershed/model/keys.ts';
 import { unreadable } from '@watershed/model/schema.ts';
-import { sleep, type Time } from '@watershed/runtime/clock.ts';
-import type { Logger } from '@watershed/runtime/logger.ts';
-import { Outage } from '@watershed/runtime/outage.ts';
+import { follow, type FollowOptions } from './follow.ts';
 
-export interface FeedbackReaderOptions {
-  readonly log: Log;
-  readonly time: Time;
-  readonly logger: Logger;
+export interface FeedbackReaderOptions extends FollowOptions {
   /** Of the topic `feedback`. Default 1. */
   readonly partitions?: number | undefined;
   /** `told`: false, it is taken back. */
@@ -19,8 +14,6 @@ export interface FeedbackReaderOptions {
   readonly onPusher: (name: string, pusher: Pusher | undefined) => void;
   /** `undefined`: what was told by that key is taken back. */
   readonly onDemand: (key: string, pusher: string, demand: Demand | undefined) => void;
-  /** Between two tries to read a log that is unavailable. Default 1 s. */
-  readonly retryMs?: number;
 }
 
 /**
@@ -48,32 +41,13 @@ export class FeedbackReader {
     await Promise.allSettled(this.#reading);
   }
 
-  async #read(partition: number): Promise<void> {
-    const { log, time, logger, retryMs = 1_000 } = this.#options;
-    const { signal } = this.#stop;
+  #read(partition: number): Promise<void> {
     const fold = new Fold();
-    const outage = new Outage({
-      logger,
-      away: 'the feedback topic cannot be read now',
-      back: 'the feedback topic is read again',
-      fields: { partition },
-    });
-    while (!signal.aborted) {
-      try {
-        for await (const batch of log.read(topics.feedback, partition, fold.position, signal)) {
-          outage.worked();
-          for (const change of fold.apply(batch)) this.#take(change);
-        }
-      } catch (error) {
-        if (signal.aborted) return;
-        if (error instanceof LogError && !error.retriable) {
-          logger.error('the feedback topic cannot be read any more', { partition, error });
-          return;
-        }
-        outage.failed(error);
-      }
-      await sleep(time, retryMs, signal).catch(() => undefined);
-    }
+    const take = (batch: ReadBatch): void => {
+      for (const change of fold.apply(batch)) this.#take(change);
+    };
+    const { signal } = this.#stop;
+    return follow(this.#options, { topic: topics.feedback, partition, fold, take }, signal);
   }
 
   #take({ key, value, record }: Change): void {

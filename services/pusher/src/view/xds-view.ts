@@ -2,29 +2,23 @@ import type { Selectors } from '@watershed/model/gen/record.ts';
 import { topics } from '@watershed/model/keys.ts';
 import { unreadable } from '@watershed/model/schema.ts';
 import { Fold, type Change } from '@watershed/log/fold.ts';
-import { LogError, type Log, type ReadBatch } from '@watershed/log/port.ts';
-import { sleep, type Time, type Timer } from '@watershed/runtime/clock.ts';
-import type { Logger } from '@watershed/runtime/logger.ts';
-import { Outage } from '@watershed/runtime/outage.ts';
+import type { ReadBatch } from '@watershed/log/port.ts';
+import type { Timer } from '@watershed/runtime/clock.ts';
+import { follow, type FollowOptions } from '../follow.ts';
 import { Debouncer } from '../push/debounce.ts';
 import type { Scopes } from './scopes.ts';
 import { Staging, type Arrival, type Changes } from './staging.ts';
 
-export interface XdsViewOptions {
-  readonly log: Log;
+export interface XdsViewOptions extends FollowOptions {
   /** Of the topic `xds`. */
   readonly partitions: number;
   readonly scopes: Scopes;
-  readonly time: Time;
-  readonly logger: Logger;
   readonly debounceAfterMs: number;
   readonly debounceMaxMs: number;
   /** Whether endpoints are debounced as configuration is. */
   readonly edsDebounce: boolean;
   /** How long configuration waits for a partition's watermark. Default 10 s. */
   readonly cutWaitMs?: number | undefined;
-  /** Between two tries to read a log that is unavailable. Default 1 s. */
-  readonly retryMs?: number;
   readonly onSelectors: (changed: ReadonlyMap<string, Selectors | undefined>) => void;
   readonly observer?: ViewObserver;
 }
@@ -145,32 +139,11 @@ export class XdsView {
     await Promise.allSettled(this.#reading);
   }
 
-  async #read(partition: number): Promise<void> {
-    const { log, time, logger, retryMs = 1_000 } = this.#options;
-    const { signal } = this.#stop;
+  #read(partition: number): Promise<void> {
     const fold = this.#folds[partition] ?? new Fold();
-    const outage = new Outage({
-      logger,
-      away: 'the xds topic cannot be read now',
-      back: 'the xds topic is read again',
-      fields: { partition },
-    });
-    while (!signal.aborted) {
-      try {
-        for await (const batch of log.read(topics.xds, partition, fold.position, signal)) {
-          outage.worked();
-          this.#take(partition, fold, batch);
-        }
-      } catch (error) {
-        if (signal.aborted) return;
-        if (error instanceof LogError && !error.retriable) {
-          logger.error('the xds topic cannot be read any more', { partition, error });
-          return;
-        }
-        outage.failed(error);
-      }
-      await sleep(time, retryMs, signal).catch(() => undefined);
-    }
+    const take = (batch: ReadBatch): void => this.#take(partition, fold, batch);
+    const { signal } = this.#stop;
+    return follow(this.#options, { topic: topics.xds, partition, fold, take }, signal);
   }
 
   #take(partition: number, fold: Fold, batch: ReadBatch): void {

@@ -1,0 +1,51 @@
+import type { Fold } from '@watershed/log/fold.ts';
+import { LogError, type Log, type ReadBatch } from '@watershed/log/port.ts';
+import { sleep, type Time } from '@watershed/runtime/clock.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
+import { Outage } from '@watershed/runtime/outage.ts';
+
+export interface FollowOptions {
+  readonly log: Log;
+  readonly time: Time;
+  readonly logger: Logger;
+  /** Between two tries to read a log that is unavailable. Default 1 s. */
+  readonly retryMs?: number | undefined;
+}
+
+export interface Followed {
+  readonly topic: string;
+  readonly partition: number;
+  /** Tells where to begin, and where to go on after an outage: `take` applies each batch to it. */
+  readonly fold: Fold;
+  readonly take: (batch: ReadBatch) => void;
+}
+
+/** Reads a partition until the signal aborts, or the log can never be read again. */
+export async function follow(
+  { log, time, logger, retryMs = 1_000 }: FollowOptions,
+  { topic, partition, fold, take }: Followed,
+  signal: AbortSignal,
+): Promise<void> {
+  const outage = new Outage({
+    logger,
+    away: `the ${topic} topic cannot be read now`,
+    back: `the ${topic} topic is read again`,
+    fields: { partition },
+  });
+  while (!signal.aborted) {
+    try {
+      for await (const batch of log.read(topic, partition, fold.position, signal)) {
+        outage.worked();
+        take(batch);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof LogError && !error.retriable) {
+        logger.error(`the ${topic} topic cannot be read any more`, { partition, error });
+        return;
+      }
+      outage.failed(error);
+    }
+    await sleep(time, retryMs, signal).catch(() => undefined);
+  }
+}
