@@ -125,7 +125,6 @@ export class FrameCache {
    * key.
    */
   #cachedOf(step: Step): Cached {
-    this.#turn();
     for (const one of this.#recent) if (isSame(one.step, step)) return one.cached;
     const cached = this.#lookUp(step);
     this.#recent[this.#recentAt++ % maxRecent] = { step, cached };
@@ -134,6 +133,7 @@ export class FrameCache {
 
   /** Gives what is in the young generation from now on. */
   #lookUp(step: Step): Cached {
+    this.#turn();
     const key = this.#keyOf(step);
     const young = this.#young.cached.get(key);
     if (young !== undefined) return young;
