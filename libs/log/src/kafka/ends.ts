@@ -108,7 +108,7 @@ class Broker {
     try {
       connection = this.#takeFree() ?? (await client.connectTo(this.#node));
       const askedMs = time.now();
-      const response = await answer(this.#fetch(connection, asked, askedMs));
+      const response = await this.#fetch(connection, asked, askedMs);
       hasCome = this.#tell(asked, response, askedMs);
       if (this.#free.length < maxFree) this.#free.push(connection);
       else client.release(connection);
@@ -125,29 +125,14 @@ class Broker {
     return connection?.isConnected() === true ? connection : undefined;
   }
 
-  #fetch(
-    connection: Connection,
-    asked: readonly Waiter[],
-    nowMs: number,
-  ): ReturnType<typeof fetchV13.api.async> {
+  #fetch(connection: Connection, asked: readonly Waiter[], nowMs: number): Promise<Response> {
     const { maxBytes } = this.#options;
     const topics = [...Map.groupBy(asked, ({ at }) => at.topicId)].map(([topicId, waiters]) => ({
       topicId,
       partitions: waiters.map(({ at }) => requestOf(at, maxBytes)),
     }));
     const waitMs = Math.min(...asked.map(({ untilMs }) => untilMs - nowMs));
-    return fetchV13.api.async(
-      connection,
-      Math.max(1, waitMs),
-      1,
-      maxBytes,
-      0,
-      0,
-      -1,
-      topics,
-      [],
-      '',
-    );
+    return fetchFrom(connection, Math.max(1, waitMs), maxBytes, topics);
   }
 
   /** Who is told nothing new goes on to wait. Gives whether there was something for somebody. */
@@ -207,10 +192,22 @@ export class Ends {
   }
 }
 
+type Topics = Parameters<typeof fetchV13.createRequest>[6];
+
+/** Answered when there is a byte for one of the partitions, at the latest after `waitMs`. */
+export function fetchFrom(
+  connection: Connection,
+  waitMs: number,
+  maxBytes: number,
+  topics: Topics,
+): Promise<Response> {
+  return answer(fetchV13.api.async(connection, waitMs, 1, maxBytes, 0, 0, -1, topics, [], ''));
+}
+
 export function requestOf(
   { partition, offset, leaderEpoch }: Standing,
   partitionMaxBytes: number,
-): Parameters<typeof fetchV13.createRequest>[6][number]['partitions'][number] {
+): Topics[number]['partitions'][number] {
   return {
     partition,
     currentLeaderEpoch: -1,

@@ -1,4 +1,3 @@
-import { fetchV13 } from '@platformatic/kafka';
 import type { Connection } from '@platformatic/kafka';
 import { LogError } from '../port.ts';
 import type { LogRecord, Position, ReadBatch, Reset, Retention } from '../port.ts';
@@ -6,8 +5,8 @@ import { turn } from '../time.ts';
 import type { LogTime } from '../time.ts';
 import { Backoff } from './client.ts';
 import type { KafkaClient } from './client.ts';
-import { answer, decodeBatch } from './codec.ts';
-import { requestOf, type Answer, type Ends, type Standing } from './ends.ts';
+import { decodeBatch } from './codec.ts';
+import { fetchFrom, requestOf, type Answer, type Ends, type Standing } from './ends.ts';
 import { code, failure, refusal } from './failure.ts';
 
 export interface ReadContext {
@@ -264,9 +263,7 @@ export class PartitionReader {
     const askedMs = time.now();
     const partitions = [requestOf(this.#standing, maxBytes)];
     const topics = [{ topicId: this.#topicId, partitions }];
-    const response = await answer(
-      fetchV13.api.async(this.#need(), 0, 1, maxBytes, 0, 0, -1, topics, [], ''),
-    );
+    const response = await fetchFrom(this.#need(), 0, maxBytes, topics);
     const result = response.responses[0]?.partitions[0];
     const errorCode = result?.errorCode ?? response.errorCode;
     return { result, errorCode, throttled: response.throttleTimeMs !== 0, askedMs };
