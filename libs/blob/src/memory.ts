@@ -15,6 +15,8 @@ export class MemoryBlobs implements BlobStore {
   readonly #maxBytes: number;
   /** In the order of their last use. */
   readonly #blobs = new Map<Digest, Uint8Array>();
+  /** Goes on where it was: from the beginning, each would pass all that was deleted there. */
+  #oldest = this.#blobs.keys();
   #bytes = 0;
 
   constructor(maxBytes: number) {
@@ -49,10 +51,7 @@ export class MemoryBlobs implements BlobStore {
     if (this.find(digest) !== undefined || bytes.length > this.#maxBytes) return;
     this.#blobs.set(digest, bytes);
     this.#bytes += bytes.length;
-    for (const oldest of this.#blobs.keys()) {
-      if (this.#bytes <= this.#maxBytes) break;
-      this.drop(oldest);
-    }
+    while (this.#bytes > this.#maxBytes) this.#evict();
   }
 
   find(digest: Digest): Uint8Array | undefined {
@@ -61,6 +60,12 @@ export class MemoryBlobs implements BlobStore {
     this.#blobs.delete(digest);
     this.#blobs.set(digest, bytes);
     return bytes;
+  }
+
+  #evict(): void {
+    const { value: oldest } = this.#oldest.next();
+    if (oldest === undefined) this.#oldest = this.#blobs.keys();
+    else this.drop(oldest);
   }
 
   drop(digest: Digest): void {
