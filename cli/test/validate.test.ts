@@ -94,3 +94,55 @@ spec:
     failure: '',
   });
 });
+
+test('all that is wrong with an object is told at once, in its form and in its values', async () => {
+  const route = 'route: [{ destination: { host: cart }, weight: -1 }]';
+  await write(
+    'bad.yaml',
+    `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: cart, namespace: shop}
+spec:
+  hosts: [c_t]
+  http:
+  - { timeout: 5, ${route} }
+  - { match: [{ uri: { regex: "(" } }], ${route} }
+`,
+  );
+  const { lines } = await validate('bad.yaml');
+  expect(lines.map((line) => line.replace(/^.*? spec/u, 'spec').replace(/"c_t".*/u, ''))).toEqual([
+    expect.stringContaining('spec.http[0].timeout: 5: expected a duration'),
+    'spec.hosts[0]: ',
+    expect.stringContaining('spec.http[0].route[0].weight: -1'),
+    expect.stringContaining('spec.http[1].match[0].uri.regex: "("'),
+    expect.stringContaining('spec.http[1].route[0].weight: -1'),
+  ]);
+});
+
+test('an object of a kind that is not known is one of the objects', async () => {
+  await write(
+    'filter.yaml',
+    service.replace('v1', 'networking.istio.io/v1').replace('Service', 'X'),
+  );
+  const { failure } = await validate('filter.yaml');
+  expect(failure).toBe('1 object in 1 file: 1 error, 0 warnings');
+});
+
+test('a MeshConfig is judged with the files, and as the service would start with it', async () => {
+  await write('all/service.yaml', service);
+  await write(
+    'mesh.yaml',
+    'trustDomain: a b\nconnectTimeout: 10\nconfigSources: [{address: k8s://}]\n',
+  );
+  const mesh = join(root, 'mesh.yaml');
+  const { lines, failure } = await xdsctl('validate', join(root, 'all'), '--meshConfig', mesh);
+  expect(lines.map((line) => line.replaceAll(`${root}/`, ''))).toEqual([
+    expect.stringContaining('mesh.yaml --meshConfig: configSources[0].address "k8s://": expected'),
+    expect.stringContaining('mesh.yaml:1 MeshConfig file spec.connectTimeout: 10: expected a dur'),
+  ]);
+  expect(failure).toBe('2 objects in 2 files: 2 errors, 0 warnings');
+  await write('mesh.yaml', 'accessLogFile: /dev/stdout\n');
+  expect(await xdsctl('validate', '--meshConfig', mesh)).toMatchObject({
+    lines: ['1 object in 1 file: 0 errors, 0 warnings'],
+  });
+});

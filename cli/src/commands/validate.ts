@@ -6,19 +6,25 @@ interface Flags {
   readonly domain: string;
   readonly clusterID: string;
   readonly rootNamespace: string;
+  readonly meshConfig?: string;
 }
 
 export function addValidate(program: Command, print: (text: string) => void): void {
   program
     .command('validate')
     .description('what the control plane would say of files, each problem on one line')
-    .argument('<file...>', 'files, or directories of YAML or JSON; judged together')
+    .argument('[file...]', 'files, or directories of YAML or JSON; judged together')
+    .option('--meshConfig <file>', "a file of Istio's MeshConfig, judged with them")
     .option('--domain <suffix>', "the DNS suffix of Services' names", 'cluster.local')
     .option('--clusterID <name>', 'the cluster that the files speak for', 'Kubernetes')
     .option('--rootNamespace <name>', 'where objects for the whole mesh are', 'istio-system')
     .action(async (paths: readonly string[], flags: Flags) => {
+      if (paths.length === 0 && flags.meshConfig === undefined) {
+        throw new Error('nothing to look at: name files or directories, or --meshConfig');
+      }
       const { findings, files, objects } = await validate({
         paths,
+        meshConfig: flags.meshConfig,
         settings: {
           cluster: flags.clusterID,
           domain: flags.domain,

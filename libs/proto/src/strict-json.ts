@@ -5,7 +5,7 @@
  * and the names of the .proto files, quoted numbers, numbers of enums, null for "not set", Go's
  * durations.
  */
-import type { DescField, DescMessage } from '@bufbuild/protobuf';
+import { ScalarType, type DescField, type DescMessage } from '@bufbuild/protobuf';
 import { isWrapperDesc } from '@bufbuild/protobuf/wkt';
 import { istioRegistry } from './istio-descriptors.ts';
 import {
@@ -49,6 +49,11 @@ export interface StrictOptions {
 export interface Strict {
   /** For the generated `fromJSON`; without the unknown fields. Absent when anything is invalid. */
   readonly message?: unknown;
+  /**
+   * In its place: the same without what is invalid (in a list or map, something blank stands for
+   * it), so that more can be found wrong in one look. Absent when a limit ended the reading.
+   */
+  readonly rest?: unknown;
   readonly problems: readonly Problem[];
 }
 
@@ -64,7 +69,9 @@ export function decodeStrict(typeName: string, json: unknown, options: StrictOpt
   if (desc === undefined) throw new RangeError(`no message ${typeName}`);
   const walker = new Walker({ ...defaultLimits, ...options.limits });
   const message = walker.message(desc, json, options.path ?? 'spec', 0);
-  return walker.invalid ? { problems: walker.problems } : { message, problems: walker.problems };
+  const { problems } = walker;
+  if (!walker.invalid) return { message, problems };
+  return walker.isCut || message === undefined ? { problems } : { rest: message, problems };
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -73,6 +80,8 @@ type Json = Readonly<Record<string, unknown>>;
 class Walker {
   readonly problems: Problem[] = [];
   invalid = false;
+  /** A limit was passed: not all of it was read. */
+  isCut = false;
   readonly #limits: Limits;
   #values = 0;
 
@@ -101,8 +110,9 @@ class Walker {
         this.#note(at, value, unknownReason(desc, key), 'unknown');
       } else if (value !== null || acceptsNull(field)) {
         const clash = claim(field, key, result, oneofs);
-        if (clash !== undefined) this.#wrong(at, value, clash);
-        result[field.jsonName] = this.#field(field, value, at, depth);
+        const read = this.#field(field, value, at, depth);
+        if (clash === undefined) result[field.jsonName] = read;
+        else this.#wrong(at, value, clash);
       }
     }
     return result;
@@ -124,7 +134,7 @@ class Walker {
       return this.#wrong(path, value, `expected a list, got ${kindOf(value)}`);
     }
     const elements: readonly unknown[] = value;
-    return elements.map((element, i) => this.#single(field, element, `${path}[${i}]`, depth));
+    return elements.map((element, i) => this.#element(field, element, `${path}[${i}]`, depth));
   }
 
   #map(
@@ -138,9 +148,14 @@ class Walker {
     const entries = Object.entries(object).map(([key, inner]) => {
       const at = join(path, key);
       this.#take(mapKey(field.mapKey, key), key, at);
-      return [key, this.#single(field, inner, at, depth)] as const;
+      return [key, this.#element(field, inner, at, depth)] as const;
     });
     return Object.fromEntries(entries);
+  }
+
+  #element(field: DescField, value: unknown, path: string, depth: number): unknown {
+    const read = this.#single(field, value, path, depth);
+    return read === undefined ? blank(field) : read;
   }
 
   /** A value, or an element of a list or map. */
@@ -185,12 +200,14 @@ class Walker {
   #visit(path: string, depth: number): boolean {
     this.#values += 1;
     const { values, depth: maxDepth } = this.#limits;
+    const isWithin = depth <= maxDepth && this.#values <= values;
+    if (!isWithin) this.isCut = true;
     if (depth > maxDepth) {
       this.#wrong(path, '…', `nested deeper than ${maxDepth} levels`);
     } else if (this.#values === values + 1) {
       this.#wrong(path, '…', `the document has more than ${values} values`);
     }
-    return depth <= maxDepth && this.#values <= values;
+    return isWithin;
   }
 
   #wrong(path: string, value: unknown, reason: string): undefined {
@@ -215,6 +232,13 @@ function wellKnown(desc: DescMessage, value: unknown): Outcome | undefined {
   if (isWrapperDesc(desc)) return scalar(desc.fields[0].scalar, value);
   if (desc.typeName !== 'google.protobuf.Any') return undefined;
   return { ok: false, reason: 'a message of any type cannot be given here' };
+}
+
+/** In the place of an element that is wrong: others keep their places, and `fromJSON` can read it. */
+function blank({ message, scalar: type }: DescField): unknown {
+  if (message !== undefined) return {};
+  if (type === ScalarType.STRING || type === ScalarType.BYTES) return '';
+  return type === ScalarType.BOOL ? false : 0;
 }
 
 function fieldNamed(desc: DescMessage, key: string): DescField | undefined {

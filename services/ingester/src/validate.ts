@@ -4,6 +4,7 @@
  */
 import { Graph } from '@watershed/derive/graph.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
+import { OperatingError } from '@watershed/runtime/errors.ts';
 import { Diagnostics } from './core/diagnostics.ts';
 import { Ingest } from './core/ingest.ts';
 import type { Registration } from './core/registry.ts';
@@ -13,7 +14,8 @@ import { meshConfigObject, meshNames } from './kinds/core/mesh-config.ts';
 import { gatewayApiKinds } from './kinds/gateway-api/kinds.ts';
 import { istioKinds } from './kinds/istio/kinds.ts';
 import type { SourceBatch, UnitUpdate } from './source.ts';
-import { FileSource } from './sources/files.ts';
+import { directoriesOf, meshOf } from './sources/configured.ts';
+import { FileSource, type FileSourceOptions } from './sources/files.ts';
 import { listTree } from './sources/tree.ts';
 import { unwatched } from './sources/watch.ts';
 
@@ -30,12 +32,15 @@ export interface Finding extends Problem {
 export interface Validated {
   readonly findings: readonly Finding[];
   readonly files: number;
+  /** As they are written, those of unknown kinds and those that are written twice among them. */
   readonly objects: number;
 }
 
 export interface ValidateOptions {
   /** Files or directories; of a directory, what the service would read. */
   readonly paths: readonly string[];
+  /** A file as of `--meshConfig`; the directories that it names are not looked into. */
+  readonly meshConfig?: string | undefined;
   readonly settings: SourceSettings;
   readonly time: Time;
 }
@@ -48,26 +53,30 @@ export async function validate(options: ValidateOptions): Promise<Validated> {
   const ingest = createIngest(options, diagnostics);
   ingest.apply(defaultMesh());
   const findings: Finding[] = [];
-  const files = new Set<string>();
-  for (const path of options.paths) {
+  const objectsOf = new Map<string, number>();
+  const read = async (path: string, parsing: Parsing = {}): Promise<void> => {
     const listing = await listTree(path);
     if (listing.kind === 'missing') {
       findings.push(atFile(path, 0, 'does not exist'));
-      continue;
+      return;
     }
-    await readAll(path, options.time, {
-      apply: (batch) => {
+    await readAll(
+      { path, time: options.time, ...parsing },
+      (batch) => {
         for (const update of batch.updates) {
-          files.add(update.unit);
+          objectsOf.set(update.unit, update.objects.length);
           findings.push(...unreadable(update));
         }
         ingest.apply(batch);
       },
-      trouble: (_source, reason) => {
-        if (reason !== undefined) findings.push(atFile(path, 0, reason));
-      },
-    });
+      (reason) => findings.push(atFile(path, 0, reason)),
+    );
+  };
+  if (options.meshConfig !== undefined) {
+    await read(options.meshConfig, { objectsOf: meshOf });
+    findings.push(...(await unusable(options.meshConfig)));
   }
+  for (const path of options.paths) await read(path);
   ingest.open([]);
   for (const found of diagnostics.list()) {
     if (found.kind === 'File' && found.group === '') continue;
@@ -75,8 +84,8 @@ export async function validate(options: ValidateOptions): Promise<Validated> {
     const subject = { kind, namespace, name };
     findings.push({ ...placeOf(origin), ...subject, severity, field, value, reason });
   }
-  // The settings that every mesh has are an object of nobody's.
-  return { findings: findings.sort(byPlace), files: files.size, objects: ingest.sizes.objects - 1 };
+  const objects = [...objectsOf.values()].reduce((sum, count) => sum + count, 0);
+  return { findings: findings.sort(byPlace), files: objectsOf.size, objects };
 }
 
 function createIngest({ settings, time }: ValidateOptions, diagnostics: Diagnostics): Ingest {
@@ -100,27 +109,41 @@ function defaultMesh(): SourceBatch {
   return { source: meshNames.defaults, unchanged: 0, updates: [update] };
 }
 
+type Parsing = Pick<FileSourceOptions, 'objectsOf'>;
+
 /** One look of the source that the service uses. */
 async function readAll(
-  path: string,
-  time: Time,
-  sink: Parameters<FileSource['start']>[0],
+  options: Pick<FileSourceOptions, 'path' | 'time'> & Parsing,
+  apply: (batch: SourceBatch) => void,
+  trouble: (reason: string) => void,
 ): Promise<void> {
-  const source = new FileSource({ name: path, path, time, watch: unwatched });
+  const source = new FileSource({ ...options, name: options.path, watch: unwatched });
   let failed: () => void = () => undefined;
-  const trouble = new Promise<void>((resolve) => {
+  const inTrouble = new Promise<void>((resolve) => {
     failed = resolve;
   });
   const listed = source.start({
-    apply: (batch) => sink.apply(batch),
-    trouble: (name, reason) => {
-      sink.trouble(name, reason);
+    apply,
+    trouble: (_source, reason) => {
+      if (reason === undefined) return;
+      trouble(reason);
       // It would wait until it can be read; here that is an answer.
-      if (reason !== undefined) failed();
+      failed();
     },
   });
-  await Promise.race([listed, trouble]);
+  await Promise.race([listed, inTrouble]);
   await source.stop();
+}
+
+/** Why the service would not start with a MeshConfig. */
+async function unusable(path: string): Promise<readonly Finding[]> {
+  try {
+    await directoriesOf(path);
+    return [];
+  } catch (error) {
+    if (!(error instanceof OperatingError) || error.code === 'not-found') return [];
+    return [atFile(path, 0, error.message)];
+  }
 }
 
 function unreadable({ unit, problems }: UnitUpdate): readonly Finding[] {

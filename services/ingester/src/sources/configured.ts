@@ -10,6 +10,8 @@ import { OperatingError } from '@watershed/runtime/errors.ts';
 import { isObject, show } from '../decode.ts';
 import { meshConfigObject, meshNames } from '../kinds/core/mesh-config.ts';
 import { parseChunk, splitDocuments } from '../parse/documents.ts';
+import type { ParsedDocument } from '../parse/limits.ts';
+import type { DocumentObjects } from '../parse/objects.ts';
 import type { Source } from '../source.ts';
 import { FileSource, type FileTimes } from './files.ts';
 import { watchFolders, type Watch } from './watch.ts';
@@ -40,23 +42,19 @@ export async function configuredSources(options: ConfiguredSources): Promise<rea
   );
   if (meshConfig === undefined) return sources;
   const path = resolve(meshConfig);
-  const mesh = new FileSource({
-    ...common,
-    name: `mesh:${path}`,
-    path,
-    objectsOf: ({ line, value }) => ({
-      objects: [{ line, raw: meshConfigObject(meshNames.file, value ?? {}) }],
-      problems: [],
-    }),
-  });
-  return [mesh, ...sources];
+  return [new FileSource({ ...common, name: `mesh:${path}`, path, objectsOf: meshOf }), ...sources];
+}
+
+/** A document of a MeshConfig file. */
+export function meshOf({ line, value }: ParsedDocument): DocumentObjects {
+  return { objects: [{ line, raw: meshConfigObject(meshNames.file, value ?? {}) }], problems: [] };
 }
 
 /**
  * The directories that a MeshConfig file names; none if it cannot be parsed, which is told of
- * later.
+ * later. Throws as `configuredSources` does.
  */
-async function directoriesOf(path: string): Promise<readonly string[]> {
+export async function directoriesOf(path: string): Promise<readonly string[]> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw new OperatingError('not-found', `--meshConfig: cannot read ${path}`, { cause });
   });

@@ -14,11 +14,11 @@ import {
   MeshConfig_ProxyPathNormalization_NormalizationType as Normalization,
   MeshConfig_TLSConfig_TLSProtocol as TlsProtocol,
 } from '@watershed/proto/istio/mesh/v1alpha1/config.ts';
-import { decodeStrict } from '@watershed/proto/strict-json.ts';
-import { decode, type At } from '../../decode.ts';
-import type { Decoded, Problem, SourceSettings } from '../../kind.ts';
+import type { At } from '../../decode.ts';
+import type { Decoded, SourceSettings } from '../../kind.ts';
 import { checkDuration, checkPort, durationMs, type DurationValue } from '../common/checks.ts';
 import { isDnsLabel, nameProblem } from '../common/hosts.ts';
+import { decodeChecked } from '../istio/decode.ts';
 import { retry } from '../istio/http-rule.ts';
 import { keepalive, localityLb } from '../istio/traffic-policy.ts';
 
@@ -57,23 +57,12 @@ const tlsVersions: Readonly<Record<TlsProtocol, TlsVersion>> = {
  * (or to start with none) for one that a newer Istio knows would be worse than to do without it.
  */
 export function decodeMesh(value: unknown, path: string): Decoded<MeshSpec> {
-  const strict = decodeStrict('istio.mesh.v1alpha1.MeshConfig', value, { path });
-  const problems = strict.problems.map((found): Problem => {
-    const severity = found.kind === 'unknown' ? 'warning' : 'error';
-    return { severity, field: found.path, value: found.value, reason: found.reason };
-  });
-  if (strict.message === undefined) return { problems };
-  const mesh = MeshConfig.fromJSON(strict.message);
-  const checked = decode(
-    (given, at) => {
-      check(mesh, at);
-      return given;
-    },
-    mesh,
-    { path },
+  return decodeChecked(
+    { typeName: 'istio.mesh.v1alpha1.MeshConfig', codec: MeshConfig },
+    value,
+    { path, unknownFields: 'warning' },
+    check,
   );
-  const all = [...problems, ...checked.problems];
-  return checked.spec === undefined ? { problems: all } : { spec: mesh, problems: all };
 }
 
 function check(mesh: MeshConfig, at: At): void {
