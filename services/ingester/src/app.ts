@@ -71,7 +71,8 @@ export interface Ingester extends Part {
 
 /**
  * It is ready (token `ingester`) when all sources have been listed and the difference to what the
- * log held is on the log. `start` resolves when the sources are being read; `stop` lets what waits
+ * log held is on the log; a source that cannot be read is waited for, and `/ready` says why, then
+ * and later. `start` resolves when the sources are being read; `stop` lets what waits
  * be written, and lets go of the log, which stays open.
  */
 export function createIngester(options: IngesterOptions): Ingester {
@@ -118,6 +119,7 @@ class IngesterPart implements Ingester {
     });
     const { promise, resolve } = Promise.withResolvers<undefined>();
     const ready = readiness.expect(this.name);
+    readiness.remark(() => this.#trouble());
     this.synced = promise;
     this.#markSynced = () => {
       ready();
@@ -249,7 +251,12 @@ class IngesterPart implements Ingester {
     else this.#troubles.set(source, reason);
     const { logger } = this.#options;
     if (reason === undefined) logger.info('the source is well again', { source });
-    else logger.warn('a source cannot be read', { source, reason });
+    else logger.warn('a source cannot be read; it is tried again', { source, reason });
+  }
+
+  #trouble(): string | undefined {
+    const all = [...this.#troubles].map(([source, reason]) => `${source}: ${reason}`);
+    return all.length === 0 ? undefined : all.join('; ');
   }
 
   #show(): void {

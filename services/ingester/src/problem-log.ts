@@ -17,6 +17,8 @@ export class ProblemLog {
   }
 
   add(found: Diagnostic): void {
+    // Of a source as a whole the ingester tells, and when it is well again.
+    if (found.step === 'source') return;
     if (found.step === 'held') {
       this.#held++;
       this.#why = found.reason;

@@ -288,7 +288,7 @@ test('a mass deletion is held, shown, and released by the page that xdsctl asks'
 
 test('a directory that vanishes takes nothing with it, and its return costs nothing', async () => {
   await write('a.yaml', service('cart'));
-  const { ingester } = await start();
+  const { ingester, readiness } = await start();
   const before = (await log.end('config', 0)).offset;
   await rename(config, join(folder, 'away'));
   await until(() => expect(ingester.held()).toHaveLength(1));
@@ -296,13 +296,16 @@ test('a directory that vanishes takes nothing with it, and its return costs noth
     'Service cart',
     `Source files:${config}`,
   ]);
+  expect(readiness.ready).toBe(true);
+  expect(readiness.remarks).toEqual([expect.stringContaining('does not exist')]);
   await rename(join(folder, 'away'), config);
   await until(() => expect(ingester.held()).toEqual([]));
+  expect(readiness.remarks).toEqual([]);
   expect(ingester.diagnostics()).toEqual([]);
   expect((await log.end('config', 0)).offset).toBe(before);
 });
 
-test('a directory that is absent at the start is waited for, the log keeps all', async () => {
+test('a directory that is absent at the start is waited for, and /ready says why; the log keeps all', async () => {
   await write('a.yaml', service('cart'));
   const first = await start();
   await first.stop();
@@ -310,9 +313,13 @@ test('a directory that is absent at the start is waited for, the log keeps all',
   const second = await start(false);
   await until(() => expect(second.ingester.diagnostics()).toHaveLength(1));
   expect(second.readiness.missing).toEqual(['ingester']);
+  expect(second.readiness.remarks).toEqual([
+    `files:${config}: ${config} does not exist; what it held stays`,
+  ]);
   expect(await keysOf()).toContain(serviceKey('cart'));
   await rename(join(folder, 'away'), config);
   await second.ingester.synced;
+  expect(second.readiness.remarks).toEqual([]);
   expect(await keysOf()).toEqual([...always, serviceKey('cart')].sort());
 });
 

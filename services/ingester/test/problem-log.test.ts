@@ -35,6 +35,10 @@ it('a problem is logged when it is found, once', () => {
   expect(said('decode', 'is odder', 1)).toEqual([expect.stringContaining('is odder')]);
 });
 
+it('a source that cannot be read is no problem of its own: the ingester tells of it', () => {
+  expect(said('source', 'is away', 1)).toEqual([]);
+});
+
 it('of a mass of problems some are logged, and how many more there are', () => {
   const all = said('decode', 'is bad', 1_000);
   expect(all.length).toBe(21);
