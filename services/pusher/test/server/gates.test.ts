@@ -1,14 +1,15 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { systemTime } from '@watershed/runtime/clock.ts';
 import { syncStatus } from '../../src/debug/proxies.ts';
 import { CDS, EDS, RDS } from '../session/support.ts';
 import { contentOf, DeltaClient, node } from '../support/client.ts';
+import { LeapingTime } from '../support/leaping-time.ts';
 import { scopeOfNode } from '../support/scope.ts';
 import { run, until, type Running } from '../support/world.ts';
 
 const scope = scopeOfNode();
 const scopes = { [scope.id]: scope.scopeClass };
 const shop = { [CDS]: { a: '1' }, [EDS]: { a: '1' }, [RDS]: { r: '1' } };
+const gateWaitMs = 60_000;
 const open: DeltaClient[] = [];
 let running: Running | undefined;
 
@@ -35,7 +36,8 @@ async function proxy(port: number, pod: string): Promise<DeltaClient> {
 
 describe('make-before-break', () => {
   it('waits for the ACKs of each proxy by itself, not for ever, and says so', async () => {
-    running = await run({ sessionLimits: { gateWaitMs: 300 } });
+    const time = new LeapingTime();
+    running = await run({ time, sessionLimits: { gateWaitMs, ackWaitMs: 10 * gateWaitMs } });
     const { port, translator, metrics, logs, pusher } = running;
     await translator.publish(shop, scopes);
     const mute = await proxy(port, 'mute');
@@ -48,8 +50,9 @@ describe('make-before-break', () => {
     }
     // The one that says nothing has its clusters and endpoints, and no route yet.
     expect([(await mute.next()).typeUrl, (await mute.next()).typeUrl]).toEqual([CDS, EDS]);
-    const status = (): string => JSON.stringify(syncStatus(pusher.hub.streams, systemTime, null));
+    const status = (): string => JSON.stringify(syncStatus(pusher.hub.streams, time, null));
     expect(status()).toContain('"waits_for":"clusters"');
+    time.leap(gateWaitMs);
     const route = await mute.next();
     expect([route.typeUrl, contentOf(route)]).toEqual([RDS, { r: '2' }]);
     expect(await metrics.value('watershed_xds_waits_given_up_total', { stage: 'clusters' })).toBe(
