@@ -9,7 +9,8 @@ import { Meter, type Row } from '../src/mesh/measure.ts';
 import { MeshFiles } from '../src/mesh/mesh.ts';
 import { Server } from '../src/mesh/server.ts';
 
-const services = 60;
+/** So many that a route table, and all clusters, are messages of over 300 KiB. */
+const services = 700;
 const proxies = 40;
 /** Classes of proxies that see the same; what is encoded may depend on these. */
 const scopes = 2;
@@ -55,7 +56,7 @@ function perProxy({ byType }: Row): Record<string, number> {
   return Object.fromEntries(counts) as Record<string, number>;
 }
 
-describe('forty proxies that see sixty services', () => {
+describe('forty proxies that see seven hundred services', () => {
   it('are sent all of them when they connect, encoded once for each class of proxies', async () => {
     const connect = { do: 'connect', host: '127.0.0.1', clients: clients() } as const;
     const { grpcPort: port } = server;
@@ -76,6 +77,8 @@ describe('forty proxies that see sixty services', () => {
     await change('route', () => mesh.writeRoute(3, 'first'));
     const row = await change('route', () => mesh.writeRoute(3, 'second'));
     expect(perProxy(row)).toEqual({ RouteConfiguration: 1 });
+    // Longer than what a socket takes at once: its end must come too.
+    expect((row.byType['RouteConfiguration']?.bytes ?? 0) / proxies).toBeGreaterThan(300 * 1024);
     expect(row.encoded).toBeLessThanOrEqual(fewEncodings);
   });
 
