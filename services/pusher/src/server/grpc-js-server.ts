@@ -7,15 +7,18 @@ import {
 } from '@grpc/grpc-js';
 import { parseAddress } from '@watershed/runtime/address.ts';
 import { OperatingError } from '@watershed/runtime/errors.ts';
+import { limitsOf } from './grpc-call.ts';
 import {
   defaultServerLimits,
   status,
+  tooLarge,
   type CallHandler,
   type Method,
   type Peer,
   type RpcServer,
   type RpcServerOptions,
   type ServerCall,
+  type ServerLimits,
   type Status,
   type TlsOptions,
 } from './port.ts';
@@ -47,9 +50,11 @@ export class GrpcJsServer implements RpcServer {
     });
     this.#credentials = credentialsOf(options.tls);
     for (const method of options.methods) {
+      const secure = options.tls !== undefined;
+      const context = { secure, limits: limitsOf(limits, method) };
       // Unary methods too: on the wire they are streams of one message.
       this.#server.addService(definitionOf(method.path), {
-        call: (duplex: Duplex) => serve(duplex, method, options.tls !== undefined),
+        call: (duplex: Duplex) => serve(duplex, method, context),
       });
     }
   }
@@ -108,8 +113,15 @@ function definitionOf(path: string): ServiceDefinition {
   };
 }
 
-function serve(duplex: Duplex, method: Method, secure: boolean): void {
-  const call = new GrpcJsCall(duplex, method.path, peerOf(duplex, secure));
+interface CallContext {
+  /** The listener speaks TLS. */
+  readonly secure: boolean;
+  /** Of the method. The library has received a message before it can be told that it is too large. */
+  readonly limits: ServerLimits;
+}
+
+function serve(duplex: Duplex, method: Method, context: CallContext): void {
+  const call = new GrpcJsCall(duplex, method.path, context);
   const opened = method.open(call);
   if (!(opened instanceof Promise)) {
     call.start(opened);
@@ -141,13 +153,15 @@ class GrpcJsCall implements ServerCall {
   readonly path: string;
   readonly peer: Peer;
   readonly #duplex: Duplex;
+  readonly #limits: ServerLimits;
   #handler: CallHandler | undefined;
   #ended = false;
 
-  constructor(duplex: Duplex, path: string, peer: Peer) {
+  constructor(duplex: Duplex, path: string, { secure, limits }: CallContext) {
     this.#duplex = duplex;
+    this.#limits = limits;
     this.path = path;
-    this.peer = peer;
+    this.peer = peerOf(duplex, secure);
     // It may be over before it is known who calls.
     duplex.on('cancelled', () => this.#release());
     duplex.on('close', () => this.#release());
@@ -158,10 +172,16 @@ class GrpcJsCall implements ServerCall {
     if (this.#ended) return handler.closed();
     this.#handler = handler;
     const duplex = this.#duplex;
-    duplex.on('data', (bytes: Uint8Array) => this.#handler?.message(bytes));
+    duplex.on('data', (bytes: Uint8Array) => this.#message(bytes));
     duplex.on('end', () => this.#handler?.halfClosed());
     duplex.sendMetadata(new Metadata());
     return undefined;
+  }
+
+  #message(bytes: Uint8Array): void {
+    const problem = tooLarge(bytes.length, this.#limits);
+    if (problem === undefined) this.#handler?.message(bytes);
+    else this.end(problem);
   }
 
   header(name: string): string | undefined {

@@ -1,7 +1,7 @@
 import type { Assembly, Slot } from './assembly.ts';
 import { decompress, isEncoding } from './compression.ts';
 import { Growing } from './growing.ts';
-import { status, type ServerLimits, type Status } from './port.ts';
+import { status, tooLarge, type ServerLimits, type Status } from './port.ts';
 
 const prefixBytes = 5;
 /** Messages up to that size are received as they come. */
@@ -151,12 +151,8 @@ export class MessageReader {
   #problemOf(bytes: Buffer, at: number): Status | undefined {
     const flags = bytes[at] ?? 0;
     const length = bytes.readUInt32BE(at + 1);
-    const { maxMessageBytes } = this.#options.limits;
-    if (length > maxMessageBytes) {
-      const message = `a message of ${length} bytes; at most ${maxMessageBytes}`;
-      return { code: status.resourceExhausted, message };
-    }
-    if (flags === 0) return undefined;
+    const problem = tooLarge(length, this.#options.limits);
+    if (problem !== undefined || flags === 0) return problem;
     const { encoding = 'identity' } = this.#options;
     if (flags === 1 && isEncoding(encoding)) return undefined;
     return flags === 1 && encoding !== 'identity'

@@ -114,6 +114,16 @@ export const defaultServerLimits: ServerLimits = {
   probeMs: 20_000,
 };
 
+/** Why a request's message of `bytes` is not taken; `undefined`: it is not too large. */
+export function tooLarge(
+  bytes: number,
+  { maxMessageBytes }: Pick<ServerLimits, 'maxMessageBytes'>,
+): Status | undefined {
+  if (bytes <= maxMessageBytes) return undefined;
+  const message = `a message of ${bytes} bytes; at most ${maxMessageBytes}`;
+  return { code: status.resourceExhausted, message };
+}
+
 /** For a TLS listener. PEM. */
 export interface TlsOptions {
   readonly key: string;

@@ -234,6 +234,24 @@ describe('client status', () => {
   });
 });
 
+describe.each(transports)('what anybody may ask over %s', (transport) => {
+  it('is asked in 4 KiB: a longer message ends the call', async () => {
+    const { port } = await start({ transport });
+    const health = {
+      path: '/grpc.health.v1.Health/Check',
+      request: HealthCheckRequest,
+      response: HealthCheckResponse,
+    };
+    const ask = (size: number) => callUnary(port, health, { service: 'x'.repeat(size) });
+    // With the field's number and length the message has three bytes more.
+    await expect(ask(4_093)).rejects.toMatchObject({ code: 5 });
+    await expect(ask(4_094)).rejects.toMatchObject({
+      code: 8,
+      details: 'a message of 4097 bytes; at most 4096',
+    });
+  });
+});
+
 describe('health', () => {
   it('is told for each service by name, and refused for others', async () => {
     const { port } = await start();
