@@ -105,6 +105,25 @@ class CallCarrier implements Carrier {
   }
 }
 
+/** A call of one response. */
+class FetchCarrier extends CallCarrier {
+  readonly #reply: (framed: Uint8Array) => void;
+
+  constructor(call: ServerCall, caller: Caller, reply: (framed: Uint8Array) => void) {
+    super(call, caller);
+    this.#reply = reply;
+  }
+
+  override get isReady(): boolean {
+    return true;
+  }
+
+  override write(framed: Uint8Array): boolean {
+    this.#reply(framed);
+    return true;
+  }
+}
+
 function openStream(hub: Hub, call: ServerCall, caller: Caller, how: How): CallHandler {
   const stream = hub.open(new CallCarrier(call, caller), how);
   return {
@@ -125,17 +144,7 @@ const fetchWaitMs = 15_000;
  */
 function openFetch(hub: Hub, call: ServerCall, caller: Caller, how: How): CallHandler {
   return unary(call, (request, reply) => {
-    const carrier: Carrier = {
-      caller,
-      peer: call.peer,
-      isReady: true,
-      write: (framed) => {
-        reply(framed);
-        return true;
-      },
-      end: ({ code, message }) => call.end({ code: codes[code], message }),
-    };
-    const stream = hub.open(carrier, { ...how, once: true });
+    const stream = hub.open(new FetchCarrier(call, caller, reply), { ...how, once: true });
     const patience = hub.time.after(fetchWaitMs, () => {
       stream.end({ code: 'unavailable', message: 'nothing is known of this scope yet' });
     });
