@@ -2,7 +2,7 @@
  * A log that may not be there yet. A process that starts while its log is away goes on with what it
  * has on its own disk, and takes part when the log comes.
  */
-import { LogError } from './port.ts';
+import { isRetriable, LogError } from './port.ts';
 import type { Append, Log, Position, ReadBatch, TopicSpec } from './port.ts';
 import { pause } from './time.ts';
 import type { LogTime } from './time.ts';
@@ -46,7 +46,7 @@ async function tryToOpen({ open, topics, progress }: AwaitedLogOptions): Promise
     return log;
   } catch (error) {
     await log?.close();
-    if (!(error instanceof LogError && error.retriable)) throw error;
+    if (!isRetriable(error)) throw error;
     progress.failed(error);
     return undefined;
   }

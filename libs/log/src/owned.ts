@@ -17,8 +17,7 @@ import {
   type Stamp,
 } from './ownership.ts';
 import type { Headers, OwnedPartitionOptions, OwnedWrite } from './owned-options.ts';
-import { LogError } from './port.ts';
-import type { Append, LogRecord, Position } from './port.ts';
+import { isRetriable, LogError, type Append, type LogRecord, type Position } from './port.ts';
 import { Notice, pause } from './time.ts';
 
 /** After so many retries' time the log is asked whether it still has a claim that was not read back. */
@@ -164,12 +163,18 @@ export class OwnedPartition {
 
   /**
    * All that should be there has been written: keys of which nobody knows the value are deleted,
-   * older claims are released. Resolves with the number of tombstones.
+   * older claims are released. Resolves with the number of tombstones. What the log cannot take
+   * now is brought to it when it is back; a loss is told by `lost`.
    */
   async complete(): Promise<number> {
-    const count = await this.write([...this.#contested].map((key) => ({ key, value: undefined })));
-    await this.#release();
-    return count;
+    const gone = [...this.#contested];
+    try {
+      await this.write(gone.map((key) => ({ key, value: undefined })));
+      await this.#release();
+    } catch (error) {
+      if (!isRetriable(error) && !this.#lost.signal.aborted) throw error;
+    }
+    return gone.length;
   }
 
   /** Stops reading. The claim stands until the next owner's. */
@@ -261,7 +266,7 @@ export class OwnedPartition {
           this.#lastAppend = Promise.resolve();
           break;
         } catch (error) {
-          if (!(error instanceof LogError && error.retriable)) this.#lose(error);
+          if (!isRetriable(error)) this.#lose(error);
         }
         await pause(this.#o.time, this.#o.retryMs ?? 500, this.#lost.signal);
       }
@@ -327,8 +332,7 @@ export class OwnedPartition {
           this.#news.tell();
         }
       } catch (error) {
-        if (!(error instanceof LogError && error.retriable)) this.#lose(error);
-        else if (this.epoch === -1) this.#lose(error);
+        if (!isRetriable(error) || this.epoch === -1) this.#lose(error);
       }
       await pause(time, this.#o.retryMs ?? 500, this.#stop.signal);
     }
@@ -390,8 +394,7 @@ export class OwnedPartition {
     // A new claim settles all that is in doubt; else it is done here, now.
     if (this.#reclaiming !== undefined) return;
     const known = [...keys].filter((key) => !this.#contested.has(key));
-    this.#append(known.map((key) => this.#stamped(key, this.#held.get(key)))).catch(
-      () => undefined,
-    );
+    const again = known.map((key) => this.#stamped(key, this.#held.get(key)));
+    this.#append(again).catch(() => undefined);
   }
 }

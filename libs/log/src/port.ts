@@ -142,6 +142,11 @@ export class LogError extends Error {
   }
 }
 
+/** Whether the same may succeed later. */
+export function isRetriable(error: unknown): boolean {
+  return error instanceof LogError && error.retriable;
+}
+
 export type LogErrorCode =
   | 'unknown-topic'
   | 'partition-mismatch'

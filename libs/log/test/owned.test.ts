@@ -331,3 +331,31 @@ it('repairs what comes from a claim at the same offset, of before an old copy wa
   await until('it is repaired', async () => (await folded())['k'] === '1');
   expect(owner.lost.aborted).toBe(false);
 });
+
+describe('completing', () => {
+  /** Of a key of which nobody knows the value. */
+  async function withUnknown(): Promise<UnsureLog> {
+    const headers = { [epochHeader]: encodeEpoch(1_000, undefined) };
+    await log.append([{ topic, partition: 0, key: 'unknown', value: undefined, headers }]);
+    return new UnsureLog();
+  }
+
+  it('while the log is away takes back what nobody knows when it is there again', async () => {
+    const unsure = await withUnknown();
+    const owner = await own(unsure);
+    unsure.fates.push('lost', 'lost');
+    expect(await owner.complete()).toBe(1);
+    await until('it is taken back', async () => {
+      const { records } = await readAll(log, topic);
+      const last = records.findLast(({ key }) => key === 'unknown');
+      return last?.headers[epochHeader] === `${owner.epoch}`;
+    });
+  });
+
+  it('after a loss is nothing to complain of: the loss is told already', async () => {
+    const owner = await own(await withUnknown());
+    await (await own()).complete();
+    await until('it is lost', () => owner.lost.aborted);
+    await owner.complete();
+  });
+});

@@ -6,7 +6,7 @@
 import { Fold } from '@watershed/log/fold.ts';
 import type { OwnedWrite } from '@watershed/log/owned-options.ts';
 import { OwnedPartition } from '@watershed/log/owned.ts';
-import { LogError, type Append, type Log } from '@watershed/log/port.ts';
+import type { Append, Log } from '@watershed/log/port.ts';
 import { parseEndpointsKey, partitionOf, topics } from '@watershed/model/keys.ts';
 import { schemaHeader, schemaVersion } from '@watershed/model/schema.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
@@ -169,13 +169,7 @@ export class EventLog implements EventWriter {
    * nobody knows the value is deleted.
    */
   async complete(): Promise<void> {
-    for (const result of await Promise.allSettled(
-      this.#owned.map(({ partition }) => partition.complete()),
-    )) {
-      if (result.status === 'fulfilled') continue;
-      // The owner goes on with it when the log is back.
-      if (!(result.reason instanceof LogError && result.reason.retriable)) throw result.reason;
-    }
+    await Promise.all(this.#owned.map(({ partition }) => partition.complete()));
   }
 
   async close(): Promise<void> {

@@ -2,7 +2,7 @@
  * Brings what should be on the log there: one write at a time, the newest value of each key, tried
  * again for as long as the log may come back. What waits is bounded by the number of keys.
  */
-import { LogError } from '@watershed/log/port.ts';
+import { isRetriable, LogError } from '@watershed/log/port.ts';
 import { sleep, type Time } from '@watershed/runtime/clock.ts';
 import type { Counters } from './counters.ts';
 import type { StoredEvent } from './inherited.ts';
@@ -88,7 +88,7 @@ export class Publisher {
         await this.#write(batch);
         retryMs = firstRetryMs;
       } catch (error) {
-        if (!(error instanceof LogError && error.retriable)) {
+        if (!isRetriable(error)) {
           this.#stop.abort();
           this.#options.failed(error);
           return;
