@@ -1,12 +1,13 @@
 /** The engine's outputs on the log: one owned partition of `xds` for each that the shard owns. */
 import { OwnedPartition } from '@watershed/log/owned.ts';
-import { LogError } from '@watershed/log/port.ts';
+import { isRetriable } from '@watershed/log/port.ts';
 import type { Log } from '@watershed/log/port.ts';
 import { topics } from '@watershed/model/keys.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
+import { Outage } from '@watershed/runtime/outage.ts';
 import { extractTraceparent, traced } from '@watershed/runtime/tracing.ts';
 import type { SpanOptions, Tracing } from '@watershed/runtime/tracing.ts';
 import type { Current, OutputRecord, Outputs } from './engine/published.ts';
@@ -29,6 +30,8 @@ export interface LogOutputsOptions {
 export class LogOutputs implements Outputs {
   readonly #options: LogOutputsOptions;
   readonly #partitions = new Map<number, OwnedPartition>();
+  /** Of each partition: its leader may be away while others work. */
+  readonly #outages = new Map<number, Outage>();
 
   constructor(options: LogOutputsOptions) {
     this.#options = options;
@@ -39,7 +42,7 @@ export class LogOutputs implements Outputs {
    * away. `lost` is called when another process takes it, or the log is gone for good.
    */
   async open(partition: number, lost: (reason: unknown) => void): Promise<Current> {
-    const owned = await persist(this.#options, () =>
+    const owned = await this.#persist(partition, () =>
       OwnedPartition.open({ ...this.#options, topic: topics.xds, partition }),
     );
     this.#partitions.set(partition, owned);
@@ -53,14 +56,7 @@ export class LogOutputs implements Outputs {
 
   /** All that it should hold is on the log: what is left there of other keys is taken back. */
   async complete(partition: number): Promise<void> {
-    const owned = this.#partitions.get(partition);
-    try {
-      await owned?.complete();
-    } catch (error) {
-      // The owner goes on with it when the log is back; a loss is told of already.
-      const isOver = error instanceof LogError && (error.retriable || owned?.lost.aborted === true);
-      if (!isOver) throw error;
-    }
+    await this.#partitions.get(partition)?.complete();
   }
 
   /** What is appended to it from now on is dropped. */
@@ -83,7 +79,7 @@ export class LogOutputs implements Outputs {
       const writes = changes.map(({ key, value }) => ({ key, value, headers }));
       try {
         // Written again, it waits until the owner has brought what was not durable to the log.
-        await persist(this.#options, () => owned.write(writes));
+        await this.#persist(partition, () => owned.write(writes));
       } catch (error) {
         // Whoever is told of the loss decides what follows from it.
         if (!owned.lost.aborted) throw error;
@@ -94,6 +90,29 @@ export class LogOutputs implements Outputs {
     const seconds = metrics.histogram(watershedMetrics.appendSeconds).with({ topic });
     seconds.observe((time.monotonic() - sinceMs) / 1_000);
     metrics.counter(watershedMetrics.recordsAppended).with({ topic }).add(records.length);
+  }
+
+  #persist<T>(partition: number, call: () => Promise<T>): Promise<T> {
+    const { time: timers, signal } = this.#options;
+    return retry(call, {
+      timers,
+      signal,
+      retriable: isRetriable,
+      outage: this.#outageOf(partition),
+    });
+  }
+
+  #outageOf(partition: number): Outage {
+    const known = this.#outages.get(partition);
+    if (known !== undefined) return known;
+    const outage = new Outage({
+      logger: this.#options.logger,
+      away: 'outputs cannot be written now',
+      back: 'outputs are written again',
+      fields: { partition },
+    });
+    this.#outages.set(partition, outage);
+    return outage;
   }
 }
 
@@ -110,15 +129,4 @@ function* currentOf(owned: OwnedPartition): Current {
     const value = owned.get(key);
     if (value !== undefined) yield [key, value];
   }
-}
-
-function persist<T>(options: LogOutputsOptions, call: () => Promise<T>): Promise<T> {
-  return retry(call, {
-    timers: options.time,
-    signal: options.signal,
-    retriable: (error) => error instanceof LogError && error.retriable,
-    onRetry: (error, attempt) => {
-      options.logger.warn('outputs could not be written, trying again', { attempt, error });
-    },
-  });
 }

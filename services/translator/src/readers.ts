@@ -1,11 +1,12 @@
 /** Reads one partition of the log for ever and keeps its fold. */
 import { Fold, type Change } from '@watershed/log/fold.ts';
-import { LogError } from '@watershed/log/port.ts';
+import { isRetriable } from '@watershed/log/port.ts';
 import type { Log, LogRecord, ReadBatch } from '@watershed/log/port.ts';
 import { Notice } from '@watershed/log/time.ts';
 import { unreadable } from '@watershed/model/schema.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
+import { Outage } from '@watershed/runtime/outage.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
 import type { Portion } from './engine/intake.ts';
@@ -35,6 +36,7 @@ export class Reader {
   readonly #fold = new Fold();
   readonly #periods = new Periods();
   readonly #news = new Notice();
+  readonly #outage: Outage;
   #ended = false;
   #endAtStart = 0;
   /** How often it has begun to read again. */
@@ -46,6 +48,13 @@ export class Reader {
 
   constructor(options: ReaderOptions) {
     this.#options = options;
+    const { logger, topic, partition } = options;
+    this.#outage = new Outage({
+      logger,
+      away: `the ${topic} topic cannot be read now`,
+      back: `the ${topic} topic is read again`,
+      fields: { partition },
+    });
   }
 
   /** Resolves when all is applied that was on the log when it was called, or when the reader ends. */
@@ -109,15 +118,12 @@ export class Reader {
   }
 
   get #retrying(): RetryOptions {
-    const { time, logger, signal, topic, partition } = this.#options;
+    const { time, signal } = this.#options;
     return {
       timers: time,
       signal,
-      retriable: (error) => error instanceof LogError && error.retriable,
-      onRetry: (error, attempt) => {
-        const level = attempt === 1 ? 'warn' : 'debug';
-        logger[level]('the log cannot be read, trying again', { topic, partition, attempt, error });
-      },
+      retriable: isRetriable,
+      outage: this.#outage,
     };
   }
 
@@ -125,6 +131,7 @@ export class Reader {
     const { log, topic, partition, signal, metrics, apply, see, repeated } = this.#options;
     const read = metrics.counter(watershedMetrics.recordsRead).with({ topic });
     for await (const batch of log.read(topic, partition, this.#fold.position, signal)) {
+      this.#outage.worked();
       if (batch.reset !== undefined) this.#resets++;
       for (const portion of this.#portions(batch)) apply(portion);
       see?.(batch.records.filter(({ headers }) => unreadable(headers) === undefined));

@@ -8,6 +8,7 @@ import type { GraphOptions } from '@watershed/derive/graph.ts';
 import type { Clock, Timer, Timers } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
+import { Outage } from '@watershed/runtime/outage.ts';
 import { traced, type Tracing } from '@watershed/runtime/tracing.ts';
 import { applyRecord, createInputs, isSynced } from '../inputs.ts';
 import type { Inputs } from '../inputs.ts';
@@ -78,6 +79,8 @@ export class Engine {
   readonly #pushers = new Pushers();
   /** Demands that came before the start, by record. */
   readonly #early = new Map<string, Uint8Array>();
+  readonly #storing: Outage;
+  readonly #reading: Outage;
   #missing = new Set<Digest>();
   #causes = new Causes();
   /** The position in `config` up to which it is applied. */
@@ -92,7 +95,11 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.#options = options;
-    const { metrics, mutant = {} } = options;
+    const { metrics, logger, mutant = {} } = options;
+    const stored = { away: 'blobs cannot be stored now', back: 'blobs are stored again' };
+    this.#storing = new Outage({ logger, ...stored });
+    const read = { away: 'blobs cannot be read now', back: 'blobs are read again' };
+    this.#reading = new Outage({ logger, ...read });
     this.#graph = new Graph(mutant);
     this.inputs = createInputs(this.#graph);
     this.#plans = options.plans(this.inputs);
@@ -362,27 +369,18 @@ export class Engine {
     const bytes = blobs.reduce((sum, blob) => sum + blob.bytes.length, 0);
     const attributes = { 'watershed.blobs': blobs.length, 'watershed.bytes': bytes };
     return traced(this.#options.tracing, 'blob.put', { parent: trace, attributes }, () =>
-      this.#persist('blobs could not be stored, trying again', () =>
-        this.#options.blobs.put(blobs),
-      ),
+      this.#persist(this.#storing, () => this.#options.blobs.put(blobs)),
     );
   }
 
   async #readBlob(digest: Digest): Promise<Uint8Array | undefined> {
-    const [bytes] = await this.#persist('a blob could not be read, trying again', () =>
-      this.#options.blobs.get([digest]),
-    );
+    const [bytes] = await this.#persist(this.#reading, () => this.#options.blobs.get([digest]));
     return bytes;
   }
 
   /** The blob store may be away for long: proxies keep what they have meanwhile. */
-  #persist<T>(message: string, call: () => Promise<T>): Promise<T> {
-    const { timers, logger } = this.#options;
-    return retry(call, {
-      timers,
-      signal: this.#stop.signal,
-      retriable: () => true,
-      onRetry: (error, attempt) => logger.warn(message, { attempt, error }),
-    });
+  #persist<T>(outage: Outage, call: () => Promise<T>): Promise<T> {
+    const { timers } = this.#options;
+    return retry(call, { timers, signal: this.#stop.signal, retriable: () => true, outage });
   }
 }

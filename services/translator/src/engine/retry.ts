@@ -1,12 +1,14 @@
 import { sleep } from '@watershed/runtime/clock.ts';
 import type { Timers } from '@watershed/runtime/clock.ts';
+import type { Outage } from '@watershed/runtime/outage.ts';
 
 export interface RetryOptions {
   readonly timers: Timers;
   readonly signal: AbortSignal;
   /** Whether the same call may succeed later; what is not rejects at once. */
   readonly retriable: (error: unknown) => boolean;
-  readonly onRetry: (error: unknown, attempt: number) => void;
+  /** Of what is called. */
+  readonly outage: Outage;
 }
 
 const firstDelayMs = 50;
@@ -17,10 +19,12 @@ export async function retry<T>(call: () => Promise<T>, options: RetryOptions): P
   for (let attempt = 1; ; attempt++) {
     options.signal.throwIfAborted();
     try {
-      return await call();
+      const result = await call();
+      options.outage.worked();
+      return result;
     } catch (error) {
       if (options.signal.aborted || !options.retriable(error)) throw error;
-      options.onRetry(error, attempt);
+      options.outage.failed(error);
     }
     const delayMs = Math.min(lastDelayMs, firstDelayMs * 2 ** (attempt - 1));
     await sleep(options.timers, delayMs, options.signal);
