@@ -16,8 +16,11 @@ type Progress = AwaitedLogOptions['progress'];
 
 /** What is used of a logger. */
 export interface WarningLogger {
-  warn(message: string, fields: { readonly error: unknown }): void;
+  warn(message: string, fields: { readonly error: unknown; readonly failures: number }): void;
 }
+
+/** A log that is away fails every partition's read, again and again: that is one line in so long. */
+const toldEveryMs = 10_000;
 
 export interface SharedLogOptions<L extends WarningLogger> extends Pick<
   AwaitedLogOptions,
@@ -35,9 +38,7 @@ export async function openSharedLog<L extends WarningLogger>(
 ): Promise<Log> {
   const { kafkaBrokers: brokers, partitions, kafkaCompression: compression } = config;
   const security = await kafkaSecurity(config);
-  const onReadError = (error: LogError): void => {
-    logger.warn('a read of the log failed; it is tried again', { error });
-  };
+  const onReadError = readErrorsTo(logger, time);
   return await openAwaited({
     open: () => openKafkaLog({ brokers, time, onReadError, compression, ...security }),
     topics: topicSpecs({ shards: partitions }),
@@ -45,4 +46,21 @@ export async function openSharedLog<L extends WarningLogger>(
     progress: readiness.awaits('the log', logger),
     onFatal,
   });
+}
+
+/** The first is told at once; `failures` counts those since the last line. */
+export function readErrorsTo(
+  logger: WarningLogger,
+  time: Pick<SharedLogOptions<WarningLogger>['time'], 'now'>,
+): (error: LogError) => void {
+  let toldMs = Number.NEGATIVE_INFINITY;
+  let failures = 0;
+  return (error) => {
+    failures++;
+    const nowMs = time.now();
+    if (Math.abs(nowMs - toldMs) < toldEveryMs) return;
+    logger.warn('reads of the log failed; they are tried again', { error, failures });
+    toldMs = nowMs;
+    failures = 0;
+  };
 }

@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest';
+import { readErrorsTo } from '../src/kafka/open.ts';
+import { LogError } from '../src/port.ts';
+
+test('a log that is away is told of at once, then once in ten seconds, with how often it failed', () => {
+  let nowMs = 1_000;
+  const told: number[] = [];
+  const onReadError = readErrorsTo(
+    { warn: (_message, { failures }) => void told.push(failures) },
+    { now: () => nowMs },
+  );
+  const fail = (times: number): void => {
+    const away = new LogError('unavailable', 'away', { retriable: true });
+    for (let at = 0; at < times; at++) onReadError(away);
+  };
+  fail(64);
+  nowMs += 9_999;
+  fail(64);
+  expect(told).toEqual([1]);
+  nowMs += 1;
+  fail(64);
+  expect(told).toEqual([1, 128]);
+});
