@@ -29,6 +29,8 @@ const authority = 'shop.test';
 const besides: ReadonlySet<string> = new Set(['shop']);
 /** How long a supervisor waits until it starts a process again. */
 const restartMs = 500;
+/** Whoever has not converged by then is told of: the machine is seldom so slow. */
+const slowMs = 5_000;
 
 export interface BedOptions {
   readonly seed: number;
@@ -192,11 +194,17 @@ export class Bed {
   /** Resolves when everybody holds what the configuration says. */
   async converged(timeoutMs: number): Promise<void> {
     const state = { last: [] as readonly string[] };
+    const slowAtMs = performance.now() + slowMs;
+    let told = false;
     try {
       await until(
         'all have converged',
         async () => {
           state.last = await this.#behind();
+          if (!told && state.last.length > 0 && performance.now() > slowAtMs) {
+            told = true;
+            this.#options.progress(`    late: ${state.last.join('; ')}`);
+          }
           return state.last.length === 0;
         },
         timeoutMs,

@@ -32,14 +32,19 @@ function chosen(): readonly (readonly Fault[])[] {
   }
   if (!values.all) return someFaults.map((fault) => [fault]);
   const random = new Random(seed);
-  const pairs = Array.from({ length: Number(values.pairs) }, () => {
-    const first = random.pick(allFaults);
-    for (;;) {
-      const second = random.pick(allFaults.filter((fault) => fault !== first));
-      if (second.strikes !== first.strikes) return [first, second];
-    }
-  });
-  return [...[...allFaults, allAway].map((fault) => [fault]), ...pairs];
+  const pairs = new Map<string, readonly Fault[]>();
+  for (let tries = 0; tries < 1_000 && pairs.size < Number(values.pairs); tries++) {
+    const pair = [random.pick(allFaults), random.pick(allFaults)] as const;
+    if (pair[0].strikes === pair[1].strikes) continue;
+    pairs.set(
+      pair
+        .map(({ name }) => name)
+        .toSorted()
+        .join(),
+      pair,
+    );
+  }
+  return [...[...allFaults, allAway].map((fault) => [fault]), ...pairs.values()];
 }
 
 function say(line: string): void {
