@@ -13,7 +13,7 @@ import { Fold } from '../src/fold.ts';
 import { openKafkaLog } from '../src/kafka.ts';
 import type { KafkaLogOptions } from '../src/kafka.ts';
 import { OwnedPartition } from '../src/owned.ts';
-import type { Log, TopicSpec } from '../src/port.ts';
+import type { Log, ReadBatch, TopicSpec } from '../src/port.ts';
 import { brief, bytes, readAll, realTime, sleep, tail, textOf, until } from './support.ts';
 
 let kafka: TestKafka;
@@ -263,6 +263,38 @@ describe('without brokers', () => {
     const ends = await Promise.all(partitions.map((partition) => log.end(topic, partition)));
     expect(ends.map(({ offset }) => offset)).toEqual(partitions.map((at) => (at === 7 ? 1 : 0)));
     expect(asked()).toBe(kafka.brokers.length);
+  });
+
+  it('asks each broker once for readers at the end, and again for those for whom there was no room', async () => {
+    const spec = compacted(24);
+    // An answer has room for one partition of the eight that a broker leads.
+    const log = await open({ maxBatchBytes: 5_000 });
+    await log.ensureTopics([spec]);
+    const topic = spec.name;
+    const partitions = Array.from({ length: 24 }, (_, at) => at);
+    const stop = new AbortController();
+    const readers = partitions.map((partition) =>
+      log.read(topic, partition, undefined, stop.signal)[Symbol.asyncIterator](),
+    );
+    const next = (): Promise<string[]>[] =>
+      readers.map(async (reader) => {
+        const batch: ReadBatch | void = (await reader.next()).value;
+        return batch?.records.map(({ key }) => key) ?? [];
+      });
+    expect(await Promise.all(next())).toEqual(partitions.map(() => []));
+    // It comes while they work: they wait at what they take for the end.
+    const value = bytes('x'.repeat(4_000));
+    const keys = partitions.map((partition) => [`${partition}-a`, `${partition}-b`]);
+    await log.append(
+      partitions.flatMap((partition) =>
+        keys[partition]!.map((key) => ({ topic, partition, key, value })),
+      ),
+    );
+    const asked = requestsOf(fetchV13.api.key);
+    expect(await Promise.all(next())).toEqual(keys);
+    // One partition of each broker came with the first answer, the others were asked for alone.
+    expect(asked()).toBe(partitions.length);
+    stop.abort();
   });
 
   it('gives its caller a turn to work on what came before it asks for more', async () => {
