@@ -5,7 +5,8 @@ import {
   type SessionObserver,
   type SessionOptions,
 } from './session-options.ts';
-import type { Targets } from './targets.ts';
+import { NameList } from './subscription.ts';
+import { isNamed, type Targets } from './targets.ts';
 import type { TypeState } from './type-state.ts';
 import type { Stage } from './type-traits.ts';
 
@@ -26,6 +27,8 @@ export class Gates {
   #breakReported = false;
   #startedMs: number | undefined;
   #forced = 0;
+  /** What clusters need that were sent since the client was last brought up to its assignments. */
+  #unfed: ReadonlySet<string> | undefined;
 
   constructor(targets: Targets, options: SessionOptions, observer: SessionObserver | undefined) {
     this.#targets = targets;
@@ -55,6 +58,28 @@ export class Gates {
   /** The first request came. */
   start(nowMs: number): void {
     this.#startedMs ??= nowMs;
+  }
+
+  /**
+   * Clusters were sent that need these assignments. One that comes again before its assignment did
+   * may be what it was at first, and so may that: nothing has changed then, but the client warms
+   * the cluster and waits for it (rule 27).
+   */
+  sentClusters(clusters: TypeState, needs: ReadonlySet<string>): void {
+    if (needs.size === 0) return;
+    clusters.warming = needs;
+    const assignments = this.#targets.types.find(({ traits }) => traits.stage === 'assignments');
+    if (assignments === undefined) return;
+    const before = this.#unfed;
+    this.#unfed = before === undefined ? needs : new Set([...before, ...needs]);
+    if (before === undefined) return;
+    const again = [...needs].filter((name) => before.has(name) && isNamed(assignments, name));
+    assignments.owe(new NameList(again));
+  }
+
+  /** The client was brought up to its assignments. */
+  sentAssignments(): void {
+    this.#unfed = undefined;
   }
 
   /** Whether the client owes an answer that is worth waiting for. */

@@ -95,9 +95,7 @@ export class Session {
     if (violation !== undefined) return violation;
     let state = this.#targets.type(typeUrl);
     const first = state === undefined;
-    if (state === undefined) {
-      state = this.#begin(typeUrl);
-    }
+    state ??= this.#begin(typeUrl);
     const answered = first ? undefined : this.#answer(state, request);
     const { subscription, owedCount } = state;
     if (request.mode === 'sotw') applySotw(this.#context, state, request, { first, answered });
@@ -320,6 +318,7 @@ export class Session {
     const frame = this.#context.frames.frame(step, state.lastSequence);
     state.held = target;
     if (owed !== undefined) state.owed = undefined;
+    if (state.traits.stage === 'assignments') this.#gates.sentAssignments();
     if (state.resuming) {
       state.resuming = false;
       this.#observer?.resumed?.(state.traits.typeUrl, frame === undefined);
@@ -384,7 +383,7 @@ export class Session {
         this.#freshTables = (this.#freshTables ?? new Set()).add(name);
       }
     }
-    if (state.traits.stage === 'clusters' && plan.needs.size > 0) state.warming = plan.needs;
+    if (state.traits.stage === 'clusters') this.#gates.sentClusters(state, plan.needs);
     const whole = state.traits.fullSet && state.subscription.wildcard;
     if (this.mode === 'sotw' && whole) this.#context.remember(frame);
     this.#observer?.sent?.(frame);

@@ -166,6 +166,6 @@ export class Targets {
   }
 }
 
-function isNamed({ subscription }: TypeState, name: string): boolean {
+export function isNamed({ subscription }: TypeState, name: string): boolean {
   return subscription.names({ name, hash: hashName(name) });
 }

@@ -189,14 +189,15 @@ export class ModelClient {
     return count > 0;
   }
 
-  /** The same version twice is a mistake, unless it was asked for again (rules 14, 16, 20, 34). */
+  /** The same version twice is a mistake, unless it was asked for again (rules 14, 16, 20, 27, 34). */
   #checkResends({ plan }: Frame): void {
     const { typeUrl } = plan;
     const full = this.mode === 'sotw' && (typeUrl === CDS || typeUrl === LDS);
     let news = plan.removed.length > 0;
     for (const { name, version } of plan.entries) {
       const same = this.#held(typeUrl).get(name) === version;
-      const asked = this.#use(`${typeUrl}|${name}`) || this.#again.has(typeUrl);
+      const warms = typeUrl === EDS && this.warming.has(name);
+      const asked = this.#use(`${typeUrl}|${name}`) || this.#again.has(typeUrl) || warms;
       news ||= !same || asked;
       if (same && !asked && !full) this.problems.push(`${name} ${version} of ${typeUrl} again`);
     }

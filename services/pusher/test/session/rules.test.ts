@@ -548,6 +548,30 @@ describe('order', () => {
     ]);
   });
 
+  it('rule 27: also when the cluster is what it was again before its assignment was sent', () => {
+    const world = worldOf();
+    const sotw = world.sotw();
+    sotw.ack(sotw.send(CDS, [])[0]);
+    sotw.ack(sotw.send(EDS, ['a', 'b'])[0], ['a', 'b']);
+    const delta = world.delta();
+    delta.ack(delta.send(CDS)[0]);
+    delta.ack(delta.send(EDS, { sub: ['a', 'b'] })[0]);
+    world.cut({ ...shop, [CDS]: { a: '2', b: '1' } });
+    const ofSotw = sotw.follow().takeOne();
+    const ofDelta = delta.follow().takeOne();
+    expect([ofSotw?.type, ofDelta?.type]).toEqual([CDS, CDS]);
+    world.cut(shop);
+    // The cluster warms, though its endpoints are those that the client has.
+    expect(brief(sotw.follow().ack(ofSotw))).toEqual([
+      [CDS, ['a', 'b']],
+      [EDS, ['a']],
+    ]);
+    expect(brief(delta.follow().ack(ofDelta))).toEqual([
+      [CDS, ['a'], []],
+      [EDS, ['a'], []],
+    ]);
+  });
+
   it('rule 27: also when the stream breaks between CDS and EDS', () => {
     const world = worldOf();
     const stream = world.delta();

@@ -142,6 +142,12 @@ abstract class Stream<Seen> {
     throw new Error('the session never comes to rest');
   }
 
+  /** The next of it, as where no more can be written now. */
+  takeOne(): Seen | undefined {
+    const frame = this.session.next(this.world.nowMs);
+    return frame === undefined ? undefined : this.decode(frame);
+  }
+
   protected abstract decode(frame: Frame): Seen;
 }
 
