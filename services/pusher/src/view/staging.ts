@@ -1,8 +1,9 @@
 /**
  * Consistent cuts. What follows from configuration waits here until every partition's watermark has
  * passed its epoch, and is then applied as a whole: a route and the cluster that it names come from
- * different shards. What is ordered by itself (endpoints) does not wait, and neither do tombstones:
- * a view keeps what its manifest lists.
+ * different shards. What is ordered by itself (endpoints) does not wait. A tombstone is of an epoch
+ * after its partition's last watermark, and waits for the next one: a cut before that still lists
+ * what is gone, and Envoy would wait 15 s for the assignment of such a cluster.
  *
  * A shard that is in arrears takes several epochs in one pass, and what it writes then is of the
  * last of them: of those between nothing can be told for its partitions, even if it wrote nothing.
@@ -12,6 +13,7 @@
 import type { Change } from '@watershed/log/fold.ts';
 import { XdsRecord, type Selectors } from '@watershed/model/gen/record.ts';
 import { extractTraceparent } from '@watershed/runtime/tracing.ts';
+import { traitsOf } from '../session/type-traits.ts';
 import { hexOf } from '../wire.ts';
 import { SharedEntry } from './shared-entry.ts';
 import { Watermarks } from './watermarks.ts';
@@ -55,10 +57,13 @@ export class Staging {
   readonly #watermarks: Watermarks;
   readonly #byEpoch = new Map<number, Map<string, Staged>>();
   #immediate = new Map<string, Staged>();
+  /** By partition: tombstones since its last watermark. */
+  readonly #ending: readonly Map<string, Staged>[];
   #oldestMs: number | undefined;
 
   constructor(partitions: number) {
     this.#watermarks = new Watermarks(partitions);
+    this.#ending = Array.from({ length: partitions }, () => new Map<string, Staged>());
   }
 
   /** Where the next cut is made. */
@@ -92,7 +97,8 @@ export class Staging {
     const { key, value } = change;
     if (key.startsWith('w|')) {
       const epoch = value === undefined ? 0 : watermarkOf(value);
-      return this.#watermarks.tell(partition, epoch) ? 'watermark' : 'other';
+      const ended = this.#end(partition, epoch);
+      return this.#watermarks.tell(partition, epoch) || ended ? 'watermark' : 'other';
     }
     const decoded = decode(key, value);
     if (decoded === undefined) return 'other';
@@ -103,17 +109,36 @@ export class Staging {
     // It is newer than what waits under its key, also where that is of a later epoch: then the log
     // has gone back.
     this.#forget(key, epoch);
+    const ending = this.#ending[partition];
+    ending?.delete(key);
+    if (ending !== undefined && isListed(key, item)) {
+      ending.set(key, staged);
+      return 'other';
+    }
     if (epoch === 0) {
       this.#immediate.set(key, staged);
       return item.kind === 'resource' ? 'endpoints' : 'config';
     }
     // What goes and comes back does not blink.
     if (this.#immediate.get(key)?.item.value === undefined) this.#immediate.delete(key);
+    this.#stage(key, staged, epoch);
+    return 'config';
+  }
+
+  #stage(key: string, staged: Staged, epoch: number): void {
     let same = this.#byEpoch.get(epoch);
     if (same === undefined) this.#byEpoch.set(epoch, (same = new Map<string, Staged>()));
     same.set(key, staged);
-    this.#oldestMs ??= atMs;
-    return 'config';
+    this.#oldestMs ??= staged.atMs;
+  }
+
+  /** What ended in a partition until its watermark waits for others' as all of that epoch does. */
+  #end(partition: number, epoch: number): boolean {
+    const ending = this.#ending[partition];
+    if (ending === undefined || ending.size === 0) return false;
+    for (const [key, staged] of ending) this.#stage(key, staged, epoch);
+    ending.clear();
+    return true;
   }
 
   /** Nothing of this key waits for an epoch after that one. */
@@ -156,8 +181,8 @@ export class Staging {
   }
 
   /**
-   * All that waits, though a watermark is missing. Resources are taken; manifests stay, because
-   * what they remove must go on waiting.
+   * All that waits, though a watermark is missing. Resources are taken; tombstones stay, and
+   * manifests, because what they remove must go on waiting.
    */
   takeOverdue(): Changes | undefined {
     const taken = new Map<string, Staged>();
@@ -165,8 +190,10 @@ export class Staging {
       const byKey = this.#byEpoch.get(epoch) ?? new Map<string, Staged>();
       for (const [key, staged] of byKey) {
         if (staged.served === true) continue;
-        taken.set(key, staged);
-        if (staged.item.kind === 'manifest') byKey.set(key, { ...staged, served: true });
+        const { kind, value } = staged.item;
+        const ends = kind === 'resource' && value === undefined;
+        if (!ends) taken.set(key, staged);
+        if (ends || kind === 'manifest') byKey.set(key, { ...staged, served: true });
         else byKey.delete(key);
       }
       if (byKey.size > 0) continue;
@@ -184,6 +211,12 @@ export class Staging {
       }
     }
   }
+}
+
+/** A tombstone of what manifests list. What is in no order (workloads, for one) goes at once. */
+function isListed(key: string, { kind, value }: Item): boolean {
+  if (kind !== 'resource' || value !== undefined) return false;
+  return traitsOf(key.split('|', 2)[1] ?? '').stage !== 'other';
 }
 
 function watermarkOf(value: Uint8Array): number {

@@ -157,15 +157,62 @@ describe('staging', () => {
     expect(versions(staging.takeCut())).toEqual([hex('2')]);
   });
 
-  it('lets endpoints and tombstones through, and drops what they replace', () => {
+  it('lets endpoints through, and drops what they replace', () => {
     const staging = new Staging(1);
     const eds = xdsKeys.resource(EDS, 'a', '');
     put(staging, eds, resource(EDS, 'a', '1'), 5);
     expect(put(staging, eds, resource(EDS, 'a', '2'), 0)).toBe('endpoints');
-    put(staging, key, undefined, 0);
-    expect(staging.takeImmediate()?.resources.size).toBe(2);
+    expect(versions(staging.takeImmediate())).toEqual([hex('2')]);
     mark(staging, 0, 5);
     expect(staging.takeCut()).toBeUndefined();
+  });
+
+  it('keeps what ended until every partition has passed the epoch in which it did', () => {
+    const staging = new Staging(2);
+    const eds = xdsKeys.resource(EDS, 'a', '');
+    put(staging, eds, resource(EDS, 'a', '1'), 0);
+    mark(staging, 0, 4);
+    expect(put(staging, eds, undefined, 0)).toBe('other');
+    mark(staging, 0, 5);
+    // The other partition, with the manifest that lists it, is behind.
+    put(staging, key, resource(CDS, 'a', '1'), 4, 1);
+    mark(staging, 1, 4);
+    expect(versions(staging.takeCut())).toEqual([hex('1'), hex('1')]);
+    expect(staging.takeImmediate()).toBeUndefined();
+    put(staging, key, undefined, 0, 1);
+    mark(staging, 1, 5);
+    expect([...(staging.takeCut()?.resources.keys() ?? [])].toSorted()).toEqual([key, eds]);
+  });
+
+  it('an assignment that ends and comes back before the cut is there', () => {
+    const staging = new Staging(2);
+    const eds = xdsKeys.resource(EDS, 'a', '');
+    for (const at of [4, 5]) {
+      put(staging, eds, undefined, 0);
+      mark(staging, 0, at);
+    }
+    put(staging, eds, undefined, 0);
+    put(staging, eds, resource(EDS, 'a', '2'), 0);
+    mark(staging, 0, 6);
+    mark(staging, 1, 6);
+    expect(versions(staging.takeCut())).toEqual([hex('2')]);
+  });
+
+  it('does not let what ended go where a watermark is overdue', () => {
+    const staging = new Staging(2);
+    put(staging, key, undefined, 0);
+    mark(staging, 0, 5);
+    expect(staging.takeOverdue()).toBeUndefined();
+    expect([staging.pending, staging.waitingSinceMs]).toEqual([true, undefined]);
+    mark(staging, 1, 5);
+    expect(versions(staging.takeCut())).toEqual([undefined]);
+  });
+
+  it('lets what is in no order go at once', () => {
+    const staging = new Staging(1);
+    const workload = xdsKeys.resource('type.googleapis.com/istio.workload.Address', 'a', '');
+    expect(put(staging, workload, undefined, 0)).toBe('endpoints');
+    expect(versions(staging.takeImmediate())).toEqual([undefined]);
   });
 
   it('serves what is overdue once, and keeps manifests for their removals', () => {
