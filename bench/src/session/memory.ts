@@ -93,6 +93,7 @@ function hostOf({ context }: Scope): StreamHost {
     }),
     answer: () => Promise.reject(new Error('nobody asks')),
     ttlsMs: new Map(),
+    newest: () => undefined,
     asked: () => undefined,
     observer: {
       sent: nothing,

@@ -212,6 +212,10 @@ export class Hub implements StreamHost {
     metrics.scopesWaiting.set(scopes.waiting.length);
   }
 
+  newest({ scope }: XdsStream): ScopeView | undefined {
+    return this.#held.get(scope)?.ready === true ? this.#options.scopes.view(scope) : undefined;
+  }
+
   asked(stream: XdsStream): ScopeView | undefined {
     const held = this.#held.get(stream.scope);
     return held?.streams.noted(stream) === true

@@ -43,6 +43,8 @@ export interface StreamHost {
   readonly answer: AnswerQuery;
   /** The first request named the node: the stream is to be given its scope's views. */
   identified(stream: XdsStream, node: ProxyNode): void;
+  /** The newest view of its scope, if it may be given one. */
+  newest(stream: XdsStream): ScopeView | undefined;
   /** It may ask for something else now; gives the view that is to answer it, if it does. */
   asked(stream: XdsStream): ScopeView | undefined;
   closed(stream: XdsStream): void;
@@ -153,14 +155,15 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   follow(scope: string, view: ScopeView | undefined): void {
     this.#scope = scope;
     if (view === undefined || this.#session === undefined || this.#closed) return;
-    if (this.#session.goal !== view) this.#converging = view;
+    if (this.#session.isParked || this.#session.goal !== view) this.#converging = view;
     this.#session.setGoal(view);
     this.#pump(this.#host.time.monotonic());
   }
 
   /** As `follow`, where nothing in the view is new to it: it need not be pinned to an old one. */
   catchUp(view: ScopeView | undefined): void {
-    if (view === undefined || this.#session?.goal === undefined || this.#closed) return;
+    if (view === undefined || this.#closed || this.#session?.isParked === true) return;
+    if (this.#session?.goal === undefined) return;
     if (this.#converging !== undefined) this.#converging = view;
     this.#session.setGoal(view);
     this.#pump(this.#host.time.monotonic());
@@ -255,6 +258,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     }
     if (this.#closed) return;
     if (this.#isNew && nowMs > startMs) admission.used(nowMs - startMs);
+    session.park();
     this.#schedule();
     if (this.#converging !== undefined && session.synced) {
       const view = this.#converging;
@@ -279,6 +283,10 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     this.#host.admission.forget(this);
     this.#host.alarms.cancel(this);
     this.#host.closed(this);
+  }
+
+  newest(): ScopeView | undefined {
+    return this.#host.newest(this);
   }
 
   sent(frame: Frame): void {

@@ -13,6 +13,13 @@ import { traitsOf } from './type-traits.ts';
 
 type Past = Pick<ScopeView, 'scope' | 'types'>;
 
+interface Part {
+  readonly view: TypeView;
+  readonly clusters: TypeView;
+  readonly subscription: Subscription;
+  readonly part: TypeView;
+}
+
 /** What all streams of a process share, so that a stream's own state can be a few pointers. */
 export class SessionContext {
   readonly frames: FrameCache;
@@ -22,6 +29,9 @@ export class SessionContext {
   readonly hostTables = new HostTables();
   readonly located = new Located();
   readonly #empty = new Map<string, TypeView>();
+  readonly #parts = new WeakMap<Subscription, TypeView>();
+  /** One stream asks for its part several times in a row. */
+  #lastPart: Part | undefined;
   readonly #absent = new WeakMap<TypeView, WeakMap<NameList, NameList>>();
   readonly #held = new WeakMap<InitialVersions, TypeView>();
   readonly #heldByDigest = new Map<string, WeakRef<TypeView>>();
@@ -54,6 +64,31 @@ export class SessionContext {
       }
     }
     return view;
+  }
+
+  /**
+   * What a subscription of few names gets of a view of assignments, beside those clusters. It is
+   * the same object as long as nothing of it changes, whatever else does, and for all streams.
+   */
+  partOf(view: TypeView, clusters: TypeView, subscription: Subscription): TypeView {
+    const last = this.#lastPart;
+    if (last?.view === view && last.clusters === clusters && last.subscription === subscription) {
+      return last.part;
+    }
+    const entries: Entry[] = [];
+    subscription.eachName((leaf) => {
+      const entry = view.lookup(leaf);
+      if (entry !== undefined) entries.push(this.assignments.of(entry, clusters));
+    });
+    let part = this.#parts.get(subscription);
+    const isSame =
+      part?.size === entries.length && entries.every((entry) => part?.lookup(entry) === entry);
+    if (part === undefined || !isSame) {
+      part = this.empty(view.typeUrl).with(entries);
+      this.#parts.set(subscription, part);
+    }
+    this.#lastPart = { view, clusters, subscription, part };
+    return part;
   }
 
   /** What a client says it holds, as a view without bytes. Clients that hold the same share it. */

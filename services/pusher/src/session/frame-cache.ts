@@ -2,6 +2,7 @@ import type { Clock } from '@watershed/runtime/clock.ts';
 import type { Entry, TypeView } from '../view/type-view.ts';
 import { eachAsked, isAsked } from './asked.ts';
 import { encodeFrame, type Frame, type Materialise, type Plan } from './frame.ts';
+import { FewSteps, isSame } from './few-steps.ts';
 import { eachDifference, isNarrow, narrowDigest } from './narrow.ts';
 import type { Mode } from './request.ts';
 import type { NameList, Subscription } from './subscription.ts';
@@ -33,7 +34,7 @@ export interface FrameCacheOptions {
   readonly onEncoded?: (frame: Frame) => void;
 }
 
-interface Cached {
+export interface Cached {
   /** `undefined`: nothing to say. */
   readonly plan: Plan | undefined;
   frame: Frame | undefined;
@@ -79,6 +80,7 @@ export class FrameCache {
   #young = generation();
   #old = generation();
   #sinceMs = Number.NEGATIVE_INFINITY;
+  readonly #few = new FewSteps();
   readonly #recent: { readonly step: Step; readonly cached: Cached }[] = [];
   #recentAt = 0;
   #sequence = 0;
@@ -89,7 +91,7 @@ export class FrameCache {
   }
 
   get bytes(): number {
-    return this.#young.bytes + this.#old.bytes;
+    return this.#young.bytes + this.#old.bytes + this.#few.bytes;
   }
 
   /** What to say, or `undefined` if the step needs no words. */
@@ -107,16 +109,18 @@ export class FrameCache {
     const { controlPlane, materialise, onEncoded } = this.#options;
     const frame = encodeFrame(cached.plan, ++this.#sequence, controlPlane, materialise);
     onEncoded?.(frame);
-    this.#keep(cached, frame);
+    this.#keep(step, cached, frame);
     return frame;
   }
 
-  #keep(cached: Cached, frame: Frame): void {
+  #keep(step: Step, cached: Cached, frame: Frame): void {
     if (traitsOf(frame.plan.typeUrl).stage === 'secrets') {
       cached.passing = new WeakRef(frame);
       return;
     }
-    this.#young.bytes += frame.bytes.length - (cached.frame?.bytes.length ?? 0);
+    const more = frame.bytes.length - (cached.frame?.bytes.length ?? 0);
+    if (isOfFew(step)) this.#few.keep(more);
+    else this.#young.bytes += more;
     cached.frame = frame;
   }
 
@@ -125,6 +129,10 @@ export class FrameCache {
    * key.
    */
   #cachedOf(step: Step): Cached {
+    if (isOfFew(step)) {
+      this.#turn();
+      return this.#few.find(step, made);
+    }
     for (const one of this.#recent) if (isSame(one.step, step)) return one.cached;
     const cached = this.#lookUp(step);
     this.#recent[this.#recentAt++ % maxRecent] = { step, cached };
@@ -138,7 +146,7 @@ export class FrameCache {
     const young = this.#young.cached.get(key);
     if (young !== undefined) return young;
     const old = this.#old.cached.get(key);
-    const cached = old ?? { plan: makePlan(step), frame: undefined, passing: undefined };
+    const cached = old ?? made(step);
     this.#young.cached.set(key, cached);
     if (old !== undefined) {
       const bytes = old.frame?.bytes.length ?? 0;
@@ -158,6 +166,8 @@ export class FrameCache {
     this.#sinceMs = nowMs;
     this.#old = isLong ? generation() : this.#young;
     this.#young = generation();
+    this.#few.turn();
+    if (isLong) this.#few.turn();
     this.#recent.length = 0;
     this.#recentAt = 0;
   }
@@ -177,17 +187,12 @@ export class FrameCache {
   }
 }
 
-function isSame(a: Step, b: Step): boolean {
-  return (
-    a.target === b.target &&
-    a.held === b.held &&
-    a.subscription === b.subscription &&
-    a.owed === b.owed &&
-    a.mustAnswer === b.mustAnswer &&
-    a.ttlMs === b.ttlMs &&
-    a.heartbeat === b.heartbeat &&
-    a.mode === b.mode
-  );
+function isOfFew({ subscription, target }: Step): boolean {
+  return subscription.isNarrow && target.isPlain;
+}
+
+function made(step: Step): Cached {
+  return { plan: makePlan(step), frame: undefined, passing: undefined };
 }
 
 /** Nothing is owed, and nothing that is asked for differs: it needs no words, and no memory. */

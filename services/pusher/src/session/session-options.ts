@@ -1,4 +1,5 @@
 import type { Frame } from './frame.ts';
+import type { ScopeView } from '../view/scope-view.ts';
 import type { ErrorDetail, Mode } from './request.ts';
 import type { Stage } from './type-traits.ts';
 
@@ -58,6 +59,8 @@ export const defaultLimits: SessionLimits = {
 
 /** What happens on a stream, for metrics, logs and feedback. */
 export interface SessionObserver {
+  /** The newest view of the stream's scope; asked for by a session that holds none (`park`). */
+  newest?(): ScopeView | undefined;
   sent?(frame: Frame): void;
   /** A view changed and the stream had nothing to be told. */
   suppressed?(typeUrl: string): void;

@@ -43,6 +43,11 @@ export class Session {
   #freshTables: Set<string> | undefined;
   /** Nothing to say until something happens. */
   #idle = false;
+  /**
+   * It has what it asks for of some view, and holds none: the newest is asked for when it needs
+   * one.
+   */
+  #parked = false;
 
   constructor(context: SessionContext, options: SessionOptions, observer?: SessionObserver) {
     this.#context = context;
@@ -66,9 +71,25 @@ export class Session {
    */
   setGoal(goal: ScopeView): void {
     if (goal === this.#targets.goal) return;
+    this.#parked = false;
     this.#targets.goal = goal;
     for (const state of this.#targets.types) state.resends = 0;
     this.#idle = false;
+  }
+
+  /**
+   * Lets go of its view, if the client has all that it asks for of it and that is a few
+   * assignments: a view that thousands of streams hold, each of another moment, is dear. Others'
+   * views concern it only when it is given one.
+   */
+  park(): void {
+    if (this.#parked || !this.#idle || !this.#targets.isPart) return;
+    this.#targets.goal = undefined;
+    this.#parked = true;
+  }
+
+  get isParked(): boolean {
+    return this.#parked;
   }
 
   /** What other clients of the scope refused, and this one is not to be sent. */
@@ -79,13 +100,12 @@ export class Session {
   }
 
   get goal(): ScopeView | undefined {
-    return this.#targets.goal;
+    return this.#parked ? this.#observer?.newest?.() : this.#targets.goal;
   }
 
   /** Takes one request. A violation ends the stream. */
   request(request: Request, nowMs: number): Violation | undefined {
     this.#gates.start(nowMs);
-    this.#idle = false;
     const typeUrl = request.typeUrl === '' ? (this.#options.onlyType ?? '') : request.typeUrl;
     const violation = violationOf(request, typeUrl, {
       limits: this.#limits,
@@ -103,6 +123,9 @@ export class Session {
     state.mustAnswer ||= this.#options.alwaysAnswer === true;
     this.#answers ||= state.resumed;
     if (first) state.resuming = state.resumed;
+    const same = !first && state.subscription === subscription && request.error === undefined;
+    // That it took what it was sent changes nothing for a stream that has all.
+    this.#idle = this.#parked && same && !state.owes && !state.mustAnswer;
     const asksMore = state.subscription !== subscription || state.owedCount > owedCount;
     return asksMore ? excessOf(this.#targets.types, state, this.#limits.maxNames) : undefined;
   }
@@ -129,8 +152,10 @@ export class Session {
    * possible.
    */
   next(nowMs: number): Frame | undefined {
-    const goal = this.#targets.goal;
-    if (goal === undefined || (this.#idle && nowMs < this.#gates.wakeAtMs)) return undefined;
+    if (this.#idle && nowMs < this.#gates.wakeAtMs) return undefined;
+    const { goal } = this;
+    if (goal === undefined) return undefined;
+    this.setGoal(goal);
     this.#gates.wakeAtMs = Number.POSITIVE_INFINITY;
     const frame =
       this.#make(nowMs) ?? this.#break(nowMs) ?? this.#probe(nowMs) ?? this.#refresh(nowMs);
@@ -150,7 +175,7 @@ export class Session {
 
   /** Whether the client has answered all that its present view asks for. */
   get synced(): boolean {
-    if (!this.#idle || this.#targets.goal === undefined) return false;
+    if (!this.#idle || (!this.#parked && this.#targets.goal === undefined)) return false;
     for (const state of this.#targets.types) if (state.outstanding.length > 0) return false;
     return true;
   }
@@ -333,7 +358,7 @@ export class Session {
 
   /** Answers newly named resources at once, from what the client holds, though the type has to wait. */
   #reply(state: TypeState, target: TypeView, nowMs: number): Frame | undefined {
-    const { held } = state;
+    const held = this.#targets.holds(state, target);
     if (!state.owes || held === undefined) return undefined;
     // What it holds may be a secret that it may hold no longer.
     if (state.traits.stage === 'secrets') return undefined;
@@ -351,6 +376,7 @@ export class Session {
       state.lastSequence,
     );
     state.owed = later.length === 0 ? undefined : new NameList([...gone]);
+    state.held = held;
     if (frame === undefined) return undefined;
     return this.#sent(state, frame, { before: held, sentMs: nowMs, probed: 0 }, now);
   }

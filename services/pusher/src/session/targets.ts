@@ -42,6 +42,8 @@ export class Targets {
 
   /** What the stream's view has of a type, without what the client refused. */
   of(state: TypeState): TypeView {
+    const part = this.goal === undefined ? undefined : this.#part(state, this.goal);
+    if (part !== undefined) return part;
     const raw = this.raw(state);
     if (state.resume !== undefined) this.#resume(state, raw);
     if (this.quarantine !== undefined) this.#spare(state, raw, this.quarantine);
@@ -57,6 +59,45 @@ export class Targets {
       if (unsure.length > 0) state.owe(new NameList(unsure));
     }
     return raw.replacing(state.quarantine);
+  }
+
+  /** Whether all that the stream asks for is a few assignments, which it has as the view has them. */
+  get isPart(): boolean {
+    const { goal, types } = this;
+    if (goal === undefined) return false;
+    for (const state of types) {
+      if (state.lifetime !== undefined || state.held === undefined) return false;
+      if (this.#part(state, goal) !== state.held) return false;
+    }
+    return types.length > 0;
+  }
+
+  /**
+   * What it has. Of a few assignments that is no more than it asked for: what it names anew is
+   * taken from the target.
+   */
+  holds(state: TypeState, target: TypeView): TypeView | undefined {
+    const { held, owed } = state;
+    if (held === undefined || owed === undefined || this.goal === undefined) return held;
+    if (this.#part(state, this.goal) !== target) return held;
+    const named = owed.leaves.flatMap((leaf) => {
+      const entry = held.lookup(leaf) === undefined ? target.lookup(leaf) : undefined;
+      return entry === undefined ? [] : [entry];
+    });
+    return held.with(named);
+  }
+
+  /**
+   * Of assignments, where a few are asked for and none was refused: those alone, so that the client
+   * is held to be at no view of all of them. `undefined`: it takes part in the whole.
+   */
+  #part(state: TypeState, goal: ScopeView): TypeView | undefined {
+    const { traits, subscription } = state;
+    if (traits.stage !== 'assignments' || !subscription.isNarrow || state.locates) return undefined;
+    if (state.quarantine !== undefined || this.quarantine !== undefined) return undefined;
+    const view = goal.types.get(traits.typeUrl);
+    if (view?.isPlain !== true || state.resume !== undefined) return undefined;
+    return this.context.partOf(view, this.#clusters(goal), subscription);
   }
 
   /** Looked at once per view: what the client gets later is not taken from it again. */
@@ -87,7 +128,7 @@ export class Targets {
       return this.context.hostTables.heads(view);
     }
     if (stage !== 'assignments') return view;
-    return this.context.assignments.derive(view, this.#clusters());
+    return this.context.assignments.derive(view, this.#clusters(this.goal));
   }
 
   /** The hosts of the tables that the client has: others it would take and forget. */
@@ -132,10 +173,10 @@ export class Targets {
   }
 
   /** The clusters as this stream has been sent them; where it does not ask for any, as they are. */
-  #clusters(): TypeView {
+  #clusters(goal: ScopeView | undefined): TypeView {
     const { cluster } = resourceTypes;
     const held = this.type(cluster)?.held;
-    return held ?? this.goal?.types.get(cluster) ?? this.context.empty(cluster);
+    return held ?? goal?.types.get(cluster) ?? this.context.empty(cluster);
   }
 
   /**

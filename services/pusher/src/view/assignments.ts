@@ -8,20 +8,25 @@ import { hash } from 'node:crypto';
 import { TypeView, type DerivedEntry, type Entry } from './type-view.ts';
 
 class Assignment implements DerivedEntry {
-  readonly version: string;
   readonly referrers: string;
   readonly next: DerivedEntry | undefined;
   readonly count: number;
   readonly #raw: Entry;
+  #version: string | undefined;
 
   constructor(raw: Entry, referrers: string, next: DerivedEntry | undefined) {
     this.#raw = raw;
-    this.version = hash('sha256', `${raw.version}|${referrers}`, 'hex').slice(0, 32);
     this.referrers = referrers;
     this.next = next;
     this.count = (next?.count ?? 0) + 1;
   }
 
+  /** Made when somebody asks: of most that changes in a flood, nobody here does. */
+  get version(): string {
+    const { version } = this.#raw;
+    this.#version ??= hash('sha256', `${version}|${this.referrers}`, 'hex').slice(0, 32);
+    return this.#version;
+  }
   get name(): string {
     return this.#raw.name;
   }
@@ -48,6 +53,12 @@ interface Derived {
   readonly view: TypeView;
 }
 
+/** What was derived of an earlier version, and how many there were since. */
+interface Near {
+  readonly derived: Derived;
+  readonly passed: number;
+}
+
 interface Changed {
   readonly name: string;
   /** `undefined`: it is gone. */
@@ -63,26 +74,32 @@ interface Changes {
 /** How many sets of referrers one assignment's versions are kept for. */
 const maxVersionsKept = 8;
 
+/** For so many versions that nobody asks for, the last derivation is kept at hand. */
+const maxPassed = 64;
+
 export class Assignments {
   /** By assignments, then by clusters. */
   readonly #derived = new WeakMap<TypeView, WeakMap<TypeView, TypeView>>();
   /** One derivation that shares structure with what is asked next. */
-  readonly #nearest = new WeakMap<TypeView, Derived>();
+  readonly #nearest = new WeakMap<TypeView, Near>();
   #last: Changes | undefined;
 
-  /**
-   * The assignments as a client of `clusters` sees them. `previous`: an older version of `raw` that
-   * was derived before; with it the cost is what changed.
-   */
-  derive(raw: TypeView, clusters: TypeView, previous?: TypeView): TypeView {
+  /** `raw` came after `previous`: what was derived of that is not far from what may be of this. */
+  follow(raw: TypeView, previous: TypeView): void {
+    const near = this.#nearest.get(previous);
+    if (near === undefined || this.#nearest.has(raw) || near.passed >= maxPassed) return;
+    this.#nearest.set(raw, { derived: near.derived, passed: near.passed + 1 });
+  }
+
+  /** The assignments as a client of `clusters` sees them. Costs what differs from the nearest. */
+  derive(raw: TypeView, clusters: TypeView): TypeView {
     const known = this.#derived.get(raw)?.get(clusters);
     if (known !== undefined) return known;
-    const near =
-      this.#nearest.get(raw) ?? (previous === undefined ? undefined : this.#nearest.get(previous));
+    const near = this.#nearest.get(raw)?.derived;
     const view = near === undefined ? this.#all(raw, clusters) : this.#from(near, raw, clusters);
     const byClusters = this.#derived.get(raw) ?? new WeakMap<TypeView, TypeView>();
     this.#derived.set(raw, byClusters.set(clusters, view));
-    this.#nearest.set(raw, { raw, clusters, view });
+    this.#nearest.set(raw, { derived: { raw, clusters, view }, passed: 0 });
     return view;
   }
 
@@ -101,7 +118,7 @@ export class Assignments {
 
   #all(raw: TypeView, clusters: TypeView): TypeView {
     const entries: Entry[] = [];
-    raw.each((entry) => entries.push(this.#entry(entry, clusters)));
+    raw.each((entry) => entries.push(this.of(entry, clusters)));
     return TypeView.empty(raw.typeUrl, false).with(entries);
   }
 
@@ -110,16 +127,17 @@ export class Assignments {
     const gone: string[] = [];
     for (const { name, after } of this.changes(near.raw, raw)) {
       if (after === undefined) gone.push(name);
-      else set.push(this.#entry(after, clusters));
+      else set.push(this.of(after, clusters));
     }
     TypeView.diffReferrers(near.clusters, clusters, (name) => {
       const entry = raw.get(name);
-      if (entry !== undefined) set.push(this.#entry(entry, clusters));
+      if (entry !== undefined) set.push(this.of(entry, clusters));
     });
     return near.view.with(set, gone);
   }
 
-  #entry(raw: Entry, clusters: TypeView): DerivedEntry {
+  /** One assignment as a client of `clusters` sees it. */
+  of(raw: Entry, clusters: TypeView): DerivedEntry {
     const referrers = clusters.referrersOf(raw);
     for (let one = raw.derived; one !== undefined; one = one.next) {
       if (one.referrers === referrers) return one;

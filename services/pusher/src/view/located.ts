@@ -59,16 +59,20 @@ export class Located {
   #entry(entry: Entry): Entry {
     const known = this.#entries.get(entry);
     if (known !== undefined) return known;
-    const name = locatorOf(entry.typeUrl, entry.name);
+    const { typeUrl, version, refs, aliases } = entry;
+    const name = locatorOf(typeUrl, entry.name);
     const own = nameField(name);
     const made: Entry = {
-      ...entry,
+      typeUrl,
+      version,
+      refs,
+      ...(aliases === undefined ? {} : { aliases }),
       name,
       hash: hashName(name),
       fragments: entry.fragments === undefined ? undefined : [...entry.fragments, own],
       size: entry.size + own.length,
       located: true,
-      ...(entry.typeUrl === listener ? { groups: [collectionOf(listener)] } : {}),
+      ...(typeUrl === listener ? { groups: [collectionOf(listener)] } : {}),
     };
     this.#entries.set(entry, made);
     return made;

@@ -361,11 +361,9 @@ export class Scopes {
     for (const [typeUrl, before] of old ?? []) {
       if (!types.has(typeUrl) && (!complete || scope.additive)) types.set(typeUrl, before);
     }
-    const assignments = types.get(resourceTypes.endpoint);
-    const clusters = types.get(resourceTypes.cluster);
-    if (assignments !== undefined && clusters !== undefined) {
-      const previous = old?.get(resourceTypes.endpoint);
-      this.#options.assignments.derive(assignments, clusters, previous);
+    const [previous, assignments] = [old, types].map((all) => all?.get(resourceTypes.endpoint));
+    if (assignments !== undefined && previous !== undefined) {
+      this.#options.assignments.follow(assignments, previous);
     }
     return types;
   }

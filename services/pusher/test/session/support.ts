@@ -121,6 +121,7 @@ abstract class Stream<Seen> {
       nacked: (nack) => this.nacks.push(nack),
       gateForced: (stage) => this.forced.push(stage),
       suppressed: () => this.suppressed++,
+      newest: () => this.world.view,
     });
     this.follow();
   }
@@ -136,7 +137,10 @@ abstract class Stream<Seen> {
     const seen: Seen[] = [];
     for (let i = 0; i < 100; i++) {
       const frame = this.session.next(this.world.nowMs);
-      if (frame === undefined) return seen;
+      if (frame === undefined) {
+        this.session.park();
+        return seen;
+      }
       seen.push(this.decode(frame));
     }
     throw new Error('the session never comes to rest');
