@@ -21,7 +21,9 @@ export interface FoldState {
 }
 
 interface Entry {
-  readonly value: Uint8Array;
+  /** One string for all changes of the key: what looks it up need not read it again. */
+  readonly key: string;
+  value: Uint8Array;
   /** The number of the reading (a reset begins one) that saw the key last. */
   round: number;
 }
@@ -46,7 +48,8 @@ export class Fold {
   constructor(state?: FoldState) {
     this.#position = state?.position;
     this.#epochs = new Epochs(state?.epochs);
-    for (const [key, value] of state?.entries ?? []) this.#entries.set(key, { value, round: 0 });
+    for (const [key, value] of state?.entries ?? [])
+      this.#entries.set(key, { key, value, round: 0 });
   }
 
   /** Where to go on reading. */
@@ -124,11 +127,13 @@ export class Fold {
     if (value === undefined) {
       return this.#entries.delete(key) ? { key, value, record } : undefined;
     }
-    if (held !== undefined && sameBytes(held.value, value)) {
-      held.round = this.#round;
-      return undefined;
+    if (held === undefined) {
+      this.#entries.set(key, { key, value, round: this.#round });
+      return { key, value, record };
     }
-    this.#entries.set(key, { value, round: this.#round });
-    return { key, value, record };
+    held.round = this.#round;
+    if (sameBytes(held.value, value)) return undefined;
+    held.value = value;
+    return { key: held.key, value, record };
   }
 }

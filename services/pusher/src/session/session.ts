@@ -221,12 +221,14 @@ export class Session {
         if (frame !== undefined) return frame;
       }
     }
-    const open = this.#gates.mayRoute(nowMs);
+    // Where nothing is routed, nothing waits, and nothing has to be looked at again.
+    let open: boolean | undefined;
     for (const stage of stages.routing) {
       for (const state of this.#targets.types) {
         if (state.traits.stage !== stage) continue;
         if (stage === 'hosts') this.#oweHosts(state);
         const target = this.#targets.make(state);
+        open ??= this.#gates.mayRoute(nowMs);
         // A client that answers nothing is not made to wait for its own answers.
         const may = open || (!this.#answers && state.held === undefined);
         const frame = may ? this.#advance(state, target, nowMs) : this.#reply(state, target, nowMs);

@@ -86,6 +86,11 @@ export class Scopes {
     };
   }
 
+  /** The resource of a record's key, as the last cut has it. */
+  find(key: string): SharedEntry | undefined {
+    return this.#resources.find(key);
+  }
+
   /** Scopes in use that have no view yet. */
   get waiting(): readonly string[] {
     return [...this.#active.values()].filter((s) => s.view === undefined).map((s) => s.id);

@@ -2,17 +2,22 @@ import type { Digest } from '@watershed/blob/port.ts';
 import type { SharedResource } from '@watershed/model/gen/record.ts';
 import { canonicalName } from '../resource-name.ts';
 import { hexOf } from '../wire.ts';
+import { inlinedIn, inlinedVersion } from './inlined.ts';
 import { hashName } from './trie.ts';
 import type { DerivedEntry, Entry } from './type-view.ts';
 
 const none: readonly string[] = [];
 
-/** All of an entry but its bytes. */
-export interface StoredEntry {
+/** What an entry is found by. */
+interface Called {
+  /** The record's key; two variants of one name differ in it. */
   readonly key: string;
   readonly typeUrl: string;
   readonly name: string;
-  readonly version: string;
+  readonly hash: number;
+}
+
+interface Content {
   readonly size: number;
   readonly refs: readonly string[];
   readonly digests: readonly Digest[];
@@ -20,66 +25,72 @@ export interface StoredEntry {
   readonly groups?: readonly string[];
 }
 
+/** All of an entry but its bytes. */
+export interface StoredEntry extends Omit<Called, 'hash'>, Content {
+  readonly version: string;
+}
+
 /**
  * A resource as its record tells it; its bytes are in the record if they are few, else they come
  * from the blob store when a scope in use lists it.
  */
 export class SharedEntry implements Entry {
-  /** The record's key; two variants of one name differ in it. */
   readonly key: string;
   readonly typeUrl: string;
   readonly name: string;
   readonly hash: number;
   readonly version: string;
-  readonly size: number;
-  readonly refs: readonly string[];
-  readonly digests: readonly Digest[];
-  readonly aliases: readonly string[];
-  readonly groups: readonly string[];
   derived: DerivedEntry | undefined = undefined;
+  /** A record: what is in it is read when somebody asks. */
+  #content: Content | Uint8Array;
   #fragments: readonly Uint8Array[] | undefined;
   /** The bytes are in the record: the store may have none of them. */
-  #inlined = false;
+  readonly #inlined: boolean;
 
-  private constructor(of: StoredEntry) {
-    this.key = of.key;
-    this.typeUrl = of.typeUrl;
-    this.name = canonicalName(of.name);
-    this.hash = hashName(this.name);
-    this.version = of.version;
-    this.size = of.size;
-    this.refs = of.refs;
-    this.digests = of.digests;
-    this.aliases = of.aliases ?? none;
-    this.groups = of.groups ?? none;
+  private constructor(
+    { key, typeUrl, name, hash }: Called,
+    version: string,
+    content: Content | Uint8Array,
+    inlined?: readonly Uint8Array[],
+  ) {
+    this.key = key;
+    this.typeUrl = typeUrl;
+    this.name = name;
+    this.hash = hash;
+    this.version = version;
+    this.#content = content;
+    this.#fragments = inlined;
+    this.#inlined = inlined !== undefined || content instanceof Uint8Array;
   }
 
   /** `key`: empty for what is of one scope alone, and so not under a key of its own. */
   static of(record: SharedResource, key: string): SharedEntry {
-    const { typeUrl, name, size, refs } = record;
+    const { typeUrl, size, refs, aliases, groups, inlined } = record;
+    const name = canonicalName(record.name);
     const digests = record.fragments.map(hexOf);
-    const entry = new SharedEntry({
-      key,
-      typeUrl,
-      name,
+    const isInlined = digests.length > 0 && inlined.length === digests.length;
+    return new SharedEntry(
+      { key, typeUrl, name, hash: hashName(name) },
       // What an assignment's clusters add to its version is added per view (see `Assignments`).
-      version: hexOf(record.version),
-      size,
-      refs,
-      digests,
-      aliases: record.aliases,
-      groups: record.groups,
-    });
-    if (digests.length > 0 && record.inlined.length === digests.length) {
-      entry.load(record.inlined);
-      entry.#inlined = true;
-    }
-    return entry;
+      hexOf(record.version),
+      { size, refs, digests, aliases, groups },
+      isInlined ? inlined : undefined,
+    );
+  }
+
+  /**
+   * What comes after it under its key, by the encoded record. `undefined`: that is no other version
+   * of the same and nothing more, and is to be decoded.
+   */
+  next(record: Uint8Array): SharedEntry | undefined {
+    const version = inlinedVersion(record);
+    return version === undefined ? undefined : new SharedEntry(this, version, record);
   }
 
   /** From what `stored` gave. */
   static restore(stored: StoredEntry): SharedEntry {
-    return new SharedEntry(stored);
+    const { key, typeUrl, name, version } = stored;
+    return new SharedEntry({ key, typeUrl, name, hash: hashName(name) }, version, stored);
   }
 
   get stored(): StoredEntry {
@@ -89,19 +100,48 @@ export class SharedEntry implements Entry {
 
   /** What is inlined stays: the log's reader holds it anyway, and nobody else may. */
   withoutBytes(): SharedEntry {
-    return this.#inlined ? this : new SharedEntry(this);
+    return this.#inlined ? this : new SharedEntry(this, this.version, this.#read());
+  }
+
+  get size(): number {
+    return this.#read().size;
+  }
+
+  get digests(): readonly Digest[] {
+    return this.#read().digests;
+  }
+
+  get refs(): readonly string[] {
+    return this.#content instanceof Uint8Array ? none : this.#content.refs;
+  }
+
+  get aliases(): readonly string[] {
+    return this.#content instanceof Uint8Array ? none : (this.#content.aliases ?? none);
+  }
+
+  get groups(): readonly string[] {
+    return this.#content instanceof Uint8Array ? none : (this.#content.groups ?? none);
   }
 
   get fragments(): readonly Uint8Array[] | undefined {
+    if (this.#inlined) this.#read();
     return this.#fragments;
   }
 
   get loaded(): boolean {
-    return this.#fragments !== undefined;
+    return this.#inlined || this.#fragments !== undefined;
   }
 
   /** Once; the bytes of `digests`, in order. */
   load(fragments: readonly Uint8Array[]): void {
-    this.#fragments ??= fragments;
+    if (!this.#inlined) this.#fragments ??= fragments;
+  }
+
+  #read(): Content {
+    if (!(this.#content instanceof Uint8Array)) return this.#content;
+    const { size, digests, fragments } = inlinedIn(this.#content);
+    this.#fragments = fragments;
+    this.#content = { size, digests, refs: none };
+    return this.#content;
   }
 }

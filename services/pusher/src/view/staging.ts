@@ -61,7 +61,14 @@ export class Staging {
   readonly #ending: readonly Map<string, Staged>[];
   #oldestMs: number | undefined;
 
-  constructor(partitions: number) {
+  readonly #known: (key: string) => SharedEntry | undefined;
+
+  /** `known`: what was taken last of a key, or nothing. */
+  constructor(
+    partitions: number,
+    known: (key: string) => SharedEntry | undefined = () => undefined,
+  ) {
+    this.#known = known;
     this.#watermarks = new Watermarks(partitions);
     this.#ending = Array.from({ length: partitions }, () => new Map<string, Staged>());
   }
@@ -100,7 +107,7 @@ export class Staging {
       const ended = this.#end(partition, epoch);
       return this.#watermarks.tell(partition, epoch) || ended ? 'watermark' : 'other';
     }
-    const decoded = decode(key, value);
+    const decoded = this.#decode(key, value);
     if (decoded === undefined) return 'other';
     const { item, epoch } = decoded;
     const trace =
@@ -139,6 +146,14 @@ export class Staging {
     for (const [key, staged] of ending) this.#stage(key, staged, epoch);
     ending.clear();
     return true;
+  }
+
+  #decode(key: string, value: Uint8Array | undefined): ReturnType<typeof decode> {
+    // Of most endpoints in a flood nobody here asks for more than that they changed.
+    const next = value === undefined ? undefined : this.#known(key)?.next(value);
+    return next === undefined
+      ? decode(key, value)
+      : { item: { kind: 'resource', value: next }, epoch: 0 };
   }
 
   /** Nothing of this key waits for an epoch after that one. */

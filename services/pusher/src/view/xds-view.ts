@@ -66,7 +66,7 @@ export class XdsView {
 
   constructor(options: XdsViewOptions) {
     this.#options = options;
-    this.#staging = new Staging(options.partitions);
+    this.#staging = new Staging(options.partitions, (key) => options.scopes.find(key));
     this.#heardMs = Array.from({ length: options.partitions }, () => Number.NaN);
     this.#folds = Array.from({ length: options.partitions }, () => new Fold());
     this.#caughtUp = this.#folds.map(() => false);
