@@ -48,8 +48,9 @@ export class Fold {
   constructor(state?: FoldState) {
     this.#position = state?.position;
     this.#epochs = new Epochs(state?.epochs);
-    for (const [key, value] of state?.entries ?? [])
+    for (const [key, value] of state?.entries ?? []) {
       this.#entries.set(key, { key, value, round: 0 });
+    }
   }
 
   /** Where to go on reading. */

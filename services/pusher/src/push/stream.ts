@@ -43,7 +43,6 @@ export interface StreamHost {
   readonly answer: AnswerQuery;
   /** The first request named the node: the stream is to be given its scope's views. */
   identified(stream: XdsStream, node: ProxyNode): void;
-  /** The newest view of its scope, if it may be given one. */
   newest(stream: XdsStream): ScopeView | undefined;
   /** It may ask for something else now; gives the view that is to answer it, if it does. */
   asked(stream: XdsStream): ScopeView | undefined;
@@ -162,8 +161,8 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
 
   /** As `follow`, where nothing in the view is new to it: it need not be pinned to an old one. */
   catchUp(view: ScopeView | undefined): void {
-    if (view === undefined || this.#closed || this.#session?.isParked === true) return;
-    if (this.#session?.goal === undefined) return;
+    if (this.#session?.isParked !== false || this.#session.goal === undefined) return;
+    if (view === undefined || this.#closed) return;
     if (this.#converging !== undefined) this.#converging = view;
     this.#session.setGoal(view);
     this.#pump(this.#host.time.monotonic());
@@ -171,8 +170,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
 
   /** What it asks for of assignments; `undefined`: nothing yet. */
   get assignments(): Subscription | undefined {
-    const types = this.#session?.types();
-    return types?.find(({ traits }) => traits.stage === 'assignments')?.subscription;
+    return this.#session?.types().find((one) => one.traits.stage === 'assignments')?.subscription;
   }
 
   /** What it is said to be was verified. */
@@ -180,12 +178,10 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     return this.#carrier.caller.verified;
   }
 
-  /** See `Session.spare`. */
   spare(quarantine: ScopeQuarantine | undefined): void {
     this.#session?.spare(quarantine);
   }
 
-  /** One request. */
   message(bytes: Uint8Array): void {
     if (this.#closed) return;
     this.#host.observer.request(bytes.length);

@@ -1,7 +1,7 @@
 import type { TypeView } from '../view/type-view.ts';
-import type { Cached, Step } from './frame-cache.ts';
+import { isSame, type Step } from './step.ts';
 
-interface Kept {
+interface Kept<Cached> {
   readonly step: Step;
   readonly cached: Cached;
 }
@@ -17,9 +17,9 @@ const maxOfTarget = 8;
  * once, and never again: what is kept of thousands a second for others to come would be most of
  * what a collector has to move. So few are kept, and found by where they go, without a key.
  */
-export class FewSteps {
-  #young = new Map<TypeView, Kept[]>();
-  #old = new Map<TypeView, Kept[]>();
+export class FewSteps<Cached> {
+  #young = new Map<TypeView, Kept<Cached>[]>();
+  #old = new Map<TypeView, Kept<Cached>[]>();
   #youngBytes = 0;
   #oldBytes = 0;
 
@@ -53,17 +53,4 @@ export class FewSteps {
     this.#young = new Map();
     this.#youngBytes = 0;
   }
-}
-
-export function isSame(a: Step, b: Step): boolean {
-  return (
-    a.target === b.target &&
-    a.held === b.held &&
-    a.subscription === b.subscription &&
-    a.owed === b.owed &&
-    a.mustAnswer === b.mustAnswer &&
-    a.ttlMs === b.ttlMs &&
-    a.heartbeat === b.heartbeat &&
-    a.mode === b.mode
-  );
 }

@@ -1,28 +1,11 @@
 import type { Clock } from '@watershed/runtime/clock.ts';
-import type { Entry, TypeView } from '../view/type-view.ts';
+import type { Entry } from '../view/type-view.ts';
 import { eachAsked, isAsked } from './asked.ts';
 import { encodeFrame, type Frame, type Materialise, type Plan } from './frame.ts';
-import { FewSteps, isSame } from './few-steps.ts';
+import { FewSteps } from './few-steps.ts';
+import { isSame, type Step } from './step.ts';
 import { eachDifference, isNarrow, narrowDigest } from './narrow.ts';
-import type { Mode } from './request.ts';
-import type { NameList, Subscription } from './subscription.ts';
 import { traitsOf } from './type-traits.ts';
-
-/** Where a stream is, of one type, and where it goes. All parts are compared by identity. */
-export interface Step {
-  readonly mode: Mode;
-  /** What the client holds; `undefined`: nothing that is known. */
-  readonly held: TypeView | undefined;
-  readonly target: TypeView;
-  readonly subscription: Subscription;
-  /** Names to be sent, or to be said to be absent, though nothing changed. */
-  readonly owed: NameList | undefined;
-  /** Answer even if there is nothing to say. */
-  readonly mustAnswer: boolean;
-  /** See `Plan`. */
-  readonly ttlMs: number;
-  readonly heartbeat: boolean;
-}
 
 export interface FrameCacheOptions {
   /** Of encoded frames that are kept for streams still to come. Default 32 MiB. */
@@ -34,7 +17,7 @@ export interface FrameCacheOptions {
   readonly onEncoded?: (frame: Frame) => void;
 }
 
-export interface Cached {
+interface Cached {
   /** `undefined`: nothing to say. */
   readonly plan: Plan | undefined;
   frame: Frame | undefined;
@@ -80,7 +63,7 @@ export class FrameCache {
   #young = generation();
   #old = generation();
   #sinceMs = Number.NEGATIVE_INFINITY;
-  readonly #few = new FewSteps();
+  readonly #few = new FewSteps<Cached>();
   readonly #recent: { readonly step: Step; readonly cached: Cached }[] = [];
   #recentAt = 0;
   #sequence = 0;

@@ -15,7 +15,7 @@ import type { SessionContext } from './context.ts';
 import type { Frame } from './frame.ts';
 import { Gates } from './gates.ts';
 import { answerTo, probeAtMs } from './nack.ts';
-import { Lifetime, namesHeld } from './lifetime.ts';
+import { namesHeld } from './lifetime.ts';
 import { applyDelta, applySotw } from './requests.ts';
 import type { Mode, Request } from './request.ts';
 import type { ScopeQuarantine } from './quarantine.ts';
@@ -28,8 +28,7 @@ import {
 } from './session-options.ts';
 import { NameList } from './subscription.ts';
 import { Targets } from './targets.ts';
-import { traitsOf } from './type-traits.ts';
-import { TypeState, type Outstanding } from './type-state.ts';
+import type { Outstanding, TypeState } from './type-state.ts';
 
 export class Session {
   readonly #context: SessionContext;
@@ -43,10 +42,7 @@ export class Session {
   #freshTables: Set<string> | undefined;
   /** Nothing to say until something happens. */
   #idle = false;
-  /**
-   * It has what it asks for of some view, and holds none: the newest is asked for when it needs
-   * one.
-   */
+  /** It holds no view (see `park`), and asks for the newest when it needs one. */
   #parked = false;
 
   constructor(context: SessionContext, options: SessionOptions, observer?: SessionObserver) {
@@ -115,7 +111,7 @@ export class Session {
     if (violation !== undefined) return violation;
     let state = this.#targets.type(typeUrl);
     const first = state === undefined;
-    state ??= this.#begin(typeUrl);
+    state ??= this.#targets.begin(typeUrl);
     const answered = first ? undefined : this.#answer(state, request);
     const { subscription, owedCount } = state;
     if (request.mode === 'sotw') applySotw(this.#context, state, request, { first, answered });
@@ -123,23 +119,11 @@ export class Session {
     state.mustAnswer ||= this.#options.alwaysAnswer === true;
     this.#answers ||= state.resumed;
     if (first) state.resuming = state.resumed;
-    const same = !first && state.subscription === subscription && request.error === undefined;
-    // That it took what it was sent changes nothing for a stream that has all.
-    this.#idle = this.#parked && same && !state.owes && !state.mustAnswer;
+    // That it took what it was sent changes nothing for a client that has all.
+    const asks = first || state.owes || state.mustAnswer || state.subscription !== subscription;
+    this.#idle = this.#parked && !asks && request.error === undefined;
     const asksMore = state.subscription !== subscription || state.owedCount > owedCount;
     return asksMore ? excessOf(this.#targets.types, state, this.#limits.maxNames) : undefined;
-  }
-
-  #begin(typeUrl: string): TypeState {
-    const state = new TypeState(traitsOf(typeUrl), this.#context.subscriptions.none);
-    state.onDemand = state.traits.stage === 'hosts' && this.#options.hostsOnDemand === true;
-    const ttlMs = this.#options.ttlsMs?.get(typeUrl);
-    // A full set without messages would delete all: a heartbeat cannot be told from it there.
-    const mayExpire = this.mode === 'delta' || !state.traits.fullSet;
-    if (ttlMs !== undefined && mayExpire) state.lifetime = new Lifetime(ttlMs);
-    // Not by `...`, which makes room for sixteen more.
-    this.#targets.types = this.#targets.types.concat(state);
-    return state;
   }
 
   /** When `next` is to be called again, without anything having happened; `Infinity`: never. */
@@ -153,9 +137,8 @@ export class Session {
    */
   next(nowMs: number): Frame | undefined {
     if (this.#idle && nowMs < this.#gates.wakeAtMs) return undefined;
-    const { goal } = this;
-    if (goal === undefined) return undefined;
-    this.setGoal(goal);
+    if (this.goal === undefined) return undefined;
+    this.setGoal(this.goal);
     this.#gates.wakeAtMs = Number.POSITIVE_INFINITY;
     const frame =
       this.#make(nowMs) ?? this.#break(nowMs) ?? this.#probe(nowMs) ?? this.#refresh(nowMs);
@@ -256,24 +239,12 @@ export class Session {
       for (const state of this.#targets.types) {
         if (state.traits.stage !== stage) continue;
         // It waits anew once that is mended.
-        if (stage !== 'routes' && this.#keepsRoutes()) return this.#gates.keep();
+        if (stage !== 'routes' && this.#targets.keepsRoutes) return this.#gates.keep();
         const frame = this.#advance(state, this.#targets.of(state), nowMs);
         if (frame !== undefined) return frame;
       }
     }
     return undefined;
-  }
-
-  /** What a client refused to replace still needs the clusters that it needed. */
-  #keepsRoutes(): boolean {
-    for (const { traits, quarantine, resumed } of this.#targets.types) {
-      if (quarantine === undefined) continue;
-      const { stage } = traits;
-      if (stage !== 'listeners' && stage !== 'routes' && stage !== 'hosts') continue;
-      // Of a client that came back it is not always known what it has.
-      if (resumed || quarantine.all.some((one) => one.held !== undefined)) return true;
-    }
-    return false;
   }
 
   /** Tries doubtful versions again, some at a time, to find out which is bad. */

@@ -4,12 +4,14 @@ import type { ScopeView } from '../view/scope-view.ts';
 import { hashName } from '../view/trie.ts';
 import type { TypeView } from '../view/type-view.ts';
 import type { SessionContext } from './context.ts';
+import { Lifetime } from './lifetime.ts';
 import { liftable, type ScopeQuarantine } from './quarantine.ts';
 import { spared } from './scope-quarantine.ts';
 import { takesNothing } from './narrow.ts';
 import type { SessionOptions } from './session-options.ts';
 import { NameList } from './subscription.ts';
-import type { TypeState } from './type-state.ts';
+import { traitsOf } from './type-traits.ts';
+import { TypeState } from './type-state.ts';
 
 /** Where each type of a stream is to go. */
 export class Targets {
@@ -23,21 +25,45 @@ export class Targets {
    * has twice their memory.
    */
   types: readonly TypeState[] = [];
-  readonly #mayHaveSecrets: boolean;
-  readonly #hostsApart: boolean;
+  readonly #options: SessionOptions;
 
-  constructor(
-    context: SessionContext,
-    options: Pick<SessionOptions, 'mode' | 'mayHaveSecrets' | 'hostsApart'>,
-  ) {
+  constructor(context: SessionContext, options: SessionOptions) {
     this.context = context;
-    this.#mayHaveSecrets = options.mayHaveSecrets;
-    this.#hostsApart = options.mode === 'delta' && options.hostsApart === true;
+    this.#options = options;
+  }
+
+  get #hostsApart(): boolean {
+    return this.#options.mode === 'delta' && this.#options.hostsApart === true;
   }
 
   type(typeUrl: string): TypeState | undefined {
     for (const state of this.types) if (state.traits.typeUrl === typeUrl) return state;
     return undefined;
+  }
+
+  /** The client asks for a type for the first time. */
+  begin(typeUrl: string): TypeState {
+    const state = new TypeState(traitsOf(typeUrl), this.context.subscriptions.none);
+    state.onDemand = state.traits.stage === 'hosts' && this.#options.hostsOnDemand === true;
+    const ttlMs = this.#options.ttlsMs?.get(typeUrl);
+    // A full set without messages would delete all: a heartbeat cannot be told from it there.
+    const mayExpire = this.#options.mode === 'delta' || !state.traits.fullSet;
+    if (ttlMs !== undefined && mayExpire) state.lifetime = new Lifetime(ttlMs);
+    // Not by `...`, which makes room for sixteen more.
+    this.types = this.types.concat(state);
+    return state;
+  }
+
+  /** What a client refused to replace still needs the clusters that it needed. */
+  get keepsRoutes(): boolean {
+    for (const { traits, quarantine, resumed } of this.types) {
+      if (quarantine === undefined) continue;
+      const { stage } = traits;
+      if (stage !== 'listeners' && stage !== 'routes' && stage !== 'hosts') continue;
+      // Of a client that came back it is not always known what it has.
+      if (resumed || quarantine.all.some((one) => one.held !== undefined)) return true;
+    }
+    return false;
   }
 
   /** What the stream's view has of a type, without what the client refused. */
@@ -121,7 +147,7 @@ export class Targets {
     const { typeUrl, stage } = state.traits;
     if (this.#hostsApart && stage === 'hosts') return this.#hosts(state);
     const view = this.goal?.types.get(typeUrl);
-    if (view === undefined || (stage === 'secrets' && !this.#mayHaveSecrets)) {
+    if (view === undefined || (stage === 'secrets' && !this.#options.mayHaveSecrets)) {
       return this.context.empty(typeUrl);
     }
     if (this.#hostsApart && stage === 'routes') {
