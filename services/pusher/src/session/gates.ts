@@ -60,21 +60,35 @@ export class Gates {
     this.#startedMs ??= nowMs;
   }
 
-  /**
-   * Clusters were sent that need these assignments. One that comes again before its assignment did
-   * may be what it was at first, and so may that: nothing has changed then, but the client warms
-   * the cluster and waits for it (rule 27).
-   */
+  /** Clusters were sent that need these assignments. */
   sentClusters(clusters: TypeState, needs: ReadonlySet<string>): void {
     if (needs.size === 0) return;
     clusters.warming = needs;
-    const assignments = this.#targets.types.find(({ traits }) => traits.stage === 'assignments');
-    if (assignments === undefined) return;
     const before = this.#unfed;
     this.#unfed = before === undefined ? needs : new Set([...before, ...needs]);
-    if (before === undefined) return;
-    const again = [...needs].filter((name) => before.has(name) && isNamed(assignments, name));
-    assignments.owe(new NameList(again));
+    if (before !== undefined) this.#oweSame(needs);
+  }
+
+  /** A client that came back has said what it holds of a type. */
+  resumed({ traits }: TypeState): void {
+    if (traits.stage === 'assignments' && this.#unfed !== undefined) this.#oweSame(this.#unfed);
+  }
+
+  /**
+   * A cluster that comes a second time before its assignment did, on this stream or the one before,
+   * may be what it was at first, and so may that: nothing in it has changed then, but the client
+   * warms the cluster and waits for it (rule 27).
+   */
+  #oweSame(needs: ReadonlySet<string>): void {
+    const assignments = this.#targets.types.find(({ traits }) => traits.stage === 'assignments');
+    const held = assignments?.held;
+    if (assignments === undefined || held === undefined) return;
+    const target = this.#targets.raw(assignments);
+    const same = [...needs].filter((name) => {
+      const version = held.get(name)?.version;
+      return version !== undefined && version === target.get(name)?.version;
+    });
+    assignments.owe(new NameList(same.filter((name) => isNamed(assignments, name))));
   }
 
   /** The client was brought up to its assignments. */

@@ -119,6 +119,7 @@ export class Session {
     state.mustAnswer ||= this.#options.alwaysAnswer === true;
     this.#answers ||= state.resumed;
     if (first) state.resuming = state.resumed;
+    if (first && state.resumed) this.#gates.resumed(state);
     // That it took what it was sent changes nothing for a client that has all.
     const asks = first || state.owes || state.mustAnswer || state.subscription !== subscription;
     this.#idle = this.#parked && !asks && request.error === undefined;

@@ -587,6 +587,19 @@ describe('order', () => {
     expect(again?.names).toEqual(['a']);
   });
 
+  it('rule 27: also when the stream breaks there, and the cluster is what it was again', () => {
+    const world = worldOf();
+    const stream = world.delta();
+    stream.send(CDS);
+    const [eds] = stream.send(EDS, { sub: ['a', 'b'] });
+    const back = world.delta();
+    // Of another version the cluster arrived, its endpoints did not.
+    const [cds] = back.send(CDS, { initial: { a: '2', b: '1' } });
+    expect(cds?.names).toEqual(['a']);
+    const [again] = back.send(EDS, { sub: ['a', 'b'], initial: eds?.versions ?? {} });
+    expect(again?.names).toEqual(['a']);
+  });
+
   it('rule 27: endpoints that arrive before their cluster has changed do not stand in for those after', () => {
     const world = worldOf();
     const stream = world.delta();
