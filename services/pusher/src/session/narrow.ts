@@ -43,15 +43,19 @@ export function takesNothing(step: AnyStep): boolean {
 }
 
 /**
- * The digest of all that a client holds after the step, where that is a few resources: the whole
+ * The digest of all that a client holds after the step (of one resource, its version), where that
+ * is a few resources: the whole
  * view's costs what has changed of everything. `undefined`: it is not.
  */
 export function narrowDigest({ target, subscription }: AnyStep): string | undefined {
   if (!subscription.isNarrow || !target.isPlain) return undefined;
-  const held: string[] = [];
+  const held: Entry[] = [];
   subscription.eachName((leaf) => {
     const entry = target.lookup(leaf);
-    if (entry !== undefined) held.push(`${entry.version}\0${entry.name}`);
+    if (entry !== undefined) held.push(entry);
   });
-  return hash('sha256', held.join('\n'), 'hex').slice(0, 32);
+  const [only] = held;
+  if (only !== undefined && held.length === 1) return only.version;
+  const all = held.map(({ version, name }) => `${version}\0${name}`);
+  return hash('sha256', all.join('\n'), 'hex').slice(0, 32);
 }
