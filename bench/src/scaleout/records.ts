@@ -18,10 +18,18 @@ interface Assignment extends Target {
   readonly key: string;
   readonly partition: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly resource: SharedResource;
-  readonly message: ClusterLoadAssignment;
-  /** Of the message: the one that changes. */
-  readonly address: { address: string };
+  readonly template: Template;
+}
+
+/** A record, and where in it that is what a changed address changes. */
+interface Template {
+  readonly value: Buffer;
+  readonly address: number;
+  /** The assignment: its digest is in the record, and that one's is the version. */
+  readonly message: number;
+  readonly messageEnd: number;
+  readonly digest: number;
+  readonly version: number;
 }
 
 export class Records implements Source<Assignment> {
@@ -46,8 +54,10 @@ export class Records implements Source<Assignment> {
       for (const key of owned.keys()) {
         const { record } = XdsRecord.decode(owned.get(key) ?? new Uint8Array());
         if (record?.$case !== 'resource') continue;
-        const found = changeable(record.value);
-        if (found !== undefined) targets.push({ ...found, key, partition, headers, stamp: 0 });
+        const template = templateOf(record.value);
+        if (template === undefined) continue;
+        const { name } = record.value;
+        targets.push({ name, template, key, partition, headers, stamp: 0 });
       }
       // The claim stands; what is appended need not be read back.
       await owned.close();
@@ -62,26 +72,40 @@ export class Records implements Source<Assignment> {
   }
 }
 
-function changeable(
-  resource: SharedResource,
-): Pick<Assignment, 'name' | 'resource' | 'message' | 'address'> | undefined {
-  const { typeUrl, name, inlined } = resource;
+/** `undefined`: it is no small assignment. */
+function templateOf(resource: SharedResource): Template | undefined {
+  const { typeUrl, inlined } = resource;
   if (typeUrl !== resourceTypes.endpoint || inlined.length === 0) return undefined;
   const message = ClusterLoadAssignment.decode(Buffer.concat(inlined));
   const endpoint = message.endpoints[0]?.lbEndpoints[0]?.hostIdentifier;
   const address = endpoint?.$case === 'endpoint' ? endpoint.value.address?.address : undefined;
   if (address?.$case !== 'socketAddress') return undefined;
-  return { name, resource, message, address: address.value };
+  address.value.address = stampedAddress(0);
+  const bytes = ClusterLoadAssignment.encode(message).finish();
+  const digest = digestOf(bytes);
+  const content = { ...contentOf(resource), fragments: [digest], size: bytes.length };
+  const made = recordOf(resource, { ...content, inlined: [bytes] });
+  const record = { $case: 'resource', value: made } as const;
+  const value = Buffer.from(XdsRecord.encode({ record, epoch: 0 }).finish());
+  const start = value.indexOf(bytes);
+  return {
+    value,
+    address: value.indexOf(stampedAddress(0)),
+    message: start,
+    messageEnd: start + bytes.length,
+    digest: value.indexOf(digest, 0, 'hex'),
+    version: value.indexOf(made.version),
+  };
 }
 
+/** What a translator writes, for less than it costs to generate it. */
 function changed(one: Assignment, stamp: number, address: string): Append {
   one.stamp = stamp;
-  one.address.address = address;
-  const bytes = ClusterLoadAssignment.encode(one.message).finish();
-  const content = contentOf(one.resource);
-  const made = { ...content, fragments: [digestOf(bytes)], size: bytes.length, inlined: [bytes] };
-  const record = { $case: 'resource', value: recordOf(one.resource, made) } as const;
-  const value = XdsRecord.encode({ record, epoch: 0 }).finish();
-  const { key, partition, headers } = one;
+  const { template, key, partition, headers } = one;
+  const value = Buffer.from(template.value);
+  value.write(address, template.address, 'latin1');
+  const digest = digestOf(value.subarray(template.message, template.messageEnd));
+  value.write(digest, template.digest, 'hex');
+  value.write(digestOf(digest), template.version, 'hex');
   return { topic: topics.xds, partition, key, value, headers };
 }
