@@ -165,7 +165,7 @@ export class Gates {
   }
 
   #warming(nowMs: number): boolean {
-    const { types, context } = this.#targets;
+    const { types } = this.#targets;
     let unanswered = false;
     let waiting = false;
     const assignments = types.find((state) => state.traits.stage === 'assignments');
@@ -174,9 +174,7 @@ export class Gates {
       const precedes = stage === 'clusters' || stage === 'assignments';
       unanswered ||= precedes && this.blocks(state, nowMs);
       if (state.warming === undefined || assignments === undefined) continue;
-      const target = this.#targets.raw(assignments);
-      const covered = context.covers(state.warming, assignments.subscription, target);
-      if (covered) state.warming = undefined;
+      if (this.#targets.feeds(state, assignments)) state.warming = undefined;
       else waiting = true;
     }
     return unanswered || waiting;

@@ -68,7 +68,7 @@ export class Session {
   setGoal(goal: ScopeView): void {
     if (goal === this.#targets.goal) return;
     this.#parked = false;
-    this.#targets.goal = goal;
+    this.#targets.moveTo(goal);
     for (const state of this.#targets.types) state.resends = 0;
     this.#idle = false;
   }
@@ -236,6 +236,7 @@ export class Session {
     }
     if (making || !removal) return this.#gates.keep();
     if (!this.#gates.mayBreak(nowMs)) return undefined;
+    this.#targets.dropOrphans();
     for (const stage of stages.removals) {
       for (const state of this.#targets.types) {
         if (state.traits.stage !== stage) continue;

@@ -2,7 +2,7 @@ import { resourceTypes } from '@watershed/proto/any.ts';
 import { allOf } from '../view/host-tables.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import { hashName } from '../view/trie.ts';
-import type { TypeView } from '../view/type-view.ts';
+import type { Entry, TypeView } from '../view/type-view.ts';
 import type { SessionContext } from './context.ts';
 import { Lifetime } from './lifetime.ts';
 import { liftable, type ScopeQuarantine } from './quarantine.ts';
@@ -25,6 +25,8 @@ export class Targets {
    * has twice their memory.
    */
   types: readonly TypeState[] = [];
+  /** See `moveTo`. */
+  #orphans: TypeView | undefined;
   readonly #options: SessionOptions;
 
   constructor(context: SessionContext, options: SessionOptions) {
@@ -217,7 +219,55 @@ export class Targets {
       stage === 'listeners' || stage === 'hosts' || stage === 'other' || stage === 'secrets';
     if (atOnce) return target;
     const { held, subscription } = state;
-    return takesNothing({ held, target, subscription }) ? target : target.union(held);
+    const view = takesNothing({ held, target, subscription }) ? target : target.union(held);
+    return stage === 'assignments' ? this.#withOrphans(state, view) : view;
+  }
+
+  #withOrphans(state: TypeState, view: TypeView): TypeView {
+    const clusters = this.type(resourceTypes.cluster);
+    if (this.#orphans === undefined || clusters === undefined) return view;
+    if (this.feeds(clusters, state)) {
+      this.dropOrphans();
+      return view;
+    }
+    const kept = this.context.assignments.derive(this.#orphans, this.#clusters(this.goal));
+    return view.union(state.locates ? this.context.located.of(kept) : kept);
+  }
+
+  /**
+   * Changes the goal. A client that was sent clusters asks for their assignments a little
+   * later, and warms them until it has those (Envoy 15 s, and acknowledges no clusters meanwhile):
+   * what it has not asked for yet stays, though the new view has neither.
+   */
+  moveTo(goal: ScopeView): void {
+    const { cluster, endpoint } = resourceTypes;
+    const warming = this.type(cluster)?.warming;
+    const before = this.goal?.types.get(endpoint);
+    this.goal = goal;
+    if (warming === undefined || before === undefined) return;
+    const after = goal.types.get(endpoint) ?? this.context.empty(endpoint);
+    const kept: Entry[] = [];
+    for (const { name, after: now } of this.context.assignments.changes(before, after)) {
+      const entry = now === undefined && warming.has(name) ? before.get(name) : undefined;
+      if (entry !== undefined) kept.push(entry);
+    }
+    if (kept.length === 0) return;
+    this.#orphans = (this.#orphans ?? this.context.empty(endpoint)).with(kept);
+  }
+
+  /** Whether the client has asked for all assignments that the clusters it was sent need. */
+  feeds(clusters: TypeState, assignments: TypeState): boolean {
+    const { warming } = clusters;
+    const { subscription, owes } = assignments;
+    if (warming === undefined) return true;
+    if (!this.context.covers(warming, subscription, this.raw(assignments))) return false;
+    if (this.#orphans === undefined) return true;
+    return !owes && this.context.covers(warming, subscription, this.#orphans);
+  }
+
+  /** They go with all that goes, or were given to the client, which holds them now. */
+  dropOrphans(): void {
+    this.#orphans = undefined;
   }
 
   /** A state-of-the-world client came with a version of all that it holds (rule 14). */
