@@ -3,7 +3,7 @@
  * has on its own disk, and takes part when the log comes.
  */
 import { isRetriable, LogError } from './port.ts';
-import type { Append, Log, Position, ReadBatch, TopicSpec } from './port.ts';
+import type { Append, Log, Position, ReadBatch, ReadOptions, TopicSpec } from './port.ts';
 import { pause } from './time.ts';
 import type { LogTime } from './time.ts';
 
@@ -96,9 +96,10 @@ class AwaitedLog implements Log {
     partition: number,
     from: Position | undefined,
     signal: AbortSignal,
+    options?: ReadOptions,
   ): AsyncGenerator<ReadBatch, void, void> {
     await this.#whileClosed(signal);
-    if (!signal.aborted) yield* this.#opened().read(topic, partition, from, signal);
+    if (!signal.aborted) yield* this.#opened().read(topic, partition, from, signal, options);
   }
 
   /** Resolves when it is open, or never will be, or `signal` aborts. */

@@ -20,7 +20,15 @@ import { Ends } from './kafka/ends.ts';
 import { PartitionReader } from './kafka/reader.ts';
 import { ensureTopic, retentionOf } from './kafka/topics.ts';
 import { LogError } from './port.ts';
-import type { Append, Log, Position, ReadBatch, Retention, TopicSpec } from './port.ts';
+import type {
+  Append,
+  Log,
+  Position,
+  ReadBatch,
+  ReadOptions,
+  Retention,
+  TopicSpec,
+} from './port.ts';
 import { checkedBytes } from './size.ts';
 import type { LogTime } from './time.ts';
 
@@ -211,6 +219,7 @@ class KafkaLog implements Log {
     partition: number,
     from: Position | undefined,
     signal: AbortSignal,
+    { lagMs = () => 0 }: ReadOptions = {},
   ): AsyncGenerator<ReadBatch, void, void> {
     this.#checkOpen();
     await this.#checkPartition(topic, partition);
@@ -222,6 +231,7 @@ class KafkaLog implements Log {
         maxBytes: this.#maxBatchBytes,
         maxRecords: this.#options.maxBatchRecords ?? 1_000,
         maxWaitMs: this.#options.readWaitMs ?? 5_000,
+        lagMs,
         retention: (name) => this.#retention(name),
         isClosed: () => this.#closing,
         onError: (error) => this.#options.onReadError?.(error),

@@ -2,6 +2,9 @@ import type { Domain } from './ownership.ts';
 import type { Log } from './port.ts';
 import type { LogTime } from './time.ts';
 
+/** How late an owner may hear that it is none any more: readers know from the claim. */
+export const watchLagMs = 1_000;
+
 export interface OwnedPartitionOptions {
   readonly log: Log;
   readonly topic: string;

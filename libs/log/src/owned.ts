@@ -16,6 +16,7 @@ import {
   type Domain,
   type Stamp,
 } from './ownership.ts';
+import { watchLagMs } from './owned-options.ts';
 import type { Headers, OwnedPartitionOptions, OwnedWrite } from './owned-options.ts';
 import { isRetriable, LogError, type Append, type LogRecord, type Position } from './port.ts';
 import { Notice, pause } from './time.ts';
@@ -132,7 +133,7 @@ export class OwnedPartition {
       }
     }
     await this.#reclaiming;
-    this.#checkOwner();
+    this.#lost.signal.throwIfAborted();
     const appends: Append[] = [];
     const undo = new Map<string, Uint8Array | undefined>();
     for (const { key, value, headers } of changes) {
@@ -146,7 +147,7 @@ export class OwnedPartition {
       // The equal value may still be on its way.
       await this.#lastAppend;
       await this.#reclaiming;
-      this.#checkOwner();
+      this.#lost.signal.throwIfAborted();
       return 0;
     }
     try {
@@ -293,10 +294,6 @@ export class OwnedPartition {
     for (const key of stale) this.#staleClaims.delete(key);
   }
 
-  #checkOwner(): void {
-    if (this.#lost.signal.aborted) throw this.#lost.signal.reason;
-  }
-
   #lose(reason: unknown): void {
     if (this.#lost.signal.aborted) return;
     this.#lost.abort(reason);
@@ -307,17 +304,20 @@ export class OwnedPartition {
   /** Resolves when the watch has made it true; rejects when the owner is lost. */
   async #until(isTrue: () => boolean): Promise<void> {
     while (!isTrue()) {
-      this.#checkOwner();
+      this.#lost.signal.throwIfAborted();
       await this.#news.next();
     }
-    this.#checkOwner();
+    this.#lost.signal.throwIfAborted();
   }
 
   async #watch(): Promise<void> {
     const { log, topic, partition, time } = this.#o;
-    while (!this.#stop.signal.aborted) {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
       try {
-        const batches = log.read(topic, partition, this.#position, this.#stop.signal);
+        // Mostly it reads what it has appended itself: only who claims is in a hurry.
+        const lagMs = () => (this.epoch < 0 || this.#reclaiming !== undefined ? 0 : watchLagMs);
+        const batches = log.read(topic, partition, this.#position, signal, { lagMs });
         for await (const { reset, records, position, caughtUp } of batches) {
           if (reset !== undefined && reset !== 'older-than-tombstones' && this.#position) {
             throw new LogError('fenced', `${topic}/${partition} is another log now (${reset})`, {
@@ -334,7 +334,7 @@ export class OwnedPartition {
       } catch (error) {
         if (!isRetriable(error) || this.epoch === -1) this.#lose(error);
       }
-      await pause(time, this.#o.retryMs ?? 500, this.#stop.signal);
+      await pause(time, this.#o.retryMs ?? 500, signal);
     }
   }
 

@@ -93,6 +93,14 @@ export interface ReadBatch {
   readonly caughtUp: boolean;
 }
 
+export interface ReadOptions {
+  /**
+   * How late a reader that has read all may hear of more, in ms; asked each time that it begins to
+   * wait. Who is in no hurry costs the log and itself less. Default 0: at once.
+   */
+  readonly lagMs?: () => number;
+}
+
 export interface Log {
   /** Creates what is absent. A topic whose partition count differs from its spec is an error. */
   ensureTopics(specs: readonly TopicSpec[]): Promise<void>;
@@ -118,6 +126,7 @@ export interface Log {
     partition: number,
     from: Position | undefined,
     signal: AbortSignal,
+    options?: ReadOptions,
   ): AsyncIterable<ReadBatch>;
 
   /** The position behind the last record. */

@@ -13,7 +13,8 @@ import { Fold } from '../src/fold.ts';
 import { openKafkaLog } from '../src/kafka.ts';
 import type { KafkaLogOptions } from '../src/kafka.ts';
 import { OwnedPartition } from '../src/owned.ts';
-import type { Log, ReadBatch, TopicSpec } from '../src/port.ts';
+import type { FetchResponse } from '../src/kafka/session.ts';
+import type { Log, ReadBatch, ReadOptions, TopicSpec } from '../src/port.ts';
 import { brief, bytes, readAll, realTime, sleep, tail, textOf, until } from './support.ts';
 
 let kafka: TestKafka;
@@ -56,6 +57,19 @@ async function deleteTopic(name: string): Promise<void> {
   await connection.close();
 }
 
+/** At each broker: sessions of fetches have random numbers. */
+async function endSession(session: number): Promise<void> {
+  for (const broker of kafka.brokers) {
+    const connection = new Connection('test');
+    const [host = '', port = ''] = broker.split(':');
+    await connection.connect(host, Number(port));
+    await fetchV13.api
+      .async(connection, 0, 1, 1024, 0, session, -1, [], [], '')
+      .catch(() => undefined);
+    await connection.close();
+  }
+}
+
 /** How many requests of that kind this process has sent since. */
 function requestsOf(apiKey: number): () => number {
   let requests = 0;
@@ -64,6 +78,18 @@ function requestsOf(apiKey: number): () => number {
   };
   tracingChannel('plt:kafka:connections:api').start.subscribe(count);
   return () => requests;
+}
+
+/** What brokers have answered since to fetches of this process. */
+function fetched(): () => readonly { readonly session: number; readonly partitions: number }[] {
+  const answers: { session: number; partitions: number }[] = [];
+  tracingChannel('plt:kafka:connections:api').asyncStart.subscribe((message) => {
+    const { apiKey, result } = message as { apiKey?: number; result?: FetchResponse };
+    if (apiKey !== fetchV13.api.key || result === undefined) return;
+    const partitions = result.responses.reduce((sum, one) => sum + one.partitions.length, 0);
+    answers.push({ session: result.sessionId, partitions });
+  });
+  return () => answers;
 }
 
 describe('the log on a Kafka cluster', () => {
@@ -251,6 +277,71 @@ describe('the log on a Kafka cluster', () => {
     const results = await Promise.allSettled(calls);
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
     expect(results[1]).toMatchObject({ reason: { code: 'unavailable', retriable: true } });
+  });
+});
+
+describe('readers at ends of partitions', () => {
+  /** One for each partition of a topic, all caught up. */
+  async function waiting(partitions: number, options: ReadOptions = {}) {
+    const { log, topic } = await start(compacted(partitions));
+    const stop = new AbortController();
+    /** Of partition 0. */
+    const seen: (string | undefined)[] = [];
+    const caughtUp = new Set<number>();
+    const readers = Array.from({ length: partitions }, async (_, partition) => {
+      for await (const batch of log.read(topic, partition, undefined, stop.signal, options)) {
+        if (partition === 0) seen.push(...batch.records.map(({ value }) => textOf(value)));
+        caughtUp.add(partition);
+      }
+    });
+    await until('all are caught up', () => caughtUp.size === partitions);
+    const put = (text: string): Promise<unknown> =>
+      log.append([{ topic, partition: 0, key: 'a', value: bytes(text) }]);
+    const end = async (): Promise<void> => {
+      stop.abort();
+      await Promise.all(readers);
+    };
+    return { seen, put, end };
+  }
+
+  it('hear from the broker of the partition in which there is something new', async () => {
+    const { seen, put, end } = await waiting(60, { lagMs: () => 100 });
+    const answers = fetched();
+    let text = 0;
+    await until('brokers tell of that one alone, to all who ask together', async () => {
+      await put(String(++text));
+      await until('it is read', () => seen.at(-1) === String(text));
+      const last = answers().findLast(({ partitions }) => partitions > 0);
+      return last !== undefined && last.session > 0 && last.partitions === 1;
+    });
+    await end();
+  });
+
+  it('go on when the broker has forgotten for what they wait', async () => {
+    const answers = fetched();
+    const { seen, put, end } = await waiting(60, { lagMs: () => 100 });
+    const sessions = (): ReadonlySet<number> => new Set(answers().map(({ session }) => session));
+    await until('there are sessions', () => sessions().size > 1);
+    await put('before');
+    await until('it is read', () => seen.at(-1) === 'before');
+    for (const session of sessions()) await endSession(session);
+    for (const text of ['first', 'second', 'third']) {
+      await put(text);
+      await until('it is read', () => seen.at(-1) === text);
+    }
+    expect(seen).toEqual(['before', 'first', 'second', 'third']);
+    await end();
+  });
+
+  it('hear of much together where they may hear late', async () => {
+    const { seen, put, end } = await waiting(1, { lagMs: () => 4_000 });
+    const asked = requestsOf(fetchV13.api.key);
+    const texts = Array.from({ length: 20 }, (_, at) => String(at));
+    for (const text of texts) await put(text);
+    await until('all is read', () => seen.length === texts.length);
+    expect(seen).toEqual(texts);
+    expect(asked()).toBeLessThan(texts.length / 2);
+    await end();
   });
 });
 

@@ -1,32 +1,24 @@
-import { fetchV13 } from '@platformatic/kafka';
-import type { Connection } from '@platformatic/kafka';
+import type { RecordsBatch } from '@platformatic/kafka';
 import { pause } from '../time.ts';
 import type { LogTime } from '../time.ts';
 import type { KafkaClient } from './client.ts';
-import { answer } from './codec.ts';
 import { code } from './failure.ts';
-
-type Response = Awaited<ReturnType<typeof fetchV13.api.async>>;
-type PartitionResponse = Response['responses'][number]['partitions'][number];
-
-/** Where a reader stands. */
-export interface Standing {
-  readonly topic: string;
-  readonly topicId: string;
-  readonly partition: number;
-  readonly offset: number;
-  /** Of the last batch that was read; -1: none was. */
-  readonly leaderEpoch: number;
-}
+import { FetchSession, fewPartitions, keyOf } from './session.ts';
+import type { FetchLimits, FetchResponse, PartitionResponse, Standing } from './session.ts';
 
 /** What a broker said of one partition. */
 export interface Answer {
-  /**
-   * `undefined`: nothing, for the reason of `errorCode`. It may be without records, though there
-   * are some: where other partitions' took all room.
-   */
-  readonly result: PartitionResponse | undefined;
+  /** Other than `none`: it says nothing else, for this reason. */
   readonly errorCode: number;
+  /**
+   * May be none though the end is beyond where the reader stands: where other partitions' took all
+   * room.
+   */
+  readonly batches: readonly RecordsBatch[];
+  /** Of what readers may read. */
+  readonly end: number;
+  /** The leader's log ends, under the leader of what was read last, before that. */
+  readonly diverges: boolean;
   readonly throttled: boolean;
   /** Before the request was sent. */
   readonly askedMs: number;
@@ -47,6 +39,14 @@ export interface EndsOptions {
   readonly maxBytes: number;
 }
 
+/** Of those who wait: until there is something to tell, or hear it late. */
+export interface Patience {
+  /** At the latest told after so long, with nothing if there is nothing. */
+  readonly waitMs: number;
+  /** How late the reader may hear of something. */
+  readonly lagMs: number;
+}
+
 /** Connections to one broker that are kept while nobody waits on them. */
 const maxFree = 8;
 /**
@@ -55,17 +55,21 @@ const maxFree = 8;
  */
 const gatherMs = 3;
 
-/** All who wait at ends of partitions that one broker leads. */
+/** All who wait, with the same lag, at ends of partitions that one broker leads. */
 class Broker {
   readonly #options: EndsOptions;
   readonly #node: number;
-  readonly #free: Connection[] = [];
+  readonly #lagMs: number;
+  readonly #free: FetchSession[] = [];
   #waiting: Waiter[] = [];
   #gathering = false;
+  /** Requests that are there. */
+  #asking = 0;
 
-  constructor(options: EndsOptions, node: number) {
+  constructor(options: EndsOptions, node: number, lagMs: number) {
     this.#options = options;
     this.#node = node;
+    this.#lagMs = lagMs;
   }
 
   add(waiter: Waiter): void {
@@ -75,6 +79,8 @@ class Broker {
 
   #gather(afterMs: number): void {
     if (this.#gathering || this.#waiting.length === 0) return;
+    // Who may hear late can wait for the answer to the others.
+    if (this.#lagMs > 0 && this.#asking > 0) return;
     this.#gathering = true;
     void this.#send(afterMs);
   }
@@ -83,149 +89,156 @@ class Broker {
     await (afterMs > 0 ? pause(this.#options.time, afterMs) : Promise.resolve());
     this.#gathering = false;
     const asked = this.#take();
-    if (asked.length > 0) await this.#ask(asked);
+    if (asked.size === 0) return;
+    this.#asking++;
+    const hasCome = await this.#ask(asked);
+    this.#asking--;
+    this.#gather(hasCome ? gatherMs : 0);
   }
 
   /** Each partition once: a second reader of it asks for itself. */
-  #take(): readonly Waiter[] {
+  #take(): ReadonlyMap<string, Waiter> {
     const taken = new Map<string, Waiter>();
     const left: Waiter[] = [];
     for (const waiter of this.#waiting) {
       if (waiter.isSettled) continue;
-      const key = keyOf(waiter.at.topicId, waiter.at.partition);
+      const { key } = waiter.at;
       if (taken.has(key)) left.push(waiter);
       else taken.set(key, waiter);
     }
     this.#waiting = left;
     this.#gather(0);
-    return [...taken.values()];
+    return taken;
   }
 
-  async #ask(asked: readonly Waiter[]): Promise<void> {
+  /** Gives whether there was something for somebody. */
+  async #ask(asked: ReadonlyMap<string, Waiter>): Promise<boolean> {
     const { client, time } = this.#options;
-    let connection: Connection | undefined;
-    let hasCome = false;
+    let session: FetchSession | undefined;
     try {
-      connection = this.#takeFree() ?? (await client.connectTo(this.#node));
+      session = this.#takeFree(asked.size) ?? new FetchSession(await client.connectTo(this.#node));
       const askedMs = time.now();
-      const response = await this.#fetch(connection, asked, askedMs);
-      hasCome = this.#tell(asked, response, askedMs);
-      if (this.#free.length < maxFree) this.#free.push(connection);
-      else client.release(connection);
+      const response = await session.fetch(asked, this.#limits(asked, askedMs));
+      const hasCome = this.#tell(asked, response, askedMs);
+      if (this.#free.length < maxFree) this.#free.push(session);
+      else client.release(session.connection);
+      return hasCome;
     } catch (error) {
-      if (connection !== undefined) client.release(connection);
-      for (const waiter of asked) settle(waiter, ({ reject }) => reject(error));
+      if (session !== undefined) client.release(session.connection);
+      for (const waiter of asked.values()) settle(waiter, ({ reject }) => reject(error));
+      return false;
     }
-    this.#gather(hasCome ? gatherMs : 0);
   }
 
-  /** Brokers close what is idle for long. */
-  #takeFree(): Connection | undefined {
-    const connection = this.#free.pop();
-    return connection?.isConnected() === true ? connection : undefined;
+  /** For many, the one that knows most of them; brokers close what is idle for long. */
+  #takeFree(count: number): FetchSession | undefined {
+    this.#free.sort((a, b) => a.size - b.size);
+    const next = () => (count < fewPartitions ? this.#free.shift() : this.#free.pop());
+    let session = next();
+    while (session?.connection.isConnected() === false) session = next();
+    return session;
   }
 
-  #fetch(connection: Connection, asked: readonly Waiter[], nowMs: number): Promise<Response> {
+  #limits(asked: ReadonlyMap<string, Waiter>, nowMs: number): FetchLimits {
     const { maxBytes } = this.#options;
-    const topics = [...Map.groupBy(asked, ({ at }) => at.topicId)].map(([topicId, waiters]) => ({
-      topicId,
-      partitions: waiters.map(({ at }) => requestOf(at, maxBytes)),
-    }));
-    const waitMs = Math.min(...asked.map(({ untilMs }) => untilMs - nowMs));
-    return fetchFrom(connection, Math.max(1, waitMs), maxBytes, topics);
+    let waitMs = this.#lagMs > 0 ? this.#lagMs / 2 : Infinity;
+    for (const { untilMs } of asked.values()) waitMs = Math.min(waitMs, untilMs - nowMs);
+    const minBytes = this.#lagMs > 0 ? maxBytes / 4 : 1;
+    return { minBytes, waitMs: Math.max(1, waitMs), maxBytes };
   }
 
   /** Who is told nothing new goes on to wait. Gives whether there was something for somebody. */
-  #tell(asked: readonly Waiter[], response: Response, askedMs: number): boolean {
-    const results = new Map<string, PartitionResponse>();
+  #tell(asked: ReadonlyMap<string, Waiter>, response: FetchResponse, askedMs: number): boolean {
+    const news = new Set<Waiter>();
     for (const { topicId, partitions } of response.responses) {
-      for (const one of partitions) results.set(keyOf(topicId, one.partitionIndex), one);
+      for (const one of partitions) {
+        const waiter = asked.get(keyOf(topicId, one.partitionIndex));
+        const told = answerOf(one, response, askedMs);
+        if (waiter === undefined || !isNew(told, waiter.at)) continue;
+        news.add(waiter);
+        settle(waiter, ({ resolve }) => resolve(told));
+      }
     }
     const nowMs = this.#options.time.now();
-    const throttled = response.throttleTimeMs !== 0;
-    let hasCome = false;
-    for (const waiter of asked) {
-      const { at, untilMs, waitMs } = waiter;
-      const result = results.get(keyOf(at.topicId, at.partition));
-      const errorCode = result?.errorCode ?? response.errorCode;
-      const isNews = result === undefined || errorCode !== code.none || isNew(result, at);
-      hasCome ||= isNews;
-      // Those that have waited for long hear with the others: so that they ask together again.
-      if (isNews || untilMs - nowMs <= waitMs / 2) {
-        settle(waiter, ({ resolve }) => resolve({ result, errorCode, throttled, askedMs }));
+    for (const waiter of asked.values()) {
+      if (news.has(waiter)) continue;
+      const { untilMs, waitMs } = waiter;
+      // Those that have waited for long hear together, so that they ask together again; and when
+      // there is nothing else to do, if that is soon enough.
+      const isLong = untilMs - nowMs <= (news.size > 0 ? 0 : waitMs / 2);
+      if (response.errorCode !== code.none || (isLong && response.throttleTimeMs === 0)) {
+        settle(waiter, ({ resolve }) => resolve(nothingOf(waiter.at, response, askedMs)));
       } else this.#waiting.push(waiter);
     }
-    return hasCome;
+    return news.size > 0;
   }
 }
 
 /**
- * Readers that have read all wait at the brokers for more: all of a process in one request to each
- * broker, where one request for each partition would be most of what a flood costs them and the
- * broker. Who begins to wait while a request is there has one of his own, until the next.
+ * Readers that have read all wait at the brokers for more: those that begin together, or were told
+ * together, in one request, where one request for each partition would be most of what a flood
+ * costs them and the broker. Who begins to wait while a request is there has one of his own, until
+ * both are answered; who may hear late waits for the next.
  */
 export class Ends {
   readonly #options: EndsOptions;
-  readonly #brokers = new Map<number, Broker>();
+  readonly #brokers = new Map<string, Broker>();
 
   constructor(options: EndsOptions) {
     this.#options = options;
   }
 
-  /** Resolves when there is something to tell of the partition, at the latest after `waitMs`. */
-  async wait(at: Standing, waitMs: number, signal: AbortSignal): Promise<Answer> {
+  /** Resolves when there is something to tell of the partition. */
+  async wait(at: Standing, { waitMs, lagMs }: Patience, signal: AbortSignal): Promise<Answer> {
     const { client, time } = this.#options;
     const node = await client.leaderNode(at.topic, at.partition);
     signal.throwIfAborted();
-    let broker = this.#brokers.get(node);
-    if (broker === undefined) this.#brokers.set(node, (broker = new Broker(this.#options, node)));
     const settled = Promise.withResolvers<Answer>();
     const waiter = { at, waitMs, untilMs: time.now() + waitMs, settled, isSettled: false };
     const end = (): void => settle(waiter, ({ reject }) => reject(signal.reason));
     signal.addEventListener('abort', end, { once: true });
-    broker.add(waiter);
+    this.#broker(node, lagMs).add(waiter);
     try {
       return await settled.promise;
     } finally {
       signal.removeEventListener('abort', end);
     }
   }
+
+  #broker(node: number, lagMs: number): Broker {
+    const key = `${node} ${lagMs}`;
+    let broker = this.#brokers.get(key);
+    if (broker === undefined) {
+      broker = new Broker(this.#options, node, lagMs);
+      this.#brokers.set(key, broker);
+    }
+    return broker;
+  }
 }
 
-type Topics = Parameters<typeof fetchV13.createRequest>[6];
-
-/** Answered when there is a byte for one of the partitions, at the latest after `waitMs`. */
-export function fetchFrom(
-  connection: Connection,
-  waitMs: number,
-  maxBytes: number,
-  topics: Topics,
-): Promise<Response> {
-  return answer(fetchV13.api.async(connection, waitMs, 1, maxBytes, 0, 0, -1, topics, [], ''));
-}
-
-export function requestOf(
-  { partition, offset, leaderEpoch }: Standing,
-  partitionMaxBytes: number,
-): Topics[number]['partitions'][number] {
+/** Of one partition's part of a response. */
+export function answerOf(
+  { errorCode, highWatermark, records, divergingEpoch }: PartitionResponse,
+  { throttleTimeMs }: FetchResponse,
+  askedMs: number,
+): Answer {
   return {
-    partition,
-    currentLeaderEpoch: -1,
-    fetchOffset: BigInt(offset),
-    lastFetchedEpoch: leaderEpoch,
-    partitionMaxBytes,
+    errorCode,
+    batches: records ?? [],
+    end: Number(highWatermark),
+    diverges: divergingEpoch !== undefined && divergingEpoch.epoch >= 0,
+    throttled: throttleTimeMs !== 0,
+    askedMs,
   };
 }
 
-function isNew(result: PartitionResponse, at: Standing): boolean {
-  const diverges = result.divergingEpoch !== undefined && result.divergingEpoch.epoch >= 0;
-  return (
-    diverges || Number(result.highWatermark) !== at.offset || (result.records?.length ?? 0) > 0
-  );
+/** Of a partition that is not in a response: the end is where it was. */
+function nothingOf({ offset }: Standing, { errorCode }: FetchResponse, askedMs: number): Answer {
+  return { errorCode, batches: [], end: offset, diverges: false, throttled: false, askedMs };
 }
 
-function keyOf(topicId: string, partition: number): string {
-  return `${topicId}/${partition}`;
+function isNew({ errorCode, diverges, end, batches }: Answer, { offset }: Standing): boolean {
+  return errorCode !== code.none || diverges || end !== offset || batches.length > 0;
 }
 
 function settle(waiter: Waiter, how: (settled: PromiseWithResolvers<Answer>) => void): void {

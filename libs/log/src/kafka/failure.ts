@@ -26,9 +26,12 @@ export const code = {
   duplicateSequenceNumber: 46,
   invalidProducerEpoch: 47,
   unknownProducerId: 59,
+  fetchSessionIdNotFound: 70,
+  invalidFetchSessionEpoch: 71,
   offsetNotAvailable: 78,
   unknownTopicId: 100,
   inconsistentTopicId: 103,
+  fetchSessionTopicIdError: 106,
 } as const;
 
 function nameOf(errorCode: number): string {

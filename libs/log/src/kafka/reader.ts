@@ -6,8 +6,9 @@ import type { LogTime } from '../time.ts';
 import { Backoff } from './client.ts';
 import type { KafkaClient } from './client.ts';
 import { decodeBatch } from './codec.ts';
-import { fetchFrom, requestOf, type Answer, type Ends, type Standing } from './ends.ts';
+import { answerOf, type Answer, type Ends } from './ends.ts';
 import { code, failure, refusal } from './failure.ts';
+import { fetchOne, keyOf, type Standing } from './session.ts';
 
 export interface ReadContext {
   readonly client: KafkaClient;
@@ -17,6 +18,8 @@ export interface ReadContext {
   readonly maxRecords: number;
   /** How long a broker keeps a reader's request when there is nothing new. */
   readonly maxWaitMs: number;
+  /** How late it may hear of what comes while it waits at the end. */
+  readonly lagMs: () => number;
   readonly retention: (topic: string) => Promise<Retention | undefined>;
   readonly isClosed: () => boolean;
   readonly onError: (error: LogError) => void;
@@ -48,12 +51,9 @@ export class PartitionReader {
   readonly #partition: number;
   readonly #signal: AbortSignal;
   readonly #stop = new AbortController();
-  #topicId = '';
-  #offset = 0;
+  #at: Standing;
   /** When it last had all there was, or began with nothing. */
   #atMs: number;
-  /** Of the last batch; -1: none was read. */
-  #leaderEpoch = -1;
   #tombstoneMs: number | undefined;
   #connection: Connection | undefined;
   /** The high watermark at which a fetch below it came back empty. */
@@ -64,6 +64,7 @@ export class PartitionReader {
     this.#topic = topic;
     this.#partition = partition;
     this.#signal = signal;
+    this.#at = { topic, topicId: '', partition, key: '', offset: 0, leaderEpoch: -1 };
     this.#atMs = context.time.now();
   }
 
@@ -102,8 +103,7 @@ export class PartitionReader {
       }
       const { records, leaderEpoch, next, end, askedMs } = result.fetched;
       const caughtUp = next >= end;
-      this.#offset = next;
-      this.#leaderEpoch = leaderEpoch;
+      this.#stand(next, leaderEpoch);
       if (caughtUp) this.#atMs = askedMs;
       waitMs = caughtUp ? this.#context.maxWaitMs : 0;
       // At the end an empty one says that the log is there, once per `maxWaitMs`.
@@ -132,7 +132,7 @@ export class PartitionReader {
     for (let from = 0; from === 0 || from < records.length; from += most) {
       const portion = records.slice(from, from + most);
       const isLast = from + most >= records.length;
-      const offset = isLast ? this.#offset : (portion.at(-1)?.offset ?? 0) + 1;
+      const offset = isLast ? this.#at.offset : (portion.at(-1)?.offset ?? 0) + 1;
       yield {
         ...(from > 0 || reset === undefined ? {} : { reset }),
         records: portion,
@@ -143,8 +143,9 @@ export class PartitionReader {
   }
 
   #positionAt(offset: number): Position {
-    const position = { topicId: this.#topicId, offset, atMs: this.#atMs };
-    return this.#leaderEpoch < 0 ? position : { ...position, leaderEpoch: this.#leaderEpoch };
+    const { topicId, leaderEpoch } = this.#at;
+    const position = { topicId, offset, atMs: this.#atMs };
+    return leaderEpoch < 0 ? position : { ...position, leaderEpoch };
   }
 
   /** Where to start, and why there. */
@@ -155,13 +156,13 @@ export class PartitionReader {
     const { id } = await client.topic(this.#topic);
     const kept = await retention(this.#topic);
     this.#tombstoneMs = kept?.kind === 'compact' ? kept.tombstoneMs : undefined;
-    this.#topicId = id;
+    this.#at = { ...this.#at, topicId: id, key: keyOf(id, this.#partition) };
     const nowMs = time.now();
     const beginning = await client.offset(this.#topic, this.#partition, -2n);
     const end = await client.offset(this.#topic, this.#partition, -1n);
     const reset = this.#judge(from, beginning, end, nowMs);
-    this.#offset = reset === undefined ? (from?.offset ?? 0) : beginning;
-    this.#leaderEpoch = reset === undefined ? (from?.leaderEpoch ?? -1) : -1;
+    if (reset === undefined) this.#stand(from?.offset ?? 0, from?.leaderEpoch ?? -1);
+    else this.#stand(beginning, -1);
     // What compaction treats from now on keeps its tombstones long enough for who begins now.
     this.#atMs = reset === undefined ? (from?.atMs ?? nowMs) : nowMs;
     return reset;
@@ -174,7 +175,7 @@ export class PartitionReader {
     nowMs: number,
   ): Reset | undefined {
     if (from === undefined) return 'no-position';
-    if (from.topicId !== this.#topicId) return 'other-topic';
+    if (from.topicId !== this.#at.topicId) return 'other-topic';
     if (from.offset > end) return 'beyond-end';
     if (from.offset < beginning) return 'older-than-tombstones';
     const isOld =
@@ -217,40 +218,38 @@ export class PartitionReader {
     let asked = waitMs > 0 ? await this.#wait(waitMs) : undefined;
     // Where there is more and nothing came, only an answer about this partition alone says why.
     if (asked === undefined || this.#isLeftOut(asked)) asked = await this.#ask();
-    const { result, errorCode, throttled, askedMs } = asked;
-    if (errorCode !== code.none || result === undefined) return this.#refused(errorCode);
+    const { errorCode, batches, end, diverges, throttled, askedMs } = asked;
+    if (errorCode !== code.none) return this.#refused(errorCode);
     // The leader's log ends, under that leader, before what was read.
-    if (result.divergingEpoch !== undefined && result.divergingEpoch.epoch >= 0) {
-      return { kind: 'reset', reset: 'beyond-end' };
-    }
-    const end = Number(result.highWatermark);
-    let next = this.#offset;
-    let leaderEpoch = this.#leaderEpoch;
+    if (diverges) return { kind: 'reset', reset: 'beyond-end' };
+    const { offset } = this.#at;
+    let next = offset;
+    let { leaderEpoch } = this.#at;
     const records: LogRecord[] = [];
-    for (const batch of result.records ?? []) {
-      const decoded = decodeBatch(batch, this.#offset);
+    for (const batch of batches) {
+      const decoded = decodeBatch(batch, offset);
       for (const record of decoded.records) records.push(record);
       next = Math.max(next, decoded.next);
       leaderEpoch = Math.max(leaderEpoch, batch.partitionLeaderEpoch);
     }
     // All below the end is compacted away (or the broker throttles: it answers at once, empty).
-    if (next === this.#offset && next < end && !throttled) {
+    if (next === offset && next < end && !throttled) {
       if (this.#emptyBelow >= 0) next = this.#emptyBelow;
       this.#emptyBelow = end;
     } else this.#emptyBelow = -1;
     const isLate = this.#tombstoneMs !== undefined && askedMs - this.#atMs >= this.#tombstoneMs;
-    if (isLate && this.#offset < end) return { kind: 'reset', reset: 'older-than-tombstones' };
+    if (isLate && offset < end) return { kind: 'reset', reset: 'older-than-tombstones' };
     return { kind: 'data', fetched: { records, leaderEpoch, next, end, askedMs } };
   }
 
   /** At the end: with the other readers of the process. */
   #wait(waitMs: number): Promise<Answer> {
-    return this.#context.ends.wait(this.#standing, waitMs, this.#stop.signal);
+    const patience = { waitMs, lagMs: this.#context.lagMs() };
+    return this.#context.ends.wait(this.#at, patience, this.#stop.signal);
   }
 
-  #isLeftOut({ result, errorCode }: Answer): boolean {
-    if (errorCode !== code.none || result === undefined) return false;
-    return (result.records?.length ?? 0) === 0 && Number(result.highWatermark) > this.#offset;
+  #isLeftOut({ errorCode, batches, end }: Answer): boolean {
+    return errorCode === code.none && batches.length === 0 && end > this.#at.offset;
   }
 
   /** Behind the end: over a connection of its own. */
@@ -261,17 +260,16 @@ export class PartitionReader {
     this.#connection ??= await client.ownLeader(this.#topic, this.#partition);
     if (this.#over()) this.#drop();
     const askedMs = time.now();
-    const partitions = [requestOf(this.#standing, maxBytes)];
-    const topics = [{ topicId: this.#topicId, partitions }];
-    const response = await fetchFrom(this.#need(), 0, maxBytes, topics);
+    const response = await fetchOne(this.#need(), this.#at, maxBytes);
     const result = response.responses[0]?.partitions[0];
-    const errorCode = result?.errorCode ?? response.errorCode;
-    return { result, errorCode, throttled: response.throttleTimeMs !== 0, askedMs };
+    if (result !== undefined) return answerOf(result, response, askedMs);
+    throw refusal(response.errorCode, `read ${this.#topic}/${this.#partition}`);
   }
 
-  get #standing(): Standing {
-    const [topic, topicId, partition] = [this.#topic, this.#topicId, this.#partition];
-    return { topic, topicId, partition, offset: this.#offset, leaderEpoch: this.#leaderEpoch };
+  #stand(offset: number, leaderEpoch: number): void {
+    const at = this.#at;
+    if (offset === at.offset && leaderEpoch === at.leaderEpoch) return;
+    this.#at = { ...at, offset, leaderEpoch };
   }
 
   async #refused(errorCode: number): Promise<FetchResult> {
@@ -279,14 +277,14 @@ export class PartitionReader {
     switch (errorCode) {
       case code.offsetOutOfRange: {
         const beginning = await client.offset(this.#topic, this.#partition, -2n);
-        const reset = this.#offset < beginning ? 'older-than-tombstones' : 'beyond-end';
+        const reset = this.#at.offset < beginning ? 'older-than-tombstones' : 'beyond-end';
         return { kind: 'reset', reset };
       }
       case code.unknownTopicId:
       case code.inconsistentTopicId:
       case code.unknownTopicOrPartition: {
         const topic = await client.refresh(this.#topic);
-        if (topic !== undefined && topic.id !== this.#topicId) {
+        if (topic !== undefined && topic.id !== this.#at.topicId) {
           return { kind: 'reset', reset: 'other-topic' };
         }
         break;
