@@ -120,8 +120,9 @@ export class XdsView {
    * `undefined`: not yet in all of them.
    */
   get ageMs(): number | undefined {
-    const ageMs = this.#options.time.monotonic() - Math.min(...this.#heardMs);
-    return Number.isNaN(ageMs) ? undefined : ageMs;
+    let heardMs = Infinity;
+    for (const each of this.#heardMs) heardMs = Math.min(heardMs, each);
+    return Number.isNaN(heardMs) ? undefined : this.#options.time.monotonic() - heardMs;
   }
 
   /** A proxy that has nothing yet does not wait for others to be quiet. */
