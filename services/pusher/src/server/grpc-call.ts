@@ -1,7 +1,8 @@
 import type { Timer, Timers } from '@watershed/runtime/clock.ts';
 import type { Assembly } from './assembly.ts';
 import { chooseEncoding, type Compressor, type Encoding } from './compression.ts';
-import { MessageReader } from './message-reader.ts';
+import { Cut } from './cut.ts';
+import { isOneMessage, MessageReader, prefixBytes } from './message-reader.ts';
 import {
   status,
   type CallHandler,
@@ -12,10 +13,10 @@ import {
   type Status,
 } from './port.ts';
 
-/** The HTTP/2 stream that a call is on. */
-export interface Wire {
-  /** Headers; the client sees the stream open. `encoding`: of the messages that say so. */
-  respond(encoding: Encoding | undefined): void;
+const cut = new Cut();
+
+/** The body of a response. */
+export interface Body {
   /**
    * `false`: it waits, and `GrpcCall.drained` tells when it went. `shareable`: others may be given
    * the same bytes, and what is made of them may be kept.
@@ -23,6 +24,13 @@ export interface Wire {
   write(bytes: Uint8Array, shareable: boolean): boolean;
   /** Whether that would go at once. */
   readonly isReady: boolean;
+}
+
+/** The HTTP/2 stream that a call is on. */
+export interface Wire {
+  /** Headers; the client sees the stream open. `encoding`: of the messages that say so. */
+  respond(encoding: Encoding | undefined): void;
+  readonly body: Body;
   /** The status, behind all that was written. */
   end(ended: Status): void;
   /** Of the request's body; it begins paused. */
@@ -30,6 +38,8 @@ export interface Wire {
   resume(): void;
   /** So many bytes of it are wanted at once. */
   expects(bytes: number): void;
+  /** It is over. */
+  closed(): void;
 }
 
 export interface RequestHead {
@@ -54,9 +64,13 @@ export class GrpcCall implements ServerCall {
   readonly path: string;
   readonly peer: Peer;
   readonly #wire: Wire;
+  readonly #body: Body;
   readonly #head: RequestHead;
+  readonly #limits: ServerLimits;
+  readonly #assembly: Assembly;
   readonly #compressor: Compressor;
-  readonly #reader: MessageReader;
+  /** While a message is there in part. */
+  #reader: MessageReader | undefined;
   /** Of responses. */
   #encoding: Encoding | undefined;
   #handler: CallHandler | undefined;
@@ -65,23 +79,13 @@ export class GrpcCall implements ServerCall {
 
   constructor(wire: Wire, head: RequestHead, context: CallContext) {
     this.#wire = wire;
+    this.#body = wire.body;
     this.#head = head;
     this.path = head.path;
     this.peer = context.peer;
+    this.#limits = context.limits;
+    this.#assembly = context.assembly;
     this.#compressor = context.compressor;
-    this.#reader = new MessageReader({
-      limits: context.limits,
-      assembly: context.assembly,
-      encoding: head.header('grpc-encoding'),
-      message: (bytes) => {
-        this.#handler?.message(bytes);
-        return !this.#ended;
-      },
-      refuse: (problem) => this.end(problem),
-      pause: () => wire.pause(),
-      resume: () => wire.resume(),
-      expects: (bytes) => wire.expects(bytes),
-    });
   }
 
   /** Answers with headers at once. */
@@ -112,13 +116,13 @@ export class GrpcCall implements ServerCall {
   }
 
   get isReady(): boolean {
-    return !this.#ended && this.#wire.isReady;
+    return !this.#ended && this.#body.isReady;
   }
 
   write(framed: Uint8Array, compressible = false): boolean {
     if (this.#ended) return true;
     const encoding = compressible ? this.#encoding : undefined;
-    return this.#wire.write(
+    return this.#body.write(
       encoding === undefined ? framed : this.#compressor.of(framed, encoding),
       compressible,
     );
@@ -132,14 +136,18 @@ export class GrpcCall implements ServerCall {
   }
 
   data(bytes: Buffer): void {
-    if (!this.#ended) this.#reader.read(bytes);
+    if (this.#ended) return;
+    // Nearly all come so, and what reads the others is one more place of memory for each stream.
+    const isOne = this.#reader === undefined && isOneMessage(bytes, this.#limits);
+    if (isOne) this.#handler?.message(cut.part(bytes, prefixBytes, bytes.length));
+    else this.#read(bytes);
   }
 
   /** The client will send no more. */
-  halfClosed(): void {
+  ended(): void {
     if (this.#ended) return;
-    if (this.#reader.midway) this.end({ code: status.internal, message: 'a message was cut' });
-    else this.#handler?.halfClosed();
+    if (this.#reader === undefined) this.#handler?.halfClosed();
+    else this.end({ code: status.internal, message: 'a message was cut' });
   }
 
   drained(): void {
@@ -149,7 +157,31 @@ export class GrpcCall implements ServerCall {
   /** The stream is over, for whatever reason. */
   closed(): void {
     this.#ended = true;
+    this.#wire.closed();
     this.#release();
+  }
+
+  #read(bytes: Buffer): void {
+    const reader = (this.#reader ??= this.#createReader());
+    reader.read(bytes);
+    if (!reader.midway) this.#reader = undefined;
+  }
+
+  #createReader(): MessageReader {
+    const wire = this.#wire;
+    return new MessageReader({
+      limits: this.#limits,
+      assembly: this.#assembly,
+      encoding: this.#head.header('grpc-encoding'),
+      message: (bytes) => {
+        this.#handler?.message(bytes);
+        return !this.#ended;
+      },
+      refuse: (problem) => this.end(problem),
+      pause: () => wire.pause(),
+      resume: () => wire.resume(),
+      expects: (bytes) => wire.expects(bytes),
+    });
   }
 
   #serve(handler: CallHandler): void {
@@ -163,7 +195,8 @@ export class GrpcCall implements ServerCall {
 
   #release(): void {
     this.#deadline?.cancel();
-    this.#reader.close();
+    this.#reader?.close();
+    this.#reader = undefined;
     const handler = this.#handler;
     this.#handler = undefined;
     handler?.closed();

@@ -137,7 +137,7 @@ export class Http2RpcServer implements RpcServer {
       compressor: this.#compressor,
     });
     stream.on('data', (chunk: Buffer) => call.data(chunk));
-    stream.on('end', () => call.halfClosed());
+    stream.on('end', () => call.ended());
     stream.on('drain', () => call.drained());
     stream.on('close', () => call.closed());
     return call.start((opened) => verdict.call.open(opened), verdict.timeoutMs, timers);

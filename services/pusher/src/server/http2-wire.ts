@@ -1,12 +1,12 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Timers } from '@watershed/runtime/clock.ts';
 import type { Encoding } from './compression.ts';
-import type { Wire } from './grpc-call.ts';
+import type { Body, Wire } from './grpc-call.ts';
 import { responseHeaders, trailersOf } from './requests.ts';
 import { status, type Status } from './port.ts';
 
 /** A stream of node:http2. */
-export class Http2Wire implements Wire {
+export class Http2Wire implements Wire, Body {
   readonly #stream: ServerHttp2Stream;
   #status: Status = { code: status.ok, message: '' };
 
@@ -20,6 +20,10 @@ export class Http2Wire implements Wire {
 
   respond(encoding: Encoding | undefined): void {
     this.#stream.respond(responseHeaders(encoding), { waitForTrailers: true });
+  }
+
+  get body(): Body {
+    return this;
   }
 
   get isReady(): boolean {
@@ -45,6 +49,10 @@ export class Http2Wire implements Wire {
 
   /** Node opens a stream's window by itself. */
   expects(): void {
+    return undefined;
+  }
+
+  closed(): void {
     return undefined;
   }
 }

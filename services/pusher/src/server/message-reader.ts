@@ -3,7 +3,7 @@ import { decompress, isEncoding } from './compression.ts';
 import { Growing } from './growing.ts';
 import { status, tooLarge, type ServerLimits, type Status } from './port.ts';
 
-const prefixBytes = 5;
+export const prefixBytes = 5;
 /** Messages up to that size are received as they come. */
 const smallMessageBytes = 32 * 1024;
 /**
@@ -11,6 +11,16 @@ const smallMessageBytes = 32 * 1024;
  * comes back: what has to wait between them is held.
  */
 const mostInOneGo = 8;
+
+/** Whether that is a message, not compressed and of a size that may be, and nothing more. */
+export function isOneMessage(
+  bytes: Buffer,
+  { maxMessageBytes }: Pick<ServerLimits, 'maxMessageBytes'>,
+): boolean {
+  if (bytes.length < prefixBytes || bytes[0] !== 0) return false;
+  const length = bytes.readUInt32BE(1);
+  return length === bytes.length - prefixBytes && length <= maxMessageBytes;
+}
 
 export interface MessageReaderOptions {
   readonly limits: Pick<ServerLimits, 'maxMessageBytes'>;

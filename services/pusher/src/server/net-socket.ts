@@ -5,7 +5,7 @@ import type { ConnectionLimits } from './h2/limits.ts';
 import type { Outlet, Shared } from './h2/outlet.ts';
 import type { RequestHeaders } from './h2/request-headers.ts';
 import type { Stream } from './h2/stream.ts';
-import { readFrom } from './shared-reads.ts';
+import { readerOf, type SocketReader, type SocketReaderOwner } from './socket-reader.ts';
 import { writerTo, type SocketWriter, type SocketWriterOwner } from './socket-writer.ts';
 
 export interface NetSocketOptions {
@@ -25,13 +25,14 @@ const smallBytes = 1_024;
 const lingerMs = 1_000;
 
 /** A connection on its socket. */
-export class NetSocket implements Outlet, SocketWriterOwner {
+export class NetSocket implements Outlet, SocketReaderOwner, SocketWriterOwner {
   readonly socket: Socket;
   readonly connection: Connection;
   readonly #options: NetSocketOptions;
   #pending: Uint8Array[] | undefined;
   #pendingBytes = 0;
   readonly #writer: SocketWriter;
+  readonly #reader: SocketReader;
   #over = false;
   #linger: Timer | undefined;
 
@@ -40,10 +41,14 @@ export class NetSocket implements Outlet, SocketWriterOwner {
     this.#options = options;
     this.#writer = writerTo(socket, this);
     this.connection = new Connection({ ...options, outlet: this });
-    readFrom(socket, (bytes) => this.connection.receive(bytes));
+    this.#reader = readerOf(socket, this);
     socket.on('error', () => undefined);
     socket.on('close', () => this.#closed());
     this.connection.start();
+  }
+
+  received(bytes: Buffer): void {
+    this.connection.receive(bytes);
   }
 
   get writable(): boolean {
@@ -57,14 +62,15 @@ export class NetSocket implements Outlet, SocketWriterOwner {
   }
 
   flush(): void {
-    do this.#write();
-    while (!this.#writer.isFull && (this.connection.proceed() || this.#pending !== undefined));
+    while (this.#pending !== undefined || this.connection.streams.someWait) {
+      this.#write();
+      if (this.#writer.isFull || !(this.connection.proceed() || this.#pending !== undefined)) break;
+    }
     if (this.#over) this.socket.end();
   }
 
   read(on: boolean): void {
-    if (on) this.socket.resume();
-    else this.socket.pause();
+    this.#reader.read(on);
   }
 
   request(stream: Stream, headers: RequestHeaders): void {

@@ -1,17 +1,16 @@
 import type { Timer, Timers } from '@watershed/runtime/clock.ts';
 import type { Encoding } from './compression.ts';
-import type { GrpcCall, Wire } from './grpc-call.ts';
+import type { Body, GrpcCall, Wire } from './grpc-call.ts';
 import { errorCodes } from './h2/frames.ts';
 import { headerBlock } from './h2/header-block.ts';
 import type { Stream, StreamEvents } from './h2/stream.ts';
 import { responseHeaders, trailersOf } from './requests.ts';
 import { status, type Status } from './port.ts';
 
-/** A stream of ours. */
+/** A stream of ours. What comes and goes of bodies does not pass here. */
 export class NetWire implements Wire, StreamEvents {
   readonly #stream: Stream;
   readonly #timers: Timers;
-  #call: GrpcCall | undefined;
   #patience: Timer | undefined;
 
   constructor(stream: Stream, timers: Timers) {
@@ -21,19 +20,15 @@ export class NetWire implements Wire, StreamEvents {
   }
 
   serve(call: GrpcCall): void {
-    this.#call = call;
+    this.#stream.listen(call);
   }
 
   respond(encoding: Encoding | undefined): void {
     this.#stream.respond(responseBlock(encoding));
   }
 
-  get isReady(): boolean {
-    return this.#stream.isReady;
-  }
-
-  write(bytes: Uint8Array, shareable: boolean): boolean {
-    return this.#stream.write(bytes, shareable);
+  get body(): Body {
+    return this.#stream;
   }
 
   end(ended: Status): void {
@@ -65,22 +60,21 @@ export class NetWire implements Wire, StreamEvents {
     this.#stream.expects(bytes);
   }
 
-  data(bytes: Buffer): void {
-    this.#call?.data(bytes);
+  /** Of what is refused, nothing is wanted. */
+  data(): void {
+    return undefined;
   }
 
   ended(): void {
-    this.#call?.halfClosed();
+    return undefined;
   }
 
   drained(): void {
-    this.#call?.drained();
+    return undefined;
   }
 
   closed(): void {
     this.#patience?.cancel();
-    this.#call?.closed();
-    this.#call = undefined;
   }
 
   #finish(trailers?: Uint8Array): void {

@@ -1,5 +1,12 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import {
+  handleOf,
+  streamWrap,
+  type Handle,
+  type StreamWrap,
+  type WriteRequest,
+} from './node-socket.ts';
 
 /** Writes to a socket. */
 export interface SocketWriter {
@@ -25,10 +32,9 @@ export function writerTo(socket: Socket, owner: SocketWriterOwner): SocketWriter
 
 /** `undefined`: there is no way, or none in this node. */
 export function directWriter(socket: Socket, owner: SocketWriterOwner): SocketWriter | undefined {
-  const handle: unknown = Reflect.get(socket, '_handle');
-  if (streamWrap === undefined || socket instanceof TLSSocket || !isHandle(handle)) {
-    return undefined;
-  }
+  const handle = handleOf(socket);
+  if (streamWrap === undefined || handle === undefined) return undefined;
+  if (socket instanceof TLSSocket) return undefined;
   return new DirectWriter(streamWrap, socket, handle, owner);
 }
 
@@ -59,30 +65,6 @@ export class StreamWriter implements SocketWriter {
   }
 }
 
-/** What node says of a write: 0, or why there was none. */
-type Result = number | undefined;
-
-/** A write that the kernel did not take all of. */
-interface WriteRequest {
-  oncomplete?: (result: number) => void;
-  /** What must not be collected until then. */
-  parts?: readonly Uint8Array[];
-}
-
-/** Of a socket: libuv's stream. */
-interface Handle {
-  writeBuffer(request: WriteRequest, bytes: Uint8Array): Result;
-  writev(request: WriteRequest, parts: readonly Uint8Array[], allAreBytes: true): Result;
-}
-
-interface StreamWrap {
-  readonly WriteWrap: new () => WriteRequest;
-  readonly streamBaseState: Int32Array;
-  /** Where in it there is whether the last write waits. */
-  readonly kLastWriteWasAsync: number;
-}
-
-const streamWrap = findStreamWrap();
 /** Most writes need none, but have to bring one. */
 let spare: WriteRequest | undefined;
 
@@ -133,30 +115,4 @@ class DirectWriter implements SocketWriter {
   #failed(): void {
     if (!this.#socket.writableEnded) this.#socket.destroy();
   }
-}
-
-function findStreamWrap(): StreamWrap | undefined {
-  const binding: unknown = Reflect.get(process, 'binding');
-  if (typeof binding !== 'function') return undefined;
-  try {
-    const found: unknown = Reflect.apply(binding, process, ['stream_wrap']);
-    return isStreamWrap(found) ? found : undefined;
-  } catch {
-    // It is deprecated: some day it is gone.
-    return undefined;
-  }
-}
-
-function isStreamWrap(found: unknown): found is StreamWrap {
-  if (typeof found !== 'object' || found === null) return false;
-  return (
-    typeof Reflect.get(found, 'WriteWrap') === 'function' &&
-    Reflect.get(found, 'streamBaseState') instanceof Int32Array &&
-    typeof Reflect.get(found, 'kLastWriteWasAsync') === 'number'
-  );
-}
-
-function isHandle(found: unknown): found is Handle {
-  if (typeof found !== 'object' || found === null) return false;
-  return ['writeBuffer', 'writev'].every((name) => typeof Reflect.get(found, name) === 'function');
 }

@@ -41,14 +41,14 @@ it('a client that was answered and does not end its side is let go', async () =>
   expect(sent()).toEqual([frames.headers]);
   await time.advance(1_000);
   expect(bench.frames.at(-1)).toMatchObject({ type: frames.reset, payload: uint32(0) });
-  expect(bench.connection.streams).toBe(0);
+  expect(bench.connection.streams.size).toBe(0);
 });
 
 it.each([true, false])(
   'a client that reads slowly gets all, and its status (%s)',
   async (ended) => {
     const one = wire(ended);
-    one.write(Buffer.alloc(500_000), false);
+    one.body.write(Buffer.alloc(500_000), false);
     one.end(ok);
     for (let i = 0; i < 40 && sent().at(-1) === frames.data; i++) {
       await time.advance(9_000);
@@ -61,7 +61,7 @@ it.each([true, false])(
     );
     expect(bytes).toBe(500_000);
     await time.advance(20_000);
-    expect(bench.connection.streams).toBe(0);
+    expect(bench.connection.streams.size).toBe(0);
   },
 );
 
@@ -69,13 +69,13 @@ it.each([true, false])(
   'a client that reads nothing of its answer is let go (%s)',
   async (ended) => {
     const one = wire(ended);
-    one.write(Buffer.alloc(500_000), false);
+    one.body.write(Buffer.alloc(500_000), false);
     one.end(ok);
     await time.advance(5_000);
-    expect(bench.connection.streams).toBe(1);
+    expect(bench.connection.streams.size).toBe(1);
     await time.advance(20_000);
     expect(bench.frames.at(-1)).toMatchObject({ type: frames.reset, payload: uint32(8) });
-    expect(bench.connection.streams).toBe(0);
+    expect(bench.connection.streams.size).toBe(0);
   },
 );
 

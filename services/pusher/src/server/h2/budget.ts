@@ -41,7 +41,7 @@ export class Budget {
 }
 
 /** Sent bytes for one frame that they let a client answer with: many open windows every 4 KiB. */
-const earnedByBytes = 1_024;
+const bytesPerFrame = 1_024;
 
 /**
  * Of frames that carry nothing. Who is sent much has much to answer (WINDOW_UPDATE, and PING to
@@ -49,21 +49,22 @@ const earnedByBytes = 1_024;
  */
 export class IdleFrames {
   readonly #budget: Budget;
-  readonly #most: number;
-  #earned = 0;
+  readonly #mostBytes: number;
+  /** Sent, and not used up by frames: bytes, for a fraction would be an object of its own. */
+  #earnedBytes = 0;
 
   constructor(rate: Rate, now: () => number) {
     this.#budget = new Budget(rate, now);
-    this.#most = rate.burst;
+    this.#mostBytes = rate.burst * bytesPerFrame;
   }
 
   sent(bytes: number): void {
-    this.#earned = Math.min(this.#most, this.#earned + bytes / earnedByBytes);
+    this.#earnedBytes = Math.min(this.#mostBytes, this.#earnedBytes + bytes);
   }
 
   /** Ends the connection when there is none left. */
   count(): void {
-    if (this.#earned >= 1) this.#earned--;
+    if (this.#earnedBytes >= bytesPerFrame) this.#earnedBytes -= bytesPerFrame;
     else spendOrEnd(this.#budget, 'too many frames that carry nothing');
   }
 }

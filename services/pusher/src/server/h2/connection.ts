@@ -33,12 +33,12 @@ const probeBytes = Buffer.from('watershd', 'latin1');
  * are told what happens to them. It knows no socket. What it holds is bounded by its limits.
  */
 export class Connection implements StreamHost, FrameSink {
+  readonly streams = new Streams();
   readonly #options: ConnectionOptions;
   readonly #reader = new FrameReader(this);
   readonly #headers: HeaderReader;
   readonly #resets: Budget;
   readonly #idleFrames: IdleFrames;
-  readonly #streams = new Streams();
   #settled = false;
   #leaving = false;
   #ended = false;
@@ -62,10 +62,6 @@ export class Connection implements StreamHost, FrameSink {
     this.#headers = new HeaderReader(limits.maxHeaderBytes, options.shared.firstBlocks);
     this.#resets = new Budget(limits.resets, now);
     this.#idleFrames = new IdleFrames(limits.idleFrames, now);
-  }
-
-  get streams(): number {
-    return this.#streams.size;
   }
 
   /** What we are is said with the first answer: a client does not wait for it (3.4). */
@@ -109,7 +105,7 @@ export class Connection implements StreamHost, FrameSink {
     if (this.#leaving || this.#ended) return;
     this.#leaving = true;
     this.#goAway(errorCodes.none, '');
-    if (this.#streams.size === 0) this.#end();
+    if (this.streams.size === 0) this.#end();
     else this.flush();
   }
 
@@ -146,11 +142,11 @@ export class Connection implements StreamHost, FrameSink {
   }
 
   read(on: boolean): void {
-    if (on || this.#streams.size === 1) this.#options.outlet.read(on);
+    if (on || this.streams.size === 1) this.#options.outlet.read(on);
   }
 
   wait(stream: Stream): void {
-    this.#streams.wait(stream);
+    this.streams.wait(stream);
   }
 
   remove(stream: Stream, resetByUs: boolean): void {
@@ -159,9 +155,9 @@ export class Connection implements StreamHost, FrameSink {
       this.#fail(errorCodes.enhanceYourCalm, 'too many resets');
       return;
     }
-    this.#streams.remove(stream, resetByUs);
+    this.streams.remove(stream, resetByUs);
     stream.close();
-    if (this.#leaving && this.#streams.size === 0) this.#end();
+    if (this.#leaving && this.streams.size === 0) this.#end();
   }
 
   frame(type: number, flags: number, stream: number, payload: Buffer): void {
@@ -210,7 +206,7 @@ export class Connection implements StreamHost, FrameSink {
     if (this.#ended) return;
     if (!this.#settled) throw broken('no SETTINGS at first');
     if (this.#headers.midway) throw broken('no CONTINUATION');
-    if (this.#streams.isIdle(id)) throw broken('DATA of a stream that is not open');
+    if (this.streams.isIdle(id)) throw broken('DATA of a stream that is not open');
     this.#receiveLeft -= bytes;
     if (this.#receiveLeft < 0) throw new ConnectionError(errorCodes.flowControl, 'too much DATA');
     // Each stream bounds what is held; the connection's window would let one hold up the others.
@@ -219,7 +215,7 @@ export class Connection implements StreamHost, FrameSink {
       this.#receiveLeft = ownWindow;
     }
     if (bytes === 0) this.#idleFrames.count();
-    const stream = this.#streams.get(id);
+    const stream = this.streams.get(id);
     this.#dataStream = stream;
     if (stream === undefined) return this.#late(id);
     const problem = stream.remoteEnded ? errorCodes.streamClosed : stream.expect(bytes);
@@ -247,15 +243,15 @@ export class Connection implements StreamHost, FrameSink {
   #listed(list: HeaderList | undefined): void {
     if (list === undefined) return;
     const { stream: id } = list;
-    const stream = this.#streams.get(id);
+    const stream = this.streams.get(id);
     if (stream !== undefined) return this.#trailers(stream, list);
-    if (id <= this.#streams.lastId) {
-      const byUs = this.#streams.resetByUs(id);
+    if (id <= this.streams.lastId) {
+      const byUs = this.streams.resetByUs(id);
       if (byUs === true) return this.#idleFrames.count();
       if (byUs === undefined) throw broken('HEADERS of a stream with a smaller number');
       throw new ConnectionError(errorCodes.streamClosed, 'HEADERS of a stream that is over');
     }
-    this.#streams.lastId = id;
+    this.streams.lastId = id;
     if (this.#leaving) return this.#refuse(id, errorCodes.refusedStream);
     return this.#open(list);
   }
@@ -265,10 +261,10 @@ export class Connection implements StreamHost, FrameSink {
     const { maxStreams, maxHeaderBytes } = this.#options.limits;
     const headers = wellFormed(list, maxHeaderBytes);
     if (headers === undefined) return this.#refuse(id, errorCodes.protocol);
-    if (this.#streams.size >= maxStreams) return this.#refuse(id, errorCodes.refusedStream);
+    if (this.streams.size >= maxStreams) return this.#refuse(id, errorCodes.refusedStream);
     const { bodyBytes } = headers;
     const stream = new Stream(id, this, { sendWindow: this.#initialWindow, bodyBytes });
-    this.#streams.add(stream);
+    this.streams.add(stream);
     if (endStream) stream.receiveEnd();
     this.#options.outlet.request(stream, headers);
     return undefined;
@@ -282,7 +278,7 @@ export class Connection implements StreamHost, FrameSink {
 
   #refuse(id: number, code: ErrorCode): undefined {
     spendOrEnd(this.#resets, 'too many resets');
-    this.#streams.remember(id, true);
+    this.streams.remember(id, true);
     this.send(resetFrame(id, code));
     return undefined;
   }
@@ -292,15 +288,15 @@ export class Connection implements StreamHost, FrameSink {
     this.#idleFrames.count();
     const problem = problemOfPriority(id, payload);
     if (problem === undefined) return;
-    const stream = this.#streams.get(id);
+    const stream = this.streams.get(id);
     if (stream === undefined) throw new ConnectionError(problem, 'a wrong PRIORITY');
     stream.reset(problem);
   }
 
   #reset(id: number, payload: Buffer): void {
     expectBytes(payload, 4);
-    if (this.#streams.isIdle(id)) throw broken('RST_STREAM of a stream that is not open');
-    const stream = this.#streams.get(id);
+    if (this.streams.isIdle(id)) throw broken('RST_STREAM of a stream that is not open');
+    const stream = this.streams.get(id);
     if (stream === undefined) return this.#idleFrames.count();
     spendOrEnd(this.#resets, 'too many resets');
     return this.remove(stream, false);
@@ -321,7 +317,7 @@ export class Connection implements StreamHost, FrameSink {
     if (initialWindow === undefined) return;
     const growth = initialWindow - this.#initialWindow;
     this.#initialWindow = initialWindow;
-    for (const stream of this.#streams.open()) {
+    for (const stream of this.streams.open()) {
       if (!stream.growSendWindow(growth)) throw overflow();
     }
   }
@@ -352,8 +348,8 @@ export class Connection implements StreamHost, FrameSink {
   }
 
   #growStream(id: number, growth: number): void {
-    if (this.#streams.isIdle(id)) throw broken('WINDOW_UPDATE of a stream that is not open');
-    const stream = this.#streams.get(id);
+    if (this.streams.isIdle(id)) throw broken('WINDOW_UPDATE of a stream that is not open');
+    const stream = this.streams.get(id);
     if (stream === undefined) return;
     if (growth === 0) stream.reset(errorCodes.protocol);
     else if (!stream.growSendWindow(growth)) stream.reset(errorCodes.flowControl);
@@ -362,17 +358,17 @@ export class Connection implements StreamHost, FrameSink {
   /** DATA of a stream that is over: on its way when we reset it, or wrong. */
   #late(id: number): void {
     this.#idleFrames.count();
-    if (this.#streams.resetByUs(id) !== true) this.send(resetFrame(id, errorCodes.streamClosed));
+    if (this.streams.resetByUs(id) !== true) this.send(resetFrame(id, errorCodes.streamClosed));
   }
 
   /** In turns: each that has more goes behind the others. */
   #serveWaiting(): boolean {
     while (this.writable && this.sendWindow > 0) {
-      const stream = this.#streams.nextWaiting();
+      const stream = this.streams.nextWaiting();
       if (stream === undefined) return false;
       stream.proceed();
     }
-    return this.sendWindow > 0 && this.#streams.someWait;
+    return this.sendWindow > 0 && this.streams.someWait;
   }
 
   #fail(code: ErrorCode, why: string): void {
@@ -381,7 +377,7 @@ export class Connection implements StreamHost, FrameSink {
   }
 
   #goAway(code: ErrorCode, why: string): void {
-    this.#lastServed = Math.min(this.#lastServed, this.#streams.lastId);
+    this.#lastServed = Math.min(this.#lastServed, this.streams.lastId);
     this.send(goAwayFrame(this.#lastServed, code, why));
   }
 
@@ -393,6 +389,6 @@ export class Connection implements StreamHost, FrameSink {
   }
 
   #closeStreams(): void {
-    for (const stream of this.#streams.clear()) stream.close();
+    for (const stream of this.streams.clear()) stream.close();
   }
 }

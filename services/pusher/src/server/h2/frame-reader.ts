@@ -1,3 +1,4 @@
+import { Cut } from '../cut.ts';
 import { Growing, ownBuffers } from '../growing.ts';
 import {
   ConnectionError,
@@ -18,6 +19,8 @@ export interface FrameSink {
   dataPart(bytes: Buffer): void;
   dataEnds(ends: boolean): void;
 }
+
+const cut = new Cut();
 
 /**
  * Cuts bytes, however they come, into frames. Holds at most one frame that is not whole, and
@@ -83,7 +86,7 @@ export class FrameReader {
   #readData(bytes: Buffer, at: number): number {
     const end = Math.min(bytes.length, at + this.#dataLeft);
     this.#dataLeft -= end - at;
-    this.#sink.dataPart(bytes.subarray(at, end));
+    this.#sink.dataPart(cut.part(bytes, at, end));
     if (this.#dataLeft === 0) this.#endData();
     return end;
   }

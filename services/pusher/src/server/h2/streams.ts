@@ -9,6 +9,8 @@ const mostRemembered = 256;
 /** The streams of one connection: those that are open, and those that lately were. */
 export class Streams {
   readonly #open = new Map<number, Stream>();
+  /** Of those, the one that was asked for last: most connections have one. */
+  #last: Stream | undefined;
   /** The newest that are over, and whether we reset them. */
   #over: Map<number, boolean> | undefined;
   /** Those that have more to send; the next is first. */
@@ -29,7 +31,8 @@ export class Streams {
   }
 
   get(id: number): Stream | undefined {
-    return this.#open.get(id);
+    if (this.#last?.id !== id) this.#last = this.#open.get(id);
+    return this.#last;
   }
 
   /** Nobody has opened it yet. */
@@ -51,6 +54,7 @@ export class Streams {
 
   remove(stream: Stream, resetByUs: boolean): void {
     if (!this.#open.delete(stream.id)) return;
+    this.#last = undefined;
     this.#waiting?.delete(stream);
     this.remember(stream.id, resetByUs);
   }
@@ -83,6 +87,7 @@ export class Streams {
   clear(): readonly Stream[] {
     const open = [...this.#open.values()];
     this.#open.clear();
+    this.#last = undefined;
     this.#waiting = undefined;
     return open;
   }

@@ -80,10 +80,10 @@ describe('whatever comes', () => {
         bench.writable = false;
         const before = bench.sent.length;
         for (const one of all) bench.connection.receive(one);
-        expect(bench.connection.streams).toBeLessThanOrEqual(limits.maxStreams);
+        expect(bench.connection.streams.size).toBeLessThanOrEqual(limits.maxStreams);
         const bytes = Buffer.concat(bench.sent.slice(before)).length;
         expect(bytes).toBeLessThan(limits.maxUnsentBytes + 100);
-        if (bench.isOver) expect(bench.connection.streams).toBe(0);
+        if (bench.isOver) expect(bench.connection.streams.size).toBe(0);
         bench.connection.lost();
         const ended = bench.events.filter((event) => event.endsWith(' closed'));
         expect(ended).toHaveLength(bench.streams.length);
@@ -98,7 +98,7 @@ describe('whatever comes', () => {
         const bench = new Bench();
         if (greeted) bench.connection.receive(hello);
         bench.connection.receive(Buffer.from(bytes));
-        expect(bench.connection.streams).toBeLessThanOrEqual(limits.maxStreams);
+        expect(bench.connection.streams.size).toBeLessThanOrEqual(limits.maxStreams);
       }),
       { numRuns: 1_000 },
     );

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
-import { readFrom, readShared } from '../../src/server/shared-reads.ts';
+import { directReader, readerOf } from '../../src/server/socket-reader.ts';
 
 const ends: (() => void)[] = [];
 
@@ -30,9 +30,9 @@ async function pairs(count: number): Promise<readonly { client: Socket; served: 
   return all;
 }
 
-it('this node reads accepted sockets into one buffer', async () => {
+it('this node reads accepted sockets into one buffer, past the stream', async () => {
   const [pair] = await pairs(1);
-  expect(pair && readShared(pair.served, () => undefined)).toBe(true);
+  expect(pair && directReader(pair.served, { received: () => undefined })).toBeDefined();
 });
 
 it('what several clients send comes whole, in parts of any size, and so does their end', async () => {
@@ -44,7 +44,7 @@ it('what several clients send comes whole, in parts of any size, and so does the
   for (const [at, { client, served }] of (await pairs(sent.length)).entries()) {
     const parts: Buffer[] = [];
     come.push(parts);
-    readFrom(served, (bytes) => parts.push(Buffer.from(bytes)));
+    readerOf(served, { received: (bytes) => void parts.push(Buffer.from(bytes)) });
     ended.push(once(served, 'end'));
     client.end(sent[at] ?? '');
   }
@@ -60,10 +60,12 @@ it('a client that has to wait is read no further, and goes on where it stopped',
   const { client, served } = pair;
   let come = 0;
   let more: () => void = () => undefined;
-  readFrom(served, (bytes) => {
-    come += bytes.length;
-    if (come <= 8 * 1024) served.pause();
-    more();
+  const reader = readerOf(served, {
+    received: (bytes) => {
+      come += bytes.length;
+      if (come <= 8 * 1024) reader.read(false);
+      more();
+    },
   });
   const first = new Promise<void>((resolve) => (more = resolve));
   client.write(Buffer.alloc(500_000));
@@ -75,7 +77,21 @@ it('a client that has to wait is read no further, and goes on where it stopped',
       if (come === 500_000) resolve();
     };
   });
-  served.resume();
+  reader.read(true);
   await whole;
   expect(come).toBe(500_000);
+});
+
+it('a client that is gone ends the socket, and who is still told to read is not hurt', async () => {
+  const [pair] = await pairs(1);
+  if (pair === undefined) throw new Error('no connection');
+  const { client, served } = pair;
+  served.on('error', () => undefined);
+  const reader = readerOf(served, { received: () => undefined });
+  const closed = new Promise((resolve) => served.on('close', resolve));
+  client.resetAndDestroy();
+  await closed;
+  reader.read(false);
+  reader.read(true);
+  expect(served.destroyed).toBe(true);
 });

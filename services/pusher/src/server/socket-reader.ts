@@ -1,0 +1,86 @@
+import type { Socket } from 'node:net';
+import { Cut } from './cut.ts';
+import { free } from './growing.ts';
+import { handleOf, streamWrap } from './node-socket.ts';
+
+/** Reads a socket that was accepted. */
+export interface SocketReader {
+  /** Whether what comes is read, or waits in the kernel. */
+  read(on: boolean): void;
+}
+
+export interface SocketReaderOwner {
+  /** Valid during the call only. */
+  received(bytes: Buffer): void;
+}
+
+/** Of a read that follows one that was full. */
+const largeBytes = 64 * 1024;
+/** Of any other. Who has to wait behind it is held with so much, and the rest waits in the kernel. */
+const smallBytes = 8 * 1024;
+
+/** All sockets are read into it, one after the other. */
+const large = Buffer.allocUnsafeSlow(largeBytes);
+const small = large.subarray(0, smallBytes);
+const cut = new Cut();
+
+/**
+ * Node would make a buffer of each read: 64 KiB of garbage outside its heap, of which a thousand
+ * proxies that come back make 300 MB. And it is told of each by a stream. For sockets that connect
+ * it takes a buffer to read into (`onread`); those that were accepted have the parts of that, and
+ * where a node has them not, nothing is lost but memory and time.
+ */
+export function readerOf(socket: Socket, owner: SocketReaderOwner): SocketReader {
+  return directReader(socket, owner) ?? new StreamReader(socket, owner);
+}
+
+/** `undefined`: there is no way past the stream in this node. */
+export function directReader(socket: Socket, owner: SocketReaderOwner): SocketReader | undefined {
+  const handle = handleOf(socket);
+  if (handle === undefined || streamWrap === undefined) return undefined;
+  const { streamBaseState, kReadBytesOrError } = streamWrap;
+  const { onread } = handle;
+  let isOn = true;
+  let into = small;
+  handle.onread = () => {
+    const bytes = streamBaseState[kReadBytesOrError] ?? 0;
+    if (bytes <= 0) {
+      // Its end, or why it ended, is the stream's matter.
+      Reflect.apply(onread, handle, []);
+      return undefined;
+    }
+    const before = into;
+    owner.received(cut.part(before, 0, bytes));
+    into = bytes === before.length && isOn ? large : small;
+    return into === before ? undefined : into;
+  };
+  handle.useUserBuffer(into);
+  // For its end to be told.
+  socket.resume();
+  return {
+    read: (on) => {
+      isOn = on;
+      if (on) handle.readStart();
+      else handle.readStop();
+    },
+  };
+}
+
+/** By node:net. */
+class StreamReader implements SocketReader {
+  readonly #socket: Socket;
+
+  constructor(socket: Socket, owner: SocketReaderOwner) {
+    this.#socket = socket;
+    socket.on('data', (bytes: Buffer) => {
+      owner.received(bytes);
+      // Nobody may keep it.
+      free(bytes);
+    });
+  }
+
+  read(on: boolean): void {
+    if (on) this.#socket.resume();
+    else this.#socket.pause();
+  }
+}
