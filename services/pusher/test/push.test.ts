@@ -152,7 +152,7 @@ describe('the fan-out', () => {
 
 describe('the alarms', () => {
   class Stream implements Sleeper {
-    alarmTick = Number.POSITIVE_INFINITY;
+    alarmTick: number | undefined;
     readonly rung: number[] = [];
 
     ring(nowMs: number): void {

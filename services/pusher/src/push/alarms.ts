@@ -1,8 +1,8 @@
 import type { Clock, Timer, Timers } from '@watershed/runtime/clock.ts';
 
 export interface Sleeper {
-  /** Where `Alarms` has it; `Infinity`: nowhere. Nobody else writes it. */
-  alarmTick: number;
+  /** Where `Alarms` has it; `undefined`: nowhere. Nobody else writes it. */
+  alarmTick: number | undefined;
   ring(nowMs: number): void;
 }
 
@@ -26,11 +26,12 @@ export class Alarms {
     this.#time = time;
   }
 
-  /** Rings at that time or earlier: whoever is woken too early asks again. */
+  /** Rings at that time or earlier: whoever is woken too early asks again. `Infinity`: never. */
   set(sleeper: Sleeper, atMs: number): void {
+    if (atMs === Number.POSITIVE_INFINITY) return;
     // One that is overdue when it has just been rung must not ring for ever.
     const tick = Math.max(Math.ceil(atMs / tickMs), this.#rungTick + 1);
-    if (tick >= sleeper.alarmTick) return;
+    if (sleeper.alarmTick !== undefined && tick >= sleeper.alarmTick) return;
     this.cancel(sleeper);
     sleeper.alarmTick = tick;
     const together = this.#sleepers.get(tick);
@@ -40,8 +41,9 @@ export class Alarms {
   }
 
   cancel(sleeper: Sleeper): void {
+    if (sleeper.alarmTick === undefined) return;
     this.#sleepers.get(sleeper.alarmTick)?.delete(sleeper);
-    sleeper.alarmTick = Number.POSITIVE_INFINITY;
+    sleeper.alarmTick = undefined;
   }
 
   stop(): void {
@@ -66,7 +68,7 @@ export class Alarms {
     for (const [tick] of due) this.#sleepers.delete(tick);
     for (const [, together] of due) {
       for (const sleeper of together) {
-        sleeper.alarmTick = Number.POSITIVE_INFINITY;
+        sleeper.alarmTick = undefined;
         sleeper.ring(nowMs);
       }
     }

@@ -30,7 +30,7 @@ export interface Carrier {
   readonly peer: PeerIdentity;
   /** Says which node it may be. */
   readonly caller: Caller;
-  /** `false`: no more until `writable` is called. `compressible`: it holds no secrets. */
+  /** `false`: no more until `XdsStream.drain` is called. `compressible`: it holds no secrets. */
   write(framed: Uint8Array, compressible: boolean): boolean;
   /** Whether what is written now leaves at once. */
   readonly isReady: boolean;

@@ -91,9 +91,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   #scope = '';
   /** Since when the transport takes nothing more. */
   #blockedMs: number | undefined;
-  /** When something is due that nobody else will cause. */
-  #dueMs = Number.POSITIVE_INFINITY;
-  alarmTick = Number.POSITIVE_INFINITY;
+  alarmTick: number | undefined;
   /** The view that it is being brought to, until it has all of it. */
   #converging: ScopeView | undefined;
   /** Until it was given all of a view it is new, and what it costs counts. */
@@ -104,7 +102,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   #newBytes = 0;
   /** What was given to the transport has left. */
   #left: (() => void) | undefined;
-  #closed = false;
+  isClosed = false;
 
   constructor(host: StreamHost, carrier: Carrier, how: StreamHow & { readonly id: number }) {
     this.#host = host;
@@ -147,13 +145,13 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
 
   /** Whether what is said to it leaves at once. */
   get isReady(): boolean {
-    return !this.#closed && this.#blockedMs === undefined && this.#carrier.isReady;
+    return !this.isClosed && this.#blockedMs === undefined && this.#carrier.isReady;
   }
 
   /** Gives it a view of its scope, and sends what follows. */
   follow(scope: string, view: ScopeView | undefined): void {
     this.#scope = scope;
-    if (view === undefined || this.#session === undefined || this.#closed) return;
+    if (view === undefined || this.#session === undefined || this.isClosed) return;
     if (this.#session.isParked || this.#session.goal !== view) this.#converging = view;
     this.#session.setGoal(view);
     this.#pump(this.#host.time.monotonic());
@@ -162,7 +160,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   /** As `follow`, where nothing in the view is new to it: it need not be pinned to an old one. */
   catchUp(view: ScopeView | undefined): void {
     if (this.#session?.isParked !== false || this.#session.goal === undefined) return;
-    if (view === undefined || this.#closed) return;
+    if (view === undefined || this.isClosed) return;
     if (this.#converging !== undefined) this.#converging = view;
     this.#session.setGoal(view);
     this.#pump(this.#host.time.monotonic());
@@ -183,7 +181,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   }
 
   message(bytes: Uint8Array): void {
-    if (this.#closed) return;
+    if (this.isClosed) return;
     this.#host.observer.request(bytes.length);
     let request: Request;
     try {
@@ -200,7 +198,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
       return;
     }
     const nowMs = this.#host.time.monotonic();
-    const violation = this.#session?.request(request, nowMs);
+    const violation = this.#session?.request(request, Math.floor(nowMs));
     if (violation !== undefined) {
       this.end(violation);
       return;
@@ -216,8 +214,12 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     this.#pump(nowMs);
   }
 
+  halfClosed(): void {
+    this.end({ code: 'ok', message: '' });
+  }
+
   /** The carrier takes bytes again. */
-  writable(): void {
+  drain(): void {
     const nowMs = this.#host.time.monotonic();
     if (this.#blockedMs !== undefined) this.#host.observer.drained(nowMs - this.#blockedMs);
     this.#blockedMs = undefined;
@@ -235,11 +237,11 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   /** Writes what is to be said, as far as the client takes it. */
   #pump(startMs: number): void {
     const session = this.#session;
-    if (session === undefined || this.#closed) return;
+    if (session === undefined || this.isClosed) return;
     const { time, observer, admission } = this.#host;
     let nowMs = startMs;
-    while (this.#blockedMs === undefined && this.#mayTake(session)) {
-      const frame = session.next(nowMs);
+    while (!this.isClosed && this.#blockedMs === undefined && this.#mayTake(session)) {
+      const frame = session.next(Math.floor(nowMs));
       if (frame === undefined) break;
       const taken = this.#carrier.write(frame.bytes, frame.plan.typeUrl !== resourceTypes.secret);
       const writtenMs = time.monotonic();
@@ -250,9 +252,8 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
         this.#blockedMs = nowMs;
         if (this.#isNew) this.#left = admission.queued(frame.bytes.length);
       }
-      if (this.#closed) return;
     }
-    if (this.#closed) return;
+    if (this.isClosed) return;
     if (this.#isNew && nowMs > startMs) admission.used(nowMs - startMs);
     session.park();
     this.#schedule();
@@ -266,15 +267,15 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   }
 
   end(end: StreamEnd): void {
-    if (this.#closed) return;
+    if (this.isClosed) return;
     this.#carrier.end(end);
     this.closed();
   }
 
   /** The carrier is gone. */
   closed(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.isClosed) return;
+    this.isClosed = true;
     this.#left?.();
     this.#host.admission.forget(this);
     this.#host.alarms.cancel(this);
@@ -313,10 +314,6 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     this.#host.observer.gateForced(this, stage);
   }
 
-  get isClosed(): boolean {
-    return this.#closed;
-  }
-
   #sotw(bytes: Uint8Array): Request {
     const request = this.#host.decoder.sotw(bytes, this.#recent?.values());
     return this.#once ? { ...request, versionInfo: '', nonce: '' } : request;
@@ -333,10 +330,10 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     return this.#isAdmitted;
   }
 
-  /** Every message passes here: who it is of is decided anew. */
+  /** Every message that names a node passes here, and each stream's first. */
   #identify(bytes: Uint8Array | undefined): void {
-    const { caller } = this.#carrier;
-    const node = caller.claim(bytes);
+    if (bytes === undefined && this.#node !== undefined) return;
+    const node = this.#carrier.caller.claim(bytes);
     if (this.#node !== undefined) return;
     this.#node = node;
     const { context } = this.#host;
@@ -370,24 +367,27 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   }
 
   #reply(): void {
-    if (this.#closed || this.#blockedMs !== undefined) return;
+    if (this.isClosed || this.#blockedMs !== undefined) return;
     const framed = this.#queries?.next();
     if (framed === undefined || this.#carrier.write(framed, false)) return;
     this.#blockedMs = this.#host.time.monotonic();
     this.#schedule();
   }
 
-  #schedule(): void {
+  /** When something is due that nobody else will cause. */
+  get #dueMs(): number {
     const { sendTimeoutMs } = this.#host;
-    const wakeMs = this.#session?.wakeAtMs ?? Number.POSITIVE_INFINITY;
-    const cutMs = sendTimeoutMs === 0 ? Number.POSITIVE_INFINITY : sendTimeoutMs;
     // What cannot be written need not be thought of.
-    this.#dueMs = this.#blockedMs === undefined ? wakeMs : this.#blockedMs + cutMs;
-    if (Number.isFinite(this.#dueMs)) this.#host.alarms.set(this, this.#dueMs);
+    if (this.#blockedMs === undefined) return this.#session?.wakeAtMs ?? Number.POSITIVE_INFINITY;
+    return sendTimeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#blockedMs + sendTimeoutMs;
+  }
+
+  #schedule(): void {
+    this.#host.alarms.set(this, this.#dueMs);
   }
 
   ring(nowMs: number): void {
-    if (this.#closed) return;
+    if (this.isClosed) return;
     if (nowMs < this.#dueMs) {
       this.#schedule();
     } else if (this.#blockedMs === undefined) {

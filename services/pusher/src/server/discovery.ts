@@ -125,13 +125,7 @@ class FetchCarrier extends CallCarrier {
 }
 
 function openStream(hub: Hub, call: ServerCall, caller: Caller, how: How): CallHandler {
-  const stream = hub.open(new CallCarrier(call, caller), how);
-  return {
-    message: (bytes) => stream.message(bytes),
-    halfClosed: () => stream.end({ code: 'ok', message: '' }),
-    drain: () => stream.writable(),
-    closed: () => stream.closed(),
-  };
+  return hub.open(new CallCarrier(call, caller), how);
 }
 
 /** How long one waits for a scope that nothing is known of yet. */

@@ -19,8 +19,8 @@ export class Gates {
   readonly #targets: Targets;
   readonly #options: SessionOptions;
   readonly #observer: SessionObserver | undefined;
-  /** When to look again, without anything having happened; `Infinity`: never. */
-  wakeAtMs = Number.POSITIVE_INFINITY;
+  /** When to look again, without anything having happened; `undefined`: never. */
+  wakeAtMs: number | undefined;
   #makeSinceMs: number | undefined;
   #makeReported = false;
   #breakSinceMs: number | undefined;
@@ -38,7 +38,7 @@ export class Gates {
 
   /** Asks to be called again at a time. */
   wake(atMs: number): void {
-    this.wakeAtMs = Math.min(this.wakeAtMs, atMs);
+    if (this.wakeAtMs === undefined || atMs < this.wakeAtMs) this.wakeAtMs = atMs;
   }
 
   get #limits(): SessionLimits {

@@ -3,7 +3,7 @@
  * and views go in, frames come out of `next`. It has no socket, no clock and no timer; whoever
  * drives it writes the frames, tells the time and calls again at `wakeAtMs`. What is to be said is
  * decided when it can be written, so a slow client costs nothing but this object, and it skips
- * straight to the newest view.
+ * straight to the newest view. Times are best given in whole ms: others are objects of their own.
  *
  * Numbers of rules are those of Envoy's `xds_protocol.rst` as listed in
  * `test/session/rules.test.ts`.
@@ -129,7 +129,7 @@ export class Session {
 
   /** When `next` is to be called again, without anything having happened; `Infinity`: never. */
   get wakeAtMs(): number {
-    return this.#gates.wakeAtMs;
+    return this.#gates.wakeAtMs ?? Number.POSITIVE_INFINITY;
   }
 
   /**
@@ -137,10 +137,10 @@ export class Session {
    * possible.
    */
   next(nowMs: number): Frame | undefined {
-    if (this.#idle && nowMs < this.#gates.wakeAtMs) return undefined;
+    if (this.#idle && nowMs < this.wakeAtMs) return undefined;
     if (this.goal === undefined) return undefined;
     this.setGoal(this.goal);
-    this.#gates.wakeAtMs = Number.POSITIVE_INFINITY;
+    this.#gates.wakeAtMs = undefined;
     const frame =
       this.#make(nowMs) ?? this.#break(nowMs) ?? this.#probe(nowMs) ?? this.#refresh(nowMs);
     this.#idle = frame === undefined;
@@ -296,7 +296,7 @@ export class Session {
     const step = { ...this.#step(state, target, undefined, false), held: target, heartbeat: true };
     const frame = this.#context.frames.frame(step, state.lastSequence);
     if (frame === undefined) return undefined;
-    return this.#sent(state, frame, { before: held, sentMs: nowMs, probed: 0 });
+    return this.#sent(state, { frame, before: held, sentMs: nowMs, probed: 0 });
   }
 
   /** A table that is new to the client is empty there, even if it says that it has its hosts. */
@@ -328,7 +328,7 @@ export class Session {
       return undefined;
     }
     state.mustAnswer = false;
-    return this.#sent(state, frame, { before, sentMs: nowMs, probed }, owed);
+    return this.#sent(state, { frame, before, sentMs: nowMs, probed }, owed);
   }
 
   /** Answers newly named resources at once, from what the client holds, though the type has to wait. */
@@ -353,7 +353,7 @@ export class Session {
     state.owed = later.length === 0 ? undefined : new NameList([...gone]);
     state.held = held;
     if (frame === undefined) return undefined;
-    return this.#sent(state, frame, { before: held, sentMs: nowMs, probed: 0 }, now);
+    return this.#sent(state, { frame, before: held, sentMs: nowMs, probed: 0 }, now);
   }
 
   #step(
@@ -368,19 +368,18 @@ export class Session {
     return { mode, held, target, subscription, owed, mustAnswer, ttlMs, heartbeat: false };
   }
 
-  #sent(state: TypeState, frame: Frame, how: Omit<Outstanding, 'frame'>, owed?: NameList): Frame {
+  #sent(state: TypeState, sent: Outstanding, owed?: NameList): Frame {
+    const { frame, before, sentMs } = sent;
     const { plan } = frame;
-    const { before, sentMs, probed } = how;
-    const kept = state.outstanding.slice(1 - this.#limits.maxOutstanding);
-    state.outstanding = kept.concat({ frame, before, sentMs, probed });
+    state.await(sent, this.#limits.maxOutstanding);
     state.lastSequence = frame.sequence;
     state.nonceSent = frame.nonce;
-    state.sentAtS = Math.floor(how.sentMs / 1_000);
+    state.sentAtS = Math.floor(sentMs / 1_000);
     state.versionSent = plan.version;
-    state.lifetime?.said(plan.view, how.sentMs);
+    state.lifetime?.said(plan.view, sentMs);
     if (this.#options.hostsApart === true && state.traits.stage === 'routes') {
       for (const { name } of plan.entries) {
-        if (how.before?.get(name) !== undefined && owed?.names.includes(name) !== true) continue;
+        if (before?.get(name) !== undefined && owed?.names.includes(name) !== true) continue;
         this.#freshTables = (this.#freshTables ?? new Set()).add(name);
       }
     }

@@ -109,6 +109,13 @@ export class TypeState {
     this.owedCount += names.length;
   }
 
+  /** A response was sent; of those that are not answered the newest are remembered. */
+  await(sent: Outstanding, most: number): void {
+    const others = this.outstanding;
+    // Mostly there are none, and to put lists together costs more than all else of a push here.
+    this.outstanding = others.length === 0 ? [sent] : others.slice(1 - most).concat(sent);
+  }
+
   /** Takes a response that was answered, and all before it: a stream is ordered. */
   settle(nonce: string): Outstanding | undefined {
     const index = this.outstanding.findIndex((one) => one.frame.nonce === nonce);
