@@ -117,6 +117,7 @@ export class Subscription {
 /** The intern table of one process. Holds subscriptions weakly. */
 export class Subscriptions {
   readonly none = new Subscription(false, undefined);
+  #all: Subscription | undefined;
   readonly #byContent = new Map<string, WeakRef<Subscription>>();
   #sweepAt = 1_024;
   readonly #listed = new WeakMap<NameList, Subscription>();
@@ -140,7 +141,7 @@ export class Subscriptions {
   }
 
   all(): Subscription {
-    return this.of(everything);
+    return (this.#all ??= this.of(everything));
   }
 
   /** With more names; `*` adds the wildcard. */

@@ -21,7 +21,8 @@ import {
 import { emptyTable } from './header-block.ts';
 import { HeaderReader, problemOfPriority, unpadded, type HeaderList } from './header-reader.ts';
 import { problemOfTrailers, wellFormed } from './request-headers.ts';
-import type { ConnectionOptions } from './outlet.ts';
+import type { ConnectionLimits } from './limits.ts';
+import type { ConnectionOptions, Outlet, Shared } from './outlet.ts';
 import { settingsOf } from './settings.ts';
 import { Streams } from './streams.ts';
 import { Stream, type StreamHost } from './stream.ts';
@@ -34,12 +35,16 @@ const probeBytes = Buffer.from('watershd', 'latin1');
  */
 export class Connection implements StreamHost, FrameSink {
   readonly streams = new Streams();
-  readonly #options: ConnectionOptions;
+  readonly #limits: ConnectionLimits;
+  readonly #outlet: Outlet;
+  readonly #shared: Shared;
   readonly #reader = new FrameReader(this);
   readonly #headers: HeaderReader;
   readonly #resets: Budget;
   readonly #idleFrames: IdleFrames;
   #settled = false;
+  /** Nothing but CONTINUATION may come. */
+  #inHeaders = false;
   #leaving = false;
   #ended = false;
   #reading = false;
@@ -56,17 +61,18 @@ export class Connection implements StreamHost, FrameSink {
   /** The last stream that we say we serve; what was said once is not raised again. */
   #lastServed = maxWindow;
 
-  constructor(options: ConnectionOptions) {
-    this.#options = options;
-    const { limits, now } = options;
-    this.#headers = new HeaderReader(limits.maxHeaderBytes, options.shared.firstBlocks);
+  constructor({ limits, outlet, shared, now }: ConnectionOptions) {
+    this.#limits = limits;
+    this.#outlet = outlet;
+    this.#shared = shared;
+    this.#headers = new HeaderReader(limits.maxHeaderBytes, shared.firstBlocks);
     this.#resets = new Budget(limits.resets, now);
     this.#idleFrames = new IdleFrames(limits.idleFrames, now);
   }
 
   /** What we are is said with the first answer: a client does not wait for it (3.4). */
   start(): void {
-    this.send(this.#options.shared.greeting);
+    this.send(this.#shared.greeting);
   }
 
   /** What came of the client. Once the connection is over, nothing is made of it. */
@@ -75,7 +81,7 @@ export class Connection implements StreamHost, FrameSink {
     this.#reading = true;
     try {
       this.#reader.read(bytes);
-      if (this.#unsent > this.#options.limits.maxUnsentBytes) {
+      if (this.#unsent > this.#limits.maxUnsentBytes) {
         throw new ConnectionError(errorCodes.enhanceYourCalm, 'answers are not read');
       }
     } catch (error) {
@@ -116,18 +122,17 @@ export class Connection implements StreamHost, FrameSink {
   }
 
   get writable(): boolean {
-    return this.#options.outlet.writable;
+    return this.#outlet.writable;
   }
 
   shared(message: Uint8Array): Buffer | undefined {
-    return this.#options.shared.frames.of(message);
+    return this.#shared.frames.of(message);
   }
 
   send(bytes: Uint8Array): void {
-    const { outlet } = this.#options;
-    if (!outlet.writable) this.#unsent += bytes.length;
+    if (!this.#outlet.writable) this.#unsent += bytes.length;
     this.#idleFrames.sent(bytes.length);
-    outlet.send(bytes);
+    this.#outlet.send(bytes);
   }
 
   sendHeaders(stream: number, flags: number, block: Uint8Array): void {
@@ -138,11 +143,11 @@ export class Connection implements StreamHost, FrameSink {
   }
 
   flush(): void {
-    if (!this.#reading) this.#options.outlet.flush();
+    if (!this.#reading) this.#outlet.flush();
   }
 
   read(on: boolean): void {
-    if (on || this.streams.size === 1) this.#options.outlet.read(on);
+    if (on || this.streams.size === 1) this.#outlet.read(on);
   }
 
   wait(stream: Stream): void {
@@ -163,7 +168,7 @@ export class Connection implements StreamHost, FrameSink {
   frame(type: number, flags: number, stream: number, payload: Buffer): void {
     if (this.#ended) return;
     if (!this.#settled && type !== frameTypes.settings) throw broken('no SETTINGS at first');
-    if (this.#headers.midway && type !== frameTypes.continuation) throw broken('no CONTINUATION');
+    if (this.#inHeaders && type !== frameTypes.continuation) throw broken('no CONTINUATION');
     switch (type) {
       case frameTypes.data:
         this.#paddedData(flags, stream, payload);
@@ -205,7 +210,7 @@ export class Connection implements StreamHost, FrameSink {
   dataBegins(id: number, bytes: number): void {
     if (this.#ended) return;
     if (!this.#settled) throw broken('no SETTINGS at first');
-    if (this.#headers.midway) throw broken('no CONTINUATION');
+    if (this.#inHeaders) throw broken('no CONTINUATION');
     if (this.streams.isIdle(id)) throw broken('DATA of a stream that is not open');
     this.#receiveLeft -= bytes;
     if (this.#receiveLeft < 0) throw new ConnectionError(errorCodes.flowControl, 'too much DATA');
@@ -241,6 +246,7 @@ export class Connection implements StreamHost, FrameSink {
   }
 
   #listed(list: HeaderList | undefined): void {
+    this.#inHeaders = list === undefined;
     if (list === undefined) return;
     const { stream: id } = list;
     const stream = this.streams.get(id);
@@ -258,7 +264,7 @@ export class Connection implements StreamHost, FrameSink {
 
   #open(list: HeaderList): undefined {
     const { stream: id, endStream } = list;
-    const { maxStreams, maxHeaderBytes } = this.#options.limits;
+    const { maxStreams, maxHeaderBytes } = this.#limits;
     const headers = wellFormed(list, maxHeaderBytes);
     if (headers === undefined) return this.#refuse(id, errorCodes.protocol);
     if (this.streams.size >= maxStreams) return this.#refuse(id, errorCodes.refusedStream);
@@ -266,7 +272,7 @@ export class Connection implements StreamHost, FrameSink {
     const stream = new Stream(id, this, { sendWindow: this.#initialWindow, bodyBytes });
     this.streams.add(stream);
     if (endStream) stream.receiveEnd();
-    this.#options.outlet.request(stream, headers);
+    this.#outlet.request(stream, headers);
     return undefined;
   }
 
@@ -384,8 +390,8 @@ export class Connection implements StreamHost, FrameSink {
   #end(): void {
     this.#ended = true;
     this.#closeStreams();
-    this.#options.outlet.flush();
-    this.#options.outlet.over();
+    this.#outlet.flush();
+    this.#outlet.over();
   }
 
   #closeStreams(): void {

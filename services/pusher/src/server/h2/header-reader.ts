@@ -36,11 +36,7 @@ export class HeaderReader {
     this.#decoder = new HpackDecoder(firstBlocks);
   }
 
-  /** Nothing but CONTINUATION may come. */
-  get midway(): boolean {
-    return this.#open !== undefined;
-  }
-
+  /** `undefined`: nothing but CONTINUATION may come now. */
   headers(stream: number, flags: number, payload: Buffer): HeaderList | undefined {
     let block = unpadded(flags, payload);
     let dependsOnItself = false;
