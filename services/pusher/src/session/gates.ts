@@ -174,7 +174,7 @@ export class Gates {
       const precedes = stage === 'clusters' || stage === 'assignments';
       unanswered ||= precedes && this.blocks(state, nowMs);
       if (state.warming === undefined || assignments === undefined) continue;
-      if (this.#targets.feeds(state, assignments)) state.warming = undefined;
+      if (this.#targets.feeds(state.warming, assignments)) state.warming = undefined;
       else waiting = true;
     }
     return unanswered || waiting;

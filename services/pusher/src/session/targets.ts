@@ -2,7 +2,8 @@ import { resourceTypes } from '@watershed/proto/any.ts';
 import { allOf } from '../view/host-tables.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import { hashName } from '../view/trie.ts';
-import type { Entry, TypeView } from '../view/type-view.ts';
+import { TypeView, type Entry } from '../view/type-view.ts';
+import { nameField } from '../wire.ts';
 import type { SessionContext } from './context.ts';
 import { Lifetime } from './lifetime.ts';
 import { liftable, type ScopeQuarantine } from './quarantine.ts';
@@ -11,7 +12,7 @@ import { takesNothing } from './narrow.ts';
 import type { SessionOptions } from './session-options.ts';
 import { NameList } from './subscription.ts';
 import { traitsOf } from './type-traits.ts';
-import { TypeState } from './type-state.ts';
+import { TypeState, type Outstanding } from './type-state.ts';
 
 /** Where each type of a stream is to go. */
 export class Targets {
@@ -224,45 +225,51 @@ export class Targets {
   }
 
   #withOrphans(state: TypeState, view: TypeView): TypeView {
-    const clusters = this.type(resourceTypes.cluster);
-    if (this.#orphans === undefined || clusters === undefined) return view;
-    if (this.feeds(clusters, state)) {
+    const orphans = this.#orphans;
+    if (orphans === undefined) return view;
+    const { held, subscription } = state;
+    let given = true;
+    orphans.each((entry) => {
+      given &&= subscription.has(entry) && held?.lookup(entry) !== undefined;
+    });
+    if (given) {
       this.dropOrphans();
       return view;
     }
-    const kept = this.context.assignments.derive(this.#orphans, this.#clusters(this.goal));
+    const kept = this.context.assignments.derive(orphans, this.#clusters(this.goal));
     return view.union(state.locates ? this.context.located.of(kept) : kept);
   }
 
   /**
-   * Changes the goal. A client that was sent clusters asks for their assignments a little
-   * later, and warms them until it has those (Envoy 15 s, and acknowledges no clusters meanwhile):
-   * what it has not asked for yet stays, though the new view has neither.
+   * Changes the goal. A client that was sent clusters asks for their assignments a little later,
+   * and warms them until it has those (Envoy 15 s, and acknowledges no clusters meanwhile): it is
+   * given them though the new view has neither, and an empty one where the old view had none yet.
    */
   moveTo(goal: ScopeView): void {
     const { cluster, endpoint } = resourceTypes;
-    const warming = this.type(cluster)?.warming;
-    const before = this.goal?.types.get(endpoint);
+    const clusters = this.type(cluster);
+    const before = this.goal?.types;
     this.goal = goal;
-    if (warming === undefined || before === undefined) return;
-    const after = goal.types.get(endpoint) ?? this.context.empty(endpoint);
+    const old = before?.get(cluster);
+    if (clusters === undefined || old === undefined) return;
+    const { warming, outstanding } = clusters;
+    if (warming === undefined && outstanding.length === 0) return;
+    const now = goal.types.get(cluster) ?? this.context.empty(cluster);
     const kept: Entry[] = [];
-    for (const { name, after: now } of this.context.assignments.changes(before, after)) {
-      const entry = now === undefined && warming.has(name) ? before.get(name) : undefined;
-      if (entry !== undefined) kept.push(entry);
-    }
+    TypeView.diffReferrers(old, now, (name, _before, after) => {
+      if (after !== undefined) return;
+      const isNew = ({ frame }: Outstanding): boolean => frame.plan.needs.has(name);
+      if (warming?.has(name) !== true && !outstanding.some(isNew)) return;
+      kept.push(before?.get(endpoint)?.get(name) ?? emptyAssignment(name));
+    });
     if (kept.length === 0) return;
     this.#orphans = (this.#orphans ?? this.context.empty(endpoint)).with(kept);
   }
 
   /** Whether the client has asked for all assignments that the clusters it was sent need. */
-  feeds(clusters: TypeState, assignments: TypeState): boolean {
-    const { warming } = clusters;
-    const { subscription, owes } = assignments;
-    if (warming === undefined) return true;
-    if (!this.context.covers(warming, subscription, this.raw(assignments))) return false;
-    if (this.#orphans === undefined) return true;
-    return !owes && this.context.covers(warming, subscription, this.#orphans);
+  feeds(warming: ReadonlySet<string>, assignments: TypeState): boolean {
+    if (this.#orphans !== undefined) return false;
+    return this.context.covers(warming, assignments.subscription, this.raw(assignments));
   }
 
   /** They go with all that goes, or were given to the client, which holds them now. */
@@ -285,4 +292,13 @@ export class Targets {
 
 export function isNamed({ subscription }: TypeState, name: string): boolean {
   return subscription.names({ name, hash: hashName(name) });
+}
+
+function emptyAssignment(name: string): Entry {
+  // Field 1 of an assignment is `cluster_name`.
+  const bytes = nameField(name);
+  const { endpoint: typeUrl } = resourceTypes;
+  const version = 'empty';
+  const leaf = { typeUrl, name, hash: hashName(name), version };
+  return { ...leaf, fragments: [bytes], size: bytes.length, refs: [] };
 }

@@ -237,7 +237,7 @@ export class TypeView {
   }
 
   /** Names whose referrers differ between two views. */
-  static diffReferrers(before: TypeView, after: TypeView, visit: (name: string) => void): void {
+  static diffReferrers(before: TypeView, after: TypeView, visit: DiffVisitor<Leaf>): void {
     trieDiff(before.#tables.referrers, after.#tables.referrers, visit);
   }
 }

@@ -572,31 +572,6 @@ describe('order', () => {
     ]);
   });
 
-  it('rule 27: also when the cluster is gone before its assignment was asked for', () => {
-    const world = worldOf();
-    const sotw = world.sotw();
-    sotw.ack(sotw.send(CDS, [])[0]);
-    sotw.ack(sotw.send(EDS, ['a', 'b'])[0], ['a', 'b']);
-    const delta = world.delta();
-    delta.ack(delta.send(CDS)[0]);
-    delta.ack(delta.send(EDS, { sub: ['a', 'b'] })[0]);
-    const { [CDS]: clusters, [EDS]: assignments } = shop;
-    world.cut({ ...shop, [CDS]: { ...clusters, c: '1' }, [EDS]: { ...assignments, c: '1' } });
-    const ofSotw = sotw.follow().takeOne();
-    const ofDelta = delta.follow().takeOne();
-    world.cut(shop);
-    expect([sotw.follow().take(), delta.follow().take()]).toEqual([[], []]);
-    // Envoy warms it, and acknowledges no clusters until it has this.
-    const warmSotw = sotw.send(EDS, ['a', 'b', 'c']);
-    const warmDelta = delta.send(EDS, { sub: ['c'] });
-    expect(brief(warmSotw)).toEqual([[EDS, ['c']]]);
-    expect(brief(warmDelta)).toEqual([[EDS, ['c'], []]]);
-    sotw.ack(warmSotw[0], ['a', 'b', 'c']);
-    delta.ack(warmDelta[0]);
-    expect(brief(sotw.ack(ofSotw))).toEqual([[CDS, ['a', 'b']]]);
-    expect(brief(delta.ack(ofDelta))).toEqual([[CDS, [], ['c']]]);
-  });
-
   it('rule 27: also when the stream breaks between CDS and EDS', () => {
     const world = worldOf();
     const stream = world.delta();

@@ -1,0 +1,66 @@
+/**
+ * Rule 27, where a view moves on while clients warm. Envoy acknowledges no clusters until all that
+ * it was sent have their assignments, or for 15 s.
+ */
+import { expect, it } from 'vitest';
+import { CDS, EDS, World } from './support.ts';
+
+const shop = { [CDS]: { a: '1', b: '1' }, [EDS]: { a: '1', b: '1' } };
+const clusters = { ...shop[CDS], c: '1' };
+
+/** One client of each protocol, which has all of the shop and has said so. */
+function clientsOf(world: World) {
+  world.cut(shop);
+  const sotw = world.sotw();
+  sotw.ack(sotw.send(CDS, [])[0]);
+  sotw.ack(sotw.send(EDS, ['a', 'b'])[0], ['a', 'b']);
+  const delta = world.delta();
+  delta.ack(delta.send(CDS)[0]);
+  delta.ack(delta.send(EDS, { sub: ['a', 'b'] })[0]);
+  return { sotw, delta };
+}
+
+const namesOf = (seen: readonly { readonly type: string; readonly names: Iterable<string> }[]) =>
+  seen.map(({ type, names }) => [type, [...names]]);
+
+it('rule 27: a cluster that is gone before its assignment was asked for is given it', () => {
+  const world = new World();
+  const { sotw, delta } = clientsOf(world);
+  world.cut({ [CDS]: clusters, [EDS]: { ...shop[EDS], c: '1' } });
+  const ofSotw = sotw.follow().takeOne();
+  const ofDelta = delta.follow().takeOne();
+  world.cut(shop);
+  expect([...sotw.follow().take(), ...delta.follow().take()]).toEqual([]);
+  const warmSotw = sotw.send(EDS, ['a', 'b', 'c']);
+  const warmDelta = delta.send(EDS, { sub: ['c'] });
+  expect(namesOf([...warmSotw, ...warmDelta])).toEqual([
+    [EDS, ['c']],
+    [EDS, ['c']],
+  ]);
+  sotw.ack(warmSotw[0], ['a', 'b', 'c']);
+  delta.ack(warmDelta[0]);
+  expect(namesOf(sotw.ack(ofSotw))).toEqual([[CDS, ['a', 'b']]]);
+  expect(delta.ack(ofDelta).map(({ type, removed }) => [type, removed])).toEqual([[CDS, ['c']]]);
+});
+
+it('rule 27: where it had none before it went, an empty one', () => {
+  const world = new World();
+  const { sotw, delta } = clientsOf(world);
+  // Its endpoints are not known yet.
+  world.cut({ ...shop, [CDS]: clusters });
+  const ofSotw = sotw.follow().takeOne();
+  const ofDelta = delta.follow().takeOne();
+  expect(sotw.send(EDS, ['a', 'b', 'c'])).toEqual([]);
+  delta.ack(delta.send(EDS, { sub: ['c'] })[0]);
+  world.cut(shop);
+  const warmSotw = sotw.follow().take();
+  const warmDelta = delta.follow().take();
+  expect(namesOf([...warmSotw, ...warmDelta])).toEqual([
+    [EDS, ['c']],
+    [EDS, ['c']],
+  ]);
+  sotw.ack(warmSotw[0], ['a', 'b', 'c']);
+  delta.ack(warmDelta[0]);
+  expect(namesOf(sotw.ack(ofSotw))).toEqual([[CDS, ['a', 'b']]]);
+  expect(delta.ack(ofDelta).map(({ type, removed }) => [type, removed])).toEqual([[CDS, ['c']]]);
+});
