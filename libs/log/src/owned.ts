@@ -19,10 +19,8 @@ import {
 import { watchLagMs } from './owned-options.ts';
 import type { Headers, OwnedPartitionOptions, OwnedWrite } from './owned-options.ts';
 import { isRetriable, LogError, type Append, type LogRecord, type Position } from './port.ts';
+import { ReadBack } from './read-back.ts';
 import { Notice, pause } from './time.ts';
-
-/** After so many retries' time the log is asked whether it still has a claim that was not read back. */
-const claimRetries = 4;
 
 /**
  * The writer's side of a domain (`ownership.ts` has the protocol): holds what the log should say,
@@ -31,7 +29,8 @@ const claimRetries = 4;
  *
  * It reads its own partition all the time. After a record of an older owner it appends its own
  * value (or tombstone) again. When it sees a newer claim, it is `lost`: its writes fail with
- * `fenced`, and another one must be opened, by whoever should own the domain, to go on.
+ * `fenced`, and another one must be opened, by whoever should own the domain, to go on. So it is
+ * when the log has lost what it had acknowledged.
  *
  * When an append fails without an answer, it may still arrive, behind later ones. So the owner
  * claims again (which makes that append void) before it appends anything else.
@@ -57,6 +56,7 @@ export class OwnedPartition {
   readonly #before = new Epochs();
   readonly #lost = new AbortController();
   readonly #stop = new AbortController();
+  readonly #readBack: ReadBack;
   /** The watch has read more, or the owner is lost. */
   readonly #news = new Notice();
   #position: Position | undefined;
@@ -72,6 +72,11 @@ export class OwnedPartition {
     this.#o = options;
     this.#domain = options.domain;
     this.#id = domainId(options.domain);
+    const gone = (offset: number): void => {
+      const reason = `what was appended at offset ${offset} is not there any more`;
+      this.#lose(new LogError('fenced', `${this.#label}: ${reason}`, { retriable: false }));
+    };
+    this.#readBack = new ReadBack(options, gone, this.#stop.signal);
   }
 
   /**
@@ -202,15 +207,16 @@ export class OwnedPartition {
   }
 
   /** Appends at once (the log keeps the order of calls); on success the keys are settled. */
-  async #append(appends: readonly Append[]): Promise<readonly number[]> {
+  async #append(appends: readonly Append[]): Promise<void> {
     for (const { key } of appends) {
       this.#doubtful.delete(key);
       this.#contested.delete(key);
     }
+    const before = this.#readBack.acknowledged;
     const call = this.#o.log.append(appends);
     this.#lastAppend = call;
     try {
-      return await call;
+      this.#readBack.acknowledge(await call, before);
     } catch (error) {
       for (const { key } of appends) if (!isClaimKey(key)) this.#doubtful.add(key);
       if (!(error instanceof LogError)) throw error;
@@ -229,21 +235,9 @@ export class OwnedPartition {
     await Promise.race([readBack, this.#failIfGone(epoch, readBack)]);
   }
 
-  /**
-   * Rejects when the log says twice that it ends before the claim: it went back to where this
-   * reader still was, and nothing else would ever tell. A new leader may say so once.
-   */
+  /** Rejects when the log went back to where this reader still was: nothing else would ever tell. */
   async #failIfGone(epoch: number, readBack: Promise<void>): Promise<void> {
-    const { log, topic, partition, time, retryMs = 500 } = this.#o;
-    const settled = new AbortController();
-    const settle = (): void => settled.abort();
-    readBack.then(settle, settle);
-    for (let seen = 0; seen < 2;) {
-      await pause(time, claimRetries * retryMs, settled.signal);
-      if (settled.signal.aborted) return readBack;
-      const end = await log.end(topic, partition).catch(() => undefined);
-      if (end !== undefined) seen = end.offset > epoch ? 0 : seen + 1;
-    }
+    if (!(await this.#readBack.isCutOff(epoch))) return readBack;
     const reason = `${this.#label}: the claim at offset ${epoch} is not on the log any more`;
     throw new LogError('unavailable', reason, { retriable: true });
   }
@@ -328,6 +322,7 @@ export class OwnedPartition {
           for (const record of records) this.#see(record, repairs);
           this.#position = position;
           this.#caughtUp = caughtUp;
+          this.#readBack.advance(position.offset);
           this.#repair(repairs);
           this.#news.tell();
         }
@@ -357,6 +352,7 @@ export class OwnedPartition {
     }
     const stamp = this.#stamps.findLast((own) => own.epoch < offset);
     if (stamp === undefined) return;
+    if (this.#stamps.some((own) => isStamped(record, own))) this.#readBack.see(offset);
     const epoch = decodeEpoch(record.headers[epochHeader])?.epoch ?? -1;
     // Its claim was in the tail that the log has lost, and now the log is as long again.
     if (epoch > stamp.epoch && epoch < offset) this.#unclaimed = Math.max(this.#unclaimed, epoch);

@@ -29,14 +29,14 @@ afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
-async function own(through: Log = log, writer = 'w'): Promise<OwnedPartition> {
+async function own(through: Log = log, writer = 'w', retryMs = 5): Promise<OwnedPartition> {
   const owner = await OwnedPartition.open({
     log: through,
     topic,
     partition: 0,
     writer,
     time: realTime,
-    retryMs: 5,
+    retryMs,
   });
   owners.push(owner);
   return owner;
@@ -330,6 +330,44 @@ it('repairs what comes from a claim at the same offset, of before an old copy wa
   await log.append([{ topic, partition: 0, key: 'k', value: bytes('lost'), headers }]);
   await until('it is repaired', async () => (await folded())['k'] === '1');
   expect(owner.lost.aborted).toBe(false);
+});
+
+describe('when the log went back to where the owner still reads, and lost its newest append', () => {
+  /** It asks the log for its end after four times `retryMs`. */
+  async function withLoss(retryMs: number): Promise<OwnedPartition> {
+    const unsure = new UnsureLog();
+    const owner = await own(unsure, 'w', retryMs);
+    await owner.set('k', bytes('1'));
+    unsure.fates.push('acknowledged and lost');
+    expect(await owner.set('k', bytes('2'))).toBe(true);
+    return owner;
+  }
+
+  async function expectLost(owner: OwnedPartition): Promise<void> {
+    await until('it is lost', () => owner.lost.aborted);
+    expect(owner.lost.reason).toMatchObject({ code: 'fenced', retriable: false });
+    expect(String(owner.lost.reason)).toContain('not there any more');
+    const next = await own();
+    expect(textOf(next.get('k'))).toBe('1');
+  }
+
+  it('it is lost though nobody appends any more', async () => {
+    await expectLost(await withLoss(5));
+  });
+
+  it('it is lost when it reads what another has appended instead', async () => {
+    const owner = await withLoss(60_000);
+    const headers = { [epochHeader]: encodeEpoch(0, undefined), [claimHeader]: 'another' };
+    await log.append([{ topic, partition: 0, key: 'x', value: bytes('x'), headers }]);
+    await expectLost(owner);
+  });
+
+  it('it is lost when its next append is given that offset', async () => {
+    const owner = await withLoss(60_000);
+    await owner.set('x', bytes('x'));
+    expect(owner.lost.aborted).toBe(true);
+    await expectLost(owner);
+  });
 });
 
 describe('completing', () => {
