@@ -1,4 +1,5 @@
 /** What the simulation reads of the resources that clients get. */
+import { sameBytes } from '@watershed/log/ownership.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { Cluster } from '@watershed/proto/envoy/config/cluster/v3/cluster.ts';
 import { ClusterLoadAssignment } from '@watershed/proto/envoy/config/endpoint/v3/endpoint.ts';
@@ -23,6 +24,12 @@ export function nameOf(typeUrl: string, bytes: Uint8Array): string {
     default:
       throw new RangeError(`nobody asked for ${typeUrl}`);
   }
+}
+
+/** Whether it says of the cluster only that it has no endpoints. */
+export function isEmptyAssignment(clusterName: string, bytes: Uint8Array): boolean {
+  const empty = ClusterLoadAssignment.fromPartial({ clusterName });
+  return sameBytes(ClusterLoadAssignment.encode(empty).finish(), bytes);
 }
 
 /** The route tables that a listener names. */
