@@ -115,7 +115,7 @@ export class Staging {
     const staged: Staged = { item, trace, atMs };
     // It is newer than what waits under its key, also where that is of a later epoch: then the log
     // has gone back.
-    this.#forget(key, epoch);
+    this.#forget(key, epoch === 0 ? -1 : epoch);
     const ending = this.#ending[partition];
     ending?.delete(key);
     if (ending !== undefined && isListed(key, item)) {

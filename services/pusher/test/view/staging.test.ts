@@ -198,6 +198,16 @@ describe('staging', () => {
     expect(versions(staging.takeCut())).toEqual([hex('2')]);
   });
 
+  it('what was swept with its watermark, as the log went back, and is told again at once stays', () => {
+    const staging = new Staging(1);
+    mark(staging, 0, 5);
+    put(staging, key, undefined, 0);
+    staging.put(0, { key: 'w|0', value: undefined, record: undefined }, 0);
+    put(staging, key, resource(CDS, 'a', '2'), 0);
+    mark(staging, 0, 1);
+    expect(versions(staging.takeCut())).toEqual([hex('2')]);
+  });
+
   it('does not let what ended go where a watermark is overdue', () => {
     const staging = new Staging(2);
     put(staging, key, undefined, 0);
