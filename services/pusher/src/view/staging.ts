@@ -115,7 +115,7 @@ export class Staging {
     const staged: Staged = { item, trace, atMs };
     // It is newer than what waits under its key, also where that is of a later epoch: then the log
     // has gone back.
-    this.#forget(key, epoch === 0 ? -1 : epoch);
+    this.#forget(key, epoch);
     const ending = this.#ending[partition];
     ending?.delete(key);
     if (ending !== undefined && isListed(key, item)) {
@@ -156,11 +156,14 @@ export class Staging {
       : { item: { kind: 'resource', value: next }, epoch: 0 };
   }
 
-  /** Nothing of this key waits for an epoch after that one. */
+  /**
+   * Nothing of this key waits for an epoch after that one, nor a tombstone for any: what is newer
+   * may be taken before it.
+   */
   #forget(key: string, after: number): void {
     for (const [epoch, waiting] of this.#byEpoch) {
-      if (epoch <= after || !waiting.delete(key) || waiting.size > 0) continue;
-      this.#byEpoch.delete(epoch);
+      if (epoch <= after && waiting.get(key)?.item.value !== undefined) continue;
+      if (waiting.delete(key) && waiting.size === 0) this.#byEpoch.delete(epoch);
     }
   }
 

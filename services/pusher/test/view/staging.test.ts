@@ -208,6 +208,17 @@ describe('staging', () => {
     expect(versions(staging.takeCut())).toEqual([hex('2')]);
   });
 
+  it('what ended, came back and was served as overdue stays', () => {
+    const staging = new Staging(2);
+    put(staging, key, undefined, 0);
+    mark(staging, 0, 5);
+    put(staging, key, resource(CDS, 'a', '2'), 6);
+    expect(versions(staging.takeOverdue())).toEqual([hex('2')]);
+    mark(staging, 0, 6);
+    mark(staging, 1, 6);
+    expect(staging.takeCut()).toBeUndefined();
+  });
+
   it('does not let what ended go where a watermark is overdue', () => {
     const staging = new Staging(2);
     put(staging, key, undefined, 0);
