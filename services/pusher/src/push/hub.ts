@@ -18,7 +18,7 @@ import { Alarms } from './alarms.ts';
 import type { Carrier, StreamEnd, StreamHow } from './carrier.ts';
 import type { AnswerQuery } from './debug-queries.ts';
 import { ScopeQuarantines } from './scope-quarantines.ts';
-import { formerClusters } from './former-clusters.ts';
+import { formerViews } from './former-views.ts';
 import { crowded, HeldScopes, sendUnknownAway, type Held } from './held.ts';
 import { laneOf, triggerOf } from './lane-of.ts';
 import { PushSpans } from './push-spans.ts';
@@ -345,10 +345,10 @@ export class Hub implements StreamHost {
   async #warm(scope: string, held: Held): Promise<void> {
     const { cold, scopes, time, coldAfterMs } = this.#options;
     const view = await cold?.load(scope);
-    const clusters = await formerClusters(scope, this.#options);
+    const former = await formerViews(scope, this.#options);
     if (this.#held.get(scope) !== held) return;
-    if (clusters !== undefined) {
-      this.context.observe({ scope, types: new Map([[clusters.typeUrl, clusters]]) });
+    if (former.length > 0) {
+      this.context.observe({ scope, types: new Map(former.map((one) => [one.typeUrl, one])) });
     }
     if (view !== undefined) {
       this.context.observe(view);

@@ -282,11 +282,25 @@ export class Targets {
     const version = state.resume ?? '';
     state.resume = undefined;
     const { typeUrl } = state.traits;
+    const { cluster } = resourceTypes;
     const scope = this.goal?.scope ?? '';
     const held = version === target.digest ? target : this.context.recall(scope, typeUrl, version);
     // Else it is sent all, in a way that takes nothing away that it may still have routes to.
     state.held = held ?? this.context.mayHold(scope, typeUrl);
     state.mustAnswer = held === undefined;
+    if (held === undefined && typeUrl === cluster) this.#adopt(state.held, target, scope);
+  }
+
+  /** What of those clusters the client has dropped meanwhile it warms, and asks for as for new ones. */
+  #adopt(clusters: TypeView | undefined, target: TypeView, scope: string): void {
+    const former = this.context.mayHold(scope, resourceTypes.endpoint);
+    if (clusters === undefined || former === undefined) return;
+    const kept: Entry[] = [];
+    TypeView.diffReferrers(clusters, target, (name, _before, after) => {
+      const entry = after === undefined ? former.get(name) : undefined;
+      if (entry?.fragments !== undefined) kept.push(entry);
+    });
+    if (kept.length > 0) this.#orphans = this.context.empty(resourceTypes.endpoint).with(kept);
   }
 }
 

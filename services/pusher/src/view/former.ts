@@ -16,7 +16,8 @@ import type { TypeView } from './type-view.ts';
 /** Of one scope: as many as come while a proxy finds another pusher. */
 const maxContents = 4;
 
-const typeUrl = resourceTypes.cluster;
+/** Other types do without: a client drops nothing else because it is absent, or has no routes to it. */
+const types = [resourceTypes.cluster, resourceTypes.endpoint];
 
 export interface FormerSources {
   /** The content of the scope's present manifest. */
@@ -45,35 +46,41 @@ export class Former {
   }
 
   /**
-   * The clusters that the scope has no more; `undefined`: none are known. Other types do without: a
-   * client drops nothing else because it is absent, or has no routes to it.
+   * The clusters that the scope has no more, and the assignments: whoever is given such a cluster
+   * and has dropped it warms it. Types of which none are known are absent.
    */
-  async clusters(scope: string, sources: FormerSources): Promise<TypeView | undefined> {
+  async views(scope: string, sources: FormerSources): Promise<readonly TypeView[]> {
     for (;;) {
       const noted = this.#contents.get(scope);
-      if (noted === undefined) return undefined;
+      if (noted === undefined) return [];
       const made = await this.#read(noted, sources);
       // Another manifest may have come meanwhile.
       if (this.#contents.get(scope) === noted) return made;
     }
   }
 
-  async #read(noted: readonly Digest[], sources: FormerSources): Promise<TypeView | undefined> {
+  async #read(noted: readonly Digest[], sources: FormerSources): Promise<readonly TypeView[]> {
     const present = sources.present();
-    if (present === undefined) return undefined;
+    if (present === undefined) return [];
     const former = noted.filter((content) => content !== present);
-    if (former.length === 0) return undefined;
+    if (former.length === 0) return [];
     const [now, ...before] = await this.#blobs.get([present, ...former]);
-    const listed = new Set(now === undefined ? [] : entriesOf(now, sources).keys());
-    const gone = new Map<string, SharedEntry | undefined>();
-    for (const content of before) {
-      for (const [name, entry] of content === undefined ? [] : entriesOf(content, sources)) {
-        if (!listed.has(name) && !gone.has(name)) gone.set(name, entry);
+    const views: TypeView[] = [];
+    for (const typeUrl of types) {
+      const listed = new Set(now === undefined ? [] : entriesOf(now, typeUrl, sources).keys());
+      const gone = new Map<string, SharedEntry | undefined>();
+      for (const content of before) {
+        for (const [name, entry] of content === undefined
+          ? []
+          : entriesOf(content, typeUrl, sources)) {
+          if (!listed.has(name) && !gone.has(name)) gone.set(name, entry);
+        }
       }
+      const known = [...gone.values()].filter((entry) => entry !== undefined);
+      const loaded = await this.#load(known);
+      if (loaded.length > 0) views.push(emptyView(typeUrl).with(loaded));
     }
-    const known = [...gone.values()].filter((entry) => entry !== undefined);
-    const loaded = await this.#load(known);
-    return loaded.length === 0 ? undefined : emptyView(typeUrl).with(loaded);
+    return views;
   }
 
   /** Copies with their bytes; without those whose bytes are gone. */
@@ -82,6 +89,7 @@ export class Former {
     let at = 0;
     return entries.flatMap((entry) => {
       const parts = found.slice(at, (at += entry.digests.length));
+      if (entry.loaded) return [entry];
       const bytes = parts.filter((part) => part !== undefined);
       if (bytes.length < parts.length) return [];
       const copy = entry.withoutBytes();
@@ -91,9 +99,10 @@ export class Former {
   }
 }
 
-/** A content's clusters by name; `undefined`: its record is gone. */
+/** A content's resources of a type, by name; `undefined`: its record is gone. */
 function entriesOf(
   content: Uint8Array,
+  typeUrl: string,
   { find }: FormerSources,
 ): ReadonlyMap<string, SharedEntry | undefined> {
   const entries = new Map<string, SharedEntry | undefined>();

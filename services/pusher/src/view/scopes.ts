@@ -144,9 +144,9 @@ export class Scopes {
     this.#options.onView(scope.view, new Set(view.types.keys()), undefined);
   }
 
-  /** Clusters that the scope lists no more, and clients may hold (see `Former`). */
-  formerClusters(id: string): Promise<TypeView | undefined> {
-    return this.#former.clusters(id, {
+  /** Clusters that the scope lists no more, and assignments: clients may hold them (see `Former`). */
+  formerViews(id: string): Promise<readonly TypeView[]> {
+    return this.#former.views(id, {
       present: () => this.#manifests.get(id)?.content,
       find: (key) => this.#resources.find(key),
     });

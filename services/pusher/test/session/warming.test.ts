@@ -64,3 +64,14 @@ it('rule 27: where it had none before it went, an empty one', () => {
   expect(namesOf(sotw.ack(ofSotw))).toEqual([[CDS, ['a', 'b']]]);
   expect(delta.ack(ofDelta).map(({ type, removed }) => [type, removed])).toEqual([[CDS, ['c']]]);
 });
+
+it('rule 14: who is given a cluster that it may have dropped is given its former assignment', () => {
+  const world = new World();
+  world.cut({ [CDS]: clusters, [EDS]: { ...shop[EDS], c: '1' } });
+  world.cut(shop);
+  const back = world.sotw();
+  const [cds] = back.send(CDS, [], { versionInfo: 'of another time' });
+  expect(cds?.names).toEqual(['a', 'b', 'c']);
+  const [eds] = back.send(EDS, ['a', 'b', 'c']);
+  expect(eds?.names).toEqual(['a', 'b', 'c']);
+});

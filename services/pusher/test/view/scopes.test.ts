@@ -126,7 +126,7 @@ it('knows what a scope listed before, with the bytes, as far as it is still on t
   const { apply, under } = scopes();
   const former = async (): Promise<readonly (readonly [string, string | undefined])[]> => {
     const found: [string, string | undefined][] = [];
-    (await under.formerClusters('scope'))?.each(({ name, fragments }) => {
+    (await under.formerViews('scope'))[0]?.each(({ name, fragments }) => {
       found.push([name, fragments?.map((one) => Buffer.from(one).toString()).join()]);
     });
     return found.sort();
