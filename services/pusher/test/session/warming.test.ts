@@ -3,7 +3,7 @@
  * it was sent have their assignments, or for 15 s.
  */
 import { expect, it } from 'vitest';
-import { CDS, EDS, World } from './support.ts';
+import { CDS, EDS, World, type DeltaSeen, type SotwSeen } from './support.ts';
 
 const shop = { [CDS]: { a: '1', b: '1' }, [EDS]: { a: '1', b: '1' } };
 const clusters = { ...shop[CDS], c: '1' };
@@ -23,6 +23,27 @@ function clientsOf(world: World) {
 const namesOf = (seen: readonly { readonly type: string; readonly names: Iterable<string> }[]) =>
   seen.map(({ type, names }) => [type, [...names]]);
 
+/** What both were given to warm the cluster, and that it goes when they have said all. */
+function warmed(
+  { sotw, delta }: ReturnType<typeof clientsOf>,
+  seen: {
+    readonly ofSotw: SotwSeen | undefined;
+    readonly ofDelta: DeltaSeen | undefined;
+    readonly warmSotw: readonly SotwSeen[];
+    readonly warmDelta: readonly DeltaSeen[];
+  },
+): void {
+  const { ofSotw, ofDelta, warmSotw, warmDelta } = seen;
+  expect(namesOf([...warmSotw, ...warmDelta])).toEqual([
+    [EDS, ['c']],
+    [EDS, ['c']],
+  ]);
+  sotw.ack(warmSotw[0], ['a', 'b', 'c']);
+  delta.ack(warmDelta[0]);
+  expect(namesOf(sotw.ack(ofSotw))).toEqual([[CDS, ['a', 'b']]]);
+  expect(delta.ack(ofDelta).map(({ type, removed }) => [type, removed])).toEqual([[CDS, ['c']]]);
+}
+
 it('rule 27: a cluster that is gone before its assignment was asked for is given it', () => {
   const world = new World();
   const { sotw, delta } = clientsOf(world);
@@ -33,14 +54,7 @@ it('rule 27: a cluster that is gone before its assignment was asked for is given
   expect([...sotw.follow().take(), ...delta.follow().take()]).toEqual([]);
   const warmSotw = sotw.send(EDS, ['a', 'b', 'c']);
   const warmDelta = delta.send(EDS, { sub: ['c'] });
-  expect(namesOf([...warmSotw, ...warmDelta])).toEqual([
-    [EDS, ['c']],
-    [EDS, ['c']],
-  ]);
-  sotw.ack(warmSotw[0], ['a', 'b', 'c']);
-  delta.ack(warmDelta[0]);
-  expect(namesOf(sotw.ack(ofSotw))).toEqual([[CDS, ['a', 'b']]]);
-  expect(delta.ack(ofDelta).map(({ type, removed }) => [type, removed])).toEqual([[CDS, ['c']]]);
+  warmed({ sotw, delta }, { ofSotw, ofDelta, warmSotw, warmDelta });
 });
 
 it('rule 27: where it had none before it went, an empty one', () => {
@@ -55,14 +69,7 @@ it('rule 27: where it had none before it went, an empty one', () => {
   world.cut(shop);
   const warmSotw = sotw.follow().take();
   const warmDelta = delta.follow().take();
-  expect(namesOf([...warmSotw, ...warmDelta])).toEqual([
-    [EDS, ['c']],
-    [EDS, ['c']],
-  ]);
-  sotw.ack(warmSotw[0], ['a', 'b', 'c']);
-  delta.ack(warmDelta[0]);
-  expect(namesOf(sotw.ack(ofSotw))).toEqual([[CDS, ['a', 'b']]]);
-  expect(delta.ack(ofDelta).map(({ type, removed }) => [type, removed])).toEqual([[CDS, ['c']]]);
+  warmed({ sotw, delta }, { ofSotw, ofDelta, warmSotw, warmDelta });
 });
 
 it('rule 14: who is given a cluster that it may have dropped is given its former assignment', () => {
