@@ -255,15 +255,22 @@ export class Targets {
     const { warming, outstanding } = clusters;
     if (warming === undefined && outstanding.length === 0) return;
     const now = goal.types.get(cluster) ?? this.context.empty(cluster);
-    const kept: Entry[] = [];
-    TypeView.diffReferrers(old, now, (name, _before, after) => {
-      if (after !== undefined) return;
+    this.#keep(old, now, (name) => {
       const isNew = ({ frame }: Outstanding): boolean => frame.plan.needs.has(name);
-      if (warming?.has(name) !== true && !outstanding.some(isNew)) return;
-      kept.push(before?.get(endpoint)?.get(name) ?? emptyAssignment(name));
+      if (warming?.has(name) !== true && !outstanding.some(isNew)) return undefined;
+      return before?.get(endpoint)?.get(name) ?? emptyAssignment(name);
+    });
+  }
+
+  /** Keeps assignments, where there is one to keep, that no cluster needs any more. */
+  #keep(before: TypeView, now: TypeView, find: (name: string) => Entry | undefined): void {
+    const kept: Entry[] = [];
+    TypeView.diffReferrers(before, now, (name, _before, after) => {
+      const entry = after === undefined ? find(name) : undefined;
+      if (entry !== undefined) kept.push(entry);
     });
     if (kept.length === 0) return;
-    this.#orphans = (this.#orphans ?? this.context.empty(endpoint)).with(kept);
+    this.#orphans = (this.#orphans ?? this.context.empty(resourceTypes.endpoint)).with(kept);
   }
 
   /** Whether the client has asked for all assignments that the clusters it was sent need. */
@@ -295,12 +302,10 @@ export class Targets {
   #adopt(clusters: TypeView | undefined, target: TypeView, scope: string): void {
     const former = this.context.mayHold(scope, resourceTypes.endpoint);
     if (clusters === undefined || former === undefined) return;
-    const kept: Entry[] = [];
-    TypeView.diffReferrers(clusters, target, (name, _before, after) => {
-      const entry = after === undefined ? former.get(name) : undefined;
-      if (entry?.fragments !== undefined) kept.push(entry);
+    this.#keep(clusters, target, (name) => {
+      const entry = former.get(name);
+      return entry?.fragments === undefined ? undefined : entry;
     });
-    if (kept.length > 0) this.#orphans = this.context.empty(resourceTypes.endpoint).with(kept);
   }
 }
 
