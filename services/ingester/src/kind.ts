@@ -102,5 +102,7 @@ export interface World {
   readonly objects: <T>(kind: Kind<T>) => Collection<SourceObject<T>>;
   /** An index that the kind declares; index `namespace` is always there. */
   readonly index: <T>(kind: Kind<T>, name: string) => Index<SourceObject<T>>;
+  /** Whether a namespace has objects of the kind: asked first, it spares many reads of nothing. */
+  readonly hasAny: <T>(read: Reader, kind: Kind<T>, namespace: string) => boolean;
   readonly seal: (material: Uint8Array) => { readonly sealed: Uint8Array; readonly keyId: string };
 }

@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Collection, Index } from '@watershed/derive/collection.ts';
-import type { Graph, Query } from '@watershed/derive/graph.ts';
+import type { Graph, Query, Reader } from '@watershed/derive/graph.ts';
 import { Event } from '@watershed/model/gen/model.ts';
 import type {
   Emission,
@@ -77,6 +77,8 @@ export function objectKey(identity: Identity): string {
 interface Shelf {
   readonly collection: unknown;
   readonly indexes: ReadonlyMap<string, unknown>;
+  /** By namespace. */
+  readonly any: Query<string, boolean>;
 }
 
 export class KindWorld implements World {
@@ -103,6 +105,10 @@ export class KindWorld implements World {
     return index as Index<SourceObject<T>>;
   }
 
+  hasAny<T>(read: Reader, kind: Kind<T>, namespace: string): boolean {
+    return read.query(this.#shelf(kind).any, namespace);
+  }
+
   install<T>(kind: Kind<T>, emit: Kind<T>['emit']): Installed {
     const [preferred] = kind.apiVersions;
     if (preferred === undefined) throw new RangeError(`kind ${kind.kind} has no apiVersion`);
@@ -110,10 +116,7 @@ export class KindWorld implements World {
     const group = groupOf(preferred);
     const name = `${group}/${kind.kind}`;
     const collection = this.#graph.collection<SourceObject<T>>(name, isDeepStrictEqual);
-    this.#shelves.set(kind, {
-      collection,
-      indexes: this.#indexes(kind, collection),
-    });
+    this.#shelves.set(kind, this.#shelve(kind, collection));
     return {
       group,
       kind: kind.kind,
@@ -132,27 +135,24 @@ export class KindWorld implements World {
     const known = this.#shelves.get(kind);
     if (known !== undefined) return known;
     const collection = this.#graph.collection<SourceObject<T>>(`unregistered ${kind.kind}`);
-    const shelf = { collection, indexes: this.#indexes(kind, collection) };
+    const shelf = this.#shelve(kind, collection);
     this.#shelves.set(kind, shelf);
     return shelf;
   }
 
-  #indexes<T>(
-    kind: Kind<T>,
-    collection: Collection<SourceObject<T>>,
-  ): ReadonlyMap<string, unknown> {
-    const indexes = new Map<string, unknown>();
-    const add = (name: string, keysOf: (object: SourceObject<T>) => readonly string[]): void => {
-      indexes.set(
-        name,
-        collection.index(name, (_key, object) => keysOf(object)),
-      );
-    };
-    add('namespace', (object) => [object.ref.namespace]);
+  #shelve<T>(kind: Kind<T>, collection: Collection<SourceObject<T>>): Shelf {
+    const byNamespace = collection.index('namespace', (_key, { ref }) => [ref.namespace]);
+    const indexes = new Map<string, unknown>([['namespace', byNamespace]]);
     for (const [name, keysOf] of Object.entries(kind.indexes ?? {})) {
-      add(name, (object) => keysOf(object, this.settings));
+      const index = collection.index(name, (_key, object) => keysOf(object, this.settings));
+      indexes.set(name, index);
     }
-    return indexes;
+    const any = this.#graph.query<string, boolean>({
+      name: `any ${collection.name}`,
+      id: (namespace) => namespace,
+      compute: (read, namespace) => read.lookup(byNamespace, namespace).length > 0,
+    });
+    return { collection, indexes, any };
   }
 
   #emission<T>(

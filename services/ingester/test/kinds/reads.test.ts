@@ -99,6 +99,17 @@ apiVersion: v1
 kind: Pod
 metadata: { name: vm-pod, namespace: shop, labels: { app: vm } }
 status: { podIP: 10.0.0.2, conditions: [{ type: Ready, status: "True" }] }`);
+const slice = object(`
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: by-hand, namespace: shop, labels: { kubernetes.io/service-name: web } }
+addressType: IPv4
+endpoints: [{ addresses: [10.0.0.2] }, { addresses: [10.0.0.3] }]`);
+const otherPod = object(`
+apiVersion: v1
+kind: Pod
+metadata: { name: elsewhere, namespace: shop }
+status: { podIP: 10.0.0.4 }`);
 
 function object(yaml: string): RawObject {
   return parse(yaml);
@@ -155,6 +166,13 @@ describe('a change of', () => {
     ['a delegate', [], leaf, { VirtualService: 2 }],
     ['a ServiceEntry that selects', [], entry, { ServiceEntry: 1, WorkloadEntry: 1 }],
     ['a Pod', [entry], pod, { Pod: 1, ServiceEntry: 1 }],
+    [
+      'a Pod that a slice does not name',
+      [slice, otherPod],
+      pod,
+      { Pod: 1, EndpointSlice: 1, 'any /Pod': 1 },
+    ],
+    ['a Pod of another address', [slice, pod], otherPod, { Pod: 1, 'any /Pod': 1 }],
   ] as const)('%s emits again those that read it', (_, before, changed, expected) => {
     const objects = world(...before);
     expect(ran(objects, () => objects.put(changed))).toEqual(expected);

@@ -8,7 +8,7 @@ import { endpointsEvent, localityOf } from '../istio/endpoints.ts';
 import { destinationsOf } from './destinations.ts';
 import { decodeSlice, type SliceEndpoint, type SliceSpec } from './endpoint-slice-spec.ts';
 import { localityOfNode, nodeKind } from './node.ts';
-import { podKind, type PodSpec } from './pod.ts';
+import { addressIndex, podKind, type PodSpec } from './pod.ts';
 import type { ServiceSpec } from './service-spec.ts';
 import { serviceKind } from './service.ts';
 
@@ -44,9 +44,14 @@ function emit(read: Reader, world: World, object: SourceObject<SliceSpec>): Emis
   const { namespace, name } = ref;
   const byAddress = new Map<string, Endpoint>();
   for (const found of spec.endpoints) {
-    const endpoint = endpointOf(read, world, namespace, found, spec.ports);
     for (const address of found.addresses) {
-      if (!byAddress.has(address)) byAddress.set(address, { ...endpoint, address });
+      if (byAddress.has(address)) continue;
+      const pod = podOf(read, world, namespace, found, address);
+      byAddress.set(address, {
+        ...endpointOf(read, world, found, pod),
+        address,
+        ports: spec.ports,
+      });
     }
   }
   const host = serviceHost(spec.service, namespace, domain);
@@ -84,19 +89,33 @@ function workloads(
   });
 }
 
-function endpointOf(
+/**
+ * The Pod that the slice names. Slices that somebody else than Kubernetes writes name none: then
+ * the namespace's Pod with the address (istiod). Several may have their Node's; which is meant
+ * cannot be known.
+ */
+function podOf(
   read: Reader,
   world: World,
   namespace: string,
+  { pod }: SliceEndpoint,
+  address: string,
+): SourceObject<PodSpec> | undefined {
+  if (pod !== '') return read.get(world.objects(podKind), `${namespace}/${pod}`);
+  if (!world.hasAny(read, podKind, namespace)) return undefined;
+  const found = read.lookup(world.index(podKind, addressIndex), address);
+  return found.find(({ value }) => value.ref.namespace === namespace && !value.spec.ended)?.value;
+}
+
+function endpointOf(
+  read: Reader,
+  world: World,
   found: SliceEndpoint,
-  ports: Readonly<Record<string, number>>,
+  pod: SourceObject<PodSpec> | undefined,
 ): Endpoint {
-  const pod =
-    found.pod === '' ? undefined : read.get(world.objects(podKind), `${namespace}/${found.pod}`);
   const labels = pod?.labels ?? {};
   return {
     ...blankEndpoint,
-    ports,
     labels,
     locality: localityFor(read, world, found, pod),
     health: healthOf(found),

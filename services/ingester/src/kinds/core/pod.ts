@@ -103,12 +103,15 @@ const podDecoder = object(
   '*',
 );
 
+/** Pods by each of their addresses. */
+export const addressIndex = 'address';
+
 export const podKind: Kind<PodSpec> = {
   apiVersions: ['v1'],
   kind: 'Pod',
   namespaced: true,
   readsStatus: true,
-  indexes: { address: ({ spec }) => spec.addresses },
+  indexes: { [addressIndex]: ({ spec }) => spec.addresses },
   decode: decodePod,
   emit: () => ({ events: [], problems: [] }),
 };
