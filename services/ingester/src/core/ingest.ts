@@ -54,7 +54,7 @@ export interface ObjectView extends Subject {
 const markerOwner = 'source';
 /** In diagnostics and holds, what is found on the log and in no source. */
 const logSource = 'log';
-const noChange: TableChange = { vanished: [], appeared: [], accepted: [], changed: [] };
+const noChange: TableChange = { vanished: [], appeared: [], accepted: [], changed: [], moved: [] };
 
 export class Ingest implements Sink {
   /** What it reads. */
@@ -253,6 +253,8 @@ export class Ingest implements Sink {
       const { events = [], createdMs = 0 } = entry.emitted ?? {};
       this.#outbox.set(entry.id, events, createdMs);
     }
+    // Their records say where they are: a restart goes by that while the file cannot be read.
+    for (const { id } of change.moved) this.#outbox.tellAgain(id);
     const { outgoing, collisions } = this.#outbox.take();
     for (const [owner, lost] of collisions) {
       const entry = this.#table.get(owner);

@@ -61,6 +61,8 @@ export interface TableChange {
   readonly accepted: readonly ObjectEntry[];
   /** Another value than before was accepted. */
   readonly changed: readonly ObjectEntry[];
+  /** Good before, and the place that counts is in another file now. */
+  readonly moved: readonly ObjectEntry[];
 }
 
 interface Unit {
@@ -135,6 +137,7 @@ export class ObjectTable {
       appeared: [],
       accepted: [],
       changed: [],
+      moved: [],
     };
     for (const entry of touched) {
       const wasThere = before.get(entry) === true;
@@ -144,8 +147,10 @@ export class ObjectTable {
       }
       if (!wasThere) change.appeared.push(entry);
       const wasGood = entry.installed.has(entry.key);
+      const wasIn = entry.decoded?.unit;
       if (this.#settle(entry)) change.changed.push(entry);
       if (!wasGood && entry.installed.has(entry.key)) change.accepted.push(entry);
+      if (wasGood && entry.decoded?.unit !== wasIn) change.moved.push(entry);
     }
     return change;
   }
