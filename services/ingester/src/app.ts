@@ -101,10 +101,7 @@ class IngesterPart implements Ingester {
     const { time, kinds, settings, sealing, holdLimits, readiness } = options;
     this.#metrics = ingestMetrics(options.metrics);
     this.#problems = new ProblemLog(options.logger);
-    this.#diagnostics = new Diagnostics(
-      () => time.now(),
-      (found) => this.#problems.add(found),
-    );
+    this.#diagnostics = new Diagnostics(() => time.now(), this.#problems);
     this.#ingest = new Ingest({
       graph: new Graph(),
       kinds,

@@ -1,48 +1,81 @@
 import type { Logger } from '@watershed/runtime/logger.ts';
-import { describe, type Diagnostic } from './core/diagnostics.ts';
+import { describe, type Diagnostic, type Watcher } from './core/diagnostics.ts';
 
 /** Of one batch; the debug page and `xdsctl` have them all. */
 const maxLines = 20;
 
-/** Tells the log's readers of problems as they arise: each once, and a mass of them in one line. */
-export class ProblemLog {
+/**
+ * Tells the log's readers of problems as they come and go: each once, and a mass of them in one
+ * line.
+ */
+export class ProblemLog implements Watcher {
   readonly #logger: Logger;
-  #found: Diagnostic[] = [];
-  #held = 0;
-  #why = '';
-  #more = 0;
+  /** Of the batch, by what is said of them. */
+  #arisen = new Map<string, Diagnostic>();
+  #over = new Map<string, Diagnostic>();
 
   constructor(logger: Logger) {
     this.#logger = logger;
   }
 
-  add(found: Diagnostic): void {
-    // Of a source as a whole the ingester tells, and when it is well again.
-    if (found.step === 'source') return;
-    if (found.step === 'held') {
-      this.#held++;
-      this.#why = found.reason;
-    } else if (this.#found.length < maxLines) this.#found.push(found);
-    else this.#more++;
+  arose(found: Diagnostic): void {
+    note(this.#arisen, this.#over, found);
+  }
+
+  ended(found: Diagnostic): void {
+    note(this.#over, this.#arisen, found);
   }
 
   /** A batch is over. */
   flush(): void {
-    const found = this.#found;
-    this.#found = [];
-    for (const one of found) {
-      this.#logger.warn('a problem in the configuration', { problem: describe(one) });
-    }
-    if (this.#more > 0) {
-      this.#logger.warn('more problems: /debug/diagnosticz has them', { more: this.#more });
-    }
-    if (this.#held > 0) {
-      this.#logger.warn('deletions are held: `xdsctl confirm` releases them', {
-        held: this.#held,
-        reason: this.#why,
-      });
-    }
-    this.#more = 0;
-    this.#held = 0;
+    const over = sorted(this.#over);
+    const arisen = sorted(this.#arisen);
+    this.#over = new Map();
+    this.#arisen = new Map();
+    this.#tellOver(over);
+    this.#tellArisen(arisen);
   }
+
+  #tellOver({ told, more, held }: Sorted): void {
+    const logger = this.#logger;
+    for (const problem of told) {
+      logger.info('a problem in the configuration is over', { problem });
+    }
+    if (more > 0) logger.info('more problems are over', { more });
+    if (held.length > 0) logger.info('deletions are held no more', { count: held.length });
+  }
+
+  #tellArisen({ told, more, held }: Sorted): void {
+    const logger = this.#logger;
+    for (const problem of told) logger.warn('a problem in the configuration', { problem });
+    if (more > 0) logger.warn('more problems: /debug/diagnosticz has them', { more });
+    const reason = held.at(-1)?.reason;
+    if (reason === undefined) return;
+    logger.warn('deletions are held: `xdsctl confirm` releases them', {
+      held: held.length,
+      reason,
+    });
+  }
+}
+
+/** What a batch takes back and finds again has not changed. */
+function note(to: Map<string, Diagnostic>, from: Map<string, Diagnostic>, found: Diagnostic): void {
+  // Of a source as a whole the ingester tells, and when it is well again.
+  if (found.step === 'source') return;
+  const text = describe(found);
+  if (!from.delete(text)) to.set(text, found);
+}
+
+interface Sorted {
+  readonly told: readonly string[];
+  /** How many there are beside these. */
+  readonly more: number;
+  readonly held: readonly Diagnostic[];
+}
+
+function sorted(found: ReadonlyMap<string, Diagnostic>): Sorted {
+  const held = [...found.values()].filter(({ step }) => step === 'held');
+  const others = [...found].filter(([, { step }]) => step !== 'held').map(([text]) => text);
+  const told = others.slice(0, maxLines);
+  return { told, more: others.length - told.length, held };
 }

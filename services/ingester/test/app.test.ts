@@ -314,7 +314,7 @@ test('a directory that is absent at the start is waited for, and /ready says why
   await until(() => expect(second.ingester.diagnostics()).toHaveLength(1));
   expect(second.readiness.missing).toEqual(['ingester']);
   expect(second.readiness.remarks).toEqual([
-    `files:${config}: ${config} does not exist; what it held stays`,
+    `files:${config}: ${config} does not exist; it is waited for`,
   ]);
   expect(await keysOf()).toContain(serviceKey('cart'));
   await rename(join(folder, 'away'), config);

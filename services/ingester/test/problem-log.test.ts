@@ -1,7 +1,7 @@
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { Logging } from '@watershed/runtime/logger.ts';
-import { expect, it } from 'vitest';
-import { Diagnostics, problem, type Step } from '../src/core/diagnostics.ts';
+import { beforeEach, expect, it } from 'vitest';
+import { Diagnostics, problem, type Step, type Subject } from '../src/core/diagnostics.ts';
 import { ProblemLog } from '../src/problem-log.ts';
 
 const lines: string[] = [];
@@ -13,26 +13,61 @@ const logging = new Logging({
   write: (line) => void lines.push(line),
 });
 const log = new ProblemLog(logging.scope('x'));
-const diagnostics = new Diagnostics(
-  () => 0,
-  (found) => log.add(found),
-);
+const diagnostics = new Diagnostics(() => 0, log);
 
-/** What is logged when a step has found the same of some objects. */
-function said(step: Step, reason: string, count: number): readonly string[] {
-  lines.length = 0;
+function subjectOf(at: number): Subject {
+  return { group: '', kind: 'Service', namespace: 'shop', name: `s-${at}` };
+}
+
+/** A step has found the same of some objects; without a reason: nothing. */
+function find(step: Step, reason: string | undefined, count: number): void {
+  const problems = reason === undefined ? [] : [problem(reason)];
   for (let at = 0; at < count; at++) {
-    const subject = { group: '', kind: 'Service', namespace: 'shop', name: `s-${at}` };
-    diagnostics.set({ subject, step, origin: '', problems: [problem(reason)] });
+    diagnostics.set({ subject: subjectOf(at), step, origin: '', problems });
   }
+}
+
+function logged(): readonly string[] {
+  lines.length = 0;
   log.flush();
   return lines;
 }
+
+function said(step: Step, reason: string | undefined, count: number): readonly string[] {
+  find(step, reason, count);
+  return logged();
+}
+
+beforeEach(() => {
+  for (let at = 0; at < 1_000; at++) diagnostics.clear(subjectOf(at));
+  logged();
+});
 
 it('a problem is logged when it is found, once', () => {
   expect(said('decode', 'is odd', 1)).toEqual([expect.stringContaining('shop/s-0: is odd')]);
   expect(said('decode', 'is odd', 1)).toEqual([]);
   expect(said('decode', 'is odder', 1)).toEqual([expect.stringContaining('is odder')]);
+});
+
+it('that a problem is over is logged, and not where another one of the field has taken its place', () => {
+  said('decode', 'is odd', 1);
+  expect(said('decode', 'is odder', 1)).toEqual([expect.stringContaining('"level":"warn"')]);
+  expect(said('decode', undefined, 1)).toEqual([
+    expect.stringMatching(/"level":"info".*shop\/s-0: is odder.*is over/u),
+  ]);
+  expect(said('decode', undefined, 1)).toEqual([]);
+});
+
+it("an object's problems are over when it goes", () => {
+  said('emit', 'is lost', 1);
+  diagnostics.clear(subjectOf(0));
+  expect(logged()).toEqual([expect.stringMatching(/is lost.*is over/u)]);
+});
+
+it('what a batch takes back and finds again is not news', () => {
+  said('kind', 'is unknown', 1);
+  diagnostics.clear(subjectOf(0), 'kind');
+  expect(said('kind', 'is unknown', 1)).toEqual([]);
 });
 
 it('a source that cannot be read is no problem of its own: the ingester tells of it', () => {
@@ -43,9 +78,11 @@ it('of a mass of problems some are logged, and how many more there are', () => {
   const all = said('decode', 'is bad', 1_000);
   expect(all.length).toBe(21);
   expect(all.at(-1)).toContain('"more":980');
+  expect(said('decode', undefined, 1_000).at(-1)).toMatch(/"more":980.*are over/u);
 });
 
 it('held deletions are one line, which names the command that releases them', () => {
   const all = said('held', 'so many at once', 300);
   expect(all).toEqual([expect.stringMatching(/"held":300.*xdsctl confirm/u)]);
+  expect(said('held', undefined, 300)).toEqual([expect.stringMatching(/"count":300.*no more/u)]);
 });

@@ -47,21 +47,28 @@ export interface Found {
 const maxKept = 10_000;
 const maxReason = 1_000;
 
+/** Who is told of problems as they come and go. */
+export interface Watcher {
+  arose(diagnostic: Diagnostic): void;
+  /** Nothing is wrong there any more, as far as the step can tell. */
+  ended(diagnostic: Diagnostic): void;
+}
+
 export function subjectId(subject: Subject): string {
   return `${subject.group}/${subject.kind}/${subject.namespace}/${subject.name}`;
 }
 
 export class Diagnostics {
   readonly #now: () => number;
-  readonly #onNew: ((diagnostic: Diagnostic) => void) | undefined;
+  readonly #watcher: Watcher | undefined;
   readonly #kept = new Map<string, ReadonlyMap<Step, readonly Diagnostic[]>>();
   #size = 0;
   #dropped = 0;
 
-  /** `now`: milliseconds since the Unix epoch. `onNew`: told of what was not known. */
-  constructor(now: () => number, onNew?: (diagnostic: Diagnostic) => void) {
+  /** `now`: milliseconds since the Unix epoch. */
+  constructor(now: () => number, watcher?: Watcher) {
     this.#now = now;
-    this.#onNew = onNew;
+    this.#watcher = watcher;
   }
 
   get size(): number {
@@ -86,19 +93,17 @@ export class Diagnostics {
     const after = this.#dated(found, before);
     if (after.length > 0) steps.set(found.step, after);
     this.#size += after.length;
+    for (const one of before) {
+      if (!after.some(({ field }) => field === one.field)) this.#watcher?.ended(one);
+    }
     if (steps.size === 0) this.#kept.delete(id);
     else this.#kept.set(id, steps);
   }
 
   /** Everything about a subject, or about one of its steps. */
   clear(subject: Subject, step?: Step): void {
-    const id = subjectId(subject);
-    if (step !== undefined) {
-      this.set({ subject, step, origin: '', problems: [] });
-      return;
-    }
-    for (const kept of this.#kept.get(id)?.values() ?? []) this.#size -= kept.length;
-    this.#kept.delete(id);
+    const steps = step === undefined ? this.#kept.get(subjectId(subject))?.keys() : [step];
+    for (const one of steps ?? []) this.set({ subject, step: one, origin: '', problems: [] });
   }
 
   of(subject: Subject): readonly Diagnostic[] {
@@ -140,7 +145,7 @@ export class Diagnostics {
         origin: found.origin,
         sinceMs: known?.sinceMs ?? this.#now(),
       };
-      if (known === undefined) this.#onNew?.(diagnostic);
+      if (known === undefined) this.#watcher?.arose(diagnostic);
       return diagnostic;
     });
   }

@@ -153,7 +153,8 @@ export class FileSource implements Source {
   }
 
   async #missing(sink: Sink, reason: string): Promise<number> {
-    sink.trouble(this.name, `${reason}; what it held stays`);
+    const until = this.#listed === undefined ? 'what it held stays' : 'it is waited for';
+    sink.trouble(this.name, `${reason}; ${until}`);
     if (this.#isPresent) {
       this.#isPresent = false;
       const updates = this.#files.forget();
