@@ -23,6 +23,7 @@ interface Step {
   readonly name: string;
   /** An npm script of the root package. */
   readonly script: string;
+  readonly args?: readonly string[];
   /** Its tests are counted one by one; any other step counts as one. */
   readonly vitest?: true;
   readonly timeoutMs: number;
@@ -41,7 +42,7 @@ const steps: readonly Step[] = [
   { name: 'deadcode', script: 'deadcode', timeoutMs: 5 * minuteMs },
   { name: 'proto', script: 'proto:check', timeoutMs: 10 * minuteMs },
   { name: 'fast', script: 'test:fast', vitest: true, timeoutMs: 10 * minuteMs },
-  { name: 'sim', script: 'sim', timeoutMs: 10 * minuteMs },
+  { name: 'sim', script: 'sim', args: ['--tree'], timeoutMs: 10 * minuteMs },
   { name: 'real', script: 'test:real', vitest: true, timeoutMs: 45 * minuteMs },
   { name: 'slow', script: 'test:slow', vitest: true, timeoutMs: 60 * minuteMs, built: true },
 ];
@@ -85,7 +86,7 @@ function runScript(step: Step, args: readonly string[]): Promise<boolean> {
 
 async function runStep(step: Step, directory: string): Promise<Counts> {
   if (step.vitest !== true) {
-    const succeeded = await runScript(step, []);
+    const succeeded = await runScript(step, step.args ?? []);
     const counts = { passed: succeeded ? 1 : 0, failed: succeeded ? 0 : 1 };
     return { ...counts, failures: [], files: [] };
   }
