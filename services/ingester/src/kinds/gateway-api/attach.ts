@@ -17,7 +17,7 @@ import { namespaceKind } from '../core/namespace.ts';
 import { serviceKind } from '../core/service.ts';
 import { entryHosts, serviceEntryKind } from '../istio/service-entry.ts';
 import { group } from './fields.ts';
-import { isServedClass } from './gateway-class.ts';
+import { ownerOfClass } from './gateway-class.ts';
 import type { GatewaySpec, Listener } from './gateway-spec.ts';
 import { k8sGatewayKind, usableListeners } from './gateway.ts';
 import { gatewayName } from './names.ts';
@@ -93,8 +93,11 @@ function toGateway(
     warn('is not found');
     return [];
   }
+  const { gatewayClassName } = gateway.spec;
+  const owner = ownerOfClass(read, world, gatewayClassName);
+  if (owner === 'unknown') warn(`is of class ${gatewayClassName}, which no GatewayClass defines`);
   // Another controller's, which decides about it.
-  if (!isServedClass(read, world, gateway.spec.gatewayClassName)) return [];
+  if (owner !== 'ours') return [];
   const usable = usableListeners(gateway.spec.listeners).listeners.map(({ listener }) => listener);
   const chosen = usable.filter(
     (listener) =>

@@ -51,9 +51,16 @@ export const gatewayClassKind: Kind<GatewayClass> = {
   emit: () => ({ events: [], problems: [] }),
 };
 
-/** Whether Gateways of a class are for us. */
-export function isServedClass(read: Reader, world: World, name: string): boolean {
+/**
+ * Whose the Gateways of a class are. `unknown`: no object defines it, so nobody will serve them: a
+ * typing error, most likely.
+ */
+export function ownerOfClass(
+  read: Reader,
+  world: World,
+  name: string,
+): 'ours' | 'foreign' | 'unknown' {
   const known = read.get(world.objects(gatewayClassKind), `/${name}`);
-  if (known === undefined) return impliedClasses.has(name);
-  return controllers.has(known.spec.controllerName);
+  if (known === undefined) return impliedClasses.has(name) ? 'ours' : 'unknown';
+  return controllers.has(known.spec.controllerName) ? 'ours' : 'foreign';
 }

@@ -6,7 +6,7 @@ import type { Emission, Kind, Problem, SourceObject, World } from '../../kind.ts
 import { serviceAt } from '../common/hosts.ts';
 import { serviceKind } from '../core/service.ts';
 import { group } from './fields.ts';
-import { isServedClass } from './gateway-class.ts';
+import { ownerOfClass } from './gateway-class.ts';
 import { gatewaySpec } from './gateway-spec.ts';
 import type { GatewaySpec, Listener } from './gateway-spec.ts';
 import { listenerTls } from './listener-tls.ts';
@@ -39,8 +39,8 @@ const protocols: Readonly<Record<string, Protocol>> = {
 
 function emit(read: Reader, world: World, object: SourceObject<GatewaySpec>): Emission {
   const { spec, ref } = object;
-  // The Gateway of another controller.
-  if (!isServedClass(read, world, spec.gatewayClassName)) return { events: [], problems: [] };
+  const owner = ownerOfClass(read, world, spec.gatewayClassName);
+  if (owner !== 'ours') return { events: [], problems: owner === 'foreign' ? [] : [lost(spec)] };
   const { namespace, name } = ref;
   const problems: Problem[] = [];
   const { listeners, conflicts } = usableListeners(spec.listeners);
@@ -66,6 +66,12 @@ function emit(read: Reader, world: World, object: SourceObject<GatewaySpec>): Em
   });
   const event = { object: { $case: 'gateway' as const, value: gateway } };
   return { events: [{ topic: 'config', key, event }], problems: [...problems, ...placed.problems] };
+}
+
+function lost({ gatewayClassName }: GatewaySpec): Problem {
+  const reason = 'no GatewayClass has this name: the Gateway is left alone';
+  const value = show(gatewayClassName);
+  return { severity: 'warning', field: 'spec.gatewayClassName', value, reason };
 }
 
 function within(problem: Problem, index: number): Problem {
