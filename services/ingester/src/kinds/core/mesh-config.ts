@@ -8,7 +8,7 @@
 import type { Reader } from '@watershed/derive/graph.ts';
 import { configKey } from '@watershed/model/keys.ts';
 import { identityOf } from '../../core/metadata.ts';
-import { isObject } from '../../decode.ts';
+import { isObject, show } from '../../decode.ts';
 import type {
   Decoded,
   Emission,
@@ -34,7 +34,7 @@ export const meshConfigKind: Kind<MeshSpec> = {
   apiVersions: [apiVersion],
   kind: 'MeshConfig',
   namespaced: false,
-  decode: (raw) => decodeMesh(raw['spec'] ?? {}, 'spec'),
+  decode: (raw) => decodeMesh(raw['spec'] ?? {}, ''),
   emit: (read, world, object) =>
     object.ref.name === meshNames.defaults && writtenMesh(read, world) !== undefined
       ? { events: [], problems: [] }
@@ -102,7 +102,11 @@ function decodeConfigMap(raw: RawObject, settings: SourceSettings): Decoded<Conf
   const [trouble] = problems;
   if (trouble !== undefined) return refused(`line ${trouble.line + 1}`, trouble.reason);
   const decoded = decodeMesh(documents[0]?.value ?? {}, field);
-  return decoded.spec === undefined
-    ? { problems: decoded.problems }
-    : { spec: { mesh: decoded.spec }, problems: decoded.problems };
+  if (decoded.spec === undefined) return { problems: decoded.problems };
+  const named = decoded.spec.configSources;
+  const reason = 'has no effect here: it is read of a file (--meshConfig)';
+  const value = show(named);
+  const at = { severity: 'warning', field: `${field}.configSources`, value, reason } as const;
+  const ofSources = named.length === 0 ? [] : [at];
+  return { spec: { mesh: decoded.spec }, problems: [...decoded.problems, ...ofSources] };
 }

@@ -14,7 +14,7 @@ import {
   MeshConfig_ProxyPathNormalization_NormalizationType as Normalization,
   MeshConfig_TLSConfig_TLSProtocol as TlsProtocol,
 } from '@watershed/proto/istio/mesh/v1alpha1/config.ts';
-import type { At } from '../../decode.ts';
+import { isObject, type At } from '../../decode.ts';
 import type { Decoded, SourceSettings } from '../../kind.ts';
 import { checkDuration, checkPort, durationMs, type DurationValue } from '../common/checks.ts';
 import { isDnsLabel, nameProblem } from '../common/hosts.ts';
@@ -53,6 +53,48 @@ const tlsVersions: Readonly<Record<TlsProtocol, TlsVersion>> = {
 };
 
 /**
+ * The fields that are read, those of messages one by one: what else is written has no effect, and
+ * is told of. A test holds this list against what changes the event.
+ */
+const readFields: ReadonlySet<string> = new Set([
+  'accessLogEncoding',
+  'accessLogFile',
+  'accessLogFormat',
+  // By `configuredSources`.
+  'configSources',
+  'connectTimeout',
+  'defaultDestinationRuleExportTo',
+  'defaultHttpRetryPolicy.attempts',
+  'defaultHttpRetryPolicy.backoff',
+  'defaultHttpRetryPolicy.perTryTimeout',
+  'defaultHttpRetryPolicy.retryIgnorePreviousHosts',
+  'defaultHttpRetryPolicy.retryOn',
+  'defaultHttpRetryPolicy.retryRemoteLocalities',
+  'defaultServiceExportTo',
+  'defaultVirtualServiceExportTo',
+  'disableEnvoyListenerLog',
+  'enableAutoMtls',
+  'h2UpgradePolicy',
+  'localityLbSetting.distribute',
+  'localityLbSetting.enabled',
+  'localityLbSetting.failover',
+  'localityLbSetting.failoverPriority',
+  'meshMTLS.minProtocolVersion',
+  'outboundTrafficPolicy.mode',
+  'pathNormalization.normalization',
+  'protocolDetectionTimeout',
+  'proxyHttpPort',
+  'proxyInboundListenPort',
+  'proxyListenPort',
+  'rootNamespace',
+  'tcpKeepalive.interval',
+  'tcpKeepalive.probes',
+  'tcpKeepalive.time',
+  'trustDomain',
+  'trustDomainAliases',
+]);
+
+/**
  * Unknown fields are warnings, as in istiod: the settings are one object, and to lose all of them
  * (or to start with none) for one that a newer Istio knows would be worse than to do without it.
  */
@@ -65,7 +107,25 @@ export function decodeMesh(value: unknown, path: string): Decoded<MeshSpec> {
   );
 }
 
+/** Written fields that nobody reads. What is written as it is by default makes no difference. */
+function tellUnread(mesh: MeshConfig, at: At): void {
+  const written: unknown = MeshConfig.toJSON(mesh);
+  for (const [name, value] of Object.entries(isObject(written) ? written : {})) {
+    const within = isObject(value) ? Object.entries(value) : [];
+    if (!isObject(value) && !readFields.has(name)) at.field(name).warn(value, unread);
+    for (const [inner, one] of within) {
+      if (readFields.has(`${name}.${inner}`)) continue;
+      const reason = name === 'defaultConfig' ? unreadOfProxies : unread;
+      at.field(name).field(inner).warn(one, reason);
+    }
+  }
+}
+
+const unread = 'is not supported and has no effect';
+const unreadOfProxies = `${unread}, nor does \`xdsctl bootstrap\` read it`;
+
 function check(mesh: MeshConfig, at: At): void {
+  tellUnread(mesh, at);
   for (const name of ['proxyListenPort', 'proxyInboundListenPort', 'proxyHttpPort'] as const) {
     if (mesh[name] !== 0) checkPort(at.field(name), mesh[name]);
   }

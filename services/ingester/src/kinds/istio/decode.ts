@@ -103,7 +103,10 @@ function isWithin(path: string, outer: string): boolean {
   return path.startsWith(outer) && /^(?:[.[]|$)/u.test(path.slice(outer.length));
 }
 
-/** `spec.http[0]` of `spec.http[0].timeout` and of `spec.http[0].headers[1]`. */
+/**
+ * `spec.http[0]` of `spec.http[0].timeout` and of `spec.http[0].headers[1]`. Settings of the mesh,
+ * which are in no message, have nothing beside them: each stands for itself.
+ */
 function messageOf(path: string): string {
   return path.replace(/\.[^.[]*(?:\[\d+\])*$/u, '');
 }
