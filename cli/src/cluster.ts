@@ -40,8 +40,8 @@ let stopping: Promise<void> | undefined;
 
 if (values.help === true) say(help);
 else {
-  process.once('SIGINT', () => void stop().then(() => process.exit(0)));
-  process.once('SIGTERM', () => void stop().then(() => process.exit(0)));
+  process.on('SIGINT', () => void stop().then(() => process.exit(0)));
+  process.on('SIGTERM', () => void stop().then(() => process.exit(0)));
   try {
     await run();
   } catch (error) {

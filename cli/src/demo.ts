@@ -24,8 +24,8 @@ const convergeMs = 20_000;
 const stops: (() => Promise<void>)[] = [];
 let stopping: Promise<void> | undefined;
 
-process.once('SIGINT', () => void stopAll().then(() => process.exit(130)));
-process.once('SIGTERM', () => void stopAll().then(() => process.exit(143)));
+process.on('SIGINT', () => void stopAll().then(() => process.exit(130)));
+process.on('SIGTERM', () => void stopAll().then(() => process.exit(143)));
 try {
   await demo(process.argv.includes('--keep'));
 } catch (error) {

@@ -32,6 +32,11 @@ class Shell {
     this.ended = once(this.#child, 'close').then(([status]) => status as number | null);
   }
 
+  /** To the command alone, not to what it started. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
   /** As Ctrl-C does it: the signal goes to all of them. */
   async stop(signal: NodeJS.Signals = 'SIGINT'): Promise<void> {
     const { pid, exitCode, signalCode } = this.#child;
@@ -92,6 +97,7 @@ test('npm start says what listens where, and the commands that it prints work', 
   expect(await listens(8080)).toBe(true);
   await proxy.stop();
   await started.stop();
+  expect(started.output).not.toContain('forced');
   const port = Number(/xDS +127\.0\.0\.1:(\d+)/u.exec(text)?.[1]);
   expect([await listens(8080), await listens(port)]).toEqual([false, false]);
 });
@@ -135,6 +141,17 @@ test('npm start ends at once, and says why in one line, when its port is taken',
   expect(said).toHaveLength(1);
   expect(said[0]).toMatch(/cannot listen on 127\.0\.0\.1:\d+.*EADDRINUSE/u);
   taken.close();
+});
+
+test('npm start hands SIGTERM on, and the server stops in order', async () => {
+  const addresses = '--grpcAddr 127.0.0.1:0 --monitoringAddr 127.0.0.1:0';
+  const started = shell(`exec npm start -- ${addresses} --dataDir ${directory}`);
+  await until('it is ready', () => /proxy-status .*\n\n/u.test(started.output), 60_000);
+  started.signal('SIGTERM');
+  // Its output is closed when npm and the server have both ended.
+  expect(await started.ended).toBe(0);
+  expect(started.output).toMatch(/"signal":"SIGTERM".*"stopping"/u);
+  expect(started.output).not.toContain('forced');
 });
 
 test('npm start can be stopped while it waits for its directory', async () => {

@@ -125,3 +125,14 @@ test('the lock file has every platform, also those that the machine it was made 
   // Without them `npm ci` refuses to install anything, here as well.
   expect(missing).toEqual([]);
 });
+
+test('what npm starts to stay takes the place of its shell, which would keep signals to itself', () => {
+  const { scripts } = JSON.parse(textOf('package.json')) as {
+    readonly scripts: Readonly<Record<string, string>>;
+  };
+  const kept = Object.entries(scripts).filter(
+    ([name, command]) =>
+      /^(?:start(?::.*)?|demo|cluster)$/u.test(name) && !/^(?:\w+=\S+ )*exec node /u.test(command),
+  );
+  expect(kept).toEqual([]);
+});

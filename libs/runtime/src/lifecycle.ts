@@ -24,11 +24,16 @@ export interface LifecycleOptions {
 /** What sends signals: `process`. */
 export interface SignalSource {
   on(signal: 'SIGTERM' | 'SIGINT', listener: () => void): unknown;
-  off(signal: 'SIGTERM' | 'SIGINT', listener: () => void): unknown;
 }
 
 /** After the deadline, how long a part may take to let go before it is left behind. */
 const letGoMs = 1_000;
+
+/**
+ * What comes so soon after the first signal is the same request: at Ctrl-C a terminal tells all of
+ * its processes, and then npm, or whatever else started this one, hands on what it was told.
+ */
+const sameRequestMs = 500;
 
 /**
  * Starts parts in order and stops them in the reverse order: what was started last depends on what
@@ -96,30 +101,32 @@ export class Lifecycle {
   }
 
   /**
-   * Resolves with the signal that asked for the end, after everything has stopped. A second signal
-   * does not wait: `force` is called, to leave at once.
+   * Resolves with the signal that asked for the end, after everything has stopped. A second signal,
+   * unless it is the same request, does not wait: `force` is called, to leave at once.
    */
   runUntilSignal(source: SignalSource, force: (signal: string) => void): Promise<string> {
     return new Promise((resolve) => {
-      let first: string | undefined;
+      const { logger, timers, drainMs } = this.#options;
+      let asked = false;
+      let askedOnce = false;
       const onSignal = (signal: 'SIGTERM' | 'SIGINT'): void => {
-        if (first !== undefined) {
-          this.#options.logger.warn('forced to stop at once', { signal });
+        if (askedOnce) {
+          logger.warn('forced to stop at once', { signal });
           force(signal);
-          return;
         }
-        first = signal;
-        this.#options.logger.info('stopping', { signal, drainMs: this.#options.drainMs });
+        if (asked) return;
+        asked = true;
+        logger.info('stopping', { signal, drainMs });
+        const timer = timers.after(sameRequestMs, () => {
+          askedOnce = true;
+        });
         void this.stop().then(() => {
-          source.off('SIGTERM', onTerm);
-          source.off('SIGINT', onInt);
+          timer.cancel();
           resolve(signal);
         });
       };
-      const onTerm = (): void => onSignal('SIGTERM');
-      const onInt = (): void => onSignal('SIGINT');
-      source.on('SIGTERM', onTerm);
-      source.on('SIGINT', onInt);
+      source.on('SIGTERM', () => onSignal('SIGTERM'));
+      source.on('SIGINT', () => onSignal('SIGINT'));
     });
   }
 }
