@@ -16,6 +16,7 @@ import type { Log } from '@watershed/log/port.ts';
 import { topicSpecs } from '@watershed/log/topics.ts';
 import { createPusher, silentAfterMs } from '@watershed/pusher/app.ts';
 import { openSecurity, operatorsOnly } from '@watershed/pusher/security.ts';
+import { ofDataDir, openDataDir } from '@watershed/runtime/data-dir.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
 import type { Composition, Surroundings } from '@watershed/runtime/program.ts';
 import { createSealing, readOrCreateSealingKeys } from '@watershed/runtime/sealing.ts';
@@ -29,9 +30,12 @@ const shards = 8;
 
 export async function compose(config: Config, around: Surroundings): Promise<Composition> {
   const { time, logging, name } = around;
+  const { dataDir } = config;
+  await openDataDir(dataDir);
   const log = await openLog(config, around);
-  const blobs = await openDiskBlobs({ dir: join(config.dataDir, 'blobs') });
-  const sealing = createSealing(await readOrCreateSealingKeys(join(config.dataDir, 'sealing.key')));
+  const blobs = await ofDataDir(dataDir, () => openDiskBlobs({ dir: join(dataDir, 'blobs') }));
+  const keyFile = join(dataDir, 'sealing.key');
+  const sealing = createSealing(await ofDataDir(dataDir, () => readOrCreateSealingKeys(keyFile)));
   const common = { ...around, log, writer: name };
   const ingester = createIngester({
     ...common,
@@ -68,7 +72,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
     sealing,
     options: config,
     transport: config.transport,
-    coldDir: join(config.dataDir, 'pusher'),
+    coldDir: join(dataDir, 'pusher'),
     ...(config.kafkaBrokers.length > 0 ? { silentAfterMs } : {}),
     logger: logging.scope('pusher'),
     otherPages: [...ingester.pages, ...translator.pages],
@@ -110,11 +114,10 @@ async function openLog(config: Config, around: Surroundings): Promise<Log> {
   const onBackgroundError = (error: unknown): void => {
     logger.error('the log could not be tidied up; it is tried again', { error });
   };
-  const log = await openEmbeddedLog({
-    dir: join(config.dataDir, 'log'),
-    time,
-    onBackgroundError,
-  });
+  const dir = join(config.dataDir, 'log');
+  const log = await ofDataDir(config.dataDir, () =>
+    openEmbeddedLog({ dir, time, onBackgroundError }),
+  );
   await log.ensureTopics(topics);
   return log;
 }

@@ -154,6 +154,16 @@ test('npm start hands SIGTERM on, and the server stops in order', async () => {
   expect(started.output).not.toContain('forced');
 });
 
+test('npm start ends at once, and says why, when its data directory cannot be used', async () => {
+  const file = join(directory, 'file');
+  await writeFile(file, '');
+  for (const dir of ['/proc/x', file]) {
+    const started = shell(`npm start -- --dataDir ${dir}`);
+    expect(await started.ended).toBe(1);
+    expect(started.output).toContain(`watershed: --dataDir: "${dir}": E`);
+  }
+});
+
 test('npm start can be stopped while it waits for its directory', async () => {
   const addresses = '--grpcAddr 127.0.0.1:0 --monitoringAddr 127.0.0.1:0';
   const options = `${addresses} --dataDir ${directory} --configDir ${directory}/none`;

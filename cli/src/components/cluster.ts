@@ -3,8 +3,9 @@
  * processes of their own.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeDirectory } from '@watershed/runtime/data-dir.ts';
 import type { Progress } from './cache.ts';
 import { startKafka, type Doors, type Kafka, type KafkaOptions } from './kafka.ts';
 import { startRedis, type Redis } from './redis.ts';
@@ -111,7 +112,7 @@ class ServiceSet implements Cluster {
   async start(): Promise<void> {
     const { cache, progress, brokers = 1, kafka, directory } = this.#options;
     const { translators = 2, pushers = 2 } = this.#options;
-    await mkdir(directory, { recursive: true });
+    await makeDirectory(directory);
     await writeFile(this.#keyFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
     progress(`Kafka: ${brokers === 1 ? 'one broker' : `${brokers} brokers`}`);
     // A group need not wait for more members: they are started by the same hand.

@@ -12,8 +12,9 @@
  * authenticated.
  */
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
-import { access, link, mkdir, open, readFile, unlink } from 'node:fs/promises';
+import { access, link, open, readFile, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeDirectory, unlessExists } from './data-dir.ts';
 import { OperatingError } from './errors.ts';
 
 const format = 1;
@@ -137,7 +138,7 @@ export async function readSealingKeys(path: string): Promise<readonly Uint8Array
  */
 export async function readOrCreateSealingKeys(path: string): Promise<readonly Uint8Array[]> {
   if (await exists(path)) return readSealingKeys(path);
-  await mkdir(dirname(path), { recursive: true });
+  await makeDirectory(dirname(path));
   const temporary = `${path}.${randomBytes(8).toString('hex')}`;
   const file = await open(temporary, 'wx', 0o600);
   try {
@@ -157,8 +158,4 @@ function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-function unlessExists(error: unknown): void {
-  if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
 }

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { openSharedLog } from '@watershed/log/kafka/open.ts';
+import { ofDataDir, openDataDir } from '@watershed/runtime/data-dir.ts';
 import type { Composition, Surroundings } from '@watershed/runtime/program.ts';
 import {
   createSealing,
@@ -53,5 +54,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
 async function sealingKeys(config: Config): Promise<readonly Uint8Array[]> {
   if (config.sealingKey !== undefined) return parseSealingKeys(config.sealingKey);
   if (config.sealingKeyFile !== undefined) return readSealingKeys(config.sealingKeyFile);
-  return readOrCreateSealingKeys(join(config.dataDir, 'sealing.key'));
+  const { dataDir } = config;
+  await openDataDir(dataDir);
+  return ofDataDir(dataDir, () => readOrCreateSealingKeys(join(dataDir, 'sealing.key')));
 }

@@ -10,13 +10,14 @@
  * heard of. Files are replaced as a whole. Secrets are in it as sealed as they are on the log.
  */
 import { hash } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import { openDiskBlobs } from '@watershed/blob/disk.ts';
 import type { Blob, BlobStore, Digest } from '@watershed/blob/port.ts';
 import { Selectors } from '@watershed/model/gen/record.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
+import { makeDirectory } from '@watershed/runtime/data-dir.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { emptyView } from './session/context.ts';
 import type { ScopeView } from './view/scope-view.ts';
@@ -82,7 +83,7 @@ export class ColdStore {
     const { dir, logger } = this.#options;
     try {
       for (const part of ['scopes', 'types']) {
-        await mkdir(join(dir, part), { recursive: true, mode: 0o700 });
+        await makeDirectory(join(dir, part));
       }
       // What is read is read once: next to nothing is kept in memory.
       const blobs = await openDiskBlobs({ dir: join(dir, 'blobs'), maxMemoryBytes: 1024 * 1024 });
