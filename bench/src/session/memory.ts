@@ -7,6 +7,7 @@ import type { Carrier } from '@watershed/pusher/push/carrier.ts';
 import { SessionKinds } from '@watershed/pusher/push/session-kinds.ts';
 import { XdsStream, type StreamHost } from '@watershed/pusher/push/stream.ts';
 import { RequestDecoder } from '@watershed/pusher/session/request-codec.ts';
+import { KeptNames } from '@watershed/pusher/session/kept-names.ts';
 import { defaultLimits } from '@watershed/pusher/session/session-options.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { namesTo, Scope } from './views.ts';
@@ -82,6 +83,7 @@ function hostOf({ context }: Scope): StreamHost {
     time: systemTime,
     alarms: new Alarms(systemTime),
     limits: defaultLimits,
+    names: new KeptNames(defaultLimits.maxNameBytes),
     kinds: new SessionKinds(),
     sendTimeoutMs: 300_000,
     admission: new Admission({
@@ -108,6 +110,7 @@ function hostOf({ context }: Scope): StreamHost {
       converged: nothing,
       writeTimeout: nothing,
       request: nothing,
+      refused: nothing,
     },
     identified: nothing,
     closed: nothing,

@@ -271,6 +271,12 @@ export const watershedMetrics = {
     help: 'Calls refused for who their client is: unauthenticated, or denied what it claims to be.',
     labels: ['reason'],
   },
+  badRequests: {
+    kind: 'counter',
+    name: 'watershed_xds_bad_requests_total',
+    help: 'Streams ended for what they asked: invalid-argument, or resource-exhausted where a limit is named.',
+    labels: ['code'],
+  },
   scopes: { kind: 'gauge', name: 'watershed_scopes', help: 'Scopes that are held.', labels: [] },
   scopesWaiting: {
     kind: 'gauge',

@@ -302,6 +302,15 @@ export const xdsOptions = defineOptions({
     placeholder: 'type=duration,…',
     doc: 'Proxies that know TTLs (Envoy over delta does) drop resources of these types when the control plane has been out of reach for so long, as lds=1h,cds=1h; heartbeats keep them as long as it is there. 0 takes back what was said before. Unset: proxies keep what they have for ever.',
   },
+  maxNameBytes: {
+    type: 'int',
+    env: ['WATERSHED_XDS_MAX_NAME_BYTES'],
+    default: 134_217_728,
+    min: 1_048_576,
+    max: 1_073_741_824,
+    unit: 'bytes',
+    doc: 'What the names may take that one connection asks for or says that it has, all its streams together: their characters, and 192 bytes for each. A stream that asks for more ends with RESOURCE_EXHAUSTED. A sidecar that comes back with 20,000 clusters and their endpoints takes 20 MB.',
+  },
   cacheEntries: {
     type: 'int',
     env: ['PILOT_XDS_CACHE_SIZE'],

@@ -32,6 +32,7 @@ import { ServingState } from './serving.ts';
 import { SessionContext } from './session/context.ts';
 import { FrameCache } from './session/frame-cache.ts';
 import { encodeControlPlane } from './session/frame.ts';
+import { defaultLimits } from './session/session-options.ts';
 import { randomKey } from './session/set-digest.ts';
 import { Assignments } from './view/assignments.ts';
 import { BlobLoader } from './view/blob-loader.ts';
@@ -156,7 +157,10 @@ class PusherPart {
       answer: (query) => this.#answer(query),
       chunk: settings.pushThrottle === 0 ? defaultChunk : settings.pushThrottle,
       sendTimeoutMs: options.sendTimeoutMs ?? 300_000,
-      limits: options.sessionLimits,
+      limits: {
+        maxNameBytes: settings.maxNameBytes ?? defaultLimits.maxNameBytes,
+        ...options.sessionLimits,
+      },
       maxScopesOfNamespace: options.maxScopesOfNamespace,
       ttlsMs: ttlsOf(settings.resourceTtls ?? []),
       onHeld: () => this.#view.hurry(),

@@ -97,6 +97,11 @@ export class PusherMetrics {
     return this.#metrics.gauge(watershedMetrics.streams).with({ protocol: mode });
   }
 
+  /** They end their streams. */
+  badRequests(code: 'invalid-argument' | 'resource-exhausted'): Counter {
+    return this.#metrics.counter(watershedMetrics.badRequests).with({ code });
+  }
+
   refused(reason: 'unauthenticated' | 'denied'): Counter {
     return this.#metrics.counter(watershedMetrics.refusals).with({ reason });
   }

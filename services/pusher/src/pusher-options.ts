@@ -26,6 +26,8 @@ export interface PusherSettings {
   readonly pushThrottle: number;
   /** New streams a second; 0: by what they cost. */
   readonly maxRequestsPerSecond: number;
+  /** See `SessionLimits`. */
+  readonly maxNameBytes?: number;
   /** `eds=5m`: after which clients drop what they do not hear of. Default none. */
   readonly resourceTtls?: readonly string[];
   /** Where proxies reach it. Default: where it listens, by the machine's name. */

@@ -7,6 +7,7 @@ import type { FeedbackWriter } from '../feedback.ts';
 import type { PusherMetrics } from '../metrics.ts';
 import { scopeOf, type ProxyNode } from '../node-scope.ts';
 import type { SessionContext } from '../session/context.ts';
+import { KeptNames } from '../session/kept-names.ts';
 import { RequestDecoder } from '../session/request-codec.ts';
 import { defaultLimits, type SessionLimits } from '../session/session-options.ts';
 import type { DigestKey } from '../session/set-digest.ts';
@@ -25,7 +26,8 @@ import { PushSpans } from './push-spans.ts';
 import { concerned, Spread } from './spread.ts';
 import { SessionKinds } from './session-kinds.ts';
 import { StreamMeter } from './stream-meter.ts';
-import { XdsStream, type StreamHost, type StreamObserver } from './stream.ts';
+import type { StreamObserver } from './stream-observer.ts';
+import { XdsStream, type StreamHost } from './stream.ts';
 
 export interface HubOptions {
   /** This pusher's; unique among pushers. */
@@ -73,10 +75,11 @@ export class Hub implements StreamHost {
   readonly time: Time;
   readonly alarms: Alarms;
   readonly limits: SessionLimits;
+  readonly names: KeptNames;
   readonly kinds = new SessionKinds();
   readonly sendTimeoutMs: number;
   readonly ttlsMs: ReadonlyMap<string, number>;
-  readonly observer: StreamObserver;
+  readonly observer: StreamObserver<XdsStream>;
   readonly admission: Admission;
   readonly answer: AnswerQuery;
   readonly #options: HubOptions;
@@ -104,6 +107,7 @@ export class Hub implements StreamHost {
     this.time = options.time;
     this.alarms = new Alarms(options.time);
     this.limits = { ...defaultLimits, ...options.limits };
+    this.names = new KeptNames(this.limits.maxNameBytes);
     this.decoder = new RequestDecoder(options.digestKey, this.limits.maxNames);
     this.sendTimeoutMs = options.sendTimeoutMs;
     this.ttlsMs = options.ttlsMs ?? new Map();

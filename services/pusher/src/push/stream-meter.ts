@@ -8,7 +8,9 @@ import { traitsOf, type Stage } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { PushSpans } from './push-spans.ts';
 import type { ScopeQuarantines } from './scope-quarantines.ts';
-import type { StreamObserver, XdsStream } from './stream.ts';
+import type { StreamEnd } from './carrier.ts';
+import type { StreamObserver } from './stream-observer.ts';
+import type { XdsStream } from './stream.ts';
 
 export interface StreamMeterOptions {
   readonly time: Time;
@@ -22,7 +24,7 @@ export interface StreamMeterOptions {
 const maxReported = 16;
 
 /** Counts, logs and reports what happens on streams. */
-export class StreamMeter implements StreamObserver {
+export class StreamMeter implements StreamObserver<XdsStream> {
   readonly #options: StreamMeterOptions;
   readonly #lines: FewLines;
   #largestRequest = 0;
@@ -97,6 +99,15 @@ export class StreamMeter implements StreamObserver {
   writeTimeout(stream: XdsStream): void {
     this.#options.metrics.writeTimeouts.add();
     this.#lines.warn('a proxy read nothing for too long', { proxy: stream.node?.id });
+  }
+
+  refused(stream: XdsStream, { code, message }: StreamEnd): void {
+    // Who may not do what he asks is told of where that is judged.
+    if (code !== 'invalid-argument' && code !== 'resource-exhausted') return;
+    this.#options.metrics.badRequests(code).add();
+    const { address } = stream.peer;
+    const proxy = stream.node?.id;
+    this.#lines.warn('a stream ends for what it asked', { proxy, peer: address, problem: message });
   }
 
   request(bytes: number): void {

@@ -17,12 +17,14 @@ import type {
 import type { SessionKinds } from './session-kinds.ts';
 import { Session } from '../session/session.ts';
 import type { NameList, Subscription } from '../session/subscription.ts';
+import { noCost, type Cost, type KeptNames } from '../session/kept-names.ts';
 import type { Stage } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { Alarms, Sleeper } from './alarms.ts';
 import type { Admission, Newcomer } from './admission.ts';
 import { endOf, type Carrier, type StreamEnd, type StreamHow } from './carrier.ts';
 import { DebugQueries, isDebugType, type AnswerQuery } from './debug-queries.ts';
+import type { StreamObserver } from './stream-observer.ts';
 
 /** What streams share, and who wants to know of them. */
 export interface StreamHost {
@@ -31,12 +33,13 @@ export interface StreamHost {
   readonly time: Time;
   readonly alarms: Alarms;
   readonly limits: SessionLimits;
+  readonly names: KeptNames;
   readonly kinds: SessionKinds;
   /** A client that takes nothing for so long is cut off; 0: never. */
   readonly sendTimeoutMs: number;
   /** By type: how long clients that know TTLs may keep what they do not hear of. */
   readonly ttlsMs: ReadonlyMap<string, number>;
-  readonly observer: StreamObserver;
+  readonly observer: StreamObserver<XdsStream>;
   /** When new streams get what they ask for. */
   readonly admission: Admission;
   /** Answers istio's questions about this server. */
@@ -47,24 +50,6 @@ export interface StreamHost {
   /** It may ask for something else now; gives the view that is to answer it, if it does. */
   asked(stream: XdsStream): ScopeView | undefined;
   closed(stream: XdsStream): void;
-}
-
-export interface StreamObserver {
-  sent(stream: XdsStream, frame: Frame): void;
-  suppressed(typeUrl: string): void;
-  acked(stream: XdsStream, typeUrl: string, frame: Frame): void;
-  nacked(stream: XdsStream, nack: SessionNack): void;
-  gateForced(stream: XdsStream, stage: Stage): void;
-  resumed(typeUrl: string, unchanged: boolean): void;
-  stale(typeUrl: string): void;
-  /** A frame was composed (or found) and given to the transport in `ms`. */
-  wrote(frame: Frame, ms: number): void;
-  /** What was given to the transport `ms` ago has left. */
-  drained(ms: number): void;
-  /** The client has all of its view; `ms`: since the view began to be made. */
-  converged(stream: XdsStream, view: ScopeView, ms: number): void;
-  writeTimeout(stream: XdsStream): void;
-  request(bytes: number): void;
 }
 
 /**
@@ -100,6 +85,8 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   /** It says what it has: it may need nothing. */
   isResumed = false;
   #newBytes = 0;
+  /** Of names. */
+  #kept = noCost;
   /** What was given to the transport has left. */
   #left: (() => void) | undefined;
   isClosed = false;
@@ -194,13 +181,13 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
         request.mode === 'delta' ? request.initial !== undefined : request.versionInfo !== '';
       this.#identify(request.node);
     } catch (error) {
-      this.end(endOf(error));
+      this.#refuse(endOf(error));
       return;
     }
     const nowMs = this.#host.time.monotonic();
     const violation = this.#session?.request(request, Math.floor(nowMs));
     if (violation !== undefined) {
-      this.end(violation);
+      this.#refuse(violation);
       return;
     }
     if ((request.typeUrl || this.#onlyType) === resourceTypes.endpoint) {
@@ -272,10 +259,16 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     this.closed();
   }
 
+  #refuse(end: StreamEnd): void {
+    this.#host.observer.refused(this, end);
+    this.end(end);
+  }
+
   /** The carrier is gone. */
   closed(): void {
     if (this.isClosed) return;
     this.isClosed = true;
+    this.keeps(noCost);
     this.#left?.();
     this.#host.admission.forget(this);
     this.#host.alarms.cancel(this);
@@ -284,6 +277,12 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
 
   newest(): ScopeView | undefined {
     return this.#host.newest(this);
+  }
+
+  keeps(kept: readonly Cost[]): boolean {
+    const before = this.#kept;
+    this.#kept = kept;
+    return this.#host.names.change(this.peer, before, kept);
   }
 
   sent(frame: Frame): void {

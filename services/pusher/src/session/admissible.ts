@@ -1,5 +1,6 @@
+import { countedOf } from './kept-names.ts';
 import type { Request } from './request.ts';
-import type { SessionLimits, Violation } from './session-options.ts';
+import type { SessionLimits, SessionObserver, Violation } from './session-options.ts';
 import type { TypeState } from './type-state.ts';
 import { traitsOf } from './type-traits.ts';
 
@@ -43,11 +44,15 @@ function longestOther(request: Request): number {
 export function excessOf(
   types: readonly TypeState[],
   asked: TypeState,
-  maxNames: number,
+  { maxNames, maxNameBytes }: SessionLimits,
+  observer: SessionObserver | undefined,
 ): Violation | undefined {
   let names = 0;
   for (const { subscription } of types) names += subscription.size;
   if (names > maxNames) return exhausted(`more than ${maxNames} names subscribed`);
+  if (observer?.keeps?.(countedOf(types)) === false) {
+    return exhausted(`more than ${maxNameBytes} bytes of names on one connection`);
+  }
   // They may be dropped as fast as they are named; which are the same is looked at now and then.
   const owesMuch = asked.owedCount > 2 * maxNames && (asked.owed?.length ?? 0) > maxNames;
   return owesMuch ? exhausted(`more than ${maxNames} names without an answer`) : undefined;

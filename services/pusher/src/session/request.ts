@@ -1,4 +1,5 @@
 import type { Entry } from '../view/type-view.ts';
+import { bytesPerName, type Cost } from './kept-names.ts';
 import type { NameList } from './subscription.ts';
 
 /** Why a client refused a response; the message is the client's own text, bounded. */
@@ -40,6 +41,7 @@ export type Mode = Request['mode'];
 export class InitialVersions {
   readonly entries: readonly Entry[];
   #longest: number | undefined;
+  #cost: Cost | undefined;
 
   constructor(entries: readonly Entry[]) {
     this.entries = entries;
@@ -52,5 +54,16 @@ export class InitialVersions {
       0,
     );
     return this.#longest;
+  }
+
+  /** What they cost where they are kept: apart from them, who are not kept for being counted. */
+  get cost(): Cost {
+    this.#cost ??= {
+      bytes: this.entries.reduce(
+        (sum, { name, version }) => sum + bytesPerName + name.length + version.length,
+        0,
+      ),
+    };
+    return this.#cost;
   }
 }

@@ -94,6 +94,7 @@ function begin(
     return;
   }
   state.resumed = true;
+  state.said = initial.cost;
   const said = context.heldBy(state.traits.typeUrl, initial);
   const held = state.locates ? context.located.held(said) : said;
   state.held = held;

@@ -1,5 +1,6 @@
 import type { Frame } from './frame.ts';
 import type { ScopeView } from '../view/scope-view.ts';
+import type { Cost } from './kept-names.ts';
 import type { ErrorDetail, Mode } from './request.ts';
 import type { Stage } from './type-traits.ts';
 
@@ -32,6 +33,8 @@ export interface SessionLimits {
   readonly maxTypes: number;
   /** Subscribed by name, of all types together. Default 100,000. */
   readonly maxNames: number;
+  /** Kept of names for one connection, of all its streams. Default 128 MiB (see `KeptNames`). */
+  readonly maxNameBytes: number;
   /** Of one name, type or version, in characters. Default 1,024. */
   readonly maxNameLength: number;
   /** Responses of one type without an answer; more wait. Default 8. */
@@ -49,6 +52,7 @@ export interface SessionLimits {
 export const defaultLimits: SessionLimits = {
   maxTypes: 16,
   maxNames: 100_000,
+  maxNameBytes: 128 * 1024 * 1024,
   maxNameLength: 1_024,
   maxOutstanding: 8,
   gateWaitMs: 5_000,
@@ -61,6 +65,8 @@ export const defaultLimits: SessionLimits = {
 export interface SessionObserver {
   /** The newest view of the stream's scope; asked for by a session that holds none (`park`). */
   newest?(): ScopeView | undefined;
+  /** These names are kept for it now. `false`: with others of its connection, that is too much. */
+  keeps?(kept: readonly Cost[]): boolean;
   sent?(frame: Frame): void;
   /** A view changed and the stream had nothing to be told. */
   suppressed?(typeUrl: string): void;

@@ -123,8 +123,9 @@ export class Session {
     // That it took what it was sent changes nothing for a client that has all.
     const asks = first || state.owes || state.mustAnswer || state.subscription !== subscription;
     this.#idle = this.#parked && !asks && request.error === undefined;
-    const asksMore = state.subscription !== subscription || state.owedCount > owedCount;
-    return asksMore ? excessOf(this.#targets.types, state, this.#limits.maxNames) : undefined;
+    const asksMore = first || state.subscription !== subscription || state.owedCount > owedCount;
+    if (!asksMore) return undefined;
+    return excessOf(this.#targets.types, state, this.#limits, this.#observer);
   }
 
   /** When `next` is to be called again, without anything having happened; `Infinity`: never. */

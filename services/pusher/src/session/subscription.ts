@@ -16,6 +16,7 @@ import {
   type Leaf,
   type Trie,
 } from '../view/trie.ts';
+import { bytesPerName } from './kept-names.ts';
 
 const wildcardName = '*';
 
@@ -32,6 +33,7 @@ export class NameList {
   readonly encoded: Uint8Array | undefined;
   #leaves: readonly Leaf[] | undefined;
   #longest: number | undefined;
+  #bytes: number | undefined;
   #hasWildcard: boolean | undefined;
   #hasLocator: boolean | undefined;
 
@@ -55,6 +57,12 @@ export class NameList {
     return this.#longest;
   }
 
+  /** What they cost where they are kept. */
+  get bytes(): number {
+    this.#bytes ??= this.names.reduce((sum, name) => sum + bytesOf(name), 0);
+    return this.#bytes;
+  }
+
   get hasWildcard(): boolean {
     this.#hasWildcard ??= this.names.includes(wildcardName);
     return this.#hasWildcard;
@@ -74,10 +82,13 @@ export const fewNames = 16;
 export class Subscription {
   /** All resources, those that appear later too. */
   readonly wildcard: boolean;
+  /** What its names cost. */
+  readonly bytes: number;
   readonly #names: Trie<Leaf>;
 
-  constructor(wildcard: boolean, names: Trie<Leaf>) {
+  constructor(wildcard: boolean, names: Trie<Leaf>, bytes = 0) {
     this.wildcard = wildcard;
+    this.bytes = bytes;
     this.#names = names;
   }
 
@@ -178,26 +189,32 @@ export class Subscriptions {
   }
 
   #apply(base: Subscription, add: NameList, remove: NameList): Subscription {
-    let { wildcard, trie } = base;
+    let { wildcard, trie, bytes } = base;
     for (const leaf of add.leaves) {
       if (leaf.name === wildcardName) wildcard = true;
       // The leaf that is there is kept, so that equal sets share their structure.
-      else if (trieGet(trie, leaf.name, leaf.hash) === undefined) trie = trieSet(trie, leaf);
+      else if (trieGet(trie, leaf.name, leaf.hash) === undefined) {
+        trie = trieSet(trie, leaf);
+        bytes += bytesOf(leaf.name);
+      }
     }
     for (const leaf of remove.leaves) {
       if (leaf.name === wildcardName) wildcard = false;
-      else trie = trieDelete(trie, leaf.name, leaf.hash);
+      else if (trieGet(trie, leaf.name, leaf.hash) !== undefined) {
+        trie = trieDelete(trie, leaf.name, leaf.hash);
+        bytes -= bytesOf(leaf.name);
+      }
     }
-    return this.#intern(wildcard, trie, base);
+    if (wildcard === base.wildcard && trie === base.trie) return base;
+    return this.#intern(wildcard, trie, bytes);
   }
 
-  #intern(wildcard: boolean, trie: Trie<Leaf>, base: Subscription): Subscription {
-    if (wildcard === base.wildcard && trie === base.trie) return base;
+  #intern(wildcard: boolean, trie: Trie<Leaf>, bytes: number): Subscription {
     const key = contentKey(wildcard, trie);
     const known = this.#byContent.get(key)?.deref();
     if (known !== undefined) return known;
     if (this.#byContent.size >= this.#sweepAt) this.#sweep();
-    const made = new Subscription(wildcard, trie);
+    const made = new Subscription(wildcard, trie, bytes);
     this.#byContent.set(key, new WeakRef(made));
     return made;
   }
@@ -208,6 +225,10 @@ export class Subscriptions {
     }
     this.#sweepAt = Math.max(1_024, 2 * this.#byContent.size);
   }
+}
+
+function bytesOf(name: string): number {
+  return bytesPerName + name.length;
 }
 
 const everything = new NameList([wildcardName]);

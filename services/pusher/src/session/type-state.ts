@@ -1,5 +1,6 @@
 import type { TypeView } from '../view/type-view.ts';
 import type { Frame } from './frame.ts';
+import type { Cost } from './kept-names.ts';
 import type { Lifetime } from './lifetime.ts';
 import type { Quarantine, ScopeQuarantine } from './quarantine.ts';
 import { NameList, type Subscription } from './subscription.ts';
@@ -35,6 +36,9 @@ export class TypeState {
   #owed: NameList[] | undefined;
   /** Of all those lists together. */
   owedCount = 0;
+  #owedBytes = 0;
+  /** What the client said it holds. */
+  said: Cost | undefined;
   /** The next answer is due even if it is empty. */
   mustAnswer = false;
   /**
@@ -92,6 +96,7 @@ export class TypeState {
       const all = new NameList([...new Set(lists.flatMap(({ names }) => names))]);
       this.#owed = [all];
       this.owedCount = all.length;
+      this.#owedBytes = all.bytes;
     }
     return this.#owed?.[0];
   }
@@ -99,6 +104,7 @@ export class TypeState {
   set owed(names: NameList | undefined) {
     this.#owed = names === undefined ? undefined : [names];
     this.owedCount = names?.length ?? 0;
+    this.#owedBytes = names?.bytes ?? 0;
   }
 
   /** Adds names to those owed. */
@@ -107,6 +113,16 @@ export class TypeState {
     if (this.#owed === undefined) this.#owed = [names];
     else this.#owed.push(names);
     this.owedCount += names.length;
+    this.#owedBytes += names.bytes;
+  }
+
+  /** Names that its client made it keep. Those that are owed are mostly subscribed. */
+  get kept(): readonly Cost[] {
+    const { subscription, said } = this;
+    const kept: Cost[] = subscription.bytes === 0 ? [] : [subscription];
+    if (said !== undefined) kept.push(said);
+    if (this.#owedBytes > subscription.bytes) kept.push(...(this.#owed ?? []));
+    return kept;
   }
 
   /** A response was sent; of those that are not answered the newest are remembered. */

@@ -8,7 +8,11 @@ import { SessionContext, emptyView } from '../../src/session/context.ts';
 import { FrameCache } from '../../src/session/frame-cache.ts';
 import { encodeControlPlane, prefixBytes, type Frame } from '../../src/session/frame.ts';
 import { InitialVersions, type DeltaRequest, type SotwRequest } from '../../src/session/request.ts';
-import type { SessionNack, SessionOptions } from '../../src/session/session-options.ts';
+import type {
+  SessionNack,
+  SessionObserver,
+  SessionOptions,
+} from '../../src/session/session-options.ts';
 import { Session } from '../../src/session/session.ts';
 import { NameList } from '../../src/session/subscription.ts';
 import type { ScopeView } from '../../src/view/scope-view.ts';
@@ -81,12 +85,12 @@ export class World {
     return this.view;
   }
 
-  sotw(options: Partial<SessionOptions> = {}): SotwStream {
-    return new SotwStream(this, options);
+  sotw(options: Partial<SessionOptions> = {}, keeps?: Keeps): SotwStream {
+    return new SotwStream(this, options, keeps);
   }
 
-  delta(options: Partial<SessionOptions> = {}): DeltaStream {
-    return new DeltaStream(this, options);
+  delta(options: Partial<SessionOptions> = {}, keeps?: Keeps): DeltaStream {
+    return new DeltaStream(this, options, keeps);
   }
 }
 
@@ -107,6 +111,8 @@ export interface DeltaSeen {
   readonly frame: Frame;
 }
 
+type Keeps = NonNullable<SessionObserver['keeps']>;
+
 abstract class Stream<Seen> {
   readonly world: World;
   readonly session: Session;
@@ -114,7 +120,12 @@ abstract class Stream<Seen> {
   readonly forced: string[] = [];
   suppressed = 0;
 
-  constructor(world: World, mode: 'sotw' | 'delta', options: Partial<SessionOptions>) {
+  constructor(
+    world: World,
+    mode: 'sotw' | 'delta',
+    options: Partial<SessionOptions>,
+    keeps: Keeps = () => true,
+  ) {
     this.world = world;
     const all = { mayHaveSecrets: true, ...options, mode };
     this.session = new Session(world.context, all, {
@@ -122,6 +133,7 @@ abstract class Stream<Seen> {
       gateForced: (stage) => this.forced.push(stage),
       suppressed: () => this.suppressed++,
       newest: () => this.world.view,
+      keeps,
     });
     this.follow();
   }
@@ -167,8 +179,8 @@ function messageOf(frame: Frame): Uint8Array {
 const nameOf = (any: { value: Uint8Array }): string => Cluster.decode(any.value).name;
 
 export class SotwStream extends Stream<SotwSeen> {
-  constructor(world: World, options: Partial<SessionOptions>) {
-    super(world, 'sotw', options);
+  constructor(world: World, options: Partial<SessionOptions>, keeps?: Keeps) {
+    super(world, 'sotw', options, keeps);
   }
 
   send(typeUrl: string, names: readonly string[], more: Partial<SotwRequest> = {}): SotwSeen[] {
@@ -209,8 +221,8 @@ export class SotwStream extends Stream<SotwSeen> {
 }
 
 export class DeltaStream extends Stream<DeltaSeen> {
-  constructor(world: World, options: Partial<SessionOptions>) {
-    super(world, 'delta', options);
+  constructor(world: World, options: Partial<SessionOptions>, keeps?: Keeps) {
+    super(world, 'delta', options, keeps);
   }
 
   send(
