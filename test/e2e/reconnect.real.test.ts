@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startBackend, type Backend } from '../components/backends.ts';
 import { ask, echoOf } from '../components/clients.ts';
@@ -8,6 +9,7 @@ import { startCutProxy, type CutProxy } from './harness/cut-proxy.ts';
 import { httpGateway, istio, routeTo, service } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { protocols, rejections, startProxy, type Protocol } from './harness/proxy.ts';
+import { until } from './harness/wait.ts';
 
 const ns = 'edge';
 const backends: Backend[] = [];
@@ -108,5 +110,37 @@ describe.each(protocols)('an Envoy over %s that is cut off behind a cluster', (p
     );
     expect(await rejections(of(proxies))).toBe(0);
     await config.remove('rule');
+  });
+
+  test('that is gone for good when it is back: goes on', async () => {
+    const [envoy, cutter] = [of(proxies).envoy, of(cutters)];
+    const clusters = async (): Promise<string> =>
+      JSON.stringify(await envoy.admin.configDump('dynamic_active_clusters'));
+    const fleeting = `fleeting-${protocol}`;
+    const next = `next-${protocol}`;
+    const workloads = [{ port: backends[1]?.port ?? 0 }];
+    cutter.arm(`${fleeting}.${ns}.svc.cluster.local`, 'shut');
+    // A gateway is given the clusters that its routes name.
+    await config.write(
+      fleeting,
+      ...service({ name: fleeting, namespace: ns, port: 80, workloads }),
+    );
+    await config.write(`route-${protocol}`, route(protocol, fleeting));
+    await envoy.waitFor('to be cut off', () => cutter.cuts === 3);
+    await config.write(next, ...service({ name: next, namespace: ns, port: 80, workloads }));
+    await config.write(`route-${protocol}`, route(protocol, next));
+    await config.remove(fleeting);
+    await until('the control plane to have forgotten it', async () => {
+      return !(await plane.text('/debug/configz')).includes(fleeting);
+    });
+    await sleep(500);
+    cutter.open();
+    await envoy.waitFor(
+      'to have what is new',
+      async () => (await clusters()).includes(next),
+      20_000,
+    );
+    await envoy.waitFor('to lose what is gone', async () => !(await clusters()).includes(fleeting));
+    expect(await rejections(of(proxies))).toBe(0);
   });
 });

@@ -8,9 +8,11 @@ export interface CutProxy {
   readonly cuts: number;
   /**
    * When the control plane has sent this text, the connection is cut at the client's next word: the
-   * client has what the text was in, and nothing of what it asks for next.
+   * client has what the text was in, and nothing of what it asks for next. `shut`: it cannot come
+   * back before `open`.
    */
-  arm(text: string): void;
+  arm(text: string, how?: 'shut'): void;
+  open(): void;
   stop(): Promise<void>;
 }
 
@@ -21,8 +23,14 @@ export async function startCutProxy(target: {
 }): Promise<CutProxy> {
   const sockets = new Set<Socket>();
   let awaited: string | undefined;
+  let shuts = false;
+  let isShut = false;
   let cuts = 0;
   const server = createServer((client) => {
+    if (isShut) {
+      client.destroy();
+      return;
+    }
     const upstream = connect(target);
     let seen = false;
     const end = (): void => {
@@ -46,6 +54,7 @@ export async function startCutProxy(target: {
         return;
       }
       awaited = undefined;
+      isShut = shuts;
       cuts += 1;
       end();
     });
@@ -59,8 +68,12 @@ export async function startCutProxy(target: {
     get cuts() {
       return cuts;
     },
-    arm: (text) => {
+    arm: (text, how) => {
       awaited = text;
+      shuts = how === 'shut';
+    },
+    open: () => {
+      isShut = false;
     },
     stop: async () => {
       for (const socket of sockets) socket.destroy();

@@ -27,6 +27,8 @@ export class Gates {
   #breakReported = false;
   #startedMs: number | undefined;
   #forced = 0;
+  /** The client may hold clusters, and have asked for none. */
+  #mayWarmUnasked: boolean;
   /** What clusters need that were sent since the client was last brought up to its assignments. */
   #unfed: ReadonlySet<string> | undefined;
 
@@ -34,6 +36,7 @@ export class Gates {
     this.#targets = targets;
     this.#observer = observer;
     this.#options = options;
+    this.#mayWarmUnasked = options.mode === 'sotw' && options.onlyType === undefined;
   }
 
   /** Asks to be called again at a time. */
@@ -58,6 +61,12 @@ export class Gates {
   /** The first request came. */
   start(nowMs: number): void {
     this.#startedMs ??= nowMs;
+  }
+
+  /** All is looked at anew. */
+  look(nowMs: number): void {
+    this.wakeAtMs = undefined;
+    if (this.#mayWarmUnasked) this.#lookForUnasked(nowMs);
   }
 
   /** Clusters were sent that need these assignments. */
@@ -89,6 +98,23 @@ export class Gates {
       return version !== undefined && version === target.get(name)?.version;
     });
     assignments.owe(new NameList(same.filter((name) => isNamed(assignments, name))));
+  }
+
+  /**
+   * A state-of-the-world Envoy asks for no clusters while it warms one, on a new stream either.
+   * Should that one be gone, nobody else tells it so: see `Targets.feedUnasked`.
+   */
+  #lookForUnasked(nowMs: number): void {
+    let assignments: TypeState | undefined;
+    let asked = false;
+    for (const state of this.#targets.types) {
+      asked ||= state.traits.stage === 'clusters';
+      if (state.traits.stage === 'assignments') assignments = state;
+    }
+    const untilMs = (this.#startedMs ?? nowMs) + this.#limits.gateWaitMs;
+    if (!asked && nowMs < untilMs) return this.wake(untilMs);
+    this.#mayWarmUnasked = false;
+    if (!asked && assignments !== undefined) this.#targets.feedUnasked(assignments);
   }
 
   /** The client was brought up to its assignments. */

@@ -39,7 +39,10 @@ export interface SessionLimits {
   readonly maxNameLength: number;
   /** Responses of one type without an answer; more wait. Default 8. */
   readonly maxOutstanding: number;
-  /** How long routes wait for the clusters that they need, and removals for routes. Default 5 s. */
+  /**
+   * How long routes wait for the clusters that they need, removals for routes, and assignments that
+   * there are not for clusters to be asked for. Default 5 s.
+   */
   readonly gateWaitMs: number;
   /** After which a response that was never answered holds nothing back any more. Default 10 s. */
   readonly ackWaitMs: number;

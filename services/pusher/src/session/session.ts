@@ -141,7 +141,7 @@ export class Session {
     if (this.#idle && nowMs < this.wakeAtMs) return undefined;
     if (this.goal === undefined) return undefined;
     this.setGoal(this.goal);
-    this.#gates.wakeAtMs = undefined;
+    this.#gates.look(nowMs);
     const frame =
       this.#make(nowMs) ?? this.#break(nowMs) ?? this.#probe(nowMs) ?? this.#refresh(nowMs);
     this.#idle = frame === undefined;

@@ -262,6 +262,21 @@ export class Targets {
     });
   }
 
+  /**
+   * Of a client that has clusters and asks for none: assignments that it names and the view lacks
+   * are given to it as they once were, or empty.
+   */
+  feedUnasked(state: TypeState): void {
+    const target = this.of(state);
+    const former = this.context.mayHold(this.goal?.scope ?? '', resourceTypes.endpoint);
+    const kept: Entry[] = [];
+    state.subscription.eachName((leaf) => {
+      if (target.lookup(leaf) !== undefined) return;
+      kept.push(whole(former?.lookup(leaf)) ?? emptyAssignment(leaf.name));
+    });
+    this.#keepAll(kept);
+  }
+
   /** Keeps assignments, where there is one to keep, that no cluster needs any more. */
   #keep(before: TypeView, now: TypeView, find: (name: string) => Entry | undefined): void {
     const kept: Entry[] = [];
@@ -269,6 +284,10 @@ export class Targets {
       const entry = after === undefined ? find(name) : undefined;
       if (entry !== undefined) kept.push(entry);
     });
+    this.#keepAll(kept);
+  }
+
+  #keepAll(kept: readonly Entry[]): void {
     if (kept.length === 0) return;
     this.#orphans = (this.#orphans ?? this.context.empty(resourceTypes.endpoint)).with(kept);
   }
@@ -302,15 +321,17 @@ export class Targets {
   #adopt(clusters: TypeView | undefined, target: TypeView, scope: string): void {
     const former = this.context.mayHold(scope, resourceTypes.endpoint);
     if (clusters === undefined || former === undefined) return;
-    this.#keep(clusters, target, (name) => {
-      const entry = former.get(name);
-      return entry?.fragments === undefined ? undefined : entry;
-    });
+    this.#keep(clusters, target, (name) => whole(former.get(name)));
   }
 }
 
 export function isNamed({ subscription }: TypeState, name: string): boolean {
   return subscription.names({ name, hash: hashName(name) });
+}
+
+/** Of what a scope once had, the bytes may be gone. */
+function whole(entry: Entry | undefined): Entry | undefined {
+  return entry?.fragments === undefined ? undefined : entry;
 }
 
 function emptyAssignment(name: string): Entry {

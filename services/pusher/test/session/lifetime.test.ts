@@ -79,10 +79,13 @@ function answer(
   );
 }
 
-function start(mode: 'sotw' | 'delta', ttlsMs?: ReadonlyMap<string, number>) {
+function start(mode: 'sotw' | 'delta', ttlsMs?: ReadonlyMap<string, number>, onlyType?: string) {
   const world = new World();
   world.cut(shop);
-  const options = ttlsMs === undefined ? {} : { ttlsMs };
+  const options = {
+    ...(ttlsMs === undefined ? {} : { ttlsMs }),
+    ...(onlyType === undefined ? {} : { onlyType }),
+  };
   const { session } = mode === 'sotw' ? world.sotw(options) : world.delta(options);
   const next = (): Said | undefined => said(session.next(world.nowMs));
   const ack = (to: Said | undefined): void => answer(world, session, to, ['a', 'b']);
@@ -91,7 +94,7 @@ function start(mode: 'sotw' | 'delta', ttlsMs?: ReadonlyMap<string, number>) {
 
 describe.each(['sotw', 'delta'] as const)('how long a %s client may keep things', (mode) => {
   it('rule 45: is said only to clients that know it, and a resend without it takes it back', () => {
-    const plain = start(mode);
+    const plain = start(mode, undefined, EDS);
     ask(plain.world, plain.session, EDS, ['a']);
     expect(plain.next()?.resources.map(([, ttl]) => ttl)).toEqual([undefined]);
     plain.ack(undefined);
@@ -105,7 +108,7 @@ describe.each(['sotw', 'delta'] as const)('how long a %s client may keep things'
   });
 
   it('rule 46: heartbeats name what the client holds, at the version that it has, without messages', () => {
-    const { world, session, next, ack } = start(mode, minute);
+    const { world, session, next, ack } = start(mode, minute, EDS);
     ask(world, session, EDS, ['a', 'b', 'absent']);
     const first = next();
     ack(first);

@@ -82,3 +82,38 @@ it('rule 14: who is given a cluster that it may have dropped is given its former
   const [eds] = back.send(EDS, ['a', 'b', 'c']);
   expect(eds?.names).toEqual(['a', 'b', 'c']);
 });
+
+it('rule 27: who warms what is gone, and so asks for no clusters, is given it empty', () => {
+  const world = new World();
+  world.cut(shop);
+  const back = world.sotw();
+  const [first] = back.send(EDS, ['a', 'b', 'c']);
+  expect(first?.names).toEqual(['a', 'b']);
+  back.ack(first, ['a', 'b', 'c']);
+  world.nowMs += 4_999;
+  expect(back.take()).toEqual([]);
+  expect(back.session.wakeAtMs).toBe(5_000);
+  world.nowMs += 1;
+  const [empty] = back.take();
+  expect(namesOf(empty === undefined ? [] : [empty])).toEqual([[EDS, ['c']]]);
+  back.ack(empty, ['a', 'b', 'c']);
+  // It is warm, and goes on.
+  const [clusters] = back.send(CDS, [], { versionInfo: 'of another time' });
+  expect(clusters?.names).toEqual(['a', 'b']);
+  world.cut({ [CDS]: { a: '2', b: '1' }, [EDS]: { a: '2', b: '1' } });
+  expect(namesOf(back.follow().ack(clusters))).toEqual([
+    [CDS, ['a', 'b']],
+    [EDS, ['a']],
+  ]);
+});
+
+it('rule 27: who asks for clusters is not given what there is not', () => {
+  const world = new World();
+  world.cut(shop);
+  const client = world.sotw();
+  client.ack(client.send(CDS, [])[0]);
+  client.ack(client.send(EDS, ['a', 'b', 'c'])[0], ['a', 'b', 'c']);
+  world.nowMs += 10_000;
+  expect(client.take()).toEqual([]);
+  expect(client.session.wakeAtMs).toBe(Number.POSITIVE_INFINITY);
+});
