@@ -32,10 +32,14 @@ export interface SecretSpec {
   readonly material?: SecretMaterial;
 }
 
+/** Secrets by name, whatever their namespace. */
+export const nameIndex = 'name';
+
 export const secretKind: Kind<SecretSpec> = {
   apiVersions: ['v1'],
   kind: 'Secret',
   namespaced: true,
+  indexes: { [nameIndex]: ({ ref }) => [ref.name] },
   decode: decodeSecret,
   emit: (_read, world, object) => emit(world, object),
 };

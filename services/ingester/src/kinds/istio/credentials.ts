@@ -8,9 +8,14 @@ const secretName = /^[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?$/u;
 const maxName = 253;
 const scheme = 'kubernetes://';
 
+/** The name of the Secret. */
+export function credentialName(name: string): string {
+  return name.startsWith(scheme) ? name.slice(scheme.length) : name;
+}
+
 /** Why a credential's name cannot be used; undefined if it can. */
 export function credentialProblem(name: string): string | undefined {
-  const bare = name.startsWith(scheme) ? name.slice(scheme.length) : name;
+  const bare = credentialName(name);
   if (bare.includes('/')) {
     return bare.includes('://')
       ? 'must be the name of a secret: other sources of credentials are not supported'

@@ -13,6 +13,7 @@ import {
 } from '../common/checks.ts';
 import { exportedTo } from '../common/export-to.ts';
 import { canonicalHost, fullHost, isAddress } from '../common/hosts.ts';
+import { absentCredentials, credentialsOfRule } from './absent-credentials.ts';
 import type { CheckContext } from './decode.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
 import { checkTrafficPolicy } from './traffic-policy-check.ts';
@@ -95,5 +96,8 @@ function emit(read: Reader, world: World, object: SourceObject<DestinationRule>)
   };
   const key = configKey({ cluster, kind: 'policy', namespace, name });
   const event = { object: { $case: 'policy' as const, value: policy } };
-  return { events: [{ topic: 'config', key, event }], problems: [] };
+  // A rule for some workloads is for those of its namespace.
+  const within = selector === undefined ? undefined : namespace;
+  const problems = absentCredentials(read, world, credentialsOfRule(spec), within);
+  return { events: [{ topic: 'config', key, event }], problems };
 }

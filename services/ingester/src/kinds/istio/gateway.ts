@@ -18,6 +18,7 @@ import {
 } from '../common/checks.ts';
 import { byCodeUnit, canonicalHost, isAddress, isDnsLabel } from '../common/hosts.ts';
 import { isHttp, isTls, parseProtocol } from '../common/protocol.ts';
+import { absentCredentials, credentialsOfServers } from './absent-credentials.ts';
 import type { CheckContext } from './decode.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
 import { checkServerTls } from './tls-check.ts';
@@ -131,7 +132,7 @@ function checkTlsOfProtocol(server: Server, protocol: Protocol | undefined, at: 
   if (!redirectOnly) at.field('tls').error(tls, 'must not be set for ports without TLS');
 }
 
-function emit(_read: Reader, world: World, object: SourceObject<Gateway>): Emission {
+function emit(read: Reader, world: World, object: SourceObject<Gateway>): Emission {
   const { spec, ref } = object;
   const { namespace, name } = ref;
   const gateway: GatewayModel = {
@@ -142,7 +143,8 @@ function emit(_read: Reader, world: World, object: SourceObject<Gateway>): Emiss
   };
   const key = configKey({ cluster: world.settings.cluster, kind: 'gateway', namespace, name });
   const event = { object: { $case: 'gateway' as const, value: gateway } };
-  return { events: [{ topic: 'config', key, event }], problems: [] };
+  const problems = absentCredentials(read, world, credentialsOfServers(spec));
+  return { events: [{ topic: 'config', key, event }], problems };
 }
 
 function listener(server: Server, namespace: string): GatewayListener {
