@@ -3,6 +3,7 @@ import { transports } from '../../src/server/transports.ts';
 import { CDS, EDS, LDS, RDS } from '../session/support.ts';
 import { contentOf, DeltaClient, node, nodeId, SotwClient } from '../support/client.ts';
 import { scopeOfNode } from '../support/scope.ts';
+import { LeapingTime } from '../support/leaping-time.ts';
 import { run, until, type Running, type RunOptions } from '../support/world.ts';
 
 const shop = {
@@ -190,12 +191,17 @@ describe('what arrives in which order', () => {
   });
 
   it('serves additions and changes when a watermark is overdue, and removals when it comes', async () => {
-    const { port, translator } = await start({ cutWaitMs: 100 });
+    const time = new LeapingTime();
+    const { port, translator } = await start({ time, cutWaitMs: 1_000 });
     await translator.publish(shop, scopes);
     const client = delta(port);
     client.request(CDS);
     client.ack(await client.next());
     await translator.publish({ ...shop, [CDS]: { a: '2', c: '1' } }, scopes, { watermarks: false });
+    await until('it is overdue', () => {
+      time.leap(1_000);
+      return client.responses.length > 1;
+    });
     const added = await client.next();
     expect([contentOf(added), added.removedResources]).toEqual([{ a: '2', c: '1' }, []]);
     client.ack(added);
