@@ -70,13 +70,17 @@ async function run(): Promise<void> {
   const [pusher] = cluster.pushers;
   say(`logs and data  ${directory}`);
   say('');
-  say('A proxy may connect to any pusher:');
-  say(
-    '  npx xdsctl bootstrap envoy --delta --node router~127.0.0.1~gateway.shop~shop.svc.cluster.local \\',
-  );
-  say(
-    `    --label gateway.networking.k8s.io/gateway-name=shop --xds-address ${pusher?.grpc ?? ''}`,
-  );
+  say(`A proxy may connect to any pusher${values['config-dir'] === undefined ? ', as' : '.'}`);
+  if (values['config-dir'] === undefined) {
+    say(
+      '  npx xdsctl bootstrap envoy --delta --node router~127.0.0.1~gateway.shop~shop.svc.cluster.local \\',
+    );
+    say(
+      `    --label gateway.networking.k8s.io/gateway-name=shop --xds-address ${pusher?.grpc ?? ''} > envoy.json`,
+    );
+    say('  $(npx xdsctl fetch envoy) -c envoy.json');
+  }
+  say('What is connected to one of them:');
   say(`  npx xdsctl proxy-status --monitoringAddr ${pusher?.monitoring ?? ''}`);
   say('Ctrl-C stops all of it.');
   const ended = await Promise.race(cluster.services.map((service) => service.ended));

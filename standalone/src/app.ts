@@ -23,6 +23,7 @@ import { createSealing, readOrCreateSealingKeys } from '@watershed/runtime/seali
 import { createTranslator } from '@watershed/translator/app.ts';
 import { createPlans } from '@watershed/translator/assembly/plans.ts';
 import { type Config, sampleConfig } from './config.ts';
+import { firstProxy } from './first-proxy.ts';
 import { welcome } from './welcome.ts';
 
 /** One process reads all partitions; more of them would only be more tables in a file. */
@@ -89,9 +90,10 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
       const { address: grpc, tlsAddress: secureGrpc } = pusher;
       const secure = secureGrpc === undefined ? {} : { secureGrpc };
       const addresses = { grpc, ...secure, monitoring };
+      const proxy = firstProxy(ingester, config.domain);
       // For who started it with port 0: where it listens, in a form that programs read.
       logger.info('Watershed is ready', addresses);
-      process.stdout.write(welcome(config, addresses));
+      process.stdout.write(welcome({ config, addresses, proxy, xdsctl: around.xdsctl }));
     },
   };
 }

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
+import { formatAddress, nearAddress, parseAddress } from '@watershed/runtime/address.ts';
 import { type Config, sampleConfig } from './config.ts';
+import type { FirstProxy } from './first-proxy.ts';
 
 export interface Addresses {
   readonly grpc: string;
@@ -8,13 +10,26 @@ export interface Addresses {
   readonly monitoring: string;
 }
 
+export interface Welcome {
+  readonly config: Config;
+  readonly addresses: Addresses;
+  /** Absent: the configuration has nothing for any proxy. */
+  readonly proxy: FirstProxy | undefined;
+  readonly xdsctl: (command: string) => string;
+}
+
 /** What listens where, and what to do next: commands that work as they are, in a checkout. */
-export function welcome(config: Config, addresses: Addresses): string {
+export function welcome({ config, addresses, proxy, xdsctl }: Welcome): string {
   const { grpc, secureGrpc, monitoring } = addresses;
   const sample = sampleConfig(config);
   const sources = [config.configDir, config.meshConfig, sample].filter(
     (source) => source !== undefined,
   );
+  const demo = 'see it route traffic to sample backends through a real Envoy:\n  npm run demo\nor ';
+  const next = [
+    ...(sample === undefined ? [] : [demo]),
+    ...(proxy === undefined ? [] : [connect(config, addresses, proxy)]),
+  ].join('');
   return `
 Watershed is ready.
   configuration   ${sources.join(', ')}
@@ -22,23 +37,35 @@ Watershed is ready.
   monitoring      http://${monitoring}   /ready /metrics /version /debug
   log             ${config.kafkaBrokers.join(', ') || join(config.dataDir, 'log')}
 
-Next, in another shell, see it route traffic to sample backends through a real Envoy:
-  npm run demo
-or connect ${sample === undefined ? 'an Envoy' : 'the gateway of the sample shop, which then listens on port 8080'}:
-${connect(config, addresses, sample !== undefined)}
-and see what is connected:
-  npx xdsctl proxy-status --monitoringAddr ${monitoring}
+Next, in another shell, ${next}see what is connected:
+  ${xdsctl('proxy-status')}
 
 `;
 }
 
-function connect({ dataDir }: Config, { grpc }: Addresses, sample: boolean): string {
-  const file = join(dataDir, 'envoy.json');
-  const label = '--label gateway.networking.k8s.io/gateway-name=shop ';
-  const node = sample
-    ? 'router~127.0.0.1~gateway.shop~shop.svc.cluster.local'
-    : 'sidecar~127.0.0.1~web-1.default~default.svc.cluster.local';
-  return `  npx xdsctl bootstrap envoy --node ${node} \\
-    ${sample ? label : ''}--xds-address ${grpc} > ${file}
-  $(npx xdsctl fetch envoy) -c ${file}`;
+function connect(
+  { dataDir, clusterId }: Config,
+  { grpc }: Addresses,
+  { what, node, labels }: FirstProxy,
+): string {
+  const file = quote(join(dataDir, 'envoy.json'));
+  const flags = Object.entries(labels).map(([key, value]) => `--label ${quote(`${key}=${value}`)}`);
+  if (clusterId !== 'Kubernetes') {
+    flags.push(`--metadata ${quote(JSON.stringify({ CLUSTER_ID: clusterId }))}`);
+  }
+  return `connect an Envoy as ${what}:
+  npx xdsctl bootstrap envoy --node ${quote(node)} \\
+    ${[...flags, `--xds-address ${near(grpc)}`].join(' \\\n    ')} > ${file}
+  $(npx xdsctl fetch envoy) -c ${file}
+and `;
+}
+
+function near(text: string): string {
+  const address = parseAddress(text);
+  return address === undefined ? text : formatAddress(nearAddress(address));
+}
+
+/** One word of a shell. */
+function quote(text: string): string {
+  return /^[\w@%+:,./~=-]+$/u.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

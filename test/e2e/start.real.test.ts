@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { freePort } from 'xdsctl/components/ports.ts';
 import { fetchEnvoy } from 'xdsctl/components/envoy-fetch.ts';
 import { testCache, testProgress } from '../components/cache.ts';
 import { until } from './harness/wait.ts';
@@ -54,6 +55,17 @@ function shell(command: string): Shell {
   return started;
 }
 
+/** The commands that a start prints, and its output with each of them on one line. */
+function commandsIn(output: string) {
+  const text = output.replaceAll('\\\n', '');
+  const [bootstrap = '', envoy = '', status = ''] = [
+    /^ +(npx xdsctl bootstrap .*)$/mu,
+    /^ +(\$\(npx xdsctl fetch envoy\) .*)$/mu,
+    /^ +(npx xdsctl proxy-status .*)$/mu,
+  ].map((command) => command.exec(text)?.[1] ?? 'false');
+  return { text, bootstrap, envoy, status };
+}
+
 /** Whether anything listens on a port of loopback. */
 function listens(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -81,12 +93,7 @@ test('npm start says what listens where, and the commands that it prints work', 
   const started = shell(`npm start -- ${addresses} --dataDir ${directory}`);
   await until('it is ready', () => /proxy-status .*\n\n/u.test(started.output), 60_000);
   expect(started.output).toMatch(/xDS +127\.0\.0\.1:\d+/u);
-  const text = started.output.replaceAll('\\\n', '');
-  const [bootstrap = '', envoy = '', status = ''] = [
-    /^ +(npx xdsctl bootstrap .*)$/mu,
-    /^ +(\$\(npx xdsctl fetch envoy\) .*)$/mu,
-    /^ +(npx xdsctl proxy-status .*)$/mu,
-  ].map((command) => command.exec(text)?.[1] ?? 'false');
+  const { text, bootstrap, envoy, status } = commandsIn(started.output);
   expect(await shell(bootstrap).ended).toBe(0);
   const proxy = shell(envoy);
   await until('the gateway is in sync', async () => {
@@ -100,6 +107,31 @@ test('npm start says what listens where, and the commands that it prints work', 
   expect(started.output).not.toContain('forced');
   const port = Number(/xDS +127\.0\.0\.1:(\d+)/u.exec(text)?.[1]);
   expect([await listens(8080), await listens(port)]).toEqual([false, false]);
+});
+
+test('the commands that npm start prints fit the configuration that it was given', async () => {
+  const port = await freePort();
+  const config = join(directory, 'my config');
+  await mkdir(config);
+  const about =
+    'apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: { name: edge, namespace: infra }\n';
+  const server = `{ port: { number: ${port}, name: http, protocol: HTTP }, hosts: ["*"] }`;
+  const spec = `spec: { selector: { istio: ingress, app: edge }, servers: [${server}] }\n`;
+  await writeFile(join(config, 'gateway.yaml'), about + spec);
+  const started = shell(
+    `npm start -- --allowPlaintext --grpcAddr :0 --monitoringAddr :0 ` +
+      `--dataDir '${directory}/my data' --configDir '${config}'`,
+  );
+  await until('it is ready', () => /proxy-status .*\n\n/u.test(started.output), 60_000);
+  expect(started.output).toContain(`gateway (infra/edge), which then listens on port ${port}`);
+  expect(started.output).not.toContain('npm run demo');
+  const { bootstrap, envoy, status } = commandsIn(started.output);
+  expect(await shell(bootstrap).ended).toBe(0);
+  const proxy = shell(envoy);
+  await until('the gateway listens', () => listens(port));
+  expect(await shell(status).ended).toBe(0);
+  await proxy.stop();
+  await started.stop();
 });
 
 test("npm start reads the directories that a MeshConfig's configSources name, in istiod's spelling", async () => {

@@ -35,6 +35,12 @@ export function isLoopback(host: string): boolean {
   );
 }
 
+/** By which this machine reaches who listens there: of all interfaces, loopback. */
+export function nearAddress(address: Address): Address {
+  if (address.host === '' || address.host === '0.0.0.0') return { ...address, host: '127.0.0.1' };
+  return address.host === '::' ? { ...address, host: '::1' } : address;
+}
+
 /** What `server.listen` of Node takes. */
 export function listenOptions(address: Address): { port: number; host?: string } {
   return address.host === '' ? { port: address.port } : { port: address.port, host: address.host };

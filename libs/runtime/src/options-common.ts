@@ -250,7 +250,7 @@ export const xdsOptions = defineOptions({
     env: ['WATERSHED_GRPC_ADDR'],
     default: '127.0.0.1:15010',
     group: addresses,
-    doc: "Where xDS is served in plaintext. Loopback by default, because whoever can connect can read all configuration; istiod's :15010 opens it to the network.",
+    doc: "Where xDS is served in plaintext. Loopback by default, because whoever can connect can read all configuration; istiod's :15010 opens it to the network, with --allowPlaintext.",
   },
   transport: {
     type: 'enum',

@@ -4,7 +4,7 @@
  * itself.
  */
 import { hostname } from 'node:os';
-import { formatAddress } from './address.ts';
+import { formatAddress, nearAddress } from './address.ts';
 import { systemTime, type Time } from './clock.ts';
 import { describeError } from './errors.ts';
 import type { DebugPage } from './debug-pages.ts';
@@ -33,6 +33,8 @@ export interface Surroundings {
   readonly name: string;
   /** Ends the process in order, with status 1. */
   readonly onFatal: (error: unknown) => void;
+  /** `npx xdsctl COMMAND` that asks this process, as it is typed on this machine. */
+  readonly xdsctl: (command: string) => string;
 }
 
 export interface Composition {
@@ -42,7 +44,10 @@ export interface Composition {
   readonly parts: readonly Part[];
   readonly pages: readonly DebugPage[];
   readonly debugAccess?: DebugAccess | undefined;
-  /** Called once it is ready; `monitoring`: `host:port` of /metrics and /debug. */
+  /**
+   * Called once it is ready; `monitoring`: `host:port` by which this machine gets /metrics and
+   * /debug.
+   */
   readonly ready?: (monitoring: string) => void;
 }
 
@@ -117,6 +122,7 @@ async function run<C extends ProcessConfig>(
       process.exitCode = 1;
       process.kill(process.pid, 'SIGTERM');
     },
+    xdsctl: (command) => `npx xdsctl ${command} --monitoringAddr ${addressOf(monitoring)}`,
   });
   const monitoring = new MonitoringServer({
     address: config.monitoringAddr,
@@ -130,7 +136,12 @@ async function run<C extends ProcessConfig>(
   const started = lifecycle.start([storage, monitoring, ...parts]).then(allStarted);
   // What a part waits for may never come: a directory that is not there, a log that is away.
   await Promise.race([started, stopped]);
-  void readiness.whenReady().then(() => ready?.(formatAddress(monitoring.address)));
+  void readiness.whenReady().then(() => ready?.(addressOf(monitoring)));
   await stopped;
   await tracing.shutdown();
+}
+
+/** By which this machine reaches it, once it listens. */
+function addressOf({ address }: MonitoringServer): string {
+  return formatAddress(nearAddress(address));
 }

@@ -53,6 +53,8 @@ export interface IngesterOptions {
    * the log is gone.
    */
   readonly onFatal: (error: unknown) => void;
+  /** The command line that asks this process, for people who read the log. Default: no address. */
+  readonly xdsctl?: (command: string) => string;
 }
 
 export interface Ingester extends Part {
@@ -63,6 +65,8 @@ export interface Ingester extends Part {
   readonly pages: readonly DebugPage[];
   diagnostics(): readonly Diagnostic[];
   held(): readonly HeldObject[];
+  /** What is said on the log of the configuration of one kind, by key. */
+  told: Ingest['told'];
   /** Releases held deletions, of all sources or of one. Returns what was released. */
   confirm(source?: string): readonly HeldObject[];
   /** Resolves when all that was taken in so far is on the log. */
@@ -100,7 +104,8 @@ class IngesterPart implements Ingester {
     this.#options = options;
     const { time, kinds, settings, sealing, holdLimits, readiness } = options;
     this.#metrics = ingestMetrics(options.metrics);
-    this.#problems = new ProblemLog(options.logger);
+    const { xdsctl = (command): string => `xdsctl ${command}` } = options;
+    this.#problems = new ProblemLog(options.logger, xdsctl);
     this.#diagnostics = new Diagnostics(() => time.now(), this.#problems);
     this.#ingest = new Ingest({
       graph: new Graph(),
@@ -173,6 +178,10 @@ class IngesterPart implements Ingester {
 
   held(): readonly HeldObject[] {
     return this.#ingest.held();
+  }
+
+  told(kind: Parameters<Ingest['told']>[0]): ReturnType<Ingest['told']> {
+    return this.#ingest.told(kind);
   }
 
   confirm(source?: string): readonly HeldObject[] {

@@ -10,12 +10,15 @@ const maxLines = 20;
  */
 export class ProblemLog implements Watcher {
   readonly #logger: Logger;
+  readonly #xdsctl: (command: string) => string;
   /** Of the batch, by what is said of them. */
   #arisen = new Map<string, Diagnostic>();
   #over = new Map<string, Diagnostic>();
 
-  constructor(logger: Logger) {
+  /** @param xdsctl the command line that asks this process */
+  constructor(logger: Logger, xdsctl: (command: string) => string) {
     this.#logger = logger;
+    this.#xdsctl = xdsctl;
   }
 
   arose(found: Diagnostic): void {
@@ -51,10 +54,8 @@ export class ProblemLog implements Watcher {
     if (more > 0) logger.warn('more problems: /debug/diagnosticz has them', { more });
     const reason = held.at(-1)?.reason;
     if (reason === undefined) return;
-    logger.warn('deletions are held: `xdsctl confirm` releases them', {
-      held: held.length,
-      reason,
-    });
+    const release = this.#xdsctl('confirm');
+    logger.warn(`deletions are held: \`${release}\` releases them`, { held: held.length, reason });
   }
 }
 

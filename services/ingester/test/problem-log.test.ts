@@ -12,7 +12,10 @@ const logging = new Logging({
   clock: systemTime,
   write: (line) => void lines.push(line),
 });
-const log = new ProblemLog(logging.scope('x'));
+const log = new ProblemLog(
+  logging.scope('x'),
+  (command) => `npx xdsctl ${command} --monitoringAddr 127.0.0.1:9`,
+);
 const diagnostics = new Diagnostics(() => 0, log);
 
 function subjectOf(at: number): Subject {
@@ -81,8 +84,12 @@ it('of a mass of problems some are logged, and how many more there are', () => {
   expect(said('decode', undefined, 1_000).at(-1)).toMatch(/"more":980.*are over/u);
 });
 
-it('held deletions are one line, which names the command that releases them', () => {
+it('held deletions are one line, with the command that releases them as it is typed', () => {
   const all = said('held', 'so many at once', 300);
-  expect(all).toEqual([expect.stringMatching(/"held":300.*xdsctl confirm/u)]);
+  expect(all).toEqual([
+    expect.stringMatching(
+      /"held":300.*`npx xdsctl confirm --monitoringAddr 127\.0\.0\.1:9` releases/u,
+    ),
+  ]);
   expect(said('held', undefined, 300)).toEqual([expect.stringMatching(/"count":300.*no more/u)]);
 });

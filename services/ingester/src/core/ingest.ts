@@ -7,7 +7,7 @@
  */
 import type { Graph } from '@watershed/derive/graph.ts';
 import { Event } from '@watershed/model/gen/model.ts';
-import { configKey } from '@watershed/model/keys.ts';
+import { configKey, parseConfigKey, topics, type ConfigKey } from '@watershed/model/keys.ts';
 import type { RawObject, SourceSettings, World } from '../kind.ts';
 import type { Sink, SourceBatch } from '../source.ts';
 import type { Counters } from './counters.ts';
@@ -99,6 +99,14 @@ export class Ingest implements Sink {
       origin: entry.origin,
       state: this.#stateOf(entry),
     }));
+  }
+
+  /** What is said on the log of the configuration of one kind, by key. */
+  told(kind: ConfigKey['kind']): readonly (readonly [ConfigKey, Event])[] {
+    return this.#outbox.values().flatMap(({ topic, key, value }) => {
+      const parsed = topic === topics.config ? parseConfigKey(key) : undefined;
+      return parsed?.kind === kind ? [[parsed, Event.decode(value)] as const] : [];
+    });
   }
 
   #stateOf(entry: ObjectEntry): ObjectView['state'] {

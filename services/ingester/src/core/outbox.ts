@@ -49,6 +49,12 @@ export class Outbox {
     return this.#claims.size;
   }
 
+  /** What the log should hold, by key. */
+  values(): readonly EncodedEvent[] {
+    const values = [...this.#wins.values()].map(({ event }) => event);
+    return values.sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
   claims(topic: string, key: string): boolean {
     return this.#claims.has(eventId(topic, key));
   }
