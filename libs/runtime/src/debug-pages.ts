@@ -22,20 +22,29 @@ export interface DebugPage {
 }
 
 /**
- * Pages by path, and `/debug/list`, which names those that can be read, as istiod's does:
- * `istioctl x internal-debug --list` shows it.
+ * Pages by path, those of one path as one, and `/debug/list`, which names those that can be read,
+ * as istiod's does: `istioctl x internal-debug --list` shows it.
  */
 export function pagesByPath(pages: readonly DebugPage[]): ReadonlyMap<string, DebugPage> {
-  const names = pages
-    .filter(({ method }) => method !== 'POST')
-    .map(({ path }) => path.slice('/debug/'.length))
-    .sort();
+  const read = pages.filter(({ method }) => method !== 'POST').map(({ path }) => path);
+  const names = [...new Set(read)].map((path) => path.slice('/debug/'.length)).sort();
   const list: DebugPage = {
     path: '/debug/list',
     doc: 'the names of the pages that can be read, as JSON (istiod)',
     handle: () => names,
   };
-  return new Map([...pages, list].map((page) => [page.path, page]));
+  const byPath = Map.groupBy([...pages, list], ({ path }) => path);
+  return new Map([...byPath].map(([path, same]) => [path, one(same)]));
+}
+
+/** A page that several parts of a process have lists what is in each. */
+function one(pages: readonly DebugPage[]): DebugPage {
+  const [first, ...others] = pages;
+  if (first === undefined) throw new RangeError('no page');
+  if (others.length === 0) return first;
+  const handle = async (request: DebugRequest): Promise<DebugReply> =>
+    (await Promise.all(pages.map(async (page) => await page.handle(request)))).flat();
+  return { ...first, handle };
 }
 
 export function textOf(reply: DebugReply): string {

@@ -136,6 +136,8 @@ const pages: readonly DebugPage[] = [
     doc: 'Who has what.',
     handle: ({ query }) => ({ proxy: query.get('proxyID') }),
   },
+  { path: '/debug/foundz', doc: 'What is found.', handle: () => ['a', 'b'] },
+  { path: '/debug/foundz', doc: 'What another has found.', handle: () => ['c'] },
   { path: '/debug/confirm', doc: 'Lets go.', method: 'POST', handle: ({ body }) => `got ${body}` },
   {
     path: '/debug/broken',
@@ -163,6 +165,10 @@ test('debug pages are listed, and answer with JSON, text, or the status of an er
   });
   expect(lines).toEqual([]);
   expect(await call(port, '/debug/broken')).toMatchObject({ status: 500 });
+  // Two parts of the process have it.
+  expect(JSON.parse((await call(port, '/debug/foundz')).body)).toEqual(['a', 'b', 'c']);
+  expect((await call(port, '/debug')).body.match(/foundz/gu)).toHaveLength(1);
+  expect((await call(port, '/debug/list')).body.match(/foundz/gu)).toHaveLength(1);
   expect(lines.join()).toContain('a debug page failed');
 });
 

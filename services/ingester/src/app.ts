@@ -23,7 +23,7 @@ import { EventLog } from './event-log.ts';
 import type { SourceSettings } from './kind.ts';
 import { meshConfigObject, meshNames } from './kinds/core/mesh-config.ts';
 import { ingestMetrics, type IngestMetrics } from './metrics.ts';
-import { ProblemLog } from './problem-log.ts';
+import { DiagnosticLog } from './diagnostic-log.ts';
 import type { Source } from './source.ts';
 
 /** Of one span. */
@@ -89,7 +89,7 @@ class IngesterPart implements Ingester {
   readonly pages: readonly DebugPage[];
   readonly #options: IngesterOptions;
   readonly #metrics: IngestMetrics;
-  readonly #problems: ProblemLog;
+  readonly #problems: DiagnosticLog;
   readonly #diagnostics: Diagnostics;
   readonly #ingest: Ingest;
   readonly #markSynced: () => void;
@@ -105,7 +105,7 @@ class IngesterPart implements Ingester {
     const { time, kinds, settings, sealing, holdLimits, readiness } = options;
     this.#metrics = ingestMetrics(options.metrics);
     const { xdsctl = (command): string => `xdsctl ${command}` } = options;
-    this.#problems = new ProblemLog(options.logger, xdsctl);
+    this.#problems = new DiagnosticLog(options.logger, xdsctl);
     this.#diagnostics = new Diagnostics(() => time.now(), this.#problems);
     this.#ingest = new Ingest({
       graph: new Graph(),

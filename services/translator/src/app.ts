@@ -19,6 +19,7 @@ import type { Tracing } from '@watershed/runtime/tracing.ts';
 import { digestText } from './bytes.ts';
 import type { Assertion } from './engine/cache.ts';
 import { readFeedback } from './engine/demand.ts';
+import { shown } from './engine/diagnostics.ts';
 import { Engine } from './engine/engine.ts';
 import type { EngineOptions } from './engine/engine.ts';
 import type { Portion } from './engine/intake.ts';
@@ -95,7 +96,7 @@ export function createTranslator(options: TranslatorOptions): Translator {
     lag: () => translator.lag(),
     engine: translator.engine,
     pages: [
-      translatorPage(translator.engine),
+      ...pagesOf(translator.engine),
       ...registryPages(translator.engine.inputs),
       ...meshPages(translator.engine.inputs),
     ],
@@ -292,14 +293,17 @@ class TranslatorPart {
   }
 }
 
-function translatorPage(engine: Engine): DebugPage {
-  return {
-    path: '/debug/translator',
-    doc: 'what the translator holds, and what is wrong with objects as far as it can tell',
-    handle: () => ({
-      epoch: engine.epoch,
-      statistics: engine.statistics,
-      diagnostics: engine.findings,
-    }),
-  };
+function pagesOf(engine: Engine): readonly DebugPage[] {
+  return [
+    {
+      path: '/debug/translator',
+      doc: 'what the translator holds',
+      handle: () => ({ epoch: engine.epoch, statistics: engine.statistics }),
+    },
+    {
+      path: '/debug/diagnosticz',
+      doc: 'What is wrong with what proxies get, by object, as far as the translator can tell.',
+      handle: () => engine.findings.map(shown),
+    },
+  ];
 }

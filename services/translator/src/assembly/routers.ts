@@ -32,7 +32,7 @@ import { sameJob, sameManifest } from './jobs.ts';
 import { createListenerSettings, type ListenerSettings } from './listener-settings.ts';
 import { streamsOf } from './own-streams.ts';
 import type { RouterPlans, RouterSet } from './parts.ts';
-import { createSecretPlans, secretKeys } from './secrets.ts';
+import { createSecretPlans, namesNamespace, secretKeys } from './secrets.ts';
 
 interface Context {
   readonly core: Core;
@@ -197,8 +197,10 @@ function secureChain(context: Context, read: Reader, scope: ScopeClass, server: 
   const secrets = secretKeys(made.secrets, scope);
   const missing = secrets.find((key) => !context.secretExists(read, key));
   if (missing !== undefined) {
-    const reason = 'there is no such certificate: this server is off until there is';
-    return refuse('tls.credentialName', missing.name, reason);
+    const { name } = missing;
+    const where = namesNamespace(name) ? 'there is' : `namespace ${scope.namespace} has`;
+    const reason = `${where} no such certificate: this server is off until there is`;
+    return refuse('tls.credentialName', name, reason);
   }
   const names = serverNames(server).filter((name) => name !== '*');
   const chain: GatewayChain = {

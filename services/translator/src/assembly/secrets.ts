@@ -17,6 +17,11 @@ import { decodeVariant, encodeVariant, field } from './variant.ts';
 
 const scheme = 'kubernetes://';
 
+/** Whether it is a reference into a namespace; else it is into that of the proxy. */
+export function namesNamespace(name: string): boolean {
+  return name.slice(scheme.length).includes('/');
+}
+
 /** Keys of the secrets that a proxy of the scope finds under these names. */
 export function secretKeys(
   names: readonly string[],
@@ -28,7 +33,7 @@ export function secretKeys(
       typeUrl: resourceTypes.secret,
       name,
       variant: encodeVariant({
-        n: name.slice(scheme.length).includes('/') ? '' : scope.namespace,
+        n: namesNamespace(name) ? '' : scope.namespace,
         c: scope.cluster,
       }),
     }));

@@ -1,5 +1,8 @@
+import { parseConfigKey, type ConfigKey } from '@watershed/model/keys.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Gauge, Metrics } from '@watershed/runtime/metrics.ts';
+import { ProblemLog } from '@watershed/runtime/problem-log.ts';
 import type { Diagnostic } from '../plan.ts';
 
 /**
@@ -24,28 +27,49 @@ export interface Finding extends Diagnostic {
 export class Diagnostics {
   readonly #findings = new Map<string, readonly Finding[]>();
   readonly #gauges: Readonly<Record<Severity, Gauge>>;
+  readonly #log: ProblemLog;
+  /** In how many places each warning was found. Of errors tells who finds them, with the output. */
+  readonly #places = new Map<string, number>();
 
-  constructor(metrics: Metrics) {
+  constructor(metrics: Metrics, logger: Logger) {
     const family = metrics.gauge(watershedMetrics.diagnostics);
     this.#gauges = {
       error: family.with({ severity: 'error' }),
       warning: family.with({ severity: 'warning' }),
     };
+    this.#log = new ProblemLog(logger, 'a problem of what proxies get');
   }
 
   set(at: string, found: Readonly<Partial<Record<Severity, readonly Diagnostic[]>>>): void {
-    this.clear(at);
+    const before = this.at(at);
     const findings = severities.flatMap((severity) =>
       (found[severity] ?? []).map((diagnostic) => ({ ...diagnostic, severity, at })),
     );
-    if (findings.length === 0) return;
-    this.#findings.set(at, findings);
-    for (const { severity } of findings) this.#gauges[severity].add(1);
+    if (findings.length === 0) this.#findings.delete(at);
+    else this.#findings.set(at, findings);
+    // What is found again is never gone in between.
+    for (const finding of findings) this.#count(finding, 1);
+    for (const finding of before) this.#count(finding, -1);
   }
 
   clear(at: string): void {
-    for (const finding of this.#findings.get(at) ?? []) this.#gauges[finding.severity].add(-1);
-    this.#findings.delete(at);
+    this.set(at, {});
+  }
+
+  #count(finding: Finding, change: 1 | -1): void {
+    this.#gauges[finding.severity].add(change);
+    if (finding.severity === 'error') return;
+    const text = describe(finding);
+    const places = (this.#places.get(text) ?? 0) + change;
+    if (places === 0) this.#places.delete(text);
+    else this.#places.set(text, places);
+    if (places === 0) this.#log.ended(text);
+    else if (places === 1 && change === 1) this.#log.arose(text);
+  }
+
+  /** A pass is over: what it found and what went is told to the log's readers. */
+  flush(): void {
+    this.#log.flush();
   }
 
   /** What is said of a place now. */
@@ -63,4 +87,31 @@ export class Diagnostics {
     }
     return [...seen].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, finding]) => finding);
   }
+}
+
+/** `gateway edge/public: listeners[https].port 80: reason` */
+function describe({ object, field, value, reason }: Finding): string {
+  const { kind, namespace, name } = subjectOf(object);
+  const where = namespace === '' ? name : `${namespace}/${name}`;
+  const what = [field, value].filter((part) => part !== '').join(' ');
+  return `${kind} ${where}: ${what === '' ? '' : `${what}: `}${reason}`;
+}
+
+/** As the ingester's diagnostics are shown; kinds and fields are the model's words. */
+export function shown({ object, severity, field, value, reason, at }: Finding): object {
+  const subject = { group: '', ...subjectOf(object) };
+  return { ...subject, severity, step: 'translate', field, value, reason, origin: at };
+}
+
+/** Of a key of `config`; what else there may be has no kind and is its own name. */
+function subjectOf(object: string): Pick<ConfigKey, 'kind' | 'namespace' | 'name'> | Unknown {
+  if (object.split('|').length !== 4) return { kind: '', namespace: '', name: object };
+  const { kind, namespace, name } = parseConfigKey(object);
+  return { kind, namespace, name };
+}
+
+interface Unknown {
+  readonly kind: '';
+  readonly namespace: '';
+  readonly name: string;
 }

@@ -103,7 +103,7 @@ export class Engine {
     this.#graph = new Graph(mutant);
     this.inputs = createInputs(this.#graph);
     this.#plans = options.plans(this.inputs);
-    this.#diagnostics = new Diagnostics(metrics);
+    this.#diagnostics = new Diagnostics(metrics, logger);
     this.#blobs = new BlobWriter((blobs, trace) => this.#put(blobs, trace));
     this.#cache = new GeneratorCache({
       maxEntries: options.cacheEntries,
@@ -348,6 +348,7 @@ export class Engine {
         this.#causes = new Causes();
         this.#missing = new Set();
         await shard.pass({ epoch: this.#epoch, synced: isSynced(this.inputs), causes, missing });
+        this.#diagnostics.flush();
       }
     } catch (error) {
       if (this.#stop.signal.aborted) return;

@@ -117,15 +117,19 @@ describe('operators', () => {
     expect(await value('watershed_log_lag_records', { topic: 'config', partition: '0' })).toBe(0);
   });
 
-  it('see on a debug page what is held, and what is wrong with which object', async () => {
+  it('see on debug pages what is held, and what is wrong with which object', async () => {
     const world = await translated();
     await world.write(service({ host: 'a.test', port: 13 }));
-    const [page] = world.translator.pages;
-    const request = { method: 'GET', query: new URLSearchParams(), body: '' };
-    expect(await page?.handle(request)).toMatchObject({
+    const page = (path: string): unknown =>
+      world.translator.pages
+        .find((one) => one.path === path)
+        ?.handle({ method: 'GET', query: new URLSearchParams(), body: '' });
+    expect(page('/debug/translator')).toMatchObject({
       epoch: world.translator.engine.epoch,
       statistics: { scopes: 1 },
-      diagnostics: [{ object: 'c|service|shop|a.test', severity: 'error' }],
     });
+    expect(page('/debug/diagnosticz')).toMatchObject([
+      { kind: 'service', namespace: 'shop', name: 'a.test', severity: 'error', step: 'translate' },
+    ]);
   });
 });

@@ -2,7 +2,7 @@ import { systemTime } from '@watershed/runtime/clock.ts';
 import { Logging } from '@watershed/runtime/logger.ts';
 import { beforeEach, expect, it } from 'vitest';
 import { Diagnostics, problem, type Step, type Subject } from '../src/core/diagnostics.ts';
-import { ProblemLog } from '../src/problem-log.ts';
+import { DiagnosticLog } from '../src/diagnostic-log.ts';
 
 const lines: string[] = [];
 const logging = new Logging({
@@ -12,7 +12,7 @@ const logging = new Logging({
   clock: systemTime,
   write: (line) => void lines.push(line),
 });
-const log = new ProblemLog(
+const log = new DiagnosticLog(
   logging.scope('x'),
   (command) => `npx xdsctl ${command} --monitoringAddr 127.0.0.1:9`,
 );

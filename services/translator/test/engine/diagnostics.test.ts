@@ -1,0 +1,58 @@
+import { systemTime } from '@watershed/runtime/clock.ts';
+import { Logging } from '@watershed/runtime/logger.ts';
+import { Metrics } from '@watershed/runtime/metrics.ts';
+import { beforeEach, expect, it } from 'vitest';
+import { Diagnostics } from '../../src/engine/diagnostics.ts';
+
+let lines: string[] = [];
+const logging = new Logging({
+  scopes: ['x'],
+  levels: 'all:info',
+  json: true,
+  clock: systemTime,
+  write: (line) => void lines.push(line),
+});
+let diagnostics: Diagnostics;
+
+beforeEach(() => {
+  diagnostics = new Diagnostics(new Metrics(), logging.scope('x'));
+});
+
+const finding = (reason: string) => ({
+  object: 'c|gateway|edge|public',
+  field: 'listeners[https].port',
+  value: '443',
+  reason,
+});
+
+function logged(): readonly string[] {
+  lines = [];
+  diagnostics.flush();
+  return lines;
+}
+
+it('a warning is logged once, in however many places it is found, and when no place has it', () => {
+  diagnostics.set('scope a', { warning: [finding('is taken')] });
+  diagnostics.set('scope b', { warning: [finding('is taken')] });
+  expect(logged()).toEqual([
+    expect.stringContaining('gateway edge/public: listeners[https].port 443: is taken'),
+  ]);
+  diagnostics.set('scope a', { warning: [finding('is taken')] });
+  diagnostics.clear('scope b');
+  expect(logged()).toEqual([]);
+  diagnostics.set('scope a', {});
+  expect(logged()).toEqual([expect.stringMatching(/"level":"info".*is taken.*is over/u)]);
+});
+
+it('what moves from one place to another within a pass is not news', () => {
+  diagnostics.set('scope a', { warning: [finding('is taken')] });
+  logged();
+  diagnostics.clear('scope a');
+  diagnostics.set('scope b', { warning: [finding('is taken')] });
+  expect(logged()).toEqual([]);
+});
+
+it('of an error tells who keeps the last good output for it', () => {
+  diagnostics.set('scope a', { error: [finding('is broken')] });
+  expect(logged()).toEqual([]);
+});
