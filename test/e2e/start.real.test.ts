@@ -66,6 +66,16 @@ function commandsIn(output: string) {
   return { text, bootstrap, envoy, status };
 }
 
+/** Those that dashboards and alerts made for istiod read, once a proxy is there. */
+const istiods = [
+  ...['istio_build', 'istiod_uptime_seconds', 'pilot_info', 'process_resident_memory_bytes'],
+  ...['pilot_services', 'pilot_virt_services', 'pilot_inbound_updates', 'pilot_push_triggers'],
+  ...['pilot_k8s_cfg_events', 'pilot_k8s_reg_events', 'pilot_total_rejected_configs'],
+  ...['galley_validation_passed', 'galley_validation_failed', 'pilot_total_xds_internal_errors'],
+  ...['pilot_xds', 'pilot_xds_pushes', 'pilot_total_xds_rejects', 'pilot_xds_push_time'],
+  ...['pilot_xds_config_size_bytes', 'pilot_proxy_convergence_time', 'pilot_xds_write_timeout'],
+];
+
 /** Whether anything listens on a port of loopback. */
 function listens(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -102,6 +112,11 @@ test('npm start says what listens where, and the commands that it prints work', 
     return /gateway\.shop .*SYNCED.*SYNCED.*SYNCED.*SYNCED/u.test(asked.output);
   });
   expect(await listens(8080)).toBe(true);
+  const monitoring = /monitoring +(http:\S+)/u.exec(started.output)?.[1] ?? '';
+  const metrics = await (await fetch(`${monitoring}/metrics`)).text();
+  const exported = new Set([...metrics.matchAll(/^# TYPE (\S+)/gmu)].map(([, name]) => name));
+  expect(istiods.filter((name) => !exported.has(name))).toEqual([]);
+  expect(metrics).toMatch(/^pilot_services [1-9]\d*$/mu);
   await proxy.stop();
   await started.stop();
   expect(started.output).not.toContain('forced');

@@ -1,11 +1,11 @@
 import type { MetricSpec } from './metrics.ts';
 
 /*
- * Every metric, once. Names that start with `pilot_` and `xds_` are istiod's, with its labels and
- * buckets (istio pilot/pkg/xds/monitoring.go, pkg/xds/monitoring.go,
+ * Every metric, once. Names that do not start with `watershed_` are istiod's, with its labels and
+ * buckets (istio's monitoring.go of pilot/pkg/xds, pkg/xds and pilot/pkg/bootstrap, and
  * pilot/pkg/model/typed_xds_cache.go), where they mean the same here; dashboards and alerts made
- * for istiod go on working. What has no counterpart there starts with `watershed_`. `type` is the
- * short name of an xDS type: cds, eds, lds, rds, sds.
+ * for istiod go on working. `type` is the short name of an xDS type: cds, eds, lds, rds, sds. Each
+ * is exported by the service whose work it tells of; what is the process's own, by every one.
  */
 
 const secondsToThirty = [0.1, 0.5, 1, 3, 5, 10, 20, 30] as const;
@@ -13,6 +13,42 @@ const fineSecondsToThirty = [0.01, 0.1, 0.5, 1, 3, 5, 10, 20, 30] as const;
 
 /** Istiod's names. */
 export const pilotMetrics = {
+  build: {
+    kind: 'gauge',
+    name: 'istio_build',
+    help: "The version of this process; `component` is pilot in all services, for istio's dashboards.",
+    labels: ['component', 'tag'],
+  },
+  uptimeSeconds: {
+    kind: 'gauge',
+    name: 'istiod_uptime_seconds',
+    help: 'Seconds since this process has started.',
+    labels: [],
+  },
+  configEvents: {
+    kind: 'counter',
+    name: 'pilot_k8s_cfg_events',
+    help: 'Objects of configuration that came, changed or went in a source, by kind: add, update, delete.',
+    labels: ['type', 'event'],
+  },
+  registryEvents: {
+    kind: 'counter',
+    name: 'pilot_k8s_reg_events',
+    help: "The same of Kubernetes' own objects: services, endpoints, pods, namespaces.",
+    labels: ['type', 'event'],
+  },
+  validationsPassed: {
+    kind: 'counter',
+    name: 'galley_validation_passed',
+    help: 'Versions of objects that were accepted; `resource` is the kind.',
+    labels: ['group', 'version', 'resource'],
+  },
+  validationsFailed: {
+    kind: 'counter',
+    name: 'galley_validation_failed',
+    help: 'Versions of objects that were refused: invalid_resource, or unknown_type (all under one series).',
+    labels: ['group', 'version', 'resource', 'reason'],
+  },
   info: {
     kind: 'gauge',
     name: 'pilot_info',
@@ -47,7 +83,7 @@ export const pilotMetrics = {
   inboundUpdates: {
     kind: 'counter',
     name: 'pilot_inbound_updates',
-    help: 'Changes received: config, eds, svc or svcdelete.',
+    help: 'Changes read from the log: config, eds, svc or svcdelete.',
     labels: ['type'],
   },
   debounceSeconds: {
@@ -125,7 +161,7 @@ export const pilotMetrics = {
   rejectedConfigs: {
     kind: 'counter',
     name: 'pilot_total_rejected_configs',
-    help: 'Objects refused or ignored, by kind. Unlike in istiod, `name` is empty: it has no bound.',
+    help: 'Versions of objects that were refused, by kind. Unlike in istiod, `name` is empty: it has no bound.',
     labels: ['type', 'name'],
   },
   cacheReads: {

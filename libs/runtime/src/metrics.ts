@@ -80,6 +80,14 @@ export class Metrics {
     return this.#family(spec, () => this.#makeHistogram(spec));
   }
 
+  /** A gauge without labels whose value is asked for when it is read. */
+  derived(spec: MetricSpec & { readonly kind: 'gauge' }, read: () => number): void {
+    const gauge: PromGauge = new PromGauge({
+      ...this.#common(spec),
+      collect: () => gauge.set(read()),
+    });
+  }
+
   get contentType(): string {
     return this.#registry.contentType;
   }

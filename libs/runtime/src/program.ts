@@ -12,6 +12,7 @@ import { MonitoringServer, type DebugAccess } from './http.ts';
 import { Lifecycle, type Part } from './lifecycle.ts';
 import { logOutput } from './log-output.ts';
 import { Logging } from './logger.ts';
+import { pilotMetrics } from './metric-names.ts';
 import { Metrics } from './metrics.ts';
 import type { processOptions } from './options-common.ts';
 import { OptionsError, type ConfigOf } from './options.ts';
@@ -105,7 +106,7 @@ async function run<C extends ProcessConfig>(
   const tracing = await openTracing(tracingOptions(config, { name, version }, logger));
   const lifecycle = new Lifecycle({ timers: time, logger, drainMs: config.shutdownMs });
   const stopped = lifecycle.runUntilSignal(process, () => process.exit(1));
-  const metrics = new Metrics({ process: true });
+  const metrics = processMetrics(version, time);
   const readiness = new Readiness();
   // Parts name what they wait for when they start: until then nothing may look ready.
   const allStarted = readiness.expect('start');
@@ -139,6 +140,16 @@ async function run<C extends ProcessConfig>(
   void readiness.whenReady().then(() => ready?.(addressOf(monitoring)));
   await stopped;
   await tracing.shutdown();
+}
+
+/** Of the process itself, whatever it does. */
+function processMetrics(version: string, time: Time): Metrics {
+  const metrics = new Metrics({ process: true });
+  const startedMs = time.monotonic();
+  metrics.gauge(pilotMetrics.info).with({ version }).set(1);
+  metrics.gauge(pilotMetrics.build).with({ component: 'pilot', tag: version }).set(1);
+  metrics.derived(pilotMetrics.uptimeSeconds, () => (time.monotonic() - startedMs) / 1_000);
+  return metrics;
 }
 
 /** By which this machine reaches it, once it listens. */

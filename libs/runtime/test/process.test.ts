@@ -394,7 +394,7 @@ test('every metric is declared once, with a name, a text and ascending buckets',
   const specs: MetricSpec[] = [...Object.values(pilotMetrics), ...Object.values(watershedMetrics)];
   expect(new Set(specs.map((spec) => spec.name)).size).toBe(specs.length);
   for (const spec of specs) {
-    expect(spec.name).toMatch(/^(?:pilot|xds|watershed)_[a-z0-9_]+$/u);
+    expect(spec.name).toMatch(/^(?:pilot|xds|istio|istiod|galley|watershed)_[a-z0-9_]+$/u);
     expect(spec.help).toMatch(/\.$/u);
     expect((spec.buckets !== undefined) === (spec.kind === 'histogram')).toBe(true);
     const buckets = spec.buckets ?? [];

@@ -1,8 +1,9 @@
-import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
+import { pilotMetrics, watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { MetricSpec, Metrics } from '@watershed/runtime/metrics.ts';
 import type { Counters } from './core/counters.ts';
 import type { Diagnostics } from './core/diagnostics.ts';
 import type { HeldObject } from './core/holds.ts';
+import type { RawObject } from './kind.ts';
 
 const silencesSpec = {
   kind: 'counter',
@@ -32,6 +33,17 @@ const retriesSpec = {
   labels: [],
 } as const satisfies MetricSpec;
 
+/** API groups of what istiod's registry reads. */
+const ofKubernetes: ReadonlySet<string> = new Set(['', 'discovery.k8s.io']);
+const unknown = { group: '', version: '', resource: '' };
+
+function resourceOf({ apiVersion, kind }: Pick<RawObject, 'apiVersion' | 'kind'>) {
+  const [group = '', version] = apiVersion.split('/');
+  return version === undefined
+    ? { group: '', version: group, resource: kind }
+    : { group, version, resource: kind };
+}
+
 export interface IngestMetrics {
   readonly counters: Counters;
   /** Sets the gauges to what holds now. */
@@ -49,6 +61,11 @@ export function ingestMetrics(metrics: Metrics): IngestMetrics {
   const events = metrics.counter(watershedMetrics.events);
   const suppressed = metrics.counter(watershedMetrics.eventsSuppressed);
   const silences = metrics.counter(silencesSpec);
+  const configEvents = metrics.counter(pilotMetrics.configEvents);
+  const registryEvents = metrics.counter(pilotMetrics.registryEvents);
+  const passed = metrics.counter(pilotMetrics.validationsPassed);
+  const failed = metrics.counter(pilotMetrics.validationsFailed);
+  const rejected = metrics.counter(pilotMetrics.rejectedConfigs);
   const retries = metrics.counter(retriesSpec).with();
   const objects = metrics.gauge(objectsSpec).with();
   const keys = metrics.gauge(keysSpec).with();
@@ -64,6 +81,16 @@ export function ingestMetrics(metrics: Metrics): IngestMetrics {
         suppressed.with({ kind }).add(count);
       },
       published: (kind, operation) => events.with({ kind, operation }).add(),
+      seen: ({ group, kind }, event) => {
+        (ofKubernetes.has(group) ? registryEvents : configEvents).with({ type: kind, event }).add();
+      },
+      accepted: (raw) => passed.with(resourceOf(raw)).add(),
+      refused: (raw, why) => {
+        // Whoever writes files chooses the names of kinds that are not known.
+        if (why === 'unknown') failed.with({ ...unknown, reason: 'unknown_type' }).add();
+        else failed.with({ ...resourceOf(raw), reason: 'invalid_resource' }).add();
+        rejected.with({ type: why === 'unknown' ? '' : raw.kind, name: '' }).add();
+      },
       retried: () => retries.add(),
     },
     show: (state) => {

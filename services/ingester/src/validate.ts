@@ -5,6 +5,7 @@
 import { Graph } from '@watershed/derive/graph.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import { OperatingError } from '@watershed/runtime/errors.ts';
+import { noCounters } from './core/counters.ts';
 import { Diagnostics } from './core/diagnostics.ts';
 import { Ingest } from './core/ingest.ts';
 import type { Registration } from './core/registry.ts';
@@ -96,7 +97,7 @@ function createIngest({ settings, time }: ValidateOptions, diagnostics: Diagnost
     // Nothing is published, so nothing is worth a key.
     seal: () => ({ sealed: new Uint8Array(), keyId: '' }),
     diagnostics,
-    counters: { suppressed: () => undefined, published: () => undefined, retried: () => undefined },
+    counters: noCounters,
     now: () => time.now(),
     monotonicMs: () => time.monotonic(),
     publish: () => undefined,

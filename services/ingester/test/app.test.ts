@@ -224,6 +224,32 @@ test('silences cost no record, and each is counted', async () => {
   expect((await log.end('config', 0)).offset).toBe(before);
 });
 
+test("objects that come, change, go or are refused are counted by istiod's names", async () => {
+  await write('a.yaml', service('cart') + service('shop') + slice);
+  const { metrics } = await start();
+  const seen = (type: string, event: string): Promise<number> =>
+    metrics.value('pilot_k8s_reg_events', { type, event });
+  expect([await seen('Service', 'add'), await seen('EndpointSlice', 'add')]).toEqual([2, 1]);
+  await write('a.yaml', service('cart', 81) + slice);
+  await until(async () => expect(await seen('Service', 'delete')).toBe(1));
+  expect([await seen('Service', 'update'), await seen('EndpointSlice', 'update')]).toEqual([1, 0]);
+  const resource = { group: '', version: 'v1', resource: 'Service' };
+  expect(await metrics.value('galley_validation_passed', resource)).toBe(3);
+  const rule =
+    'apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: bad }\n';
+  await write(
+    'b.yaml',
+    `${rule}spec: { hosts: 7 }\n---\n${rule.replaceAll('VirtualService', 'Odd')}`,
+  );
+  const failed = (reason: string): Promise<number> =>
+    metrics.value('galley_validation_failed', { reason });
+  await until(async () => expect(await failed('invalid_resource')).toBe(1));
+  expect(await failed('unknown_type')).toBe(1);
+  const type = 'VirtualService';
+  expect(await metrics.value('pilot_total_rejected_configs', { type, name: '' })).toBe(1);
+  expect(await metrics.value('pilot_k8s_cfg_events', { type, event: 'add' })).toBe(1);
+});
+
 test('a restart appends nothing where nothing changed', async () => {
   await write('a.yaml', services(0, 10) + slice);
   const first = await start();

@@ -2,7 +2,7 @@
 import { Graph } from '@watershed/derive/graph.ts';
 import { Event } from '@watershed/model/gen/model.ts';
 import { createSealing } from '@watershed/runtime/sealing.ts';
-import type { Counters, Silence } from '../src/core/counters.ts';
+import { noCounters, type Counters, type Silence } from '../src/core/counters.ts';
 import { describe, Diagnostics } from '../src/core/diagnostics.ts';
 import type { HoldLimits } from '../src/core/holds.ts';
 import { Ingest, type PublishedEvent } from '../src/core/ingest.ts';
@@ -45,11 +45,10 @@ export class Core {
   constructor(options: CoreOptions = {}) {
     this.diagnostics = new Diagnostics(() => this.nowMs);
     const counters: Counters = {
+      ...noCounters,
       suppressed: (silence, _kind, count) => {
         this.silences[silence] += count;
       },
-      published: () => undefined,
-      retried: () => undefined,
     };
     for (const event of options.stored ?? []) this.#log.set(`${event.topic} ${event.key}`, event);
     this.ingest = new Ingest({

@@ -29,6 +29,7 @@ export class PusherMetrics {
   readonly sendSeconds: Histogram;
   readonly largestRequest: Gauge;
   readonly writeTimeouts: Counter;
+  readonly internalErrors: Counter;
   readonly missingBlobs: Counter;
   readonly scopes: Gauge;
   /** By what was waited for. */
@@ -51,6 +52,9 @@ export class PusherMetrics {
     this.sendSeconds = metrics.histogram(pilotMetrics.sendSeconds).with();
     this.largestRequest = metrics.gauge(pilotMetrics.largestRequestBytes).with();
     this.writeTimeouts = metrics.counter(pilotMetrics.writeTimeouts).with();
+    this.internalErrors = metrics.counter(pilotMetrics.internalErrors).with();
+    // There from the start: a rate has nothing to go by where its series comes with the first.
+    for (const type of ['config', 'endpoint', 'proxyrequest'] as const) this.trigger(type);
     this.missingBlobs = metrics.counter(watershedMetrics.missingBlobs).with();
     this.quarantined = metrics.gauge(watershedMetrics.quarantined).with();
     this.waitsGivenUp = (stage) => metrics.counter(watershedMetrics.waitsGivenUp).with({ stage });

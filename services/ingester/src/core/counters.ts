@@ -1,3 +1,6 @@
+import type { RawObject } from '../kind.ts';
+import type { Subject } from './diagnostics.ts';
+
 /** What the core counts. The adapter to a metrics library is at the rim. */
 
 /**
@@ -17,6 +20,22 @@ export interface Counters {
   suppressed(silence: Silence, kind: string, count: number): void;
   /** `kind`: of the object, as above. */
   published(kind: string, operation: 'upsert' | 'tombstone'): void;
+  /** An object came, changed or went in a source, for whatever reason. */
+  seen(subject: Pick<Subject, 'group' | 'kind'>, event: 'add' | 'update' | 'delete'): void;
+  /** A version of an object was accepted. */
+  accepted(raw: Pick<RawObject, 'apiVersion' | 'kind'>): void;
+  /** A version was refused, or its kind. */
+  refused(raw: Pick<RawObject, 'apiVersion' | 'kind'>, why: 'invalid' | 'unknown'): void;
   /** An append failed and is tried again. */
   retried(): void;
 }
+
+/** For who does not count. */
+export const noCounters: Counters = {
+  suppressed: () => undefined,
+  published: () => undefined,
+  seen: () => undefined,
+  accepted: () => undefined,
+  refused: () => undefined,
+  retried: () => undefined,
+};

@@ -142,13 +142,19 @@ export class ObjectTable {
     for (const entry of touched) {
       const wasThere = before.get(entry) === true;
       if (entry.placements.length === 0) {
-        if (wasThere) change.vanished.push(entry);
+        if (wasThere) {
+          this.#counters.seen(entry.subject, 'delete');
+          change.vanished.push(entry);
+        }
         continue;
       }
-      if (!wasThere) change.appeared.push(entry);
+      if (!wasThere) {
+        this.#counters.seen(entry.subject, 'add');
+        change.appeared.push(entry);
+      }
       const wasGood = entry.installed.has(entry.key);
       const wasIn = entry.decoded?.unit;
-      if (this.#settle(entry)) change.changed.push(entry);
+      if (this.#settle(entry, wasThere)) change.changed.push(entry);
       if (!wasGood && entry.installed.has(entry.key)) change.accepted.push(entry);
       if (wasGood && entry.decoded?.unit !== wasIn) change.moved.push(entry);
     }
@@ -223,6 +229,7 @@ export class ObjectTable {
     const reason = installed === undefined ? refusedKind(raw) : undefined;
     if (reason !== undefined) {
       refused.push(subject);
+      this.#counters.refused(raw, 'unknown');
       const problems = [problem(reason, 'error', { field: 'apiVersion', value: raw.apiVersion })];
       this.#diagnostics.set({ subject, step: 'kind', origin: `${unit}:${line}`, problems });
     }
@@ -274,7 +281,7 @@ export class ObjectTable {
    * Decodes the place that counts, if it is not what was decoded last. Returns whether the value
    * changed.
    */
-  #settle(entry: ObjectEntry): boolean {
+  #settle(entry: ObjectEntry, wasThere: boolean): boolean {
     const [first, ...others] = entry.placements;
     if (first === undefined) return false;
     const { subject } = entry;
@@ -295,7 +302,10 @@ export class ObjectTable {
       this.#counters.suppressed('object', subject.kind, 1);
       return false;
     }
+    if (wasThere) this.#counters.seen(subject, 'update');
     const { accepted, problems } = entry.installed.accept(entry.key, subject, first.raw);
+    if (accepted === undefined) this.#counters.refused(first.raw, 'invalid');
+    else this.#counters.accepted(first.raw);
     if (accepted?.changed === false) this.#counters.suppressed('object', subject.kind, 1);
     this.#diagnostics.set({ subject, step: 'decode', origin: entry.origin, problems });
     return accepted?.changed === true;

@@ -27,7 +27,7 @@ export interface EventWriter {
 export interface PublisherOptions {
   readonly writer: EventWriter;
   readonly time: Time;
-  readonly counters: Counters;
+  readonly counters: Pick<Counters, 'suppressed' | 'published' | 'retried'>;
   /** The log takes this event never (too large); its last value stays. */
   readonly refused: (event: PublishedEvent, reason: string) => void;
   /** The log takes nothing any more: another process owns it, or it is closed. */

@@ -102,6 +102,7 @@ export class StreamMeter implements StreamObserver<XdsStream> {
   }
 
   refused(stream: XdsStream, { code, message }: StreamEnd): void {
+    if (code === 'internal') this.#options.metrics.internalErrors.add();
     // Who may not do what he asks is told of where that is judged.
     if (code !== 'invalid-argument' && code !== 'resource-exhausted') return;
     this.#options.metrics.badRequests(code).add();

@@ -29,6 +29,7 @@ import type { Gained, Outputs } from './published.ts';
 import { Pushers } from './pushers.ts';
 import type { Ownership } from './resources.ts';
 import { retry } from './retry.ts';
+import { RegistryMetrics } from './registry-metrics.ts';
 import { Shard } from './shard.ts';
 import { Turns } from './turns.ts';
 
@@ -69,6 +70,7 @@ export class Engine {
   readonly #graph: Graph;
   readonly #plans: Plans;
   readonly #diagnostics: Diagnostics;
+  readonly #registry: RegistryMetrics;
   readonly #blobs: BlobWriter;
   readonly #cache: GeneratorCache;
   readonly #builder: Builder;
@@ -104,6 +106,7 @@ export class Engine {
     this.inputs = createInputs(this.#graph);
     this.#plans = options.plans(this.inputs);
     this.#diagnostics = new Diagnostics(metrics, logger);
+    this.#registry = new RegistryMetrics(metrics, this.inputs);
     this.#blobs = new BlobWriter((blobs, trace) => this.#put(blobs, trace));
     this.#cache = new GeneratorCache({
       maxEntries: options.cacheEntries,
@@ -195,6 +198,7 @@ export class Engine {
       }
       this.#diagnostics.clear(`record ${key}`);
       if (applied.outcome === 'equal') continue;
+      this.#registry.changed(topic, key, value === undefined);
       changed ||= live;
       if (live) this.#causes.add(key, record);
       if (topic === 'endpoints') continue;
