@@ -73,6 +73,7 @@ export function ingestMetrics(metrics: Metrics): IngestMetrics {
   const diagnostics = metrics.gauge(watershedMetrics.diagnostics);
   const ingestSeconds = metrics.histogram(watershedMetrics.stageSeconds).with({ stage: 'ingest' });
   const heldSources = new Set<string>();
+  const shown = new Map<string, number>();
   return {
     counters: {
       suppressed: (silence, kind, count) => {
@@ -101,7 +102,9 @@ export function ingestMetrics(metrics: Metrics): IngestMetrics {
         held.with({ source }).set(state.held.filter((object) => object.source === source).length);
       }
       for (const [severity, count] of Object.entries(state.diagnostics.counts())) {
-        diagnostics.with({ severity }).set(count);
+        // In one process the translator's count in the same series.
+        diagnostics.with({ severity }).add(count - (shown.get(severity) ?? 0));
+        shown.set(severity, count);
       }
     },
     durableAfter: (seconds) => ingestSeconds.observe(seconds),
