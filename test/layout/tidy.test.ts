@@ -132,7 +132,22 @@ test('what npm starts to stay takes the place of its shell, which would keep sig
   };
   const kept = Object.entries(scripts).filter(
     ([name, command]) =>
-      /^(?:start(?::.*)?|demo|cluster)$/u.test(name) && !/^(?:\w+=\S+ )*exec node /u.test(command),
+      /^(?:start(?::.*)?|demo|cluster)$/u.test(name) &&
+      !/^(?:\w+=\S+ )*exec node --import \.\/libs\/runtime\/node-24\.mjs /u.test(command),
   );
   expect(kept).toEqual([]);
+});
+
+test('npm ci warns of no package on the Node that a user has: what runs is the Node 24 that it brings', () => {
+  const { packages } = JSON.parse(textOf('package-lock.json')) as {
+    readonly packages: Readonly<
+      Record<string, { readonly engines?: { readonly node?: string }; readonly optional?: true }>
+    >;
+  };
+  const newer = Object.entries(packages).filter(
+    ([, { engines, optional }]) =>
+      optional !== true && /^>=? ?v?2[1-9][^|]*$/u.test(engines?.node?.split('||')[0] ?? ''),
+  );
+  // Take the `engines` of these out of package-lock.json; npm leaves them out from then on.
+  expect(newer.map(([name]) => name)).toEqual([]);
 });
