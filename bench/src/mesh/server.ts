@@ -17,7 +17,7 @@ interface Command {
 /** What `npm start` sets, and hands to node: that is part of what is measured. */
 function startCommand(): Command {
   const manifest = readFileSync(join(root, 'package.json'), 'utf8');
-  const [, env, args] = /"start": "((?:\w+=\S+ )*)node ([^"]+)"/u.exec(manifest) ?? [];
+  const [, env, args] = /"start": "((?:\w+=\S+ )*)(?:exec )?node ([^"]+)"/u.exec(manifest) ?? [];
   if (args === undefined) throw new Error('package.json has no start script that runs node');
   return {
     env: Object.fromEntries(new URLSearchParams(env?.trim().replaceAll(' ', '&'))),
