@@ -56,6 +56,7 @@ export function parseNodeId(id: string): NodeId {
   if (
     (type !== 'sidecar' && type !== 'router') ||
     ip === undefined ||
+    !isIpAddress(ip) ||
     podAndNamespace === undefined ||
     domain === undefined ||
     rest.length > 0 ||

@@ -6,6 +6,7 @@ import { addFetch } from './commands/fetch.ts';
 import { addProxyStatus } from './commands/proxy-status.ts';
 import { addValidate } from './commands/validate.ts';
 import { addVersion } from './commands/version.ts';
+import { version } from '@watershed/runtime/version.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** `xdsctl`: what people ask of a control plane from a shell. */
@@ -13,6 +14,7 @@ export function program(around: Surroundings): Command {
   const { print } = around;
   const root = new Command('xdsctl')
     .description('Watershed from a shell')
+    .version(version, '-V, --version', "print xdsctl's version and leave")
     .showHelpAfterError()
     .showSuggestionAfterError();
   addBootstrap(root, print);

@@ -77,6 +77,15 @@ test('what cannot be read is told with its line, and the rest is judged', async 
   expect(failure).toContain('errors');
 });
 
+test('what is no file is said to be none, a directory in place of the MeshConfig among them', async () => {
+  expect(await xdsctl('validate', '/dev/null')).toEqual({
+    lines: ['/dev/null:1 is neither a file nor a directory'],
+    failure: '0 objects in 1 file: 1 error, 0 warnings',
+  });
+  const { lines } = await xdsctl('validate', '--meshConfig', root);
+  expect(lines).toEqual([expect.stringMatching(/--meshConfig: cannot read .*EISDIR/u)]);
+});
+
 test('files are judged together: an object in another file is known', async () => {
   const route = `apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute

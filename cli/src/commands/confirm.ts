@@ -6,7 +6,9 @@ export function addConfirm(program: Command, print: (text: string) => void): voi
   const command = program
     .command('confirm')
     .description('let a held mass deletion through (see the `held` lines of /debug/diagnosticz)');
-  addMonitoringOptions(command).action(async (flags: MonitoringFlags) => {
-    print((await post(monitoringOf(flags), '/debug/confirm')).trimEnd());
-  });
+  addMonitoringOptions(command, 'Watershed, or of the ingester').action(
+    async (flags: MonitoringFlags) => {
+      print((await post(monitoringOf(flags), '/debug/confirm')).trimEnd());
+    },
+  );
 }

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
+import { formatAddress, nearAddress, parseAddress } from '@watershed/runtime/address.ts';
 import type { MonitoringOptions } from '../monitoring.ts';
 
 export interface MonitoringFlags {
@@ -6,27 +7,34 @@ export interface MonitoringFlags {
   readonly timeout: number;
 }
 
-export function addMonitoringOptions(command: Command): Command {
+/** @param whose which of the services can answer, where each is a process */
+export function addMonitoringOptions(command: Command, whose: string): Command {
   return command
     .option(
       '--monitoringAddr <host:port>',
-      "a Watershed process's monitoring port",
+      `the monitoring port of ${whose}`,
+      parseMonitoringAddress,
       '127.0.0.1:15014',
     )
     .option('--timeout <seconds>', 'how long to wait for an answer', parseSeconds, 10);
 }
 
 export function monitoringOf(flags: MonitoringFlags): MonitoringOptions {
-  const address = flags.monitoringAddr.startsWith(':')
-    ? `127.0.0.1${flags.monitoringAddr}`
-    : flags.monitoringAddr;
-  return { address, timeoutMs: flags.timeout * 1000 };
+  return { address: flags.monitoringAddr, timeoutMs: flags.timeout * 1_000 };
+}
+
+function parseMonitoringAddress(value: string): string {
+  const address = parseAddress(value);
+  if (address === undefined || address.port === 0) {
+    throw new InvalidArgumentError('must be HOST:PORT, [IPV6]:PORT or :PORT');
+  }
+  return formatAddress(nearAddress(address));
 }
 
 function parseSeconds(value: string): number {
   const seconds = Number(value);
   if (!(seconds > 0 && seconds <= 3600)) {
-    throw new InvalidArgumentError('must be 1 to 3600 seconds');
+    throw new InvalidArgumentError('must be a number of seconds, at most 3600');
   }
   return seconds;
 }

@@ -31,13 +31,15 @@ export function addProxyStatus(program: Command, print: (text: string) => void):
     .command('proxy-status')
     .alias('ps')
     .description('which proxies are connected, and whether each has ACKed what it was sent');
-  addMonitoringOptions(command).action(async (flags: MonitoringFlags) => {
-    const answer = await getJson(monitoringOf(flags), '/debug/syncz');
-    const { log } = fieldsOf(await getJson(monitoringOf(flags), '/debug/scopes'));
-    const silence = textOf(fieldsOf(log)['silence']);
-    if (silence !== '') print(`${silence}: what proxies have is as old as that\n`);
-    print(proxyStatus(Array.isArray(answer) ? answer : [], Date.now()));
-  });
+  addMonitoringOptions(command, 'Watershed, or of a pusher').action(
+    async (flags: MonitoringFlags) => {
+      const answer = await getJson(monitoringOf(flags), '/debug/syncz');
+      const { log } = fieldsOf(await getJson(monitoringOf(flags), '/debug/scopes'));
+      const silence = textOf(fieldsOf(log)['silence']);
+      if (silence !== '') print(`${silence}: what proxies have is as old as that\n`);
+      print(proxyStatus(Array.isArray(answer) ? answer : [], Date.now()));
+    },
+  );
 }
 
 /**

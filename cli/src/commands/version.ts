@@ -8,10 +8,12 @@ export function addVersion(program: Command, print: (text: string) => void): voi
     .command('version')
     .description("xdsctl's version, and with --remote the control plane's")
     .option('--remote', 'ask the control plane too');
-  addMonitoringOptions(command).action(async (flags: MonitoringFlags & { remote?: true }) => {
-    print(`client version: ${version}`);
-    if (flags.remote !== true) return;
-    const answer = fieldsOf(await getJson(monitoringOf(flags), '/version'));
-    print(`control plane version: ${textOf(answer['version']) || 'unknown'}`);
-  });
+  addMonitoringOptions(command, 'any of its processes').action(
+    async (flags: MonitoringFlags & { remote?: true }) => {
+      print(`client version: ${version}`);
+      if (flags.remote !== true) return;
+      const answer = fieldsOf(await getJson(monitoringOf(flags), '/version'));
+      print(`control plane version: ${textOf(answer['version']) || 'unknown'}`);
+    },
+  );
 }

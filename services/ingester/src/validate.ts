@@ -4,7 +4,7 @@
  */
 import { Graph } from '@watershed/derive/graph.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
-import { OperatingError } from '@watershed/runtime/errors.ts';
+import { describeError, OperatingError } from '@watershed/runtime/errors.ts';
 import { noCounters } from './core/counters.ts';
 import { Diagnostics } from './core/diagnostics.ts';
 import { Ingest } from './core/ingest.ts';
@@ -74,8 +74,11 @@ export async function validate(options: ValidateOptions): Promise<Validated> {
     );
   };
   if (options.meshConfig !== undefined) {
-    await read(options.meshConfig, { objectsOf: meshOf });
-    findings.push(...(await unusable(options.meshConfig)));
+    const unusable = await problemOf(options.meshConfig);
+    if (unusable !== undefined) {
+      findings.push(atFile(options.meshConfig, 0, describeError(unusable)));
+    }
+    if (unusable?.code !== 'not-found') await read(options.meshConfig, { objectsOf: meshOf });
   }
   for (const path of options.paths) await read(path);
   ingest.open([]);
@@ -137,13 +140,12 @@ async function readAll(
 }
 
 /** Why the service would not start with a MeshConfig. */
-async function unusable(path: string): Promise<readonly Finding[]> {
+async function problemOf(path: string): Promise<OperatingError | undefined> {
   try {
     await directoriesOf(path);
-    return [];
+    return undefined;
   } catch (error) {
-    if (!(error instanceof OperatingError) || error.code === 'not-found') return [];
-    return [atFile(path, 0, error.message)];
+    return error instanceof OperatingError ? error : undefined;
   }
 }
 

@@ -62,6 +62,9 @@ export async function listTree(
     if (parent !== undefined && 'ino' in parent) onFolder(dirname(root), idOf(parent));
     const file = await lookAt(root);
     if (file !== undefined) files.set(root, file);
+    else if (!found.isFile()) {
+      blind.push({ path: root, reason: 'is neither a file nor a directory' });
+    }
   }
   return { kind: 'seen', files, blind };
 }
