@@ -1,9 +1,10 @@
 /** ClusterLoadAssignments: a head, and a fragment per locality (and priority). */
+import type { Reader } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { assignmentHead, localityEndpoints } from '../generators/endpoints.ts';
 import type { Inputs } from '../inputs.ts';
-import { job, type Job, type ResourceKey } from '../plan.ts';
-import type { FactsQuery } from './cluster-facts.ts';
+import { job, type Diagnostic, type Job, type ResourceKey } from '../plan.ts';
+import type { ClusterFacts, FactsQuery } from './cluster-facts.ts';
 import { clusterVariant, nameOfCluster, parseCluster } from './cluster-key.ts';
 import type { ClusterKey } from './cluster-key.ts';
 import { sameJob } from './jobs.ts';
@@ -45,12 +46,32 @@ export function createAssignments(
     if (cluster === undefined || known?.kind !== 'eds') return undefined;
     const fragments = fragmentsOf(read, localities, known, parsePlace(key.variant));
     const jobs = fragments.flatMap((one) => read.query(fragment, one) ?? []);
+    const empty = jobs.length === 0;
+    const problem = empty ? problemOf(inputs, localities, read, cluster, known) : undefined;
     return {
       key,
       parts: [job(assignmentHead, { clusterName: key.name }), ...jobs],
       refs: [],
       bypassesEpochs: true,
-      empty: jobs.length === 0,
+      empty,
+      ...(problem === undefined ? {} : { diagnostics: [problem] }),
     };
   };
+}
+
+/** A subset of a host with endpoints that none of them is in, ready or not: a wrong label. */
+function problemOf(
+  inputs: Inputs,
+  localities: LocalityQueries,
+  read: Reader,
+  { host, subset, policies }: ClusterKey,
+  { service: { namespace }, subsetLabels: labels }: ClusterFacts,
+): Diagnostic | undefined {
+  if (subset === '' || !read.query(localities.lacks, { host, namespace, labels })) return undefined;
+  const keys = policies.split(' ');
+  const says = (key: string): boolean =>
+    read.get(inputs.policies, key)?.value.subsets.some(({ name }) => name === subset) ?? false;
+  const object = keys.find(says) ?? '';
+  const reason = `no endpoint of ${host} has these labels`;
+  return { object, field: `subsets[${subset}].labels`, value: JSON.stringify(labels), reason };
 }

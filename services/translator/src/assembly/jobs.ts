@@ -18,6 +18,7 @@ export function samePlan(a: ResourcePlan | undefined, b: ResourcePlan | undefine
     sameData(a.refs, b.refs) &&
     sameData(a.aliases, b.aliases) &&
     sameData(a.groups, b.groups) &&
+    sameData(a.diagnostics, b.diagnostics) &&
     a.bypassesEpochs === b.bypassesEpochs
   );
 }

@@ -22,6 +22,10 @@ export interface LocalityKey extends HostKey {
   readonly locality: string;
 }
 
+export interface LabelsKey extends HostKey {
+  readonly labels: Labels;
+}
+
 /** Some of a locality's endpoints, as one cluster sees them. */
 export interface ShareKey extends LocalityKey {
   readonly port: number;
@@ -55,6 +59,8 @@ export interface LocalityQueries {
   readonly ranks: Query<ShareKey, readonly number[]>;
   /** The identities behind a host, sorted. */
   readonly accounts: Query<HostKey, readonly string[]>;
+  /** There are endpoints, and none of them has these labels. */
+  readonly lacks: Query<LabelsKey, boolean>;
   /** There are endpoints, and all of them speak mutual TLS. */
   readonly allMtls: Query<HostKey, boolean>;
 }
@@ -123,7 +129,15 @@ export function createLocalityQueries(inputs: Inputs): LocalityQueries {
       return all.length > 0 && all.every((endpoint) => endpoint.mtls);
     },
   });
-  return { localities, share, shareOf: sharePart, ranks, accounts, allMtls };
+  const lacks = graph.query<LabelsKey, boolean>({
+    name: 'endpointsLackLabels',
+    id: (key) => JSON.stringify(key),
+    compute: (read, { labels, ...host }) => {
+      const all = [...read.query(byLocality, host).values()].flat();
+      return all.length > 0 && !all.some((endpoint) => selects(labels, endpoint.labels));
+    },
+  });
+  return { localities, share, shareOf: sharePart, ranks, accounts, lacks, allMtls };
 }
 
 /** By name of the locality; an address that two slices have (while it moves) counts once. */
