@@ -3,14 +3,23 @@ import type { Query, Reader } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
 import { resourceId } from '../plan.ts';
-import type { ManifestPlan, ManifestTypePlan, Plans, ResourceKey, ResourcePlan } from '../plan.ts';
+import type {
+  Diagnostic,
+  ManifestPlan,
+  ManifestTypePlan,
+  Plans,
+  ResourceKey,
+  ResourcePlan,
+} from '../plan.ts';
 import { createAssignments } from './assignments.ts';
 import { createFactsQuery } from './cluster-facts.ts';
+import { parseCluster } from './cluster-key.ts';
 import {
   assignmentsFor,
   clustersFor,
   clusterListKey,
   createClusterLists,
+  type ClusterEntry,
   type ClusterListQueries,
 } from './cluster-lists.ts';
 import { createClusterPlans, isClusterKey } from './clusters.ts';
@@ -87,14 +96,14 @@ export function composePlans(core: Core, routes: SidecarRoutes, routers: RouterP
       if (native.length > 0) return { types: native };
       const known = read.query(client, scope);
       const clusters = clusterTypes(parts, read, known);
-      if (scope.proxyless) {
-        return { types: merged([...clusters, ...proxylessTypes(parts, read, known)]) };
-      }
-      if (!known.router) {
-        return { types: merged([...clusters, ...sidecarTypes(parts, read, known)]) };
-      }
+      const of = (types: readonly ManifestTypePlan[], problems: readonly Diagnostic[] = []) => ({
+        types: merged([...clusters.types, ...types]),
+        diagnostics: [...clusters.problems, ...problems],
+      });
+      if (scope.proxyless) return of(proxylessTypes(parts, read, known));
+      if (!known.router) return of(sidecarTypes(parts, read, known));
       const { types, problems } = read.query(routers.set, scope);
-      return { types: merged([...clusters, ...types]), diagnostics: problems };
+      return of(types, problems);
     },
     equal: sameManifest,
   });
@@ -135,18 +144,38 @@ function planOf(parts: Parts, read: Reader, key: ResourceKey): ResourcePlan | un
 }
 
 /** Clusters, their assignments and their secrets: those of sidecars and routers alike. */
-function clusterTypes(parts: Parts, read: Reader, client: Client): readonly ManifestTypePlan[] {
+function clusterTypes(
+  parts: Parts,
+  read: Reader,
+  client: Client,
+): { readonly types: readonly ManifestTypePlan[]; readonly problems: readonly Diagnostic[] } {
   const { scope } = client;
   const entries = read.query(parts.lists.list, clusterListKey(client));
   const names = new Set(entries.flatMap((entry) => entry.secrets));
-  // A client waits for what it named; that a secret is missing is told by its absence.
-  const secrets = secretKeys([...names].sort(), scope).filter((key) => parts.secrets(read, key));
+  const secrets = Object.groupBy(secretKeys([...names].sort(), scope), (key) =>
+    parts.secrets(read, key) === undefined ? 'absent' : 'there',
+  );
   const clusters = clustersFor(entries, scope);
-  return [
+  const types = [
     typePlan(resourceTypes.cluster, [...specialClustersOf(client), ...clusters]),
     typePlan(resourceTypes.endpoint, assignmentsFor(entries, scope)),
-    typePlan(resourceTypes.secret, secrets),
+    typePlan(resourceTypes.secret, secrets.there ?? []),
   ];
+  const { absent = [] } = secrets;
+  return { types, problems: absent.map(({ name }) => absentSecret(name, entries, scope)) };
+}
+
+/** A client waits for what it named: its cluster is not used until the secret is there. */
+function absentSecret(
+  name: string,
+  entries: readonly ClusterEntry[],
+  { namespace }: ScopeClass,
+): Diagnostic {
+  const cluster = entries.find(({ secrets }) => secrets.includes(name))?.cluster;
+  const key = cluster && parseCluster(cluster.name, cluster.variant);
+  const reason = `namespace ${namespace} has no such certificate: ${cluster?.name} waits for it`;
+  const object = key?.policies.split(' ')[0] ?? '';
+  return { object, field: 'trafficPolicy.tls.credentialName', value: name, reason };
 }
 
 function sidecarTypes(parts: Parts, read: Reader, client: Client): readonly ManifestTypePlan[] {
