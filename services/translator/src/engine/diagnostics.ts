@@ -1,4 +1,4 @@
-import { parseConfigKey, type ConfigKey } from '@watershed/model/keys.ts';
+import { parseConfigKey, type ConfigKind } from '@watershed/model/keys.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Gauge, Metrics } from '@watershed/runtime/metrics.ts';
@@ -89,7 +89,7 @@ export class Diagnostics {
   }
 }
 
-/** `gateway edge/public: listeners[https].port 80: reason` */
+/** `Gateway edge/public: listeners[https].port 80: reason` */
 function describe({ object, field, value, reason }: Finding): string {
   const { kind, namespace, name } = subjectOf(object);
   const where = namespace === '' ? name : `${namespace}/${name}`;
@@ -97,21 +97,32 @@ function describe({ object, field, value, reason }: Finding): string {
   return `${kind} ${where}: ${what === '' ? '' : `${what}: `}${reason}`;
 }
 
-/** As the ingester's diagnostics are shown; kinds and fields are the model's words. */
+/** As the ingester's diagnostics are shown; fields are the model's. */
 export function shown({ object, severity, field, value, reason, at }: Finding): object {
   const subject = { group: '', ...subjectOf(object) };
   return { ...subject, severity, step: 'translate', field, value, reason, origin: at };
 }
 
-/** Of a key of `config`; what else there may be has no kind and is its own name. */
-function subjectOf(object: string): Pick<ConfigKey, 'kind' | 'namespace' | 'name'> | Unknown {
-  if (object.split('|').length !== 4) return { kind: '', namespace: '', name: object };
-  const { kind, namespace, name } = parseConfigKey(object);
-  return { kind, namespace, name };
+/** What users call a kind, where that is one word. */
+const called: Readonly<Partial<Record<ConfigKind, string>>> = {
+  authorization: 'AuthorizationPolicy',
+  gateway: 'Gateway',
+  namespace: 'Namespace',
+  peerAuthentication: 'PeerAuthentication',
+  policy: 'DestinationRule',
+  scope: 'Sidecar',
+  secret: 'Secret',
+};
+
+interface Subject {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
 }
 
-interface Unknown {
-  readonly kind: '';
-  readonly namespace: '';
-  readonly name: string;
+/** Of a key of `config`; what else there may be has no kind and is its own name. */
+function subjectOf(object: string): Subject {
+  if (object.split('|').length !== 4) return { kind: '', namespace: '', name: object };
+  const { kind, namespace, name } = parseConfigKey(object);
+  return { kind: called[kind] ?? kind, namespace, name };
 }

@@ -35,7 +35,7 @@ it('a warning is logged once, in however many places it is found, and when no pl
   diagnostics.set('scope a', { warning: [finding('is taken')] });
   diagnostics.set('scope b', { warning: [finding('is taken')] });
   expect(logged()).toEqual([
-    expect.stringContaining('gateway edge/public: listeners[https].port 443: is taken'),
+    expect.stringContaining('Gateway edge/public: listeners[https].port 443: is taken'),
   ]);
   diagnostics.set('scope a', { warning: [finding('is taken')] });
   diagnostics.clear('scope b');
