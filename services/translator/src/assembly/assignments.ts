@@ -15,6 +15,7 @@ import {
   parsePlace,
   placedAt,
   placedVariant,
+  subjectOf,
   type Fragment,
   type ProxyPlace,
 } from './placement.ts';
@@ -65,13 +66,14 @@ function problemOf(
   localities: LocalityQueries,
   read: Reader,
   { host, subset, policies }: ClusterKey,
-  { service: { namespace }, subsetLabels: labels }: ClusterFacts,
+  facts: ClusterFacts,
 ): Diagnostic | undefined {
-  if (subset === '' || !read.query(localities.lacks, { host, namespace, labels })) return undefined;
+  if (subset === '' || !read.query(localities.lacks, subjectOf(facts))) return undefined;
   const keys = policies.split(' ');
   const says = (key: string): boolean =>
     read.get(inputs.policies, key)?.value.subsets.some(({ name }) => name === subset) ?? false;
   const object = keys.find(says) ?? '';
-  const reason = `no endpoint of ${host} has these labels`;
-  return { object, field: `subsets[${subset}].labels`, value: JSON.stringify(labels), reason };
+  const field = `subsets[${subset}].labels`;
+  const value = JSON.stringify(facts.subsetLabels);
+  return { object, field, value, reason: `no endpoint of ${host} has these labels` };
 }

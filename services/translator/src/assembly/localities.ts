@@ -7,7 +7,6 @@ import { Health, type Endpoint } from '@watershed/model/gen/model.ts';
 import type { EndpointArgument, LocalityArgument } from '../generators/addresses.ts';
 import type { Inputs } from '../inputs.ts';
 import { sameData } from './equal.ts';
-import { selects } from './policies.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -15,6 +14,8 @@ export interface HostKey {
   readonly host: string;
   /** Of the service. */
   readonly namespace: string;
+  /** Only endpoints that this cluster tells of; '' or absent: all. */
+  readonly cluster?: string;
 }
 
 export interface LocalityKey extends HostKey {
@@ -67,17 +68,17 @@ export interface LocalityQueries {
 
 export function createLocalityQueries(inputs: Inputs): LocalityQueries {
   const { graph } = inputs;
-  const hostId = (key: HostKey): string => `${key.host}\n${key.namespace}`;
-
   /** Changes with every slice. */
-  const byLocality = graph.query<HostKey, ReadonlyMap<string, readonly Endpoint[]>>({
+  const byLocality: ByLocality = graph.query({
     name: 'endpointsByLocality',
     id: hostId,
     compute: (read, key) => {
+      const { host, namespace, cluster = '' } = key;
       const slices = read
-        .lookup(inputs.indexes.endpointsByHost, key.host)
+        .lookup(inputs.indexes.endpointsByHost, host)
+        .filter(({ value }) => cluster === '' || value.cluster === cluster)
         .map((entry) => entry.value.value)
-        .filter((slice) => slice.namespace === key.namespace);
+        .filter((slice) => slice.namespace === namespace);
       return groupByLocality(slices.flatMap((slice) => slice.endpoints));
     },
   });
@@ -111,6 +112,16 @@ export function createLocalityQueries(inputs: Inputs): LocalityQueries {
     compute: (read, key) => [...read.query(byLocality, key).keys()],
     equal: sameData,
   });
+  return { localities, share, shareOf: sharePart, ranks, ...hostQueries(graph, byLocality) };
+}
+
+type ByLocality = Query<HostKey, ReadonlyMap<string, readonly Endpoint[]>>;
+
+/** What is said of all endpoints of a host together. */
+function hostQueries(
+  graph: Inputs['graph'],
+  byLocality: ByLocality,
+): Pick<LocalityQueries, 'accounts' | 'lacks' | 'allMtls'> {
   const accounts = graph.query<HostKey, readonly string[]>({
     name: 'serviceAccounts',
     id: hostId,
@@ -132,12 +143,18 @@ export function createLocalityQueries(inputs: Inputs): LocalityQueries {
   const lacks = graph.query<LabelsKey, boolean>({
     name: 'endpointsLackLabels',
     id: (key) => JSON.stringify(key),
-    compute: (read, { labels, ...host }) => {
-      const all = [...read.query(byLocality, host).values()].flat();
-      return all.length > 0 && !all.some((endpoint) => selects(labels, endpoint.labels));
+    compute: (read, key) => {
+      const { host, namespace, labels } = key;
+      if (read.query(byLocality, { host, namespace }).size === 0) return false;
+      const among = [...read.query(byLocality, key).values()].flat();
+      return !among.some((endpoint) => isOf(labels, endpoint));
     },
   });
-  return { localities, share, shareOf: sharePart, ranks, accounts, lacks, allMtls };
+  return { accounts, lacks, allMtls };
+}
+
+function hostId({ host, namespace, cluster = '' }: HostKey): string {
+  return `${host}\n${namespace}\n${cluster}`;
 }
 
 /** By name of the locality; an address that two slices have (while it moves) counts once. */
@@ -165,10 +182,27 @@ function usable(key: ShareKey, endpoints: readonly Endpoint[]): readonly Endpoin
   return endpoints.filter(
     (endpoint) =>
       isServing(key, endpoint) &&
-      selects(key.labels, endpoint.labels) &&
+      isOf(key.labels, endpoint) &&
       (isUnix(endpoint) || endpoint.ports[key.portName] !== undefined) &&
       (key.dns || isUnix(endpoint) || isAddress(endpoint.address)) &&
       (key.rank < 0 || rankOf(key, endpoint) === key.rank),
+  );
+}
+
+/**
+ * What istiod makes labels of, beside an endpoint's own: where it is. (Its cluster is a part of the
+ * key; its node is not known.)
+ */
+const places = new Map<string, (endpoint: Endpoint) => string | undefined>([
+  ['topology.kubernetes.io/region', ({ locality }) => locality?.region],
+  ['topology.kubernetes.io/zone', ({ locality }) => locality?.zone],
+  ['topology.istio.io/subzone', ({ locality }) => locality?.subZone],
+  ['topology.istio.io/network', ({ network }) => network],
+]);
+
+function isOf(labels: Labels, endpoint: Endpoint): boolean {
+  return Object.entries(labels).every(
+    ([name, value]) => (places.get(name)?.(endpoint) || endpoint.labels[name]) === value,
   );
 }
 

@@ -7,7 +7,7 @@ import type { ScopeClass } from '@watershed/model/gen/record.ts';
 import type { LocalityArgument } from '../generators/addresses.ts';
 import type { ClusterFacts, LocalityFacts } from './cluster-facts.ts';
 import { pickLabels } from './core.ts';
-import type { LocalityQueries, ShareKey } from './localities.ts';
+import type { LabelsKey, LocalityQueries, ShareKey } from './localities.ts';
 import { localityPlan, type Placed } from './priorities.ts';
 import { decodeLabels, decodeVariant, encodeLabels, encodeVariant, field } from './variant.ts';
 
@@ -55,16 +55,23 @@ export interface Fragment {
   readonly weight: number;
 }
 
+const clusterLabel = 'topology.istio.io/cluster';
+
+/** The endpoints that a cluster is about: those of its host, or of the subset. */
+export function subjectOf({ service, subsetLabels }: ClusterFacts): LabelsKey {
+  const { host, namespace } = service;
+  const { [clusterLabel]: cluster = '', ...labels } = subsetLabels;
+  return { host, namespace, cluster, labels };
+}
+
 /** What of a locality's endpoints a cluster takes. */
 function shareKey(facts: ClusterFacts, locality: string): ShareKey {
   const { service, port, kind } = facts;
   return {
-    host: service.host,
-    namespace: service.namespace,
+    ...subjectOf(facts),
     locality,
     port: port.number,
     portName: port.name,
-    labels: facts.subsetLabels,
     publishNotReady: service.publishNotReady,
     drains: service.drains,
     mtls: facts.meshTls === 'by-endpoint',
@@ -81,8 +88,7 @@ export function fragmentsOf(
   facts: ClusterFacts,
   place: ProxyPlace,
 ): readonly Fragment[] {
-  const { host, namespace } = facts.service;
-  const names = read.query(localities.localities, { host, namespace });
+  const names = read.query(localities.localities, subjectOf(facts));
   const shares = names.map((name) => shareKey(facts, name));
   const { distribute, failover } = facts.locality;
   if (distribute.length === 0 && !failover) {
