@@ -9,6 +9,7 @@ import type { Logger } from '@watershed/runtime/logger.ts';
 import { Outage } from '@watershed/runtime/outage.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
+import { Gaps } from './engine/gaps.ts';
 import type { Portion } from './engine/intake.ts';
 import { Periods } from './engine/periods.ts';
 import { retry, type RetryOptions } from './engine/retry.ts';
@@ -35,6 +36,7 @@ export class Reader {
   readonly #options: ReaderOptions;
   readonly #fold = new Fold();
   readonly #periods = new Periods();
+  readonly #gaps = new Gaps();
   readonly #news = new Notice();
   readonly #outage: Outage;
   #ended = false;
@@ -154,7 +156,7 @@ export class Reader {
   *#portions(whole: ReadBatch): Generator<Portion, void, void> {
     for (const { batch, height } of this.#periods.split(whole)) {
       const changes = this.#fold.apply(batch).filter((change) => this.#canRead(change));
-      const isUnfinished = this.#fold.isReadingAgain;
+      const isUnfinished = this.#gaps.see(batch) || this.#fold.isReadingAgain;
       yield { changes, end: batch.position.offset, height, isUnfinished };
     }
   }

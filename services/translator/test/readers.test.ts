@@ -17,10 +17,16 @@ class Restorable implements Log {
 
   say(...keys: readonly string[]): void {
     for (const key of keys) {
-      const offset = this.#records.length;
+      const offset = this.#end;
       this.#records.push({ key, value: Uint8Array.of(1), headers: {}, offset, timestampMs: 0 });
     }
     this.#news.tell();
+  }
+
+  /** Those that are not the last of their keys are gone. */
+  compact(): void {
+    const last = new Map(this.#records.map(({ key, offset }) => [key, offset]));
+    this.#records = this.#records.filter(({ key, offset }) => last.get(key) === offset);
   }
 
   /** Only the first records are left. */
@@ -30,6 +36,10 @@ class Restorable implements Log {
     this.#news.tell();
   }
 
+  get #end(): number {
+    return (this.#records.at(-1)?.offset ?? -1) + 1;
+  }
+
   async ensureTopics(): Promise<void> {}
 
   async append(): Promise<readonly number[]> {
@@ -37,7 +47,7 @@ class Restorable implements Log {
   }
 
   async end(): Promise<Position> {
-    const offset = this.#records.length;
+    const offset = this.#end;
     this.onEnd?.();
     this.onEnd = undefined;
     return { topicId: 't', offset };
@@ -53,11 +63,16 @@ class Restorable implements Log {
     let reset: ReadBatch['reset'] = 'no-position';
     for (let copies = this.#copies; !signal.aborted; await this.#news.next()) {
       if (copies !== this.#copies) [copies, offset, reset] = [this.#copies, 0, 'beyond-end'];
-      const records = this.#records.slice(offset);
-      offset += records.length;
-      const position = { topicId: 't', offset };
-      yield { ...(reset === undefined ? {} : { reset }), records, position, caughtUp: true };
-      reset = undefined;
+      const from = offset;
+      const news = this.#records.filter((record) => record.offset >= from);
+      // Record by record, as a busy log gives them.
+      for (const records of news.length === 0 ? [[]] : news.map((record) => [record])) {
+        offset = (records[0]?.offset ?? offset - 1) + 1;
+        const position = { topicId: 't', offset };
+        const caughtUp = offset >= this.#end;
+        yield { ...(reset === undefined ? {} : { reset }), records, position, caughtUp };
+        reset = undefined;
+      }
     }
   }
 
@@ -102,6 +117,26 @@ it('has read all there was, though the end that was asked for was lost since', a
   await reader.allRead();
   expect(portions.at(-1)).toMatchObject({ end: 1, isUnfinished: false });
   expect(portions.at(-1)?.changes.map(({ key }) => key)).toEqual(['b', 'c']);
+  await end();
+  await running;
+});
+
+it('says that more must come, where compaction took what a later record supersedes', async () => {
+  const { log, reader, portions, end } = opened();
+  log.say('a');
+  const running = reader.run();
+  await reader.caughtUp;
+  const told = portions.length;
+  log.say('b', 'c', 'd', 'b', 'e');
+  log.compact();
+  await reader.allRead();
+  const ends = portions.slice(told).map(({ end, isUnfinished }) => [end, isUnfinished]);
+  expect(ends).toEqual([
+    [3, true],
+    [4, true],
+    [5, true],
+    [6, false],
+  ]);
   await end();
   await running;
 });

@@ -26,7 +26,10 @@ export interface Portion {
   readonly end: number;
   /** Of the boundary before them (see `Periods`). Absent: there is none. */
   readonly height?: number;
-  /** All is being read again, and more must come before anything can be told. Default: not so. */
+  /**
+   * More must come before anything can be told: all is being read again, or compaction left gaps
+   * (see `Gaps`). Default: not so.
+   */
   readonly isUnfinished?: boolean;
 }
 
