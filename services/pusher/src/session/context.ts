@@ -6,6 +6,7 @@ import { hashName } from '../view/trie.ts';
 import { TypeView, type Entry } from '../view/type-view.ts';
 import type { FrameCache } from './frame-cache.ts';
 import type { Frame } from './frame.ts';
+import { Sendings } from './outstanding.ts';
 import { Quarantines } from './quarantine.ts';
 import type { InitialVersions } from './request.ts';
 import { NameList, Subscriptions, type Subscription } from './subscription.ts';
@@ -24,6 +25,7 @@ interface Part {
 export class SessionContext {
   readonly frames: FrameCache;
   readonly subscriptions = new Subscriptions();
+  readonly sendings = new Sendings();
   readonly quarantines = new Quarantines();
   readonly assignments: Assignments;
   readonly hostTables = new HostTables();

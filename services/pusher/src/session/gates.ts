@@ -19,7 +19,10 @@ export class Gates {
   readonly #targets: Targets;
   readonly #options: SessionOptions;
   readonly #observer: SessionObserver | undefined;
-  /** When to look again, without anything having happened; `undefined`: never. */
+  /**
+   * When to look again, without anything having happened; `undefined`: nothing waits, not for an
+   * answer either.
+   */
   wakeAtMs: number | undefined;
   #makeSinceMs: number | undefined;
   #makeReported = false;

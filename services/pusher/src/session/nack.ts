@@ -1,10 +1,11 @@
 import { printable } from '../printable.ts';
 import type { SessionContext } from './context.ts';
+import type { Outstanding } from './outstanding.ts';
 import { culprits, type Quarantined } from './quarantine.ts';
 import type { ErrorDetail } from './request.ts';
 import type { SessionNack } from './session-options.ts';
 import { NameList } from './subscription.ts';
-import type { Outstanding, TypeState } from './type-state.ts';
+import type { TypeState } from './type-state.ts';
 
 const maxMessageLength = 1_024;
 /** How often the rest of a refused response is sent again, until something changes. */

@@ -26,9 +26,10 @@ import {
   type SessionOptions,
   type Violation,
 } from './session-options.ts';
+import type { Outstanding } from './outstanding.ts';
 import { NameList } from './subscription.ts';
 import { Targets } from './targets.ts';
-import type { Outstanding, TypeState } from './type-state.ts';
+import type { TypeState } from './type-state.ts';
 
 export class Session {
   readonly #context: SessionContext;
@@ -102,12 +103,10 @@ export class Session {
   /** Takes one request. A violation ends the stream. */
   request(request: Request, nowMs: number): Violation | undefined {
     this.#gates.start(nowMs);
-    const typeUrl = request.typeUrl === '' ? (this.#options.onlyType ?? '') : request.typeUrl;
-    const violation = violationOf(request, typeUrl, {
-      limits: this.#limits,
-      onlyType: this.#options.onlyType,
-      types: this.#targets.types,
-    });
+    const { onlyType } = this.#options;
+    const typeUrl = request.typeUrl === '' ? (onlyType ?? '') : request.typeUrl;
+    const bounds = { limits: this.#limits, onlyType, types: this.#targets.types };
+    const violation = violationOf(request, typeUrl, bounds);
     if (violation !== undefined) return violation;
     let state = this.#targets.type(typeUrl);
     const first = state === undefined;
@@ -120,9 +119,9 @@ export class Session {
     this.#answers ||= state.resumed;
     if (first) state.resuming = state.resumed;
     if (first && state.resumed) this.#gates.resumed(state);
-    // That it took what it was sent changes nothing for a client that has all.
+    // That it took what it was sent changes nothing for a client for which nothing waits.
     const asks = first || state.owes || state.mustAnswer || state.subscription !== subscription;
-    this.#idle = this.#parked && !asks && request.error === undefined;
+    this.#idle &&= !asks && request.error === undefined && this.#gates.wakeAtMs === undefined;
     const asksMore = first || state.subscription !== subscription || state.owedCount > owedCount;
     if (!asksMore) return undefined;
     return excessOf(this.#targets.types, state, this.#limits, this.#observer);
@@ -277,9 +276,9 @@ export class Session {
       if (lifetime === undefined || held === undefined) continue;
       // A client that came back has what is left of the TTL that an earlier stream gave it.
       if (!state.resumed && lifetime.dueMs === undefined) continue;
-      if (state.outstanding.length >= this.#limits.maxOutstanding) continue;
-      if (lifetime.dueMs !== undefined && nowMs < lifetime.dueMs) {
-        this.#gates.wake(lifetime.dueMs);
+      const dueMs = lifetime.dueMs ?? nowMs;
+      if (nowMs < dueMs || state.outstanding.length >= this.#limits.maxOutstanding) {
+        this.#gates.wake(nowMs < dueMs ? dueMs : Number.POSITIVE_INFINITY);
         continue;
       }
       const expired = lifetime.expired(nowMs);
@@ -297,7 +296,7 @@ export class Session {
     const step = { ...this.#step(state, target, undefined, false), held: target, heartbeat: true };
     const frame = this.#context.frames.frame(step, state.lastSequence);
     if (frame === undefined) return undefined;
-    return this.#sent(state, { frame, before: held, sentMs: nowMs, probed: 0 });
+    return this.#sent(state, this.#context.sendings.of(frame, held, nowMs, 0));
   }
 
   /** A table that is new to the client is empty there, even if it says that it has its hosts. */
@@ -329,7 +328,7 @@ export class Session {
       return undefined;
     }
     state.mustAnswer = false;
-    return this.#sent(state, { frame, before, sentMs: nowMs, probed }, owed);
+    return this.#sent(state, this.#context.sendings.of(frame, before, nowMs, probed), owed);
   }
 
   /** Answers newly named resources at once, from what the client holds, though the type has to wait. */
@@ -354,7 +353,7 @@ export class Session {
     state.owed = later.length === 0 ? undefined : new NameList([...gone]);
     state.held = held;
     if (frame === undefined) return undefined;
-    return this.#sent(state, { frame, before: held, sentMs: nowMs, probed: 0 }, now);
+    return this.#sent(state, this.#context.sendings.of(frame, held, nowMs, 0), now);
   }
 
   #step(

@@ -10,9 +10,10 @@ import { liftable, type ScopeQuarantine } from './quarantine.ts';
 import { spared } from './scope-quarantine.ts';
 import { takesNothing } from './narrow.ts';
 import type { SessionOptions } from './session-options.ts';
+import type { Outstanding } from './outstanding.ts';
 import { NameList } from './subscription.ts';
 import { traitsOf } from './type-traits.ts';
-import { TypeState, type Outstanding } from './type-state.ts';
+import { TypeState } from './type-state.ts';
 
 /** Where each type of a stream is to go. */
 export class Targets {

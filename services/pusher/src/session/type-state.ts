@@ -1,20 +1,10 @@
 import type { TypeView } from '../view/type-view.ts';
-import type { Frame } from './frame.ts';
 import type { Cost } from './kept-names.ts';
 import type { Lifetime } from './lifetime.ts';
+import type { Outstanding } from './outstanding.ts';
 import type { Quarantine, ScopeQuarantine } from './quarantine.ts';
 import { NameList, type Subscription } from './subscription.ts';
 import type { TypeTraits } from './type-traits.ts';
-
-/** A response that was sent and not answered yet. */
-export interface Outstanding {
-  readonly frame: Frame;
-  /** What the client held before it. */
-  readonly before: TypeView | undefined;
-  readonly sentMs: number;
-  /** How many doubtful versions it tried again. */
-  readonly probed: number;
-}
 
 /**
  * One type on one stream. O(1): pointers to shared views and subscriptions, and what is in flight.
@@ -129,7 +119,7 @@ export class TypeState {
   await(sent: Outstanding, most: number): void {
     const others = this.outstanding;
     // Mostly there are none, and to put lists together costs more than all else of a push here.
-    this.outstanding = others.length === 0 ? [sent] : others.slice(1 - most).concat(sent);
+    this.outstanding = others.length === 0 ? sent.alone : others.slice(1 - most).concat(sent);
   }
 
   /** Takes a response that was answered, and all before it: a stream is ordered. */

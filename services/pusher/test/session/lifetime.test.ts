@@ -141,6 +141,18 @@ describe.each(['sotw', 'delta'] as const)('how long a %s client may keep things'
     ack(beat);
   });
 
+  it('a heartbeat that is due while too many responses are unanswered comes with an answer', () => {
+    const { world, session, next, ack } = start(mode, minute);
+    ask(world, session, EDS, ['a']);
+    const unanswered = [next()];
+    for (; unanswered.length < 8; unanswered.push(next())) world.nowMs += 20_000;
+    world.nowMs += 20_000;
+    expect(next()).toBeUndefined();
+    expect(session.wakeAtMs).toBe(Number.POSITIVE_INFINITY);
+    ack(unanswered[0]);
+    expect(next()?.resources).toEqual([['a', 60, false]]);
+  });
+
   it('a heartbeat that comes too late, or is refused, becomes the resources themselves', () => {
     const { world, session, next, ack } = start(mode, minute);
     ask(world, session, EDS, ['a', 'b']);
