@@ -6,7 +6,8 @@ import type { Outlet, Shared } from './h2/outlet.ts';
 import type { RequestHeaders } from './h2/request-headers.ts';
 import type { Stream } from './h2/stream.ts';
 import { readerOf, type SocketReader, type SocketReaderOwner } from './socket-reader.ts';
-import { writerTo, type SocketWriter, type SocketWriterOwner } from './socket-writer.ts';
+import { handleOf, type Handle } from './node-socket.ts';
+import { wayOutOf, type WayOut, type WrittenSocket } from './socket-writer.ts';
 
 export interface NetSocketOptions {
   readonly limits: ConnectionLimits;
@@ -25,13 +26,17 @@ const smallBytes = 1_024;
 const lingerMs = 1_000;
 
 /** A connection on its socket. */
-export class NetSocket implements Outlet, SocketReaderOwner, SocketWriterOwner {
+export class NetSocket implements Outlet, SocketReaderOwner, WrittenSocket {
   readonly socket: Socket;
+  readonly handle: Handle | undefined;
+  unsent = 0;
   readonly connection: Connection;
   readonly #options: NetSocketOptions;
-  #pending: Uint8Array[] | undefined;
+  /** To be written: one, or several. */
+  #one: Uint8Array | undefined;
+  #several: Uint8Array[] | undefined;
   #pendingBytes = 0;
-  readonly #writer: SocketWriter;
+  readonly #wayOut: WayOut;
   readonly #reader: SocketReader;
   #over = false;
   #linger: Timer | undefined;
@@ -39,7 +44,8 @@ export class NetSocket implements Outlet, SocketReaderOwner, SocketWriterOwner {
   constructor(socket: Socket, options: NetSocketOptions) {
     this.socket = socket;
     this.#options = options;
-    this.#writer = writerTo(socket, this);
+    this.handle = handleOf(socket);
+    this.#wayOut = wayOutOf(this);
     this.connection = new Connection({ ...options, outlet: this });
     this.#reader = readerOf(socket, this);
     socket.on('error', () => undefined);
@@ -52,19 +58,20 @@ export class NetSocket implements Outlet, SocketReaderOwner, SocketWriterOwner {
   }
 
   get writable(): boolean {
-    return !this.#writer.isFull && this.#pendingBytes < mostPendingBytes;
+    return this.unsent === 0 && this.#pendingBytes < mostPendingBytes;
   }
 
   send(bytes: Uint8Array): void {
-    if (this.#pending === undefined) this.#pending = [bytes];
-    else this.#pending.push(bytes);
+    if (this.#several !== undefined) this.#several.push(bytes);
+    else if (this.#one === undefined) this.#one = bytes;
+    else this.#several = [this.#one, bytes];
     this.#pendingBytes += bytes.length;
   }
 
   flush(): void {
-    while (this.#pending !== undefined || this.connection.streams.someWait) {
+    while (this.#pendingBytes > 0 || this.connection.someWait) {
       this.#write();
-      if (this.#writer.isFull || !(this.connection.proceed() || this.#pending !== undefined)) break;
+      if (this.unsent > 0 || !(this.connection.proceed() || this.#pendingBytes > 0)) break;
     }
     if (this.#over) this.socket.end();
   }
@@ -85,14 +92,16 @@ export class NetSocket implements Outlet, SocketReaderOwner, SocketWriterOwner {
   }
 
   #write(): void {
-    const pending = this.#pending;
-    if (pending === undefined) return;
-    this.#pending = undefined;
+    const one = this.#one;
+    const several = this.#several;
     const bytes = this.#pendingBytes;
+    this.#one = undefined;
+    this.#several = undefined;
     this.#pendingBytes = 0;
-    if (this.#over) return;
-    const isSmall = pending.length > 1 && bytes <= smallBytes;
-    this.#writer.write(isSmall ? [Buffer.concat(pending, bytes)] : pending);
+    if (one === undefined || this.#over) return;
+    if (several === undefined) this.#wayOut.write(this, one);
+    else if (bytes <= smallBytes) this.#wayOut.write(this, Buffer.concat(several, bytes));
+    else this.#wayOut.writeAll(this, several);
   }
 
   drained(): void {

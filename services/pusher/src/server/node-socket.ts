@@ -9,7 +9,7 @@ import type { Socket } from 'node:net';
 export interface WriteRequest {
   oncomplete?: (result: number) => void;
   /** What must not be collected until then. */
-  parts?: readonly Uint8Array[];
+  what?: unknown;
 }
 
 /** What node says of a write: 0, or why there was none. */
@@ -18,7 +18,7 @@ export type WriteResult = number | undefined;
 /** Libuv's stream, or TLS on it. */
 export interface Handle {
   /** Told of each read; what it gives is read into from then on. */
-  onread: (this: Handle) => Uint8Array | undefined;
+  onread: () => Uint8Array | undefined;
   useUserBuffer(into: Uint8Array): void;
   readStart(): void;
   readStop(): void;

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { Cut } from './cut.ts';
 import { free } from './growing.ts';
-import { handleOf, streamWrap } from './node-socket.ts';
+import { handleOf, streamWrap, type Handle } from './node-socket.ts';
 
 /** Reads a socket that was accepted. */
 export interface SocketReader {
@@ -38,32 +38,52 @@ export function readerOf(socket: Socket, owner: SocketReaderOwner): SocketReader
 export function directReader(socket: Socket, owner: SocketReaderOwner): SocketReader | undefined {
   const handle = handleOf(socket);
   if (handle === undefined || streamWrap === undefined) return undefined;
-  const { streamBaseState, kReadBytesOrError } = streamWrap;
   const { onread } = handle;
-  let isOn = true;
-  let into = small;
-  handle.onread = () => {
-    const bytes = streamBaseState[kReadBytesOrError] ?? 0;
-    if (bytes <= 0) {
-      // Its end, or why it ended, is the stream's matter.
-      Reflect.apply(onread, handle, []);
-      return undefined;
-    }
-    const before = into;
-    owner.received(cut.part(before, 0, bytes));
-    into = bytes === before.length && isOn ? large : small;
-    return into === before ? undefined : into;
-  };
-  handle.useUserBuffer(into);
+  const read = Object.assign(handle, {
+    [ours]: owner,
+    [theirs]: onread,
+    [into]: small,
+    [on]: true,
+  });
+  read.onread = readDirectly;
+  handle.useUserBuffer(small);
   // For its end to be told.
   socket.resume();
   return {
-    read: (on) => {
-      isOn = on;
-      if (on) handle.readStart();
+    read: (isOn) => {
+      read[on] = isOn;
+      if (isOn) handle.readStart();
       else handle.readStop();
     },
   };
+}
+
+const ours = Symbol('owner');
+const theirs = Symbol('onread');
+const into = Symbol('into');
+const on = Symbol('on');
+
+/** What a handle has that is read so: a closure for each would be two more places of memory. */
+interface ReadHandle extends Handle {
+  readonly [ours]: SocketReaderOwner;
+  readonly [theirs]: Handle['onread'];
+  [into]: Buffer;
+  [on]: boolean;
+}
+
+function readDirectly(this: ReadHandle): Uint8Array | undefined {
+  const bytes = streamWrap?.streamBaseState[streamWrap.kReadBytesOrError] ?? 0;
+  if (bytes <= 0) {
+    // Its end, or why it ended, is the stream's matter.
+    Reflect.apply(this[theirs], this, []);
+    return undefined;
+  }
+  const before = this[into];
+  this[ours].received(cut.part(before, 0, bytes));
+  const next = bytes === before.length && this[on] ? large : small;
+  if (next === before) return undefined;
+  this[into] = next;
+  return next;
 }
 
 /** By node:net. */

@@ -1,24 +1,29 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import {
-  handleOf,
   streamWrap,
   type Handle,
   type StreamWrap,
   type WriteRequest,
+  type WriteResult,
 } from './node-socket.ts';
 
-/** Writes to a socket. */
-export interface SocketWriter {
-  /** More would only be kept: not before `SocketWriterOwner.drained`. */
-  readonly isFull: boolean;
-  /** All of them in one go. They may not be changed afterwards. */
-  write(parts: readonly Uint8Array[]): void;
-}
-
-export interface SocketWriterOwner {
+/** A socket that is written to, as its owner has it: what each write reads stands in one object. */
+export interface WrittenSocket {
+  readonly socket: Socket;
+  /** `undefined`: this node has none to be written to. */
+  readonly handle: Handle | undefined;
+  /** Writes that have not left; more would only be kept. Nobody but the way out changes it. */
+  unsent: number;
   /** All that was written has left. */
   drained(): void;
+}
+
+/** How sockets are written to. What is given may not be changed afterwards. */
+export interface WayOut {
+  write(to: WrittenSocket, bytes: Uint8Array): void;
+  /** In one go. */
+  writeAll(to: WrittenSocket, parts: readonly Uint8Array[]): void;
 }
 
 /**
@@ -26,93 +31,84 @@ export interface SocketWriterOwner {
  * turn of its own, and reads and writes a dozen places of memory. So where there is a way to what
  * stands behind that stream, and what is written is not to be encrypted, it is taken.
  */
-export function writerTo(socket: Socket, owner: SocketWriterOwner): SocketWriter {
-  return directWriter(socket, owner) ?? new StreamWriter(socket, owner);
+export function wayOutOf(to: WrittenSocket): WayOut {
+  return directWay(to) ?? wayByStream(to);
 }
 
 /** `undefined`: there is no way, or none in this node. */
-export function directWriter(socket: Socket, owner: SocketWriterOwner): SocketWriter | undefined {
-  const handle = handleOf(socket);
+export function directWay({ socket, handle }: WrittenSocket): WayOut | undefined {
   if (streamWrap === undefined || handle === undefined) return undefined;
-  if (socket instanceof TLSSocket) return undefined;
-  return new DirectWriter(streamWrap, socket, handle, owner);
+  return socket instanceof TLSSocket ? undefined : direct;
 }
 
 /** By node:net. */
-export class StreamWriter implements SocketWriter {
-  readonly #socket: Socket;
-  isFull = false;
+export function wayByStream(to: WrittenSocket): WayOut {
+  to.socket.on('drain', () => {
+    to.unsent = 0;
+    to.drained();
+  });
+  return byStream;
+}
 
-  constructor(socket: Socket, owner: SocketWriterOwner) {
-    this.#socket = socket;
-    socket.on('drain', () => {
-      this.isFull = false;
-      owner.drained();
-    });
-  }
-
-  write(parts: readonly Uint8Array[]): void {
-    const socket = this.#socket;
+const byStream: WayOut = {
+  write(to, bytes) {
+    const { socket } = to;
     if (socket.destroyed || socket.writableEnded) return;
-    const [first] = parts;
-    if (parts.length === 1 && first !== undefined) socket.write(first);
-    else {
-      socket.cork();
-      for (const part of parts) socket.write(part);
-      socket.uncork();
-    }
-    this.isFull = socket.writableLength > 0 && socket.writableNeedDrain;
-  }
+    socket.write(bytes);
+    to.unsent = isFull(socket) ? 1 : 0;
+  },
+  writeAll(to, parts) {
+    to.socket.cork();
+    for (const part of parts) this.write(to, part);
+    to.socket.uncork();
+    to.unsent = isFull(to.socket) ? 1 : 0;
+  },
+};
+
+function isFull({ writableLength, writableNeedDrain }: Socket): boolean {
+  return writableLength > 0 && writableNeedDrain;
 }
 
 /** Most writes need none, but have to bring one. */
 let spare: WriteRequest | undefined;
 
-class DirectWriter implements SocketWriter {
+class DirectWay implements WayOut {
   readonly #node: StreamWrap;
-  readonly #socket: Socket;
-  readonly #handle: Handle;
-  readonly #owner: SocketWriterOwner;
-  /** Writes that the kernel has not taken all of. */
-  #waiting = 0;
 
-  constructor(node: StreamWrap, socket: Socket, handle: Handle, owner: SocketWriterOwner) {
+  constructor(node: StreamWrap) {
     this.#node = node;
-    this.#socket = socket;
-    this.#handle = handle;
-    this.#owner = owner;
   }
 
-  get isFull(): boolean {
-    return this.#waiting > 0;
+  write(to: WrittenSocket, bytes: Uint8Array): void {
+    const request = (spare ??= new this.#node.WriteWrap());
+    this.#written(to, request, to.handle?.writeBuffer(request, bytes), bytes);
   }
 
-  write(parts: readonly Uint8Array[]): void {
-    const { WriteWrap, streamBaseState, kLastWriteWasAsync } = this.#node;
-    const handle = this.#handle;
-    const request = (spare ??= new WriteWrap());
-    const [first] = parts;
-    const result =
-      parts.length === 1 && first !== undefined
-        ? handle.writeBuffer(request, first)
-        : handle.writev(request, parts, true);
-    if (result !== 0) this.#failed();
-    else if (streamBaseState[kLastWriteWasAsync] !== 0) this.#wait(request, parts);
+  writeAll(to: WrittenSocket, parts: readonly Uint8Array[]): void {
+    const request = (spare ??= new this.#node.WriteWrap());
+    this.#written(to, request, to.handle?.writev(request, parts, true), parts);
   }
 
-  #wait(request: WriteRequest, parts: readonly Uint8Array[]): void {
+  #written(to: WrittenSocket, request: WriteRequest, result: WriteResult, what: unknown): void {
+    const { streamBaseState, kLastWriteWasAsync } = this.#node;
+    if (result !== 0) return failed(to);
+    if (streamBaseState[kLastWriteWasAsync] === 0) return undefined;
+    // The kernel has not taken all of it.
     spare = undefined;
-    this.#waiting++;
-    request.parts = parts;
-    request.oncomplete = (result) => {
-      this.#waiting--;
-      if (result !== 0) this.#failed();
-      else if (this.#waiting === 0) this.#owner.drained();
+    to.unsent++;
+    request.what = what;
+    request.oncomplete = (done) => {
+      to.unsent--;
+      if (done !== 0) failed(to);
+      else if (to.unsent === 0) to.drained();
     };
-  }
-
-  /** Where the socket was ended, it ends by itself. */
-  #failed(): void {
-    if (!this.#socket.writableEnded) this.#socket.destroy();
+    return undefined;
   }
 }
+
+/** Where the socket was ended, it ends by itself. */
+function failed({ socket }: WrittenSocket): void {
+  if (!socket.writableEnded) socket.destroy();
+}
+
+const direct = streamWrap === undefined ? undefined : new DirectWay(streamWrap);

@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { handleOf } from '../../src/server/node-socket.ts';
 import {
-  directWriter,
-  StreamWriter,
-  type SocketWriter,
-  type SocketWriterOwner,
+  directWay,
+  wayByStream,
+  type WayOut,
+  type WrittenSocket,
 } from '../../src/server/socket-writer.ts';
 
 const ends: (() => void)[] = [];
@@ -32,7 +33,9 @@ async function pair(): Promise<{ client: Socket; served: Socket }> {
   return { client, served };
 }
 
-const nobody: SocketWriterOwner = { drained: () => undefined };
+function written(socket: Socket, drained: () => void = () => undefined): WrittenSocket {
+  return { socket, handle: handleOf(socket), unsent: 0, drained };
+}
 
 async function readAll(client: Socket): Promise<Buffer> {
   const parts: Buffer[] = [];
@@ -47,35 +50,40 @@ function someParts(): readonly Buffer[] {
 
 it('this node has a way past the stream', async () => {
   const { served } = await pair();
-  expect(directWriter(served, nobody)).toBeDefined();
+  expect(directWay(written(served))).toBeDefined();
 });
 
-const writers: Readonly<
-  Record<string, (socket: Socket, owner: SocketWriterOwner) => SocketWriter | undefined>
-> = {
-  'past the stream': directWriter,
-  'by the stream': (socket, owner) => new StreamWriter(socket, owner),
+const ways: Readonly<Record<string, (to: WrittenSocket) => WayOut | undefined>> = {
+  'past the stream': directWay,
+  'by the stream': wayByStream,
 };
 
-describe.each(Object.entries(writers))('%s', (_name, make) => {
-  function writerOf(socket: Socket, owner: SocketWriterOwner): SocketWriter {
-    const writer = make(socket, owner);
-    if (writer === undefined) throw new Error('no writer');
-    return writer;
+describe.each(Object.entries(ways))('%s', (_name, wayTo) => {
+  function writerOf(socket: Socket, drained?: () => void) {
+    const to = written(socket, drained);
+    const way = wayTo(to);
+    if (way === undefined) throw new Error('no way out');
+    return {
+      write: (bytes: Uint8Array) => way.write(to, bytes),
+      writeAll: (parts: readonly Uint8Array[]) => way.writeAll(to, parts),
+      get isFull() {
+        return to.unsent > 0;
+      },
+    };
   }
 
   it('all comes whole and in order, and who has to wait is told when it went', async () => {
     const { client, served } = await pair();
     let more: () => void = () => undefined;
-    const writer = writerOf(served, { drained: () => more() });
+    const writer = writerOf(served, () => more());
     const written: Buffer[] = [];
     const read = readAll(client);
     let waits = 0;
     for (let round = 0; round < 60; round++) {
       const parts = someParts();
       written.push(...parts);
-      for (const part of parts.slice(0, 3)) writer.write([part]);
-      writer.write(parts.slice(3));
+      for (const part of parts.slice(0, 3)) writer.write(part);
+      writer.writeAll(parts.slice(3));
       if (!writer.isFull) continue;
       waits++;
       await new Promise<void>((resolve) => (more = resolve));
@@ -88,13 +96,13 @@ describe.each(Object.entries(writers))('%s', (_name, make) => {
 
   it('what waits when the socket is ended goes out, and what comes later does not', async () => {
     const { client, served } = await pair();
-    const writer = writerOf(served, nobody);
+    const writer = writerOf(served);
     const large = Buffer.alloc(32_000_000, 'large ');
-    writer.write([large]);
+    writer.write(large);
     expect(writer.isFull).toBe(true);
-    writer.write([Buffer.from('behind it')]);
+    writer.write(Buffer.from('behind it'));
     served.end();
-    writer.write([Buffer.from('too late')]);
+    writer.write(Buffer.from('too late'));
     const all = await readAll(client);
     expect(all.length).toBe(large.length + 'behind it'.length);
     expect(all.subarray(large.length).toString()).toBe('behind it');
@@ -102,13 +110,13 @@ describe.each(Object.entries(writers))('%s', (_name, make) => {
 
   it('a client that is gone ends the socket, and who still writes to it is not hurt', async () => {
     const { client, served } = await pair();
-    const writer = writerOf(served, nobody);
+    const writer = writerOf(served);
     const closed = new Promise((resolve) => served.on('close', resolve));
-    writer.write([Buffer.alloc(32_000_000)]);
+    writer.write(Buffer.alloc(32_000_000));
     client.resetAndDestroy();
     await closed;
-    writer.write([Buffer.from('x')]);
-    writer.write([Buffer.from('y'), Buffer.from('z')]);
+    writer.write(Buffer.from('x'));
+    writer.writeAll([Buffer.from('y'), Buffer.from('z')]);
     expect(served.destroyed).toBe(true);
   });
 });

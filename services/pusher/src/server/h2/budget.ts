@@ -58,12 +58,9 @@ export class IdleFrames {
     this.#mostBytes = rate.burst * bytesPerFrame;
   }
 
-  sent(bytes: number): void {
-    this.#earnedBytes = Math.min(this.#mostBytes, this.#earnedBytes + bytes);
-  }
-
-  /** Ends the connection when there is none left. */
-  count(): void {
+  /** `sentBytes`: since the last one. Ends the connection when there is none left. */
+  count(sentBytes: number): void {
+    this.#earnedBytes = Math.min(this.#mostBytes, this.#earnedBytes + sentBytes);
     if (this.#earnedBytes >= bytesPerFrame) this.#earnedBytes -= bytesPerFrame;
     else spendOrEnd(this.#budget, 'too many frames that carry nothing');
   }

@@ -1,5 +1,5 @@
 import { Budget, IdleFrames, spendOrEnd } from './budget.ts';
-import { FrameReader, type FrameSink } from './frame-reader.ts';
+import { FrameReader } from './frame-reader.ts';
 import {
   broken,
   ConnectionError,
@@ -20,7 +20,7 @@ import {
 } from './frames.ts';
 import { emptyTable } from './header-block.ts';
 import { HeaderReader, problemOfPriority, unpadded, type HeaderList } from './header-reader.ts';
-import { problemOfTrailers, wellFormed } from './request-headers.ts';
+import { wellFormed } from './request-headers.ts';
 import type { ConnectionLimits } from './limits.ts';
 import type { ConnectionOptions, Outlet, Shared } from './outlet.ts';
 import { settingsOf } from './settings.ts';
@@ -33,12 +33,11 @@ const probeBytes = Buffer.from('watershd', 'latin1');
  * A server's side of HTTP/2 (RFC 9113) as a state machine: bytes in, bytes out, and streams that
  * are told what happens to them. It knows no socket. What it holds is bounded by its limits.
  */
-export class Connection implements StreamHost, FrameSink {
+export class Connection extends FrameReader implements StreamHost {
   readonly streams = new Streams();
   readonly #limits: ConnectionLimits;
   readonly #outlet: Outlet;
   readonly #shared: Shared;
-  readonly #reader = new FrameReader(this);
   readonly #headers: HeaderReader;
   readonly #resets: Budget;
   readonly #idleFrames: IdleFrames;
@@ -48,12 +47,16 @@ export class Connection implements StreamHost, FrameSink {
   #leaving = false;
   #ended = false;
   #reading = false;
+  /** Since the last frame that carried nothing. */
+  #sentBytes = 0;
   /** Answers that the way out has not taken. */
   #unsent = 0;
   sendWindow = defaultWindow;
+  /** Streams may have more to send. */
+  someWait = false;
   #initialWindow = defaultWindow;
   #receiveLeft = ownWindow;
-  /** Of the DATA frame that is being read. */
+  /** Of the last DATA frame: most connections have one. */
   #dataStream: Stream | undefined;
   #probe: (() => void) | undefined;
   /** Whether the client, whose table is small, was told that we use none. */
@@ -62,6 +65,7 @@ export class Connection implements StreamHost, FrameSink {
   #lastServed = maxWindow;
 
   constructor({ limits, outlet, shared, now }: ConnectionOptions) {
+    super();
     this.#limits = limits;
     this.#outlet = outlet;
     this.#shared = shared;
@@ -80,7 +84,7 @@ export class Connection implements StreamHost, FrameSink {
     if (this.#ended) return;
     this.#reading = true;
     try {
-      this.#reader.read(bytes);
+      this.readFrames(bytes);
       if (this.#unsent > this.#limits.maxUnsentBytes) {
         throw new ConnectionError(errorCodes.enhanceYourCalm, 'answers are not read');
       }
@@ -131,7 +135,7 @@ export class Connection implements StreamHost, FrameSink {
 
   send(bytes: Uint8Array): void {
     if (!this.#outlet.writable) this.#unsent += bytes.length;
-    this.#idleFrames.sent(bytes.length);
+    this.#sentBytes += bytes.length;
     this.#outlet.send(bytes);
   }
 
@@ -152,6 +156,7 @@ export class Connection implements StreamHost, FrameSink {
 
   wait(stream: Stream): void {
     this.streams.wait(stream);
+    this.someWait = true;
   }
 
   remove(stream: Stream, resetByUs: boolean): void {
@@ -161,11 +166,12 @@ export class Connection implements StreamHost, FrameSink {
       return;
     }
     this.streams.remove(stream, resetByUs);
+    if (stream === this.#dataStream) this.#dataStream = undefined;
     stream.close();
     if (this.#leaving && this.streams.size === 0) this.#end();
   }
 
-  frame(type: number, flags: number, stream: number, payload: Buffer): void {
+  protected frame(type: number, flags: number, stream: number, payload: Buffer): void {
     if (this.#ended) return;
     if (!this.#settled && type !== frameTypes.settings) throw broken('no SETTINGS at first');
     if (this.#inHeaders && type !== frameTypes.continuation) throw broken('no CONTINUATION');
@@ -200,18 +206,21 @@ export class Connection implements StreamHost, FrameSink {
       case frameTypes.goAway:
         if (stream !== 0) throw broken('GOAWAY of a stream');
         expectBytes(payload, 8, Number.POSITIVE_INFINITY);
-        this.#idleFrames.count();
+        this.#idleFrame();
         break;
       default:
-        this.#idleFrames.count();
+        this.#idleFrame();
     }
   }
 
-  dataBegins(id: number, bytes: number): void {
+  protected dataBegins(id: number, bytes: number): void {
     if (this.#ended) return;
     if (!this.#settled) throw broken('no SETTINGS at first');
     if (this.#inHeaders) throw broken('no CONTINUATION');
-    if (this.streams.isIdle(id)) throw broken('DATA of a stream that is not open');
+    if (this.#dataStream?.id !== id) {
+      if (this.streams.isIdle(id)) throw broken('DATA of a stream that is not open');
+      this.#dataStream = this.streams.get(id);
+    }
     this.#receiveLeft -= bytes;
     if (this.#receiveLeft < 0) throw new ConnectionError(errorCodes.flowControl, 'too much DATA');
     // Each stream bounds what is held; the connection's window would let one hold up the others.
@@ -219,9 +228,8 @@ export class Connection implements StreamHost, FrameSink {
       this.send(windowFrame(0, ownWindow - this.#receiveLeft));
       this.#receiveLeft = ownWindow;
     }
-    if (bytes === 0) this.#idleFrames.count();
-    const stream = this.streams.get(id);
-    this.#dataStream = stream;
+    if (bytes === 0) this.#idleFrame();
+    const stream = this.#dataStream;
     if (stream === undefined) return this.#late(id);
     const problem = stream.remoteEnded ? errorCodes.streamClosed : stream.expect(bytes);
     if (problem === undefined) return undefined;
@@ -229,13 +237,12 @@ export class Connection implements StreamHost, FrameSink {
     return stream.reset(problem);
   }
 
-  dataPart(bytes: Buffer): void {
+  protected dataPart(bytes: Buffer): void {
     if (!this.#ended) this.#dataStream?.receive(bytes);
   }
 
-  dataEnds(ends: boolean): void {
-    if (ends && !this.#ended && this.#dataStream?.closed === false) this.#dataStream.receiveEnd();
-    this.#dataStream = undefined;
+  protected dataEnds(ends: boolean): void {
+    if (ends && !this.#ended) this.#dataStream?.receiveEnd();
   }
 
   #paddedData(flags: number, id: number, payload: Buffer): void {
@@ -250,10 +257,10 @@ export class Connection implements StreamHost, FrameSink {
     if (list === undefined) return;
     const { stream: id } = list;
     const stream = this.streams.get(id);
-    if (stream !== undefined) return this.#trailers(stream, list);
+    if (stream !== undefined) return stream.receiveTrailers(list);
     if (id <= this.streams.lastId) {
       const byUs = this.streams.resetByUs(id);
-      if (byUs === true) return this.#idleFrames.count();
+      if (byUs === true) return this.#idleFrame();
       if (byUs === undefined) throw broken('HEADERS of a stream with a smaller number');
       throw new ConnectionError(errorCodes.streamClosed, 'HEADERS of a stream that is over');
     }
@@ -276,12 +283,6 @@ export class Connection implements StreamHost, FrameSink {
     return undefined;
   }
 
-  #trailers(stream: Stream, { endStream, fields, dependsOnItself }: HeaderList): void {
-    if (stream.remoteEnded) return stream.reset(errorCodes.streamClosed);
-    const malformed = !endStream || dependsOnItself || problemOfTrailers(fields) !== undefined;
-    return malformed ? stream.reset(errorCodes.protocol) : stream.receiveEnd();
-  }
-
   #refuse(id: number, code: ErrorCode): undefined {
     spendOrEnd(this.#resets, 'too many resets');
     this.streams.remember(id, true);
@@ -291,7 +292,7 @@ export class Connection implements StreamHost, FrameSink {
 
   #priority(id: number, payload: Buffer): void {
     if (id === 0) throw broken('PRIORITY of the connection');
-    this.#idleFrames.count();
+    this.#idleFrame();
     const problem = problemOfPriority(id, payload);
     if (problem === undefined) return;
     const stream = this.streams.get(id);
@@ -303,14 +304,14 @@ export class Connection implements StreamHost, FrameSink {
     expectBytes(payload, 4);
     if (this.streams.isIdle(id)) throw broken('RST_STREAM of a stream that is not open');
     const stream = this.streams.get(id);
-    if (stream === undefined) return this.#idleFrames.count();
+    if (stream === undefined) return this.#idleFrame();
     spendOrEnd(this.#resets, 'too many resets');
     return this.remove(stream, false);
   }
 
   #settings(flags: number, id: number, payload: Buffer): void {
     if (id !== 0) throw broken('SETTINGS of a stream');
-    this.#idleFrames.count();
+    this.#idleFrame();
     if ((flags & frameFlags.ack) !== 0) {
       expectBytes(payload, 0);
       if (!this.#settled) throw broken('no SETTINGS at first');
@@ -323,15 +324,13 @@ export class Connection implements StreamHost, FrameSink {
     if (initialWindow === undefined) return;
     const growth = initialWindow - this.#initialWindow;
     this.#initialWindow = initialWindow;
-    for (const stream of this.streams.open()) {
-      if (!stream.growSendWindow(growth)) throw overflow();
-    }
+    for (const stream of this.streams.open()) if (!stream.growSendWindow(growth)) throw overflow();
   }
 
   #ping(flags: number, id: number, payload: Buffer): void {
     if (id !== 0) throw broken('PING of a stream');
     expectBytes(payload, 8);
-    this.#idleFrames.count();
+    this.#idleFrame();
     if ((flags & frameFlags.ack) === 0) {
       this.send(frameOf(frameTypes.ping, frameFlags.ack, 0, payload));
     } else if (payload.equals(probeBytes)) {
@@ -343,38 +342,38 @@ export class Connection implements StreamHost, FrameSink {
 
   #windowUpdate(id: number, payload: Buffer): void {
     expectBytes(payload, 4);
-    this.#idleFrames.count();
+    this.#idleFrame();
     const growth = payload.readUInt32BE(0) & 0x7fff_ffff;
-    if (id !== 0) return this.#growStream(id, growth);
+    if (id !== 0) {
+      if (this.streams.isIdle(id)) throw broken('WINDOW_UPDATE of a stream that is not open');
+      this.streams.get(id)?.receiveWindow(growth);
+      return;
+    }
     if (growth === 0) throw broken('a WINDOW_UPDATE of 0');
     this.sendWindow += growth;
     if (this.sendWindow > maxWindow) throw overflow();
     this.#serveWaiting();
-    return undefined;
   }
 
-  #growStream(id: number, growth: number): void {
-    if (this.streams.isIdle(id)) throw broken('WINDOW_UPDATE of a stream that is not open');
-    const stream = this.streams.get(id);
-    if (stream === undefined) return;
-    if (growth === 0) stream.reset(errorCodes.protocol);
-    else if (!stream.growSendWindow(growth)) stream.reset(errorCodes.flowControl);
+  #idleFrame(): void {
+    this.#idleFrames.count(this.#sentBytes);
+    this.#sentBytes = 0;
   }
 
   /** DATA of a stream that is over: on its way when we reset it, or wrong. */
   #late(id: number): void {
-    this.#idleFrames.count();
+    this.#idleFrame();
     if (this.streams.resetByUs(id) !== true) this.send(resetFrame(id, errorCodes.streamClosed));
   }
 
   /** In turns: each that has more goes behind the others. */
   #serveWaiting(): boolean {
-    while (this.writable && this.sendWindow > 0) {
+    while (this.someWait && this.writable && this.sendWindow > 0) {
       const stream = this.streams.nextWaiting();
-      if (stream === undefined) return false;
-      stream.proceed();
+      if (stream === undefined) this.someWait = false;
+      else stream.proceed();
     }
-    return this.sendWindow > 0 && this.streams.someWait;
+    return this.someWait && this.sendWindow > 0;
   }
 
   #fail(code: ErrorCode, why: string): void {

@@ -10,24 +10,14 @@ import {
   preface,
 } from './frames.ts';
 
-/** Where frames go. What is given is valid during the call only. */
-export interface FrameSink {
-  /** Any but DATA that is not padded. */
-  frame(type: number, flags: number, stream: number, payload: Buffer): void;
-  /** A DATA frame begins; its bytes follow, in any number of parts. */
-  dataBegins(stream: number, bytes: number): void;
-  dataPart(bytes: Buffer): void;
-  dataEnds(ends: boolean): void;
-}
-
 const cut = new Cut();
 
 /**
  * Cuts bytes, however they come, into frames. Holds at most one frame that is not whole, and
- * nothing of DATA.
+ * nothing of DATA. Whoever knows what frames mean extends it: a connection is read as one object,
+ * since with thousands of them each further one is in no cache.
  */
-export class FrameReader {
-  readonly #sink: FrameSink;
+export abstract class FrameReader {
   /** Of the preface that a client begins with, what is still to come. */
   #prefaceAt = 0;
   /** A frame that is not whole, from its head on. */
@@ -38,12 +28,15 @@ export class FrameReader {
   #dataLeft = -1;
   #dataFlags = 0;
 
-  constructor(sink: FrameSink) {
-    this.#sink = sink;
-  }
+  /** Any but DATA that is not padded. What these are given is valid during the call only. */
+  protected abstract frame(type: number, flags: number, stream: number, payload: Buffer): void;
+  /** A DATA frame begins; its bytes follow, in any number of parts. */
+  protected abstract dataBegins(stream: number, bytes: number): void;
+  protected abstract dataPart(bytes: Buffer): void;
+  protected abstract dataEnds(ends: boolean): void;
 
-  /** Throws `ConnectionError`, and so may the sink; then nothing more may be read. */
-  read(bytes: Buffer): void {
+  /** Throws `ConnectionError`, and so may what it calls; then nothing more may be read. */
+  protected readFrames(bytes: Buffer): void {
     let at = this.#prefaceAt < preface.length ? this.#readPreface(bytes) : 0;
     while (at < bytes.length) {
       if (this.#dataLeft > 0) at = this.#readData(bytes, at);
@@ -72,28 +65,28 @@ export class FrameReader {
     if (length > maxFrameBytes) throw new ConnectionError(errorCodes.frameSize, 'a large frame');
     const from = at + headBytes;
     if (type === frameTypes.data && (flags & frameFlags.padded) === 0) {
-      this.#sink.dataBegins(stream, length);
+      this.dataBegins(stream, length);
       this.#dataFlags = flags;
       this.#dataLeft = length;
       if (length === 0) this.#endData();
       return from;
     }
     if (bytes.length - from < length) return this.#keep(bytes, at, headBytes + length);
-    this.#sink.frame(type, flags, stream, bytes.subarray(from, from + length));
+    this.frame(type, flags, stream, bytes.subarray(from, from + length));
     return from + length;
   }
 
   #readData(bytes: Buffer, at: number): number {
     const end = Math.min(bytes.length, at + this.#dataLeft);
     this.#dataLeft -= end - at;
-    this.#sink.dataPart(cut.part(bytes, at, end));
+    this.dataPart(cut.part(bytes, at, end));
     if (this.#dataLeft === 0) this.#endData();
     return end;
   }
 
   #endData(): void {
     this.#dataLeft = -1;
-    this.#sink.dataEnds((this.#dataFlags & frameFlags.endStream) !== 0);
+    this.dataEnds((this.#dataFlags & frameFlags.endStream) !== 0);
   }
 
   /** Until so many are there. */

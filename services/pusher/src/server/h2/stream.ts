@@ -10,7 +10,9 @@ import {
   windowFrame,
   type ErrorCode,
 } from './frames.ts';
+import type { HeaderList } from './header-reader.ts';
 import { Held } from './held.ts';
+import { problemOfTrailers } from './request-headers.ts';
 
 /** What happens to a stream. Nothing is called after `closed`. */
 export interface StreamEvents {
@@ -213,6 +215,17 @@ export class Stream {
     if (this.#paused) this.#endHeld = true;
     else this.#events.ended();
     return undefined;
+  }
+
+  receiveTrailers({ endStream, fields, dependsOnItself }: HeaderList): void {
+    if (this.#remoteEnded) return this.reset(errorCodes.streamClosed);
+    const malformed = !endStream || dependsOnItself || problemOfTrailers(fields) !== undefined;
+    return malformed ? this.reset(errorCodes.protocol) : this.receiveEnd();
+  }
+
+  receiveWindow(bytes: number): void {
+    if (bytes === 0) this.reset(errorCodes.protocol);
+    else if (!this.growSendWindow(bytes)) this.reset(errorCodes.flowControl);
   }
 
   /** The peer lets us send so many more, or fewer. */

@@ -9,8 +9,6 @@ const mostRemembered = 256;
 /** The streams of one connection: those that are open, and those that lately were. */
 export class Streams {
   readonly #open = new Map<number, Stream>();
-  /** Of those, the one that was asked for last: most connections have one. */
-  #last: Stream | undefined;
   /** The newest that are over, and whether we reset them. */
   #over: Map<number, boolean> | undefined;
   /** Those that have more to send; the next is first. */
@@ -22,17 +20,12 @@ export class Streams {
     return this.#open.size;
   }
 
-  get someWait(): boolean {
-    return this.#waiting !== undefined && this.#waiting.size > 0;
-  }
-
   open(): Iterable<Stream> {
     return this.#open.values();
   }
 
   get(id: number): Stream | undefined {
-    if (this.#last?.id !== id) this.#last = this.#open.get(id);
-    return this.#last;
+    return this.#open.get(id);
   }
 
   /** Nobody has opened it yet. */
@@ -54,7 +47,6 @@ export class Streams {
 
   remove(stream: Stream, resetByUs: boolean): void {
     if (!this.#open.delete(stream.id)) return;
-    this.#last = undefined;
     this.#waiting?.delete(stream);
     this.remember(stream.id, resetByUs);
   }
@@ -87,7 +79,6 @@ export class Streams {
   clear(): readonly Stream[] {
     const open = [...this.#open.values()];
     this.#open.clear();
-    this.#last = undefined;
     this.#waiting = undefined;
     return open;
   }
