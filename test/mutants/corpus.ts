@@ -610,6 +610,11 @@ const forWeb = (name: string, exportTo: string, fields: Json): Input =>
     traffic: fields,
   });
 
+const unready = (labels: Json): Json => ({
+  ...zoned('10.0.0.9', 'z1', labels),
+  ...{ health: 'HEALTH_UNHEALTHY' },
+});
+
 /** In which what comes changes which of the things there are used, and none of them. */
 const coming: Corpus = {
   inputs: [
@@ -620,6 +625,13 @@ const coming: Corpus = {
     external('one.example'),
     external('two.example'),
     endpoints('web.shop.svc.cluster.local', 'shop', [zoned('10.0.0.1', 'z1')]),
+    service('shop/late', { ports: [http], addresses: ['10.96.0.3'] }),
+    object('policy', 'shop/late', {
+      host: 'late.shop.svc.cluster.local',
+      exportTo: ['*'],
+      subsets: [{ name: 'v1', labels: { version: 'v1' } }],
+    }),
+    endpoints('late.shop.svc.cluster.local', 'shop', [unready({})]),
     object('scope', 'pay/default', {
       egress: [
         {
@@ -645,6 +657,7 @@ const coming: Corpus = {
     }),
   ],
   extra: [
+    endpoints('late.shop.svc.cluster.local', 'shop', [unready({ version: 'v1' })]),
     object('policy', 'shop/subset', {
       host: 'cart.shop.svc.cluster.local',
       exportTo: ['*'],
