@@ -190,20 +190,25 @@ function usable(key: ShareKey, endpoints: readonly Endpoint[]): readonly Endpoin
 }
 
 /**
- * What istiod makes labels of, beside an endpoint's own: where it is. (Its cluster is a part of the
- * key; its node is not known.)
+ * What istiod makes labels of, beside a workload's own: where it is. (The cluster of an endpoint is
+ * a part of the key; its node is not known.)
  */
-const places = new Map<string, (endpoint: Endpoint) => string | undefined>([
+const places = new Map<string, (place: Place) => string | undefined>([
   ['topology.kubernetes.io/region', ({ locality }) => locality?.region],
   ['topology.kubernetes.io/zone', ({ locality }) => locality?.zone],
   ['topology.istio.io/subzone', ({ locality }) => locality?.subZone],
   ['topology.istio.io/network', ({ network }) => network],
 ]);
 
+type Place = Pick<Endpoint, 'locality' | 'network' | 'labels'>;
+
+/** The label of an endpoint, or of a proxy; '' if it has none. */
+export function labelOf(place: Place, name: string): string {
+  return places.get(name)?.(place) || (place.labels[name] ?? '');
+}
+
 function isOf(labels: Labels, endpoint: Endpoint): boolean {
-  return Object.entries(labels).every(
-    ([name, value]) => (places.get(name)?.(endpoint) || endpoint.labels[name]) === value,
-  );
+  return Object.entries(labels).every(([name, value]) => labelOf(endpoint, name) === value);
 }
 
 function isServing(key: ShareKey, { health }: Endpoint): boolean {
@@ -226,7 +231,7 @@ function rankOf({ rankBy, proxyLabels }: ShareKey, endpoint: Endpoint): number {
   for (const [at, label] of rankBy.entries()) {
     const [name, wanted] = label.split('=');
     const value = wanted ?? proxyLabels[name ?? ''] ?? '';
-    if ((endpoint.labels[name ?? ''] ?? '') !== value) return rankBy.length - at;
+    if (labelOf(endpoint, name ?? '') !== value) return rankBy.length - at;
   }
   return 0;
 }

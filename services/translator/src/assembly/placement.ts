@@ -6,8 +6,7 @@ import type { Reader } from '@watershed/derive/graph.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
 import type { LocalityArgument } from '../generators/addresses.ts';
 import type { ClusterFacts, LocalityFacts } from './cluster-facts.ts';
-import { pickLabels } from './core.ts';
-import type { LabelsKey, LocalityQueries, ShareKey } from './localities.ts';
+import { labelOf, type LabelsKey, type LocalityQueries, type ShareKey } from './localities.ts';
 import { localityPlan, type Placed } from './priorities.ts';
 import { decodeLabels, decodeVariant, encodeLabels, encodeVariant, field } from './variant.ts';
 
@@ -26,14 +25,22 @@ export const nowhere: ProxyPlace = { locality: '', labels: {} };
 export function placeOf(facts: LocalityFacts, scope: ScopeClass): ProxyPlace {
   const { distribute, failover, failoverPriority } = facts;
   if (distribute.length === 0 && !failover) return nowhere;
-  const names = failoverPriority.map((label) => label.split('=')[0] ?? '');
+  // With a value, the proxy's own is not read.
+  const names = failoverPriority.filter((label) => !label.includes('='));
   const byLabels = distribute.length === 0 && failoverPriority.length > 0;
   const byPlace = !byLabels || facts.failoverTo.length > 0;
   const place = `${scope.region}/${scope.zone}/${scope.subZone}`;
   return {
     locality: byPlace && place !== '//' ? place : '',
-    labels: byLabels ? pickLabels(scope.labels, names) : {},
+    labels: byLabels ? labelsOf(scope, names) : {},
   };
+}
+
+function labelsOf(scope: ScopeClass, names: readonly string[]): Labels {
+  const { region, zone, subZone, network, labels } = scope;
+  const place = { locality: { region, zone, subZone }, network, labels };
+  const all = names.map((name) => [name, labelOf(place, name)] as const);
+  return Object.fromEntries(all.filter(([, value]) => value !== ''));
 }
 
 /** A cluster's variant with the place behind it. */
