@@ -258,6 +258,8 @@ class Node {
     const command = ['java', ...this.#jvm(this.#options.heapMb ?? 384), 'kafka.Kafka', properties];
     this.#process = spawn('sh', ['-c', guardian, 'kafka', this.#pidFile, ...command], {
       stdio: ['pipe', log, log],
+      // Ctrl-C is for whoever started it: he stops Kafka last, when nobody needs it any more.
+      detached: true,
     });
     closeSync(log);
     this.#process.stdin?.on('error', () => undefined);
