@@ -84,14 +84,19 @@ describe('requests', () => {
           const expected = DeltaDiscoveryRequest.decode(bytes);
           const request = new RequestDecoder(key).delta(bytes);
           const locate = (list: readonly { name: string }[]): string[] => list.map((l) => l.name);
-          expect(request.subscribe.names).toEqual([
-            ...expected.resourceNamesSubscribe,
-            ...locate(expected.resourceLocatorsSubscribe),
-          ]);
-          expect(request.unsubscribe.names).toEqual([
-            ...expected.resourceNamesUnsubscribe,
-            ...locate(expected.resourceLocatorsUnsubscribe),
-          ]);
+          // A set that came before is the same object, in the order in which it came then.
+          expect([...request.subscribe.names].sort()).toEqual(
+            [
+              ...expected.resourceNamesSubscribe,
+              ...locate(expected.resourceLocatorsSubscribe),
+            ].sort(),
+          );
+          expect([...request.unsubscribe.names].sort()).toEqual(
+            [
+              ...expected.resourceNamesUnsubscribe,
+              ...locate(expected.resourceLocatorsUnsubscribe),
+            ].sort(),
+          );
           const versions = new Map(request.initial?.entries.map((e) => [e.name, e.version]));
           expect(versions).toEqual(new Map(Object.entries(message.initialResourceVersions)));
           expect(request).toMatchObject({ typeUrl: message.typeUrl, nonce: message.responseNonce });
