@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { pilotMetrics, watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import { Metrics } from '@watershed/runtime/metrics.ts';
 import { expect, test } from 'vitest';
+import { projectFiles, textOf } from '../layout/sources.ts';
 import { metricsOf } from './promql.ts';
 
 const directory = join(import.meta.dirname, '../../k8s/dashboards');
@@ -42,6 +43,20 @@ test('every query of a dashboard names metrics that are exported', async () => {
     });
     expect(names.length).toBeGreaterThan(0);
   }
+});
+
+test('every metric that is declared is exported by somebody', () => {
+  const sources = projectFiles().filter((path) => /^(?:libs|services)\/.*src\/.*\.ts$/u.test(path));
+  const names = /(?:Metrics\.|['"])(\w+)/gu;
+  const used = new Set(
+    sources
+      .filter((path) => !path.endsWith('/metric-names.ts'))
+      .map(textOf)
+      .filter((text) => text.includes('metric-names.ts'))
+      .flatMap((text) => [...text.matchAll(names)].map(([, name]) => name)),
+  );
+  const declared = [pilotMetrics, watershedMetrics].flatMap((group) => Object.keys(group));
+  expect(declared.filter((name) => !used.has(name))).toEqual([]);
 });
 
 /**
