@@ -3,9 +3,9 @@
  * beside the ingesters of other clusters, reads back what an earlier process left there, and
  * appends every change to `history` as well.
  */
+import { Fold } from '@watershed/log/fold.ts';
 import type { OwnedWrite } from '@watershed/log/owned-options.ts';
 import { OwnedPartition } from '@watershed/log/owned.ts';
-import { Epochs } from '@watershed/log/ownership.ts';
 import type { Append, Log } from '@watershed/log/port.ts';
 import { parseEndpointsKey, partitionOf, topics } from '@watershed/model/keys.ts';
 import { schemaHeader, schemaVersion } from '@watershed/model/schema.ts';
@@ -110,8 +110,8 @@ export class EventLog implements EventWriter {
       if (value === undefined) continue;
       const found = headers.get(key) ?? {};
       const owner = found[headerNames.object] ?? `/unknown//${key}`;
-      const { unit = '', digest = '' } = found;
-      stored.push({ topic, key, value, owner, unit, digest });
+      const { digest = '' } = found;
+      stored.push({ topic, key, value, owner, digest });
     }
     return stored;
   }
@@ -143,9 +143,9 @@ export class EventLog implements EventWriter {
   async #writeOwned(batch: readonly EventWrite[]): Promise<void> {
     const writes = new Map<OwnedPartition, OwnedWrite[]>();
     for (const event of batch) {
-      const { topic, key, value, again = false } = event;
+      const { topic, key, value } = event;
       const owned = this.#ownerOf(topic, key);
-      const write = { key, value, headers: headersOf(event), again };
+      const write = { key, value, headers: headersOf(event) };
       const list = writes.get(owned);
       if (list === undefined) writes.set(owned, [write]);
       else list.push(write);
@@ -191,26 +191,20 @@ export class EventLog implements EventWriter {
     return partitionOf(parseEndpointsKey(key).host, this.#options.partitions.history);
   }
 
-  /**
-   * The headers of the last valid record of each key. Not by a fold: a record that was written
-   * again, because its object is in another file now, is no change to it. One that an owner
-   * repaired has no headers; those before it hold.
-   */
+  /** The headers of the last valid record of each key. */
   async #headers(
     topic: Topic,
     partition: number,
   ): Promise<ReadonlyMap<string, Readonly<Record<string, string>>>> {
     const headers = new Map<string, Readonly<Record<string, string>>>();
-    let epochs = new Epochs();
+    const fold = new Fold();
     const stop = new AbortController();
     for await (const batch of this.#options.log.read(topic, partition, undefined, stop.signal)) {
-      if (batch.reset !== undefined) epochs = new Epochs();
-      for (const record of batch.records) {
-        if (epochs.judge(record) !== 'valid') continue;
-        if (record.value === undefined) headers.delete(record.key);
-        else if (headerNames.object in record.headers) headers.set(record.key, record.headers);
+      for (const { key, record } of fold.apply(batch)) {
+        if (record?.value === undefined) headers.delete(key);
+        else headers.set(key, record.headers);
       }
-      if (batch.caughtUp) break;
+      if (fold.caughtUp) break;
     }
     stop.abort();
     return headers;

@@ -205,7 +205,7 @@ const movedWithoutAWord: Files[] = [
   { '1.yaml': meshThatExports('.') },
 ].map((files) => new Map(Object.entries(files)));
 
-/** Its record was written when it was in the first file; now it is in the second, and that breaks. */
+/** Its record was written when it was in the first file; it was in the second when that broke. */
 const movedBeforeItBroke: Files[] = [
   { '1.yaml': service('c') },
   { '2.yaml': service('c') },

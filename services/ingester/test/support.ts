@@ -140,7 +140,7 @@ export class Core {
   #publish(events: readonly PublishedEvent[]): void {
     if (!this.#isOpen) throw new Error('published before it was opened');
     for (const event of events) {
-      const { topic, key, value, owner, unit, digest } = event;
+      const { topic, key, value, owner, digest } = event;
       const id = `${topic} ${key}`;
       const before = this.#log.get(id)?.value;
       const isSame =
@@ -150,7 +150,7 @@ export class Core {
       if (isSame) continue;
       this.published.push(event);
       if (value === undefined) this.#log.delete(id);
-      else this.#log.set(id, { topic, key, value, owner, unit, digest });
+      else this.#log.set(id, { topic, key, value, owner, digest });
     }
   }
 }

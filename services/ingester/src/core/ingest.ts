@@ -54,7 +54,7 @@ export interface ObjectView extends Subject {
 const markerOwner = 'source';
 /** In diagnostics and holds, what is found on the log and in no source. */
 const logSource = 'log';
-const noChange: TableChange = { vanished: [], appeared: [], accepted: [], changed: [], moved: [] };
+const noChange: TableChange = { vanished: [], appeared: [], accepted: [], changed: [] };
 
 export class Ingest implements Sink {
   /** What it reads. */
@@ -145,6 +145,7 @@ export class Ingest implements Sink {
     this.#settle();
     const inherited = stored.filter(({ key }) => key !== this.#markerKey());
     this.#inherited.keep(inherited);
+    for (const owner of this.#inherited.ghosts) this.#tellOfGhost(owner);
     const tombstones = this.#judgeOrphans(inherited);
     this.#inherited.doubt(inherited, this.#holds.size);
     this.#open = true;
@@ -171,9 +172,17 @@ export class Ingest implements Sink {
     return tombstones;
   }
 
-  #layGhosts({ source, updates }: SourceBatch): void {
-    const gone = this.#inherited.layGhosts(updates);
+  #tellOfGhost(owner: string): void {
+    const text =
+      'is in no file that can be read, and some file cannot be read whole: the last good value stays';
+    const found = { subject: subjectOf(owner), step: 'held', origin: '' } as const;
+    this.#options.diagnostics.set({ ...found, problems: [problem(text, 'warning')] });
+  }
+
+  #layGhosts({ source }: SourceBatch): void {
+    const gone = this.#inherited.layGhosts();
     if (gone.length === 0) return;
+    for (const owner of gone) this.#options.diagnostics.clear(subjectOf(owner), 'held');
     const reason = this.#holds.judge(source, gone.length, this.#table.countOf(source));
     for (const owner of gone) {
       if (reason === undefined) this.#outbox.drop(owner);
@@ -223,7 +232,10 @@ export class Ingest implements Sink {
   }
 
   #returned(entry: ObjectEntry): void {
-    if (this.#holds.dissolve(entry.id)) this.#options.diagnostics.clear(entry.subject, 'held');
+    const { id } = entry;
+    if (this.#holds.dissolve(id) || this.#inherited.appeared(id)) {
+      this.#options.diagnostics.clear(entry.subject, 'held');
+    }
   }
 
   #remove({ source, suspect }: SourceBatch, vanished: readonly ObjectEntry[]): void {
@@ -261,8 +273,6 @@ export class Ingest implements Sink {
       const { events = [], createdMs = 0 } = entry.emitted ?? {};
       this.#outbox.set(entry.id, events, createdMs);
     }
-    // Their records say where they are: a restart goes by that while the file cannot be read.
-    for (const { id } of change.moved) this.#outbox.tellAgain(id);
     const { outgoing, collisions } = this.#outbox.take();
     for (const [owner, lost] of collisions) {
       const entry = this.#table.get(owner);

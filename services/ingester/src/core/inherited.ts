@@ -5,22 +5,20 @@
  *
  * - A _blind_ object exists, and no version of it was good since this process began. Its records
  *   stay.
- * - A _ghost_ is in no file that could be read, but the file where it was cannot be read whole. Its
- *   records stay.
+ * - A _ghost_ is in no file that was read, and some file cannot be read whole: it may be there,
+ *   wherever it was when its records were written. They stay.
  * - A _doubted_ object is good and unchanged since its records were written, and yet gives other
  *   ones: it must have read something that is blind, a ghost or held. Its records stay until there
  *   is nothing of the kind any more.
  */
-import type { UnitUpdate } from '../source.ts';
 import type { ObjectEntry, ObjectTable } from './objects.ts';
 import type { Outbox } from './outbox.ts';
 import type { EncodedEvent } from './registry.ts';
 
 /** A record that the log holds for this source. */
 export interface StoredEvent extends EncodedEvent {
-  /** The object and the file that it comes from, as an earlier process said. */
+  /** The object that it comes from, as an earlier process said. */
   readonly owner: string;
-  readonly unit: string;
   /** Of the object as it was then; empty if unknown. */
   readonly digest: string;
 }
@@ -29,8 +27,7 @@ export class Inherited {
   readonly #table: ObjectTable;
   readonly #outbox: Outbox;
   readonly #blind = new Set<string>();
-  /** By the file or directory that cannot be read whole. */
-  readonly #ghosts = new Map<string, Set<string>>();
+  readonly #ghosts = new Set<string>();
   readonly #doubted = new Set<string>();
 
   constructor(table: ObjectTable, outbox: Outbox) {
@@ -41,14 +38,11 @@ export class Inherited {
   /** Keeps the records of blind objects and ghosts. */
   keep(stored: readonly StoredEvent[]): void {
     for (const event of stored) {
-      const { owner, unit } = event;
+      const { owner } = event;
       const entry = this.#table.get(owner);
       if (entry !== undefined && isGood(entry)) continue;
-      const broken = this.#table.brokenUnitOf(unit);
-      if (entry === undefined && broken === undefined) continue;
-      if (entry === undefined && broken !== undefined) {
-        this.#ghosts.set(broken, (this.#ghosts.get(broken) ?? new Set<string>()).add(owner));
-      }
+      if (entry === undefined && !this.#table.isBroken) continue;
+      if (entry === undefined) this.#ghosts.add(owner);
       this.#outbox.retain(owner, event);
     }
     // Objects without records count too: others may have read them.
@@ -68,16 +62,21 @@ export class Inherited {
     }
   }
 
-  /**
-   * Files that can be read whole again say for sure what is in them. Returns ghosts that are gone.
-   */
-  layGhosts(updates: readonly UnitUpdate[]): readonly string[] {
-    return updates.flatMap(({ unit }) => {
-      const ghosts = this.#ghosts.get(unit);
-      if (ghosts === undefined || this.#table.brokenUnitOf(unit) !== undefined) return [];
-      this.#ghosts.delete(unit);
-      return [...ghosts].filter((owner) => this.#table.get(owner) === undefined);
-    });
+  get ghosts(): ReadonlySet<string> {
+    return this.#ghosts;
+  }
+
+  /** Whether it was one, and is none any more: it is written somewhere. */
+  appeared(owner: string): boolean {
+    return this.#ghosts.delete(owner);
+  }
+
+  /** Files that can all be read whole say for sure what there is. Returns ghosts that are gone. */
+  layGhosts(): readonly string[] {
+    if (this.#ghosts.size === 0 || this.#table.isBroken) return [];
+    const gone = [...this.#ghosts];
+    this.#ghosts.clear();
+    return gone;
   }
 
   /** Objects that need not be doubted any more: what they give now is to be said again. */

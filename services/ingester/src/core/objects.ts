@@ -61,8 +61,6 @@ export interface TableChange {
   readonly accepted: readonly ObjectEntry[];
   /** Another value than before was accepted. */
   readonly changed: readonly ObjectEntry[];
-  /** Good before, and the place that counts is in another file now. */
-  readonly moved: readonly ObjectEntry[];
 }
 
 interface Unit {
@@ -100,16 +98,6 @@ export class ObjectTable {
     return this.#entries.values();
   }
 
-  /**
-   * Whether some part of a unit gave no object, so that there may be more objects than are known.
-   */
-  brokenUnitOf(unit: string): string | undefined {
-    for (let path = unit; path !== ''; path = path.slice(0, Math.max(0, path.lastIndexOf('/')))) {
-      if (this.#units.get(path)?.isBroken === true) return path;
-    }
-    return undefined;
-  }
-
   /** Whether there may be objects that are not known, because some unit cannot be read whole. */
   get isBroken(): boolean {
     for (const unit of this.#units.values()) if (unit.isBroken) return true;
@@ -137,7 +125,6 @@ export class ObjectTable {
       appeared: [],
       accepted: [],
       changed: [],
-      moved: [],
     };
     for (const entry of touched) {
       const wasThere = before.get(entry) === true;
@@ -153,10 +140,8 @@ export class ObjectTable {
         change.appeared.push(entry);
       }
       const wasGood = entry.installed.has(entry.key);
-      const wasIn = entry.decoded?.unit;
       if (this.#settle(entry, wasThere)) change.changed.push(entry);
       if (!wasGood && entry.installed.has(entry.key)) change.accepted.push(entry);
-      if (wasGood && entry.decoded?.unit !== wasIn) change.moved.push(entry);
     }
     return change;
   }

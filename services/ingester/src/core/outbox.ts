@@ -88,14 +88,6 @@ export class Outbox {
     this.#replace(owner, []);
   }
 
-  /** `take` gives all that is an object's, as if it had changed. */
-  tellAgain(owner: string): void {
-    for (const id of this.#idsOf.get(owner) ?? []) {
-      if (this.#wins.get(id)?.owner === owner) this.#wins.delete(id);
-      this.#changed.add(id);
-    }
-  }
-
   /** What changed since the last call. */
   take(): OutboxChange {
     const outgoing: Outgoing[] = [];

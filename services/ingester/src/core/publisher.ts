@@ -12,12 +12,7 @@ import { sameBytes } from './registry.ts';
 
 export interface EventWrite extends PublishedEvent {
   readonly traceparent: string | undefined;
-  /** The log holds this value, but says that it comes from another file. */
-  readonly again?: boolean;
 }
-
-/** What the log says of a key. */
-type Known = Pick<StoredEvent, 'unit' | 'value'>;
 
 export interface EventWriter {
   /** Resolves when all are durable. Writing the same again is safe. Throws LogErrors. */
@@ -40,7 +35,7 @@ const maxRetryMs = 5_000;
 
 export class Publisher {
   readonly #options: PublisherOptions;
-  readonly #known = new Map<string, Known>();
+  readonly #known = new Map<string, Uint8Array>();
   /** A write of these failed: the log may have it, or get it yet, whatever is known. */
   readonly #doubtful = new Set<string>();
   readonly #pending = new Map<string, EventWrite>();
@@ -50,9 +45,7 @@ export class Publisher {
   /** `stored`: what the log holds already. */
   constructor(options: PublisherOptions, stored: readonly StoredEvent[]) {
     this.#options = options;
-    for (const { topic, key, value, unit } of stored) {
-      this.#known.set(eventId(topic, key), { value, unit });
-    }
+    for (const { topic, key, value } of stored) this.#known.set(eventId(topic, key), value);
   }
 
   /** How many keys wait. */
@@ -115,11 +108,10 @@ export class Publisher {
       if (batch.length >= maxBatch) break;
       this.#pending.delete(id);
       const known = this.#known.get(id);
-      const { value, unit } = event;
-      const isSame = value === undefined ? known === undefined : isValueOf(known, value);
-      // Of what is in no file any more, the log knows best where it was.
-      const again = isSame && unit !== '' && known !== undefined && unit !== known.unit;
-      if (!isSame || again || this.#doubtful.has(id)) batch.push({ ...event, again });
+      const { value } = event;
+      const isSame =
+        value === undefined ? known === undefined : known !== undefined && sameBytes(known, value);
+      if (!isSame || this.#doubtful.has(id)) batch.push(event);
       else this.#options.counters.suppressed('log', kindOf(event), 1);
     }
     return batch;
@@ -157,14 +149,10 @@ export class Publisher {
     const id = eventId(event.topic, event.key);
     this.#doubtful.delete(id);
     if (event.value === undefined) this.#known.delete(id);
-    else this.#known.set(id, { value: event.value, unit: event.unit });
+    else this.#known.set(id, event.value);
     const operation = event.value === undefined ? 'tombstone' : 'upsert';
     this.#options.counters.published(kindOf(event), operation);
   }
-}
-
-function isValueOf(known: Known | undefined, value: Uint8Array): boolean {
-  return known !== undefined && sameBytes(known.value, value);
 }
 
 /** The kind of the object that an event comes from. */
