@@ -24,12 +24,13 @@
  * The wider claim stays, for it may tell what is void in other parts. Nobody claims back what is
  * divided: who tries is fenced by the parts' claims.
  *
- * Limits. Domains that are told by different parts must not share a partition: their owners fence
- * each other. Between a void append and its repair a _new_ reader may lack
- * the key; it never has the void value if it can see the claim. A reader that goes on from a
- * position needs the epochs that it knew there (`Fold.state` has them), or it may apply a void
- * value until the repair arrives. A fenced owner can append until it reads the newer claim; all of
- * that is void.
+ * Limits. A claim must not be on the log twice, as after a request that is sent again to a broker
+ * that does not know it: compaction keeps the later one, and what was void between them is valid to
+ * new readers. Domains that are told by different parts must not share a partition: their owners
+ * fence each other. Between a void append and its repair a _new_ reader may lack the key; it never
+ * has the void value if it can see the claim. A reader that goes on from a position needs the
+ * epochs that it knew there (`Fold.state` has them), or it may apply a void value until the repair
+ * arrives. A fenced owner can append until it reads the newer claim; all of that is void.
  */
 import type { LogRecord } from './port.ts';
 

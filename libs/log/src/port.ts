@@ -109,8 +109,8 @@ export interface Log {
    * Appends in the order given within each partition, behind all earlier calls of this process, and
    * resolves with one offset per record when all are durable. An invalid record (too large, of no
    * topic) fails the call before anything is appended. On another error a prefix per partition may
-   * have been appended, or may still be (a request that timed out): appending again is safe,
-   * because readers fold by key and epoch.
+   * have been appended, or may still be (a request that timed out), but nothing of one call twice
+   * (see `ownership.ts`, Limits): appending again is safe, because readers fold by key and epoch.
    */
   append(records: readonly Append[]): Promise<readonly number[]>;
 

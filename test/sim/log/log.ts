@@ -1,6 +1,7 @@
 /** One process's connection to the simulated log, with all that a network may do to it. */
 import { LogError } from '@watershed/log/port.ts';
 import type { Append, Log, Position, ReadBatch, TopicSpec } from '@watershed/log/port.ts';
+import { isClaimKey } from '@watershed/log/ownership.ts';
 import { checkedBytes } from '@watershed/log/size.ts';
 import { pause } from '@watershed/log/time.ts';
 import type { LogTime } from '@watershed/log/time.ts';
@@ -9,7 +10,8 @@ import type { SimPartition, SimStore } from './store.ts';
 
 /**
  * What becomes of an append: `taken` and answered; `refused`; taken but the answer is `lost`; an
- * error first, and then it arrives after all, `late`, and maybe `twice`; or a `part` of it arrives.
+ * error first, and then it arrives after all, `late`, and maybe `twice` (more than a log may do
+ * with data, and what it must not do with claims); or a `part` of it arrives.
  */
 export type Fate = 'taken' | 'refused' | 'lost' | 'late' | 'twice' | 'part';
 
@@ -104,7 +106,8 @@ export class SimLog implements Log {
     const { network, time } = this.#options;
     if (fate === 'refused') return Promise.resolve();
     if (fate === 'late' || fate === 'twice') {
-      for (let times = fate === 'twice' ? 2 : 1; times > 0; times--) {
+      const isClaim = appends.some(({ key }) => isClaimKey(key));
+      for (let times = fate === 'twice' && !isClaim ? 2 : 1; times > 0; times--) {
         time.after(network.lateMs(), () => this.#arrive(partition, appends));
       }
       return Promise.resolve();
