@@ -45,7 +45,12 @@ type Item =
 interface Staged {
   readonly item: Item;
   readonly trace: string | undefined;
+  /** When it arrived. */
   readonly atMs: number;
+  /** When it was appended, by the log's time. */
+  readonly loggedMs: number;
+  /** Since when it waits. */
+  readonly sinceMs: number;
   /** It was overdue, and what it adds is served; what it removes waits. */
   readonly served?: true;
 }
@@ -60,6 +65,8 @@ export class Staging {
   /** By partition: tombstones since its last watermark. */
   readonly #ending: readonly Map<string, Staged>[];
   #oldestMs: number | undefined;
+  /** Of all records, by the log's time. */
+  #newestMs = 0;
 
   readonly #known: (key: string) => SharedEntry | undefined;
 
@@ -102,6 +109,8 @@ export class Staging {
   /** Throws if the record cannot be decoded; then it changes nothing. */
   put(partition: number, change: Change, atMs: number): Arrival {
     const { key, value } = change;
+    const loggedMs = change.record?.timestampMs ?? 0;
+    this.#newestMs = Math.max(this.#newestMs, loggedMs);
     if (key.startsWith('w|')) {
       const epoch = value === undefined ? 0 : watermarkOf(value);
       const ended = this.#end(partition, epoch);
@@ -112,7 +121,7 @@ export class Staging {
     const { item, epoch } = decoded;
     const trace =
       change.record === undefined ? undefined : extractTraceparent(change.record.headers);
-    const staged: Staged = { item, trace, atMs };
+    const staged: Staged = { item, trace, atMs, loggedMs, sinceMs: atMs };
     // It is newer than what waits under its key, also where that is of a later epoch: then the log
     // has gone back.
     this.#forget(key, epoch);
@@ -136,7 +145,21 @@ export class Staging {
     let same = this.#byEpoch.get(epoch);
     if (same === undefined) this.#byEpoch.set(epoch, (same = new Map<string, Staged>()));
     same.set(key, staged);
-    this.#oldestMs ??= staged.atMs;
+    this.#oldestMs ??= staged.sinceMs;
+  }
+
+  /**
+   * All that was on the log is read. What the log has gone on for a while without was served as
+   * overdue, by the process before this one too: to wait for it anew would take clients back.
+   */
+  begin(nowMs: number): void {
+    for (const byKey of this.#byEpoch.values()) {
+      for (const [key, staged] of byKey) {
+        const waitedMs = this.#newestMs - staged.loggedMs;
+        byKey.set(key, { ...staged, sinceMs: Math.min(staged.sinceMs, nowMs - waitedMs) });
+      }
+    }
+    this.#measure();
   }
 
   /** What ended in a partition until its watermark waits for others' as all of that epoch does. */
@@ -224,8 +247,8 @@ export class Staging {
   #measure(): void {
     this.#oldestMs = undefined;
     for (const staged of this.#byEpoch.values()) {
-      for (const { atMs, served } of staged.values()) {
-        if (served !== true) this.#oldestMs = Math.min(this.#oldestMs ?? atMs, atMs);
+      for (const { sinceMs, served } of staged.values()) {
+        if (served !== true) this.#oldestMs = Math.min(this.#oldestMs ?? sinceMs, sinceMs);
       }
     }
   }

@@ -188,6 +188,7 @@ export class XdsView {
       if (!this.#caughtUp.every(Boolean) || this.#unreadable.size > 0) return;
       this.#started = true;
       this.#due = true;
+      this.#staging.begin(this.#options.time.monotonic());
       this.#cut();
       this.#first.resolve();
       return;
@@ -237,24 +238,25 @@ export class XdsView {
       return;
     }
     if (this.#overdue !== undefined) return;
-    const { time, cutWaitMs = 10_000, logger } = this.#options;
-    const delayMs = Math.max(0, since + cutWaitMs - time.monotonic());
-    this.#overdue = time.after(delayMs, () => {
+    const { time, cutWaitMs = 10_000 } = this.#options;
+    const leftMs = since + cutWaitMs - time.monotonic();
+    if (leftMs <= 0) {
+      this.#serveOverdue();
+      return;
+    }
+    this.#overdue = time.after(leftMs, () => {
       this.#overdue = undefined;
-      const waiting = this.#staging.waitingSinceMs;
-      if (waiting !== undefined && time.monotonic() - waiting >= cutWaitMs) {
-        const { watermarks } = this.#staging;
-        const changes = this.#staging.takeOverdue();
-        if (changes !== undefined) {
-          logger.warn('a watermark is overdue: additions are served, removals wait', {
-            watermarks,
-          });
-          this.#apply(changes, true);
-        }
-        return;
-      }
       this.#watchOverdue();
     });
+  }
+
+  #serveOverdue(): void {
+    const { watermarks } = this.#staging;
+    const changes = this.#staging.takeOverdue();
+    if (changes === undefined) return;
+    const text = 'a watermark is overdue: additions are served, removals wait';
+    this.#options.logger.warn(text, { watermarks });
+    this.#apply(changes, true);
   }
 
   #apply(changes: Changes | undefined, additive: boolean): void {

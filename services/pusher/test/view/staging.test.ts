@@ -236,6 +236,25 @@ describe('staging', () => {
     expect(versions(staging.takeImmediate())).toEqual([undefined]);
   });
 
+  it('after a start goes on waiting where the log says that it began', () => {
+    const staging = new Staging(2);
+    const at = (name: string, timestampMs: number): void => {
+      const value = XdsRecord.encode({ record: resource(CDS, name, '1'), epoch: 4 }).finish();
+      const record = { key: '', value, offset: 0, timestampMs, headers: {} };
+      staging.put(0, { key: xdsKeys.resource(CDS, name, ''), value, record }, 100);
+    };
+    mark(staging, 0, 3);
+    mark(staging, 1, 3);
+    at('old', 50_000);
+    at('new', 57_000);
+    expect(staging.waitingSinceMs).toBe(100);
+    staging.begin(100);
+    // By the log's time it is 57,000: nobody's clock tells more.
+    expect(staging.waitingSinceMs).toBe(-6_900);
+    at('newer', 58_000);
+    expect(staging.waitingSinceMs).toBe(-6_900);
+  });
+
   it('serves what is overdue once, and keeps manifests for their removals', () => {
     const staging = new Staging(2);
     put(staging, key, resource(CDS, 'a', '1'), 5);
