@@ -1,6 +1,7 @@
 /**
  * One change of one resource, to many streams of one connection each, beside other servers that are
- * given the same clients: in each round each server has its turn.
+ * given the same clients: in each round each server has its turn, and the next round goes the other
+ * way round, for who comes after whom shows.
  *
  *     npm run bench:fanout -- [--streams 4000] [--rounds 7] [--servers NAME,NAME]
  */
@@ -142,8 +143,9 @@ class Lane {
     }
   }
 
-  get pushUs(): number {
-    return median(this.#pushUs);
+  /** CPU µs per push of each round. */
+  get pushUs(): readonly number[] {
+    return this.#pushUs;
   }
 
   row(): Record<string, string | number> {
@@ -186,7 +188,7 @@ for (const [at, { name, mode, command }] of chosen.entries()) {
 for (const lane of lanes) await lane.round();
 for (const lane of lanes) lane.forget();
 for (let done = 0; done < Number(values.rounds); done++) {
-  for (const lane of lanes) await lane.round();
+  for (const lane of done % 2 === 0 ? lanes : lanes.toReversed()) await lane.round();
 }
 console.log(`${values.streams} streams, ${values.rounds} rounds: median (least–most)`);
 console.table(lanes.map((lane) => lane.row()));
@@ -194,7 +196,9 @@ for (const [ours, theirs, goal] of goals) {
   const a = lanes.find(({ name }) => name === ours);
   const b = lanes.find(({ name }) => name === theirs);
   if (a === undefined || b === undefined) continue;
-  const ratio = (a.pushUs / b.pushUs).toFixed(2);
-  console.log(`${ours} / ${theirs}: ${ratio}x CPU per push (goal: ${goal}x)`);
+  const ratio = (median(a.pushUs) / median(b.pushUs)).toFixed(3);
+  const byRound = median(a.pushUs.map((us, at) => us / (b.pushUs[at] ?? us))).toFixed(3);
+  const both = `${ratio}x CPU per push, ${byRound}x by rounds`;
+  console.log(`${ours} / ${theirs}: ${both} (goal: ${goal}x)`);
 }
 for (const lane of lanes) await lane.stop();
