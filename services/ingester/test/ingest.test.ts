@@ -250,6 +250,79 @@ describe('last good', () => {
     ]);
   });
 
+  describe('over a restart, an edit that finds no fault but with what cannot be read', () => {
+    const kind = 'gateway.networking.k8s.io';
+    const classes = `---
+apiVersion: ${kind}/v1
+kind: GatewayClass
+metadata: { name: own }
+spec: { controllerName: istio.io/gateway-controller }
+`;
+    const gateway = (port: number): string => `---
+apiVersion: ${kind}/v1
+kind: Gateway
+metadata: { name: edge, namespace: shop }
+spec:
+  gatewayClassName: own
+  listeners: [{ name: http, port: ${port}, protocol: HTTP }]
+`;
+    const route = (path: string, to = 'cart'): string => `---
+apiVersion: ${kind}/v1
+kind: HTTPRoute
+metadata: { name: all, namespace: shop }
+spec:
+  parentRefs: [{ name: edge }]
+  rules:
+    - matches: [{ path: { value: ${path} } }]
+      backendRefs: [{ name: ${to}, port: 80 }]
+`;
+    const files = {
+      'classes.yaml': classes,
+      'gateway.yaml': gateway(80),
+      'route.yaml': route('/a'),
+      'cart.yaml': service('cart'),
+    };
+    const kept = (core: Core): unknown =>
+      core.diagnostics.list().flatMap(({ step, name }) => (step === 'kept' ? [name] : []));
+
+    test.each([
+      ['a Service', 'cart.yaml', { 'route.yaml': route('/b') }, ['cart', 'all']],
+      ['a class', 'classes.yaml', { 'gateway.yaml': gateway(81) }, ['edge']],
+    ])('waits for it: %s', async (_what, broken, edit, names) => {
+      const before = await Core.of(files);
+      const after = await Core.of({ ...files, [broken]: 'a: [' }, { stored: before.stored() });
+      expect(after.news()).toEqual([]);
+      await after.write(edit);
+      expect(after.news()).toEqual([]);
+      expect(kept(after)).toEqual(expect.arrayContaining(names));
+      // What refers to nothing that is missing is served.
+      await after.write({ 'more.yaml': service('more') });
+      expect(after.news()).toEqual([`+ ${serviceKey('more')}`]);
+      await after.write({ [broken]: new Map(Object.entries(files)).get(broken) });
+      expect(after.news()).toHaveLength(1);
+      expect(kept(after)).toEqual([]);
+    });
+
+    test('waits while deletions of before are held', async () => {
+      const many = Array.from({ length: 40 }, (_, at) => service(`s${at}`)).join('');
+      const before = await Core.of({
+        ...files,
+        'many.yaml': many,
+        'route.yaml': route('/a', 's1'),
+      });
+      const { 'route.yaml': _none, ...rest } = files;
+      const after = await Core.of(
+        { ...rest, 'route.yaml': route('/a', 's1') },
+        { stored: before.stored() },
+      );
+      expect(after.ingest.held()).toHaveLength(40);
+      await after.write({ 'route.yaml': route('/b', 's1') });
+      expect(after.news()).toEqual([]);
+      after.ingest.confirm();
+      expect(after.news()).toHaveLength(41);
+    });
+  });
+
   test('over a restart, what reads a lost object keeps what the log has', async () => {
     const slice = `---
 apiVersion: discovery.k8s.io/v1

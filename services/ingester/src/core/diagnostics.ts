@@ -22,6 +22,7 @@ export type Step =
   | 'emit'
   | 'collision'
   | 'held'
+  | 'kept'
   | 'source';
 
 export interface Diagnostic extends Subject {

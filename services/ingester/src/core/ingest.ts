@@ -13,7 +13,7 @@ import type { Sink, SourceBatch } from '../source.ts';
 import type { Counters } from './counters.ts';
 import { problem, type Diagnostics, type Subject } from './diagnostics.ts';
 import { defaultHoldLimits, Holds, type HeldObject, type HoldLimits } from './holds.ts';
-import { Inherited, type StoredEvent } from './inherited.ts';
+import { findsFault, Inherited, type StoredEvent } from './inherited.ts';
 import { ObjectTable, rawOf, type ObjectEntry, type TableChange } from './objects.ts';
 import { Outbox, type Outgoing } from './outbox.ts';
 import { KindWorld, type EncodedEmission, type Installed, type Registration } from './registry.ts';
@@ -144,10 +144,12 @@ export class Ingest implements Sink {
   open(stored: readonly StoredEvent[]): void {
     this.#settle();
     const inherited = stored.filter(({ key }) => key !== this.#markerKey());
-    this.#inherited.keep(inherited);
-    for (const owner of this.#inherited.ghosts) this.#tellOfGhost(owner);
+    for (const owner of this.#inherited.keep(inherited)) this.#tellOfKept(owner);
     const tombstones = this.#judgeOrphans(inherited);
-    this.#inherited.doubt(inherited, this.#holds.size);
+    for (const owner of this.#inherited.doubt(inherited, this.#isHeldOnLog)) {
+      const entry = this.#table.get(owner);
+      if (entry !== undefined && findsFault(entry)) this.#tellOfKept(owner);
+    }
     this.#open = true;
     this.#publish(tombstones.filter(({ topic, key }) => !this.#outbox.claims(topic, key)));
     this.#step(noChange);
@@ -172,17 +174,22 @@ export class Ingest implements Sink {
     return tombstones;
   }
 
-  #tellOfGhost(owner: string): void {
-    const text =
-      'is in no file that can be read, and some file cannot be read whole: the last good value stays';
-    const found = { subject: subjectOf(owner), step: 'held', origin: '' } as const;
-    this.#options.diagnostics.set({ ...found, problems: [problem(text, 'warning')] });
+  /** Whether something is held that is on the log alone: nothing can be told of it. */
+  readonly #isHeldOnLog = (): boolean =>
+    this.#holds.list().some(({ id }) => this.#table.get(id) === undefined);
+
+  #tellOfKept(owner: string): void {
+    const entry = this.#table.get(owner);
+    const { subject = subjectOf(owner), origin = '' } = entry ?? {};
+    const text = reasonToKeep(entry);
+    const problems = [problem(text, 'warning')];
+    this.#options.diagnostics.set({ subject, step: 'kept', origin, problems });
   }
 
   #layGhosts({ source }: SourceBatch): void {
     const gone = this.#inherited.layGhosts();
     if (gone.length === 0) return;
-    for (const owner of gone) this.#options.diagnostics.clear(subjectOf(owner), 'held');
+    for (const owner of gone) this.#options.diagnostics.clear(subjectOf(owner), 'kept');
     const reason = this.#holds.judge(source, gone.length, this.#table.countOf(source));
     for (const owner of gone) {
       if (reason === undefined) this.#outbox.drop(owner);
@@ -233,9 +240,9 @@ export class Ingest implements Sink {
 
   #returned(entry: ObjectEntry): void {
     const { id } = entry;
-    if (this.#holds.dissolve(id) || this.#inherited.appeared(id)) {
-      this.#options.diagnostics.clear(entry.subject, 'held');
-    }
+    const { diagnostics } = this.#options;
+    if (this.#holds.dissolve(id)) diagnostics.clear(entry.subject, 'held');
+    if (this.#inherited.appeared(id)) diagnostics.clear(entry.subject, 'kept');
   }
 
   #remove({ source, suspect }: SourceBatch, vanished: readonly ObjectEntry[]): void {
@@ -269,7 +276,8 @@ export class Ingest implements Sink {
 
   #step(change: TableChange): void {
     this.#settle();
-    for (const entry of this.#inherited.cleared(this.#holds.size)) {
+    for (const entry of this.#inherited.cleared(this.#isHeldOnLog)) {
+      this.#options.diagnostics.clear(entry.subject, 'kept');
       const { events = [], createdMs = 0 } = entry.emitted ?? {};
       this.#outbox.set(entry.id, events, createdMs);
     }
@@ -316,6 +324,11 @@ export class Ingest implements Sink {
     }
     diagnostics.set({ subject, step: 'emit', origin, problems: value.problems });
     entry.emitted = value;
+    if (this.#open && this.#inherited.doubts(entry, this.#isHeldOnLog)) {
+      this.#tellOfKept(entry.id);
+      return;
+    }
+    diagnostics.clear(subject, 'kept');
     this.#outbox.set(entry.id, value.events, value.createdMs);
   }
 
@@ -332,6 +345,14 @@ export class Ingest implements Sink {
       }),
     );
   }
+}
+
+function reasonToKeep(entry: ObjectEntry | undefined): string {
+  if (entry === undefined) {
+    return 'is in no file that can be read, and some file cannot be read whole: the last good value stays';
+  }
+  if (!entry.installed.has(entry.key)) return 'the last good value, of before the start, stays';
+  return 'what it refers to may be what cannot be read, or is held: the last good value stays';
 }
 
 function subjectOf(id: string): HeldObject['subject'] {

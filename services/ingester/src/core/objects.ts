@@ -98,10 +98,13 @@ export class ObjectTable {
     return this.#entries.values();
   }
 
-  /** Whether there may be objects that are not known, because some unit cannot be read whole. */
-  get isBroken(): boolean {
-    for (const unit of this.#units.values()) if (unit.isBroken) return true;
-    return false;
+  /** Units of which some part gave no object, so that there may be more objects than are known. */
+  brokenUnits(): readonly string[] {
+    return [...this.#units].flatMap(([unit, { isBroken }]) => (isBroken ? [unit] : []));
+  }
+
+  isBroken(unit: string): boolean {
+    return this.#units.get(unit)?.isBroken === true;
   }
 
   /** How many objects a source holds now, by the place that counted last. */

@@ -59,6 +59,11 @@ export class Outbox {
     return this.#claims.has(eventId(topic, key));
   }
 
+  /** Whether anything is claimed for an object. */
+  isOwner(owner: string): boolean {
+    return this.#idsOf.has(owner);
+  }
+
   /** Whether this very value is claimed by somebody. */
   holds({ topic, key, value }: EncodedEvent): boolean {
     for (const { event } of this.#claims.get(eventId(topic, key))?.values() ?? []) {
