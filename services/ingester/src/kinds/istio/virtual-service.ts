@@ -15,6 +15,7 @@ import { mergeRules } from './delegate.ts';
 import { gatewayName, meshGateway, parentOf, sortedParents } from './gateway-names.ts';
 import { normaliseRule } from './http-rule.ts';
 import { absentReferences } from './references.ts';
+import { claimIndex, claimsOf, lostHosts } from './route-conflicts.ts';
 import { checkVirtualService } from './virtual-service-check.ts';
 
 const blankRoute = Route.create();
@@ -23,6 +24,7 @@ export const virtualServiceKind: Kind<VirtualService> = {
   apiVersions,
   kind: 'VirtualService',
   namespaced: true,
+  indexes: { [claimIndex]: claimsOf },
   decode: istioDecoder({
     typeName: 'istio.networking.v1alpha3.VirtualService',
     codec: VirtualService,
@@ -39,7 +41,8 @@ function emitRoute(read: Reader, world: World, object: SourceObject<VirtualServi
   // A delegate is nothing by itself.
   if (spec.hosts.length === 0) return { events: [], problems: absent };
   const { rules, problems: ofRules } = wholeRules(read, world, object);
-  const problems = [...absent, ...ofRules];
+  const lost = lostHosts(read, world, object, world.index(virtualServiceKind, claimIndex));
+  const problems = [...absent, ...ofRules, ...lost];
   if (rules.length === 0) return { events: [], problems };
   const gateways = spec.gateways.length === 0 ? [meshGateway] : spec.gateways;
   const route: Route = {
