@@ -1,7 +1,8 @@
 /**
- * Hosts of which another VirtualService leaves nothing. In the mesh one of them has a host whole:
- * what is exported to fewer first, then the older one, then by namespace and name, as the
- * translator chooses. Istio leaves this to `istioctl analyze` (IST0109).
+ * Hosts of which another VirtualService leaves nothing. In the mesh one of them has a host whole;
+ * at a gateway their rules are merged, and of the rules that take every request the first one does
+ * (`assembly` in the translator). What is exported to fewer goes first, then the older one, then by
+ * namespace and name. Istio leaves this to `istioctl analyze` (IST0109).
  */
 import type { Index } from '@watershed/derive/collection.ts';
 import type { Reader } from '@watershed/derive/graph.ts';
@@ -15,7 +16,8 @@ import { show } from '../../decode.ts';
 import type { Problem, SourceObject, SourceSettings, World } from '../../kind.ts';
 import { exportedTo } from '../common/export-to.ts';
 import { fullHost, sortedSet } from '../common/hosts.ts';
-import { meshGateway } from './gateway-names.ts';
+import { gatewayName, meshGateway } from './gateway-names.ts';
+import { isAnyRequest } from './virtual-service-check.ts';
 
 type Service = SourceObject<VirtualService>;
 
@@ -29,8 +31,13 @@ export const claimIndex = 'claim';
 const maxTold = 20;
 
 export function claimsOf({ spec, ref }: Service, { domain }: SourceSettings): readonly string[] {
-  if (!isForMesh(spec) || !spec.http.some(holdsAnywhere)) return [];
-  return sortedSet(spec.hosts.map((host) => fullHost(host, ref.namespace, domain)));
+  const places = placesOf(spec, ref.namespace).filter((place) =>
+    place === meshGateway
+      ? spec.http.some(holdsAnywhere)
+      : takerAt(spec.http, place, ref.namespace) !== undefined,
+  );
+  const hosts = sortedSet(spec.hosts.map((host) => fullHost(host, ref.namespace, domain)));
+  return places.flatMap((place) => hosts.map((host) => claimKey(place, host)));
 }
 
 export function lostHosts(
@@ -41,22 +48,76 @@ export function lostHosts(
 ): readonly Problem[] {
   const { spec, ref } = object;
   const problems: Problem[] = [];
-  if (!isForMesh(spec) || spec.http.length === 0) return problems;
-  for (const [index, given] of spec.hosts.entries()) {
-    const host = fullHost(given, ref.namespace, world.settings.domain);
-    const winner = winnerOf(read, world, object, read.lookup(claims, host));
-    if (winner === undefined) continue;
-    const { namespace, name } = winner.ref;
-    const why = winner.createdMs < object.createdMs ? 'it is older' : 'by namespace and name';
-    problems.push({
-      severity: 'warning',
-      field: `spec.hosts[${index}]`,
-      value: show(given),
-      reason: `has no effect on proxies that see VirtualService ${namespace}/${name}: it has host ${host} in the mesh too, and goes first (${why})`,
-    });
-    if (problems.length === maxTold) break;
+  for (const place of placesOf(spec, ref.namespace)) {
+    const lost = lossAt(spec.http, place, ref.namespace);
+    if (lost === undefined) continue;
+    for (const [index, given] of spec.hosts.entries()) {
+      const host = fullHost(given, ref.namespace, world.settings.domain);
+      const winner = winnerOf(read, world, object, read.lookup(claims, claimKey(place, host)));
+      if (winner === undefined) continue;
+      const why = winner.createdMs < object.createdMs ? 'it is older' : 'by namespace and name';
+      const name = `${winner.ref.namespace}/${winner.ref.name}`;
+      problems.push({
+        severity: 'warning',
+        field: lost.rule === undefined ? `spec.hosts[${index}]` : `spec.http[${lost.rule}]`,
+        value: show(given),
+        reason: `${lost.reason(name, host)}, and goes first (${why})`,
+      });
+      if (problems.length === maxTold) return problems;
+    }
   }
   return problems;
+}
+
+interface Loss {
+  /** Index of the rule that is lost; `undefined`: all are. */
+  readonly rule: number | undefined;
+  readonly reason: (winner: string, host: string) => string;
+}
+
+/** What is lost of a host where another claims it. */
+function lossAt(rules: readonly HTTPRoute[], place: string, namespace: string): Loss | undefined {
+  if (rules.length === 0) return undefined;
+  if (place === meshGateway) {
+    const reason = (winner: string, host: string): string =>
+      `has no effect on proxies that see VirtualService ${winner}: it has host ${host} in the mesh too`;
+    return { rule: undefined, reason };
+  }
+  const rule = takerAt(rules, place, namespace);
+  if (rule === undefined) return undefined;
+  const reason = (winner: string, host: string): string =>
+    `is never reached for ${host} at Gateway ${place}: a rule of VirtualService ${winner} takes every request too`;
+  return { rule, reason };
+}
+
+/** Index of the rule that takes every request at a gateway. */
+function takerAt(
+  rules: readonly HTTPRoute[],
+  gateway: string,
+  namespace: string,
+): number | undefined {
+  const takes = (match: HTTPMatchRequest): boolean => {
+    const { gateways } = match;
+    const isHere = gateways.some((name) => gatewayName(name, namespace) === gateway);
+    return isAnyRequest(match) && (gateways.length === 0 || isHere);
+  };
+  const at = rules.findIndex(
+    // What a delegate leaves of its rule is not known here.
+    ({ match, delegate }) => delegate === undefined && (match.length === 0 || match.some(takes)),
+  );
+  return at < 0 ? undefined : at;
+}
+
+/** `mesh`, and `namespace/name` of gateways; each once. */
+function placesOf({ hosts, gateways }: VirtualService, namespace: string): readonly string[] {
+  // A delegate is nothing by itself.
+  if (hosts.length === 0) return [];
+  if (gateways.length === 0) return [meshGateway];
+  return sortedSet(gateways.map((name) => gatewayName(name, namespace)));
+}
+
+function claimKey(place: string, host: string): string {
+  return `${place} ${host}`;
 }
 
 /** The first of those that go before the object wherever it is seen. */
@@ -93,13 +154,8 @@ function goesFirst({ settings: { cluster } }: World, a: Service, b: Service): bo
   return keyOf(a) < keyOf(b);
 }
 
-function isForMesh({ gateways }: VirtualService): boolean {
-  return gateways.length === 0 || gateways.includes(meshGateway);
-}
-
 /** Whether it is a rule for every client and port, whatever it asks of a request. */
 function holdsAnywhere({ match, delegate }: HTTPRoute): boolean {
-  // What a delegate leaves of it is not known here.
   if (delegate !== undefined) return false;
   return match.length === 0 || match.some(isUnguarded);
 }

@@ -87,27 +87,28 @@ function checkStreamRoutes(spec: VirtualService, at: At): void {
 function checkReach(rules: readonly HTTPRoute[], at: At): void {
   const last = rules.findIndex(
     ({ match, delegate }) =>
-      delegate === undefined && (match.length === 0 || match.some((one) => isEverything(one))),
+      delegate === undefined &&
+      (match.length === 0 || match.some((one) => isAnyRequest(one) && one.gateways.length === 0)),
   );
   if (last < 0 || last === rules.length - 1) return;
   const item = at.item(last + 1);
   item.warn(rules[last + 1]?.name, `is never reached: rule ${last} takes every request`);
 }
 
-function isEverything(match: HTTPMatchRequest): boolean {
+/** Whether it asks nothing of a request and its client, at the gateways that it is for. */
+export function isAnyRequest(match: HTTPMatchRequest): boolean {
   const { uri } = match;
   const path = uri?.matchType;
   const anyPath =
     path === undefined || (path.$case === 'prefix' && (path.value === '' || path.value === '/'));
-  const { scheme, method, authority, sourceNamespace, port, gateways } = match;
+  const { scheme, method, authority, sourceNamespace, port } = match;
   const maps = [match.headers, match.withoutHeaders, match.queryParams, match.sourceLabels];
   return (
     anyPath &&
     [scheme, method, authority].every((text) => text?.matchType === undefined) &&
     maps.every((map) => Object.keys(map).length === 0) &&
     sourceNamespace === '' &&
-    port === 0 &&
-    gateways.length === 0
+    port === 0
   );
 }
 

@@ -119,3 +119,68 @@ describe('a host of the mesh that two VirtualServices have', () => {
     expect(objects.problems()).toHaveLength(20);
   });
 });
+
+const gateway: RawObject = {
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'Gateway',
+  metadata: { name: 'edge', namespace: 'infra' },
+  spec: {
+    selector: { app: 'edge' },
+    servers: [{ port: { number: 80, name: 'http', protocol: 'HTTP' }, hosts: ['*'] }],
+  },
+};
+
+describe('a host of a gateway that two VirtualServices take every request of', () => {
+  const host = 'shop.example.com';
+  const specific = { match: [{ uri: { prefix: '/cart' } }], ...rule };
+  const any = { match: [{ uri: { prefix: '/' } }], ...rule };
+  const at = (gateways: readonly string[]) => ({ match: [{ gateways }], ...rule });
+  const ofEdge = (name: string, rest: Rest = {}): RawObject =>
+    virtualService(name, { hosts: [host], gateways: ['infra/edge'], ...rest });
+  const told = (...objects: readonly RawObject[]): readonly string[] =>
+    world(gateway, ...objects).problems();
+  const unreached = (name: string, index: number, given = host): string =>
+    `VirtualService shop/${name}: warning: spec.http[${index}]: is never reached for ${host} at Gateway infra/edge: ` +
+    `a rule of VirtualService shop/a takes every request too, and goes first (${byName}): "${given}"`;
+
+  it.each([
+    ['without any match', {}, 0],
+    ['with a match of everything', { http: [specific, any] }, 1],
+    ['with a match of everything at that gateway', { http: [at(['infra/edge'])] }, 0],
+  ])('goes to the first; that is told to a rule %s', (_, second, index) => {
+    expect(told(ofEdge('b', second), ofEdge('a'))).toEqual([unreached('b', index)]);
+  });
+
+  it('is the same host in other letters, and with a dot at the end', () => {
+    const given = 'SHOP.example.com.';
+    expect(told(ofEdge('a'), ofEdge('b', { hosts: [given] }))).toEqual([unreached('b', 0, given)]);
+  });
+
+  it.each([
+    ['the first one takes some requests only', { http: [specific] }, {}],
+    ['the second one takes some requests only', {}, { http: [specific] }],
+    ['the first one does so elsewhere', { http: [at(['mesh'])] }, {}],
+    ['the first one is for some namespaces only', { exportTo: ['.'] }, {}],
+    ['the hosts differ', { hosts: ['*.example.com'] }, {}],
+    [
+      'the first one does not say what, a delegate does',
+      { http: [{ delegate: { name: 'd' } }] },
+      {},
+    ],
+  ])('is told of to nobody where %s', (_, first, second) => {
+    const problems = told(ofEdge('a', first), ofEdge('b', second));
+    expect(problems.filter((line) => line.includes('is never reached'))).toEqual([]);
+  });
+
+  it("is the second one's when the first has gone", () => {
+    const first = ofEdge('a');
+    const objects = world(gateway, first, ofEdge('b'));
+    expect(objects.problems()).toEqual([unreached('b', 0)]);
+    objects.put(ofEdge('a', { http: [specific] }));
+    expect(objects.problems()).toEqual([]);
+    objects.put(first);
+    expect(objects.problems()).toEqual([unreached('b', 0)]);
+    objects.remove(first);
+    expect(objects.problems()).toEqual([]);
+  });
+});
