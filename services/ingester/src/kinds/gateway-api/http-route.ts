@@ -8,6 +8,7 @@ import { attach, routeHosts } from './attach.ts';
 import type { Attachment, ServiceParent } from './attach.ts';
 import { group } from './fields.ts';
 import { httpRouteName } from './names.ts';
+import { lostMatches, matchIndex, matchKeys } from './route-conflicts.ts';
 import { normaliseRule } from './route-rule.ts';
 import { routeSpec } from './route-spec.ts';
 import type { RouteSpec } from './route-spec.ts';
@@ -19,6 +20,7 @@ export const httpRouteKind: Kind<RouteSpec> = {
   apiVersions: [`${group}/v1`, `${group}/v1beta1`],
   kind: 'HTTPRoute',
   namespaced: true,
+  indexes: { [matchIndex]: matchKeys },
   decode: (raw) =>
     decode<RouteSpec>(routeSpec, raw['spec'] ?? {}, {
       path: 'spec',
@@ -32,6 +34,8 @@ function emit(read: Reader, world: World, object: SourceObject<RouteSpec>): Emis
   const { gateways, services } = attachment;
   if (gateways.length + services.length === 0) return { events: [], problems: attachment.problems };
   const { rules, problems } = wholeRules(read, world, object);
+  const own = { route: object, attachment };
+  const lost = lostMatches(read, world, own, world.index(httpRouteKind, matchIndex));
   const events: Emitted[] = [];
   // What speaks for a service is for all who call it; a caller's namespace speaks for itself alone.
   const producers = services.filter(({ isProducer }) => isProducer);
@@ -46,7 +50,7 @@ function emit(read: Reader, world: World, object: SourceObject<RouteSpec>): Emis
     const rest = { name: `${name}:consumer`, exportTo: [namespace] };
     events.push(routeEvent(world, object, rules, parents, rest));
   }
-  return { events, problems: [...attachment.problems, ...problems] };
+  return { events, problems: [...attachment.problems, ...problems, ...lost] };
 }
 
 interface Whole {

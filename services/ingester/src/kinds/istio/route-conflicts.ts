@@ -6,7 +6,6 @@
  */
 import type { Index } from '@watershed/derive/collection.ts';
 import type { Reader } from '@watershed/derive/graph.ts';
-import { configKey } from '@watershed/model/keys.ts';
 import type {
   HTTPMatchRequest,
   HTTPRoute,
@@ -16,6 +15,7 @@ import { show } from '../../decode.ts';
 import type { Problem, SourceObject, SourceSettings, World } from '../../kind.ts';
 import { exportedTo } from '../common/export-to.ts';
 import { fullHost, sortedSet } from '../common/hosts.ts';
+import { byPrecedence, whyFirst } from '../common/precedence.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
 import { isAnyRequest } from './virtual-service-check.ts';
 
@@ -55,13 +55,12 @@ export function lostHosts(
       const host = fullHost(given, ref.namespace, world.settings.domain);
       const winner = winnerOf(read, world, object, read.lookup(claims, claimKey(place, host)));
       if (winner === undefined) continue;
-      const why = winner.createdMs < object.createdMs ? 'it is older' : 'by namespace and name';
       const name = `${winner.ref.namespace}/${winner.ref.name}`;
       problems.push({
         severity: 'warning',
         field: lost.rule === undefined ? `spec.hosts[${index}]` : `spec.http[${lost.rule}]`,
         value: show(given),
-        reason: `${lost.reason(name, host)}, and goes first (${why})`,
+        reason: `${lost.reason(name, host)}, and goes first (${whyFirst(winner, object)})`,
       });
       if (problems.length === maxTold) return problems;
     }
@@ -129,7 +128,7 @@ function winnerOf(
 ): Service | undefined {
   const before = claims
     .map(({ value }) => value)
-    .filter((other) => goesFirst(world, other, object));
+    .filter((other) => byPrecedence(other, object) < 0);
   if (before.length === 0) return undefined;
   const own = exportOf(read, world, object);
   return before
@@ -137,21 +136,11 @@ function winnerOf(
       const seen = new Set(exportOf(read, world, other));
       return own.every((entry) => seen.has(entry));
     })
-    .reduce<Service | undefined>(
-      (first, other) => (first === undefined || goesFirst(world, other, first) ? other : first),
-      undefined,
-    );
+    .sort(byPrecedence)[0];
 }
 
 function exportOf(read: Reader, world: World, { spec, ref }: Service): readonly string[] {
   return exportedTo(read, world, { given: spec.exportTo, of: 'route', namespace: ref.namespace });
-}
-
-/** Of two that are exported alike. */
-function goesFirst({ settings: { cluster } }: World, a: Service, b: Service): boolean {
-  if (a.createdMs !== b.createdMs) return a.createdMs < b.createdMs;
-  const keyOf = ({ ref }: Service): string => configKey({ ...ref, cluster, kind: 'route' });
-  return keyOf(a) < keyOf(b);
 }
 
 /** Whether it is a rule for every client and port, whatever it asks of a request. */
