@@ -2,8 +2,8 @@ import type { Reader } from '@watershed/derive/graph.ts';
 import { Policy, Subset } from '@watershed/model/gen/model.ts';
 import { configKey } from '@watershed/model/keys.ts';
 import { DestinationRule } from '@watershed/proto/istio/networking/v1alpha3/destination_rule.ts';
-import type { At } from '../../decode.ts';
-import type { Emission, Kind, SourceObject, World } from '../../kind.ts';
+import { show, type At } from '../../decode.ts';
+import type { Emission, Kind, Problem, SourceObject, World } from '../../kind.ts';
 import {
   checkDnsLabel,
   checkExportTo,
@@ -12,10 +12,11 @@ import {
   checkWorkloadLabels,
 } from '../common/checks.ts';
 import { exportedTo } from '../common/export-to.ts';
-import { canonicalHost, fullHost, isAddress } from '../common/hosts.ts';
+import { canonicalHost, fullHost, isAddress, isWildcard } from '../common/hosts.ts';
 import { absentCredentials, credentialsOfRule } from './absent-credentials.ts';
 import type { CheckContext } from './decode.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
+import { hasEntry, serviceOf } from './known-hosts.ts';
 import { checkTrafficPolicy } from './traffic-policy-check.ts';
 import { trafficPolicy } from './traffic-policy.ts';
 
@@ -98,6 +99,22 @@ function emit(read: Reader, world: World, object: SourceObject<DestinationRule>)
   const event = { object: { $case: 'policy' as const, value: policy } };
   // A rule for some workloads is for those of its namespace.
   const within = selector === undefined ? undefined : namespace;
-  const problems = absentCredentials(read, world, credentialsOfRule(spec), within);
+  const problems = [
+    ...absentHost(read, world, object),
+    ...absentCredentials(read, world, credentialsOfRule(spec), within),
+  ];
   return { events: [{ topic: 'config', key, event }], problems };
+}
+
+/** A wildcard is for what there will be; of one host, it is a typing error or comes too early. */
+function absentHost(
+  read: Reader,
+  world: World,
+  { spec: { host }, ref }: SourceObject<DestinationRule>,
+): readonly Problem[] {
+  const full = fullHost(host, ref.namespace, world.settings.domain);
+  if (isWildcard(full) || isAddress(full)) return [];
+  if (serviceOf(read, world, full) !== undefined || hasEntry(read, world, full)) return [];
+  const reason = `no Service or ServiceEntry has host ${full}`;
+  return [{ severity: 'warning', field: 'spec.host', value: show(host), reason }];
 }

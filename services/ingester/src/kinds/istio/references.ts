@@ -10,12 +10,11 @@ import type {
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
 import { fullHost, serviceAt } from '../common/hosts.ts';
-import { hasPort, type ServiceSpec } from '../core/service-spec.ts';
-import { serviceKind } from '../core/service.ts';
+import { hasPort } from '../core/service-spec.ts';
 import { destinationRuleKind, ruleHostIndex } from './destination-rule.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
 import { gatewayKind } from './gateway.ts';
-import { hostIndex, serviceEntryKind } from './service-entry.ts';
+import { covering, hasEntry, serviceOf } from './known-hosts.ts';
 
 /** Of one object; who names more that is absent has enough to read. */
 const maxTold = 20;
@@ -64,16 +63,6 @@ function* destinations(spec: VirtualService): Iterable<readonly [string, Destina
   }
 }
 
-function serviceOf(read: Reader, world: World, host: string): ServiceSpec | undefined {
-  const at = serviceAt(host, world.settings.domain);
-  return at && read.get(world.objects(serviceKind), `${at.namespace}/${at.name}`)?.spec;
-}
-
-function hasEntry(read: Reader, world: World, host: string): boolean {
-  const index = world.index(serviceEntryKind, hostIndex);
-  return covering(host).some((of) => read.lookup(index, of).length > 0);
-}
-
 /** Whose rule counts for whom is not asked: that none has it is what a typing error looks like. */
 function hasSubset(read: Reader, world: World, host: string, subset: string): boolean {
   const index = world.index(destinationRuleKind, ruleHostIndex);
@@ -88,10 +77,4 @@ function hasSubset(read: Reader, world: World, host: string, subset: string): bo
       .lookup(index, of)
       .some(({ value }) => value.spec.subsets.some(({ name }) => name === subset)),
   );
-}
-
-/** The host, and the wildcards that match it. */
-function covering(host: string): readonly string[] {
-  const labels = host.split('.');
-  return [host, ...labels.slice(1).map((_, at) => `*.${labels.slice(at + 1).join('.')}`)];
 }

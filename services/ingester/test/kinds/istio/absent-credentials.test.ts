@@ -24,7 +24,7 @@ function gateway(tls: object): RawObject {
 }
 
 function rule(tls: object, rest: object = {}): RawObject {
-  const spec = { host: 'db.example.com', trafficPolicy: { tls }, ...rest };
+  const spec = { host: '*.example.com', trafficPolicy: { tls }, ...rest };
   const metadata = { name: 'db', namespace: 'shop' };
   return { apiVersion, kind: 'DestinationRule', metadata, spec };
 }
