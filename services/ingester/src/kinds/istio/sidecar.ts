@@ -24,6 +24,7 @@ import { byCodeUnit, canonicalHost } from '../common/hosts.ts';
 import { parseProtocol } from '../common/protocol.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
 import { checkSidecar } from './sidecar-check.ts';
+import { defaultIndex, defaultNamespaces, lostDefault } from './sidecar-references.ts';
 import { serverTls } from './tls.ts';
 import { connectionPool } from './traffic-policy.ts';
 
@@ -42,6 +43,7 @@ export const sidecarKind: Kind<Sidecar> = {
   apiVersions,
   kind: 'Sidecar',
   namespaced: true,
+  indexes: { [defaultIndex]: defaultNamespaces },
   decode: istioDecoder({
     typeName: 'istio.networking.v1alpha3.Sidecar',
     codec: Sidecar,
@@ -50,7 +52,7 @@ export const sidecarKind: Kind<Sidecar> = {
   emit,
 };
 
-function emit(_read: Reader, world: World, object: SourceObject<Sidecar>): Emission {
+function emit(read: Reader, world: World, object: SourceObject<Sidecar>): Emission {
   const { spec, ref } = object;
   const { namespace, name } = ref;
   const scope: Scope = {
@@ -64,7 +66,8 @@ function emit(_read: Reader, world: World, object: SourceObject<Sidecar>): Emiss
   };
   const key = configKey({ cluster: world.settings.cluster, kind: 'scope', namespace, name });
   const event = { object: { $case: 'scope' as const, value: scope } };
-  return { events: [{ topic: 'config', key, event }], problems: [] };
+  const problems = lostDefault(read, object, world.index(sidecarKind, defaultIndex));
+  return { events: [{ topic: 'config', key, event }], problems };
 }
 
 function outboundMode(policy: OutboundTrafficPolicy | undefined): OutboundMode | undefined {
