@@ -101,7 +101,7 @@ export function parseValue(row: Row, text: string): Parsed<OptionValue> {
   switch (row.type) {
     case 'string':
       if (row.pattern !== undefined && !row.pattern.test(text)) {
-        return refused(`does not match ${row.pattern.source}`);
+        return refused(text === '' ? 'must not be empty' : `does not match ${row.pattern.source}`);
       }
       return accepted(text);
     case 'int':

@@ -137,6 +137,7 @@ test.each([
   [['--mode', 'detla'], {}, ['--mode: "detla": not one of sotw, delta; did you mean delta?']],
   [['--fast=maybe'], {}, ['--fast: "maybe": not true or false']],
   [['--share', ''], {}, ['--share: "": not a number']],
+  [['--token', ''], {}, [/^--token: .*must not be empty$/u]],
   [['--grpcAdr', ':1'], {}, ["unknown option '--grpcAdr' (Did you mean --grpcAddr?)"]],
   [['--grpcAddr'], {}, [/option '--grpcAddr <host:port>' argument missing/u]],
   [['serve'], {}, ['"serve": not an option; options start with --']],
