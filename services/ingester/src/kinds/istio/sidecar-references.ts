@@ -2,8 +2,18 @@
 import type { Index } from '@watershed/derive/collection.ts';
 import type { Reader } from '@watershed/derive/graph.ts';
 import type { Sidecar } from '@watershed/proto/istio/networking/v1alpha3/sidecar.ts';
-import type { Problem, SourceObject } from '../../kind.ts';
+import { show } from '../../decode.ts';
+import type { Problem, SourceObject, World } from '../../kind.ts';
+import { canonicalHost, isAddress, isWildcard, serviceAt } from '../common/hosts.ts';
 import { byPrecedence, whyFirst } from '../common/precedence.ts';
+import { namespaceKind } from '../core/namespace.ts';
+import { serviceKind } from '../core/service.ts';
+import { covering, hasEntry, serviceOf } from './known-hosts.ts';
+import { serviceEntryKind } from './service-entry.ts';
+import { routeHostIndex, virtualServiceKind } from './virtual-service.ts';
+
+/** Of one object; who names more that is absent has enough to read. */
+const maxTold = 20;
 
 /** By namespace, of those for all of its workloads. */
 export const defaultIndex = 'default';
@@ -34,4 +44,62 @@ export function lostDefault(
       reason: `selects every workload of namespace ${namespace}, as that of Sidecar ${namespace}/${name} does, which goes first (${whyFirst(first, object)}): this one has no effect`,
     },
   ];
+}
+
+/** Egress hosts that let nothing through: of a namespace that is not there, or of no service. */
+export function absentEgress(
+  read: Reader,
+  world: World,
+  { spec, ref }: SourceObject<Sidecar>,
+): readonly Problem[] {
+  const problems: Problem[] = [];
+  for (const [at, { hosts }] of spec.egress.entries()) {
+    for (const [index, text] of hosts.entries()) {
+      const reason = whyAbsent(read, world, text, ref.namespace);
+      if (reason === undefined) continue;
+      const field = `spec.egress[${at}].hosts[${index}]`;
+      problems.push({ severity: 'warning', field, value: show(text), reason });
+      if (problems.length === maxTold) return problems;
+    }
+  }
+  return problems;
+}
+
+function whyAbsent(read: Reader, world: World, text: string, own: string): string | undefined {
+  const slash = text.indexOf('/');
+  const given = text.slice(0, slash);
+  if (given === '~') return undefined;
+  const namespace = given === '.' ? own : given;
+  if (namespace !== '*' && namespace !== own && !isThere(read, world, namespace)) {
+    return `namespace ${namespace} is not found`;
+  }
+  const host = canonicalHost(text.slice(slash + 1));
+  if (isWildcard(host) || isAddress(host)) return undefined;
+  const from = namespace === '*' ? undefined : namespace;
+  if (isHost(read, world, host, from)) return undefined;
+  const of = from === undefined ? '' : ` of namespace ${from}`;
+  return `no Service, ServiceEntry or VirtualService${of} has host ${host}`;
+}
+
+/** Files need not have a Namespace for what is in it; the root namespace may be without any object. */
+function isThere(read: Reader, world: World, namespace: string): boolean {
+  if (namespace === world.settings.rootNamespace) return true;
+  if (read.get(world.objects(namespaceKind), `/${namespace}`) !== undefined) return true;
+  return (
+    world.hasAny(read, serviceKind, namespace) ||
+    world.hasAny(read, serviceEntryKind, namespace) ||
+    world.hasAny(read, virtualServiceKind, namespace)
+  );
+}
+
+/** @param from where it must be of one namespace */
+function isHost(read: Reader, world: World, host: string, from: string | undefined): boolean {
+  const at = serviceAt(host, world.settings.domain);
+  const isOf = (namespace: string | undefined): boolean => from === undefined || from === namespace;
+  if (isOf(at?.namespace) && serviceOf(read, world, host) !== undefined) return true;
+  if (hasEntry(read, world, host, from)) return true;
+  const index = world.index(virtualServiceKind, routeHostIndex);
+  return covering(host).some((of) =>
+    read.lookup(index, of).some(({ value }) => isOf(value.ref.namespace)),
+  );
 }

@@ -24,7 +24,12 @@ import { byCodeUnit, canonicalHost } from '../common/hosts.ts';
 import { parseProtocol } from '../common/protocol.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
 import { checkSidecar } from './sidecar-check.ts';
-import { defaultIndex, defaultNamespaces, lostDefault } from './sidecar-references.ts';
+import {
+  absentEgress,
+  defaultIndex,
+  defaultNamespaces,
+  lostDefault,
+} from './sidecar-references.ts';
 import { serverTls } from './tls.ts';
 import { connectionPool } from './traffic-policy.ts';
 
@@ -66,7 +71,10 @@ function emit(read: Reader, world: World, object: SourceObject<Sidecar>): Emissi
   };
   const key = configKey({ cluster: world.settings.cluster, kind: 'scope', namespace, name });
   const event = { object: { $case: 'scope' as const, value: scope } };
-  const problems = lostDefault(read, object, world.index(sidecarKind, defaultIndex));
+  const problems = [
+    ...lostDefault(read, object, world.index(sidecarKind, defaultIndex)),
+    ...absentEgress(read, world, object),
+  ];
   return { events: [{ topic: 'config', key, event }], problems };
 }
 

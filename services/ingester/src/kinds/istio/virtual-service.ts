@@ -20,11 +20,17 @@ import { checkVirtualService } from './virtual-service-check.ts';
 
 const blankRoute = Route.create();
 
+/** By host, in full form. */
+export const routeHostIndex = 'host';
+
 export const virtualServiceKind: Kind<VirtualService> = {
   apiVersions,
   kind: 'VirtualService',
   namespaced: true,
-  indexes: { [claimIndex]: claimsOf },
+  indexes: {
+    [claimIndex]: claimsOf,
+    [routeHostIndex]: ({ spec, ref }, { domain }) => routeHosts(spec, ref.namespace, domain),
+  },
   decode: istioDecoder({
     typeName: 'istio.networking.v1alpha3.VirtualService',
     codec: VirtualService,
@@ -47,7 +53,7 @@ function emitRoute(read: Reader, world: World, object: SourceObject<VirtualServi
   const gateways = spec.gateways.length === 0 ? [meshGateway] : spec.gateways;
   const route: Route = {
     ...blankRoute,
-    hosts: sortedSet(spec.hosts.map((host) => fullHost(host, namespace, domain))),
+    hosts: routeHosts(spec, namespace, domain),
     parents: sortedParents(gateways.map((gateway) => parentOf(gateway, namespace))),
     rules: rules.map(normaliseRule),
     exportTo: exportedTo(read, world, { given: spec.exportTo, of: 'route', namespace }),
@@ -56,6 +62,10 @@ function emitRoute(read: Reader, world: World, object: SourceObject<VirtualServi
   const key = configKey({ cluster, kind: 'route', namespace, name });
   const event = { object: { $case: 'route' as const, value: route } };
   return { events: [{ topic: 'config', key, event }], problems };
+}
+
+function routeHosts({ hosts }: VirtualService, namespace: string, domain: string): string[] {
+  return sortedSet(hosts.map((host) => fullHost(host, namespace, domain)));
 }
 
 interface Whole {

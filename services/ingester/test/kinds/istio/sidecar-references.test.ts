@@ -49,3 +49,74 @@ describe('of two Sidecars for all workloads of a namespace', () => {
     expect(world(sidecar('c'), some, sidecar('a', { namespace: 'pay' })).problems()).toEqual([]);
   });
 });
+
+describe('an egress host', () => {
+  const service: RawObject = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'web', namespace: 'pay' },
+    spec: { ports: [{ port: 80 }] },
+  };
+  const entry: RawObject = {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'ServiceEntry',
+    metadata: { name: 'entry', namespace: 'pay' },
+    spec: {
+      hosts: ['*.example.com'],
+      ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+      resolution: 'NONE',
+    },
+  };
+  const route: RawObject = {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'VirtualService',
+    metadata: { name: 'route', namespace: 'pay' },
+    spec: { hosts: ['route.test'], http: [{ directResponse: { status: 200 } }] },
+  };
+  const namespace: RawObject = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'pay' } };
+  const web = 'web.pay.svc.cluster.local';
+  const told = (host: string, reason: string): string =>
+    `Sidecar shop/a: warning: spec.egress[0].hosts[0]: ${reason}: "${host}"`;
+  const gone = 'namespace pay is not found';
+  const no = 'no Service, ServiceEntry or VirtualService';
+
+  it.each([
+    ['pay/*', namespace, gone],
+    ['pay/*', service, gone],
+    ['pay/*', entry, gone],
+    ['pay/*', route, gone],
+    [`pay/${web}`, service, gone],
+    [`*/${web}`, service, `${no} has host ${web}`],
+    ['*/API.example.com', entry, `${no} has host api.example.com`],
+    ['*/route.test', route, `${no} has host route.test`],
+  ])('%s needs what it names; without it that is told', (host, object, reason) => {
+    const objects = world(sidecar('a', { egress: [{ hosts: [host] }] }), object);
+    expect(objects.problems()).toEqual([]);
+    objects.remove(object);
+    expect(objects.problems()).toEqual([told(host, reason)]);
+    objects.put(object);
+    expect(objects.problems()).toEqual([]);
+  });
+
+  it.each([web, 'api.example.com', 'route.test'])(
+    '%s must be of the namespace before it',
+    (name) => {
+      const host = `./${name}`;
+      const objects = world(sidecar('a', { egress: [{ hosts: [host] }] }), service, entry, route);
+      const reason = `${no} of namespace shop has host ${name}`;
+      expect(objects.problems()).toEqual([told(host, reason)]);
+    },
+  );
+
+  it.each(['*/*', './*', '~/*', '*/*.example.com', 'istio-system/*'])(
+    '%s needs nothing',
+    (host) => {
+      expect(world(sidecar('a', { egress: [{ hosts: [host] }] })).problems()).toEqual([]);
+    },
+  );
+
+  it('is told of 20 times at most', () => {
+    const hosts = Array.from({ length: 30 }, (_, at) => `n${at}/*`);
+    expect(world(sidecar('a', { egress: [{ hosts }] })).problems()).toHaveLength(20);
+  });
+});
