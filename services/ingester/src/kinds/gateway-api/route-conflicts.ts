@@ -7,7 +7,7 @@ import type { Reader } from '@watershed/derive/graph.ts';
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
 import { byCodeUnit } from '../common/hosts.ts';
-import { byPrecedence, whyFirst } from '../common/precedence.ts';
+import { firstBefore, whyFirst } from '../common/precedence.ts';
 import { attach, routeHosts } from './attach.ts';
 import type { Attachment } from './attach.ts';
 import { gatewayName } from './names.ts';
@@ -43,16 +43,11 @@ export function lostMatches(
   const told = new Map<string, Problem>();
   for (const { key, field, reference, host, match } of placesOf(route)) {
     if (told.has(field)) continue;
-    const winner = read
-      .lookup(matches, key)
-      .map(({ value }) => value)
-      .filter((other) => byPrecedence(other, route) < 0)
-      .sort(byPrecedence)
-      .find((other) =>
-        isService(reference)
-          ? speaksThere(other, route, reference)
-          : isAttachedThere(attachmentOf(other), attachment, nameOf(reference, route)),
-      );
+    const winner = firstBefore(route, read.lookup(matches, key), (other) =>
+      isService(reference)
+        ? speaksThere(other, route, reference)
+        : isAttachedThere(attachmentOf(other), attachment, nameOf(reference, route)),
+    );
     if (winner === undefined) continue;
     const place = `${reference.kind} ${nameOf(reference, route)}`;
     const where = isService(reference) ? place : `host ${host} of ${place}`;

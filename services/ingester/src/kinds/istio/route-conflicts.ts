@@ -15,7 +15,7 @@ import { show } from '../../decode.ts';
 import type { Problem, SourceObject, SourceSettings, World } from '../../kind.ts';
 import { exportedTo } from '../common/export-to.ts';
 import { fullHost, sortedSet } from '../common/hosts.ts';
-import { byPrecedence, whyFirst } from '../common/precedence.ts';
+import { firstBefore, whyFirst } from '../common/precedence.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
 import { isAnyRequest } from './virtual-service-check.ts';
 
@@ -126,17 +126,11 @@ function winnerOf(
   object: Service,
   claims: readonly { readonly value: Service }[],
 ): Service | undefined {
-  const before = claims
-    .map(({ value }) => value)
-    .filter((other) => byPrecedence(other, object) < 0);
-  if (before.length === 0) return undefined;
   const own = exportOf(read, world, object);
-  return before
-    .filter((other) => {
-      const seen = new Set(exportOf(read, world, other));
-      return own.every((entry) => seen.has(entry));
-    })
-    .sort(byPrecedence)[0];
+  return firstBefore(object, claims, (other) => {
+    const seen = new Set(exportOf(read, world, other));
+    return own.every((entry) => seen.has(entry));
+  });
 }
 
 function exportOf(read: Reader, world: World, { spec, ref }: Service): readonly string[] {

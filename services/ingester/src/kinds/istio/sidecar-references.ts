@@ -5,7 +5,7 @@ import type { Sidecar } from '@watershed/proto/istio/networking/v1alpha3/sidecar
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
 import { canonicalHost, isAddress, isWildcard, serviceAt } from '../common/hosts.ts';
-import { byPrecedence, whyFirst } from '../common/precedence.ts';
+import { firstBefore, whyFirst } from '../common/precedence.ts';
 import { namespaceKind } from '../core/namespace.ts';
 import { serviceKind } from '../core/service.ts';
 import { covering, hasEntry, serviceOf } from './known-hosts.ts';
@@ -30,11 +30,8 @@ export function lostDefault(
 ): readonly Problem[] {
   const [namespace] = defaultNamespaces(object);
   if (namespace === undefined) return [];
-  const [first] = read
-    .lookup(defaults, namespace)
-    .map(({ value }) => value)
-    .sort(byPrecedence);
-  if (first === undefined || first.ref.name === object.ref.name) return [];
+  const first = firstBefore(object, read.lookup(defaults, namespace), () => true);
+  if (first === undefined) return [];
   const { name } = first.ref;
   return [
     {
