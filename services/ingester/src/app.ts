@@ -219,7 +219,11 @@ class IngesterPart implements Ingester {
     await this.#publisher.flushed();
     if (this.#isFailed) return;
     const { objects, events } = this.#ingest.sizes;
-    logger.info('all sources are on the log', { objects, records: events, held: this.held().length });
+    logger.info('all sources are on the log', {
+      objects,
+      records: events,
+      held: this.held().length,
+    });
     this.#show();
     this.#markSynced();
   }
