@@ -8,6 +8,7 @@ import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
 import { byCodeUnit } from '../common/hosts.ts';
 import { firstBefore, whyFirst } from '../common/precedence.ts';
+import { maxTold } from '../common/told.ts';
 import { attach, routeHosts } from './attach.ts';
 import type { Attachment } from './attach.ts';
 import { gatewayName } from './names.ts';
@@ -18,8 +19,6 @@ type HttpRoute = SourceObject<RouteSpec>;
 /** By parent, host and match. */
 export const matchIndex = 'match';
 
-/** Of one object; who has more has enough to read. */
-const maxTold = 20;
 /** Of one object: parents times hosts times matches. What it has beyond is not compared. */
 const maxPlaces = 256;
 

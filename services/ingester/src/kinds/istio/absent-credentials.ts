@@ -16,6 +16,7 @@ import {
 } from '@watershed/proto/istio/networking/v1alpha3/gateway.ts';
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
+import { maxTold } from '../common/told.ts';
 import { nameIndex, secretKind, type SecretSpec } from '../core/secret.ts';
 import { credentialName } from './credentials.ts';
 import { isTerminating } from './tls-check.ts';
@@ -28,8 +29,6 @@ interface Wanted {
   readonly of: 'certificate' | 'roots';
 }
 
-/** Of one object; who names more that is absent has enough to read. */
-const maxTold = 20;
 const caSuffix = '-cacert';
 
 /** `namespace`: that of the proxies, where it is known. */

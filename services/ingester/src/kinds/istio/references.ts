@@ -10,14 +10,12 @@ import type {
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
 import { fullHost, serviceAt } from '../common/hosts.ts';
+import { maxTold } from '../common/told.ts';
 import { hasPort } from '../core/service-spec.ts';
 import { destinationRuleKind, ruleHostIndex } from './destination-rule.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
 import { gatewayKind } from './gateway.ts';
 import { covering, hasEntry, serviceOf } from './known-hosts.ts';
-
-/** Of one object; who names more that is absent has enough to read. */
-const maxTold = 20;
 
 export function absentReferences(
   read: Reader,

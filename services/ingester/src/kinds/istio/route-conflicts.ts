@@ -16,6 +16,7 @@ import type { Problem, SourceObject, SourceSettings, World } from '../../kind.ts
 import { exportedTo } from '../common/export-to.ts';
 import { fullHost, sortedSet } from '../common/hosts.ts';
 import { firstBefore, whyFirst } from '../common/precedence.ts';
+import { maxTold } from '../common/told.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
 import { isAnyRequest } from './virtual-service-check.ts';
 
@@ -26,9 +27,6 @@ type Service = SourceObject<VirtualService>;
  * host of many that leave something costs nothing.
  */
 export const claimIndex = 'claim';
-
-/** Of one object; who has more has enough to read. */
-const maxTold = 20;
 
 export function claimsOf({ spec, ref }: Service, { domain }: SourceSettings): readonly string[] {
   const places = placesOf(spec, ref.namespace).filter((place) =>

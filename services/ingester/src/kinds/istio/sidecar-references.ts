@@ -6,14 +6,12 @@ import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
 import { canonicalHost, isAddress, isWildcard, serviceAt } from '../common/hosts.ts';
 import { firstBefore, whyFirst } from '../common/precedence.ts';
+import { maxTold } from '../common/told.ts';
 import { namespaceKind } from '../core/namespace.ts';
 import { serviceKind } from '../core/service.ts';
 import { covering, hasEntry, serviceOf } from './known-hosts.ts';
 import { serviceEntryKind } from './service-entry.ts';
 import { routeHostIndex, virtualServiceKind } from './virtual-service.ts';
-
-/** Of one object; who names more that is absent has enough to read. */
-const maxTold = 20;
 
 /** By namespace, of those for all of its workloads. */
 export const defaultIndex = 'default';
