@@ -4,25 +4,28 @@
  * restarted process with a version of then is understood. A cache: a file that is damaged, of
  * another format or too old to matter is as good as none.
  *
- * `scopes/ID` says which of `types/` a scope's view is made of (names, versions, digests, by what
- * is in them: a change writes the types that it touches, once for all scopes that have the same),
- * `blobs/` holds the bytes by digest, `selectors` what tells scopes, `heard` when the log was last
- * heard of. Files are replaced as a whole. Secrets are in it as sealed as they are on the log.
+ * `scopes/ID` says which of `types/` a scope's view is made of (parts of types: names, versions and
+ * digests, by what is in them: a change writes the parts that it touches, once for all scopes that
+ * have the same), `blobs/` holds the bytes by digest where the log has not, `selectors` what tells
+ * scopes, `heard` when the log was last heard of. Files are replaced as a whole. Secrets are in it
+ * as sealed as they are on the log.
  */
 import { hash } from 'node:crypto';
-import { readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { deserialize, serialize } from 'node:v8';
+import { serialize } from 'node:v8';
 import { openDiskBlobs } from '@watershed/blob/disk.ts';
 import type { Blob, BlobStore, Digest } from '@watershed/blob/port.ts';
 import { Selectors } from '@watershed/model/gen/record.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import { makeDirectory } from '@watershed/runtime/data-dir.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
+import { readChecked, writeChecked } from './checked-file.ts';
 import { emptyView } from './session/context.ts';
 import type { ScopeView } from './view/scope-view.ts';
 import { SharedEntry, type StoredEntry } from './view/shared-entry.ts';
-import type { TypeView } from './view/type-view.ts';
+import { trieEach, trieParts, trieSize, type Trie } from './view/trie.ts';
+import type { Entry, TypeView } from './view/type-view.ts';
 
 /** Who crashes within the first minute must not have kept nothing. */
 const firstMs = 2_000;
@@ -37,7 +40,12 @@ export interface ColdOptions {
   readonly maxScopes?: number;
 }
 
-const format = 2;
+const format = 3;
+
+/** Of a part: a few milliseconds. Who waits for a push must not wait for all of a scope. */
+const partEntries = 2_048;
+/** Put in a row. Fewer would cost more: each time, pages of all the file are written. */
+const blobsInRow = 2_048;
 
 interface StoredScope {
   readonly format: number;
@@ -47,7 +55,8 @@ interface StoredScope {
   readonly types: readonly string[];
 }
 
-interface StoredType {
+/** Some of a type's entries. */
+interface StoredPart {
   readonly typeUrl: string;
   readonly entries: readonly StoredEntry[];
 }
@@ -60,8 +69,8 @@ export class ColdStore {
   readonly #newest = new Map<string, ScopeView>();
   /** Entries whose bytes are on disk. */
   readonly #kept = new WeakSet<SharedEntry>();
-  /** In which files of `types` whole types are. */
-  readonly #files = new WeakMap<TypeView, string>();
+  /** In which files of `types` parts are: versions of a view share those that have not changed. */
+  readonly #files = new WeakMap<NonNullable<Trie<Entry>>, string>();
   /** Files of `types` that are there. */
   readonly #there = new Set<string>();
   /** Which of them each scope on disk is made of, and of how many scopes each is. */
@@ -207,7 +216,11 @@ export class ColdStore {
     if (view === undefined) return;
     this.#newest.delete(scope);
     const types: string[] = [];
-    for (const type of view.types.values()) types.push(await this.#writeType(type));
+    for (const { typeUrl, entries } of view.types.values()) {
+      for (const part of trieParts(entries, partEntries)) {
+        types.push(await this.#writePart(typeUrl, part));
+      }
+    }
     const stored: StoredScope = { format, scope, epoch: view.epoch, types };
     await writeChecked(this.#file(scope), serialize(stored));
     for (const unused of this.#use(scope, types)) {
@@ -230,32 +243,47 @@ export class ColdStore {
   }
 
   /** Gives the name of its file, which may be there. */
-  async #writeType(type: TypeView): Promise<string> {
-    const known = this.#files.get(type);
+  async #writePart(typeUrl: string, part: Trie<Entry>): Promise<string> {
+    const known = part === undefined ? undefined : this.#files.get(part);
     if (known !== undefined && this.#there.has(known)) return known;
+    await this.#turn();
     const blobs = new Map<Digest, Blob>();
-    const entries = this.#entriesOf(type, blobs);
-    await this.#blobs?.put([...blobs.values()]);
-    const stored: StoredType = { typeUrl: type.typeUrl, entries };
+    const entries = this.#entriesOf(part, blobs);
+    await this.#put([...blobs.values()]);
+    const stored: StoredPart = { typeUrl, entries };
     const body = serialize(stored);
     const name = hash('sha256', body);
     if (!this.#there.has(name)) await writeChecked(this.#typeFile(name), body);
     this.#there.add(name);
     // What has no bytes yet is not in it.
-    if (entries.length === type.size) this.#files.set(type, name);
+    if (part !== undefined && entries.length === trieSize(part)) this.#files.set(part, name);
     return name;
+  }
+
+  async #put(blobs: readonly Blob[]): Promise<void> {
+    for (let at = 0; at < blobs.length; at += blobsInRow) {
+      await this.#blobs?.put(blobs.slice(at, at + blobsInRow));
+      await this.#turn();
+    }
+  }
+
+  #turn(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#options.time.soon(resolve);
+    });
   }
 
   #typeFile(name: string): string {
     return join(this.#options.dir, 'types', name);
   }
 
-  #entriesOf(type: TypeView, blobs: Map<Digest, Blob>): readonly StoredEntry[] {
+  #entriesOf(part: Trie<Entry>, blobs: Map<Digest, Blob>): readonly StoredEntry[] {
     const entries: StoredEntry[] = [];
-    type.each((entry) => {
+    trieEach(part, (entry) => {
       if (!(entry instanceof SharedEntry) || entry.fragments === undefined) return;
-      entries.push(entry.stored);
-      if (this.#kept.has(entry)) return;
+      const { stored } = entry;
+      entries.push(stored);
+      if (stored.inlined !== undefined || this.#kept.has(entry)) return;
       this.#kept.add(entry);
       for (const [index, digest] of entry.digests.entries()) {
         const bytes = entry.fragments[index];
@@ -272,16 +300,17 @@ export class ColdStore {
     const views = new Map<string, TypeView>();
     for (const name of types) {
       const stored = await readChecked(this.#typeFile(name));
-      if (!isStoredType(stored)) return undefined;
+      if (!isStoredPart(stored)) return undefined;
       const { typeUrl, entries } = stored;
       const made = entries.map((entry) => SharedEntry.restore(entry));
       for (const entry of made) {
+        if (entry.loaded) continue;
         const found = await blobs.get(entry.digests);
         const bytes = found.filter((one) => one !== undefined);
         if (bytes.length !== entry.digests.length) return undefined;
         entry.load(bytes);
       }
-      views.set(typeUrl, emptyView(typeUrl).with(made));
+      views.set(typeUrl, (views.get(typeUrl) ?? emptyView(typeUrl)).with(made));
     }
     const sinceMs = this.#options.time.monotonic();
     return { scope, sequence: 0, epoch, types: views, sinceMs, trace: undefined };
@@ -306,7 +335,7 @@ export class ColdStore {
     const live = new Set<Digest>();
     for (const name of await readdir(join(this.#options.dir, 'types'))) {
       const stored = this.#uses.has(name) ? await readChecked(this.#typeFile(name)) : undefined;
-      if (!isStoredType(stored)) {
+      if (!isStoredPart(stored)) {
         await unlink(this.#typeFile(name));
         continue;
       }
@@ -317,7 +346,7 @@ export class ColdStore {
   }
 }
 
-function isStoredType(stored: unknown): stored is StoredType {
+function isStoredPart(stored: unknown): stored is StoredPart {
   return typeof stored === 'object' && stored !== null && 'entries' in stored;
 }
 
@@ -325,25 +354,4 @@ function isStoredScope(stored: unknown): stored is StoredScope {
   return (
     typeof stored === 'object' && stored !== null && 'format' in stored && stored.format === format
   );
-}
-
-const checksumBytes = 32;
-
-async function writeChecked(path: string, body: Uint8Array): Promise<void> {
-  const temporary = `${path}.new`;
-  await writeFile(temporary, Buffer.concat([hash('sha256', body, 'buffer'), body]));
-  await rename(temporary, path);
-}
-
-/** `undefined`: there is no such file, or it is not what was written. */
-async function readChecked(path: string): Promise<unknown> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch {
-    return undefined;
-  }
-  const body = bytes.subarray(checksumBytes);
-  const sum = hash('sha256', body, 'buffer');
-  return sum.equals(bytes.subarray(0, checksumBytes)) ? deserialize(body) : undefined;
 }

@@ -96,6 +96,45 @@ it('a change writes the types that it touches, once for all scopes that have the
   await store.close();
 });
 
+it('of a large type a change writes the part that it is in', async () => {
+  const dir = temporary();
+  const many = Object.fromEntries(Array.from({ length: 3_000 }, (_, i) => [`c-${i}`, '1']));
+  const changed = { ...many, 'c-7': '2' };
+  const store = await opened(dir);
+  const { types } = viewOf('one', { [cluster]: many });
+  store.save({ ...viewOf('one', {}), types });
+  await store.flush();
+  const before = filesOf(dir);
+  const now = viewOf('one', { [cluster]: { 'c-7': '2' } })
+    .types.get(cluster)
+    ?.get('c-7');
+  const after = types.get(cluster)?.with(now === undefined ? [] : [now]) ?? emptyView(cluster);
+  store.save({ ...viewOf('one', {}), types: new Map([[cluster, after]]) });
+  await store.flush();
+  expect(before.size).toBeGreaterThan(10);
+  const fresh = [...filesOf(dir).keys()].filter((name) => !before.has(name));
+  expect([fresh.length, filesOf(dir).size]).toEqual([1, before.size]);
+  await store.close();
+  const again = await opened(dir);
+  expect(versionsOf(await again.load('one'))).toEqual({ [cluster]: changed });
+  await again.close();
+});
+
+it('what the log has with its bytes needs no blob', async () => {
+  const dir = temporary();
+  const bytes = Buffer.from('a at 1');
+  const entry = SharedEntry.restore({
+    ...{ key: 'a', typeUrl: endpoint, name: 'a', version: '1', size: bytes.length, refs: [] },
+    ...{ digests: [digestOf(bytes)], inlined: [bytes] },
+  });
+  const types = new Map([[endpoint, emptyView(endpoint).with([entry])]]);
+  await written(dir, { ...viewOf('one', {}), types });
+  rmSync(join(dir, 'blobs'), { recursive: true });
+  const store = await opened(dir);
+  expect(versionsOf(await store.load('one'))).toEqual({ [endpoint]: { a: '1' } });
+  await store.close();
+});
+
 it('a type that another scope still has stays when one scope goes on', async () => {
   const dir = temporary();
   await written(dir, viewOf('one', shop), viewOf('two', shop));

@@ -1,11 +1,39 @@
 import type { Digest } from '@watershed/blob/port.ts';
 import { FieldReader, WireError, hexOf } from '../wire.ts';
 
+const none: readonly string[] = [];
+
 /** What is in the record of such a resource beside its version. */
-export interface Inlined {
+export class Inlined {
   readonly size: number;
-  readonly digests: readonly Digest[];
+  readonly refs: readonly string[] = none;
   readonly fragments: readonly Uint8Array[];
+  readonly #record: Uint8Array;
+
+  /** `record` has such a version. */
+  constructor(record: Uint8Array) {
+    const fragments: Uint8Array[] = [];
+    let size = 0;
+    const fields = resourceIn(new FieldReader(record));
+    while (fields?.next() === true) {
+      if (fields.field === 6) size = fields.value;
+      else if (fields.field === 10) fragments.push(fields.content());
+    }
+    this.size = size;
+    // An array that has grown has room for more, and this one is kept.
+    this.fragments = fragments.slice();
+    this.#record = record;
+  }
+
+  /** Read each time: who serves the fragments does not ask for them. */
+  get digests(): readonly Digest[] {
+    const digests: Digest[] = [];
+    const fields = resourceIn(new FieldReader(this.#record));
+    while (fields?.next() === true) {
+      if (fields.field === 5) digests.push(hexOf(fields.content()));
+    }
+    return digests;
+  }
 }
 
 /**
@@ -25,20 +53,6 @@ export function inlinedVersion(record: Uint8Array): string | undefined {
     if (error instanceof WireError) return undefined;
     throw error;
   }
-}
-
-/** Of a record that has such a version. */
-export function inlinedIn(record: Uint8Array): Inlined {
-  const digests: Digest[] = [];
-  const fragments: Uint8Array[] = [];
-  let size = 0;
-  const fields = resourceIn(new FieldReader(record));
-  while (fields?.next() === true) {
-    if (fields.field === 5) digests.push(hexOf(fields.content()));
-    else if (fields.field === 6) size = fields.value;
-    else if (fields.field === 10) fragments.push(fields.content());
-  }
-  return { size, digests, fragments };
 }
 
 /** Set to the resource's fields. */

@@ -282,7 +282,7 @@ export class Scopes {
 
   #load(list: ResourceList, entries: readonly SharedEntry[], trace: string | undefined): void {
     for (const entry of entries) {
-      if (list.wanted.lookup(entry) !== entry) continue;
+      if (entry.loaded || list.wanted.lookup(entry) !== entry) continue;
       const loaded = (): void => {
         if (!list.unloaded.delete(entry) || list.unloaded.size > 0) return;
         for (const id of list.scopes) {

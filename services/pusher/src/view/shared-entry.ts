@@ -2,7 +2,7 @@ import type { Digest } from '@watershed/blob/port.ts';
 import type { SharedResource } from '@watershed/model/gen/record.ts';
 import { canonicalName } from '../resource-name.ts';
 import { hexOf } from '../wire.ts';
-import { inlinedIn, inlinedVersion } from './inlined.ts';
+import { Inlined, inlinedVersion } from './inlined.ts';
 import { hashName } from './trie.ts';
 import type { DerivedEntry, Entry } from './type-view.ts';
 
@@ -25,9 +25,11 @@ interface Content {
   readonly groups?: readonly string[];
 }
 
-/** All of an entry but its bytes. */
+/** All of an entry but the bytes that are in the blob store. */
 export interface StoredEntry extends Omit<Called, 'hash'>, Content {
   readonly version: string;
+  /** Its bytes, where the store may have none of them. */
+  readonly inlined?: readonly Uint8Array[];
 }
 
 /**
@@ -90,12 +92,14 @@ export class SharedEntry implements Entry {
   /** From what `stored` gave. */
   static restore(stored: StoredEntry): SharedEntry {
     const { key, typeUrl, name, version } = stored;
-    return new SharedEntry({ key, typeUrl, name, hash: hashName(name) }, version, stored);
+    const called = { key, typeUrl, name, hash: hashName(name) };
+    return new SharedEntry(called, version, stored, stored.inlined);
   }
 
   get stored(): StoredEntry {
-    const { key, typeUrl, name, version, size, refs, digests, aliases, groups } = this;
-    return { key, typeUrl, name, version, size, refs, digests, aliases, groups };
+    const { key, typeUrl, name, version, size, refs, digests, aliases, groups, fragments } = this;
+    const all = { key, typeUrl, name, version, size, refs, digests, aliases, groups };
+    return this.#inlined && fragments !== undefined ? { ...all, inlined: fragments } : all;
   }
 
   /** What is inlined stays: the log's reader holds it anyway, and nobody else may. */
@@ -139,9 +143,9 @@ export class SharedEntry implements Entry {
 
   #read(): Content {
     if (!(this.#content instanceof Uint8Array)) return this.#content;
-    const { size, digests, fragments } = inlinedIn(this.#content);
-    this.#fragments = fragments;
-    this.#content = { size, digests, refs: none };
-    return this.#content;
+    const content = new Inlined(this.#content);
+    this.#fragments = content.fragments;
+    this.#content = content;
+    return content;
   }
 }

@@ -114,6 +114,15 @@ export function trieEach<L extends Leaf>(trie: Trie<L>, visit: (leaf: L) => void
   else visit(trie);
 }
 
+/**
+ * Parts of up to `most` leaves that are all of it together; of nothing, one of nothing. What does
+ * not change of a trie is mostly in the same parts (`===`) afterwards.
+ */
+export function* trieParts<L extends Leaf>(trie: Trie<L>, most: number): Generator<Trie<L>, void> {
+  if (!(trie instanceof Branch) || trie.size <= most) yield trie;
+  else for (const child of trie.children) yield* trieParts(child, most);
+}
+
 /** Called for each name whose leaf is absent on one side, or whose versions differ. */
 export type DiffVisitor<L extends Leaf> = (
   name: string,

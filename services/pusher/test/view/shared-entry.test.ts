@@ -27,8 +27,10 @@ function recordOf(value: SharedResource, epoch = 0): Uint8Array {
 }
 
 function all(entry: SharedEntry | undefined): unknown {
-  const fragments = entry?.fragments?.map((one) => Buffer.from(one).toString('hex'));
-  return { ...entry?.stored, fragments, hash: entry?.hash, loaded: entry?.loaded };
+  const hex = (parts: readonly Uint8Array[] | undefined): unknown =>
+    parts?.map((one) => Buffer.from(one).toString('hex'));
+  const { stored, fragments, hash, loaded } = entry ?? {};
+  return { ...stored, inlined: hex(stored?.inlined), fragments: hex(fragments), hash, loaded };
 }
 
 describe('what comes after an entry under its key', () => {

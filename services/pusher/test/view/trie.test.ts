@@ -7,6 +7,7 @@ import {
   trieDigest,
   trieGet,
   trieLeaves,
+  trieParts,
   trieSet,
   trieSetAll,
   trieSize,
@@ -69,6 +70,18 @@ describe('the persistent trie', () => {
         expect([...trieLeaves(direct.trie)].map((l) => l.name)).toEqual(
           [...trieLeaves(trie)].map((l) => l.name),
         );
+      }),
+    );
+  });
+
+  it('is its parts, none larger than asked for', () => {
+    fc.assert(
+      fc.property(steps, fc.integer({ min: 1, max: 12 }), (changes, most) => {
+        const { trie } = build(changes);
+        const parts = [...trieParts(trie, most)];
+        expect(parts.length).toBeGreaterThan(0);
+        expect(Math.max(...parts.map(trieSize))).toBeLessThanOrEqual(most);
+        expect(parts.flatMap((part) => [...trieLeaves(part)])).toEqual([...trieLeaves(trie)]);
       }),
     );
   });
