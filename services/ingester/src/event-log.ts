@@ -37,6 +37,8 @@ const headerNames = {
   version: 'source-version',
   /** Of the object's content, as far as it is decoded. */
   digest: 'digest',
+  /** Why the object's deletion is held; absent if it is not. */
+  held: 'held',
   /** In `history`: where else the record is. */
   topic: 'topic',
 } as const;
@@ -110,8 +112,8 @@ export class EventLog implements EventWriter {
       if (value === undefined) continue;
       const found = headers.get(key) ?? {};
       const owner = found[headerNames.object] ?? `/unknown//${key}`;
-      const { digest = '' } = found;
-      stored.push({ topic, key, value, owner, digest });
+      const { digest = '', held } = found;
+      stored.push({ topic, key, value, owner, digest, held });
     }
     return stored;
   }
@@ -143,9 +145,9 @@ export class EventLog implements EventWriter {
   async #writeOwned(batch: readonly EventWrite[]): Promise<void> {
     const writes = new Map<OwnedPartition, OwnedWrite[]>();
     for (const event of batch) {
-      const { topic, key, value } = event;
+      const { topic, key, value, again = false } = event;
       const owned = this.#ownerOf(topic, key);
-      const write = { key, value, headers: headersOf(event) };
+      const write = { key, value, headers: headersOf(event), again };
       const list = writes.get(owned);
       if (list === undefined) writes.set(owned, [write]);
       else list.push(write);
@@ -197,13 +199,14 @@ export class EventLog implements EventWriter {
     partition: number,
   ): Promise<ReadonlyMap<string, Readonly<Record<string, string>>>> {
     const headers = new Map<string, Readonly<Record<string, string>>>();
-    const fold = new Fold();
+    // One that changes no value may say that its object is held, or is no more.
+    const fold = new Fold(undefined, ({ key, value, headers: found }) => {
+      if (value === undefined) headers.delete(key);
+      else headers.set(key, found);
+    });
     const stop = new AbortController();
     for await (const batch of this.#options.log.read(topic, partition, undefined, stop.signal)) {
-      for (const { key, record } of fold.apply(batch)) {
-        if (record?.value === undefined) headers.delete(key);
-        else headers.set(key, record.headers);
-      }
+      fold.apply(batch);
       if (fold.caughtUp) break;
     }
     stop.abort();
@@ -216,6 +219,7 @@ function headersOf({
   unit,
   version,
   digest,
+  held,
   traceparent,
 }: EventWrite): Record<string, string> {
   return {
@@ -224,6 +228,7 @@ function headersOf({
     [headerNames.unit]: unit,
     [headerNames.version]: version,
     [headerNames.digest]: digest,
+    ...(held === undefined ? {} : { [headerNames.held]: held }),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }

@@ -312,10 +312,11 @@ test('a mass deletion is held, shown, and released by the page that xdsctl asks'
   expect(await gauge()).toBe(0);
 });
 
-test('a directory that vanishes takes nothing with it, and its return costs nothing', async () => {
+test('a directory that vanishes takes nothing with it, and its return tells readers nothing', async () => {
   await write('a.yaml', service('cart'));
   const { ingester, readiness } = await start();
   const before = (await log.end('config', 0)).offset;
+  const held = await folded();
   await rename(config, join(folder, 'away'));
   await until(() => expect(ingester.held()).toHaveLength(1));
   expect(ingester.diagnostics().map(({ kind, name }) => `${kind} ${name}`)).toEqual([
@@ -328,7 +329,28 @@ test('a directory that vanishes takes nothing with it, and its return costs noth
   await until(() => expect(ingester.held()).toEqual([]));
   expect(readiness.remarks).toEqual([]);
   expect(ingester.diagnostics()).toEqual([]);
-  expect((await log.end('config', 0)).offset).toBe(before);
+  // Its record says that it is held, and then that it is no more.
+  await ingester.flushed();
+  expect((await log.end('config', 0)).offset).toBe(before + 2);
+  expect(await folded()).toEqual(held);
+});
+
+test('what is held stays held when the process is started again', async () => {
+  const some = (from: number, to: number): string =>
+    Array.from({ length: to - from }, (_, at) => service(`s${from + at}`)).join('');
+  await write('a.yaml', some(0, 40));
+  await write('b.yaml', some(40, 60));
+  const first = await start();
+  const keys = await keysOf();
+  await write('a.yaml', some(0, 10));
+  await until(() => expect(first.ingester.held()).toHaveLength(30));
+  await write('a.yaml', some(0, 30));
+  await until(() => expect(first.ingester.held()).toHaveLength(10));
+  await first.ingester.flushed();
+  await first.ingester.stop(new AbortController().signal);
+  const second = await start();
+  expect(second.ingester.held()).toHaveLength(10);
+  expect(await keysOf()).toEqual(keys);
 });
 
 test('a directory that is absent at the start is waited for, and /ready says why; the log keeps all', async () => {

@@ -413,6 +413,53 @@ describe('after a restart', () => {
     expect(after.keys()).toHaveLength(10);
   });
 
+  test('what is held stays held over any restart, though less than half is gone by then', async () => {
+    const first = await Core.of({ 'a.yaml': services(0, 40), 'b.yaml': services(40, 60) });
+    await first.write({ 'a.yaml': undefined });
+    // Some return, others are new: what is held is a small part of all.
+    await first.write({ 'a.yaml': services(0, 30), 'c.yaml': services(60, 100) });
+    expect(first.ingest.held()).toHaveLength(10);
+    const edit = { 'a.yaml': services(0, 30), 'b.yaml': services(40, 100) };
+    const second = await Core.of(edit, { stored: first.stored() });
+    const third = await Core.of(edit, { stored: second.stored() });
+    for (const core of [second, third]) {
+      expect(core.news()).toEqual([]);
+      expect(core.ingest.held()).toMatchObject(
+        Array.from({ length: 10 }, () => ({
+          reason: '40 of the 60 objects of files are gone at once',
+        })),
+      );
+    }
+    expect(third.ingest.confirm()).toHaveLength(10);
+    expect(third.news()).toHaveLength(10);
+    const last = await Core.of(edit, { stored: third.stored() });
+    expect([last.ingest.held(), last.news()]).toEqual([[], []]);
+  });
+
+  test('what was held by what went seconds before stays held over a restart', async () => {
+    const before = await Core.of({ 'a.yaml': services(0, 84) });
+    await before.write({ 'a.yaml': services(40, 84) });
+    await before.write({ 'a.yaml': services(55, 84) });
+    expect([before.keys().length, before.ingest.held().length]).toEqual([44, 15]);
+    const edit = { 'a.yaml': services(55, 84) };
+    const after = await Core.of(edit, { stored: before.stored() });
+    expect([after.news(), after.ingest.held().length]).toEqual([[], 15]);
+  });
+
+  test('what was held and has returned is held no more, and may go one by one', async () => {
+    const before = await Core.of({ 'a.yaml': services(0, 40) });
+    await before.write({ 'a.yaml': services(0, 10) });
+    await before.write({ 'a.yaml': services(0, 40) });
+    const edit = { 'a.yaml': services(0, 39) };
+    const after = await Core.of(edit, { stored: before.stored() });
+    expect(after.news()).toEqual([`- ${serviceKey('s39')}`]);
+    // Or while nobody was there to see it.
+    await after.write({ 'a.yaml': services(0, 10) });
+    const back = await Core.of({ 'a.yaml': services(0, 39) }, { stored: after.stored() });
+    const gone = await Core.of({ 'a.yaml': services(0, 38) }, { stored: back.stored() });
+    expect(gone.news()).toEqual([`- ${serviceKey('s38')}`]);
+  });
+
   test('what is held returns in silence', async () => {
     const before = await Core.of({ 'a.yaml': services(0, 40) });
     const after = await Core.of({ 'a.yaml': services(0, 10) }, { stored: before.stored() });

@@ -145,3 +145,13 @@ test('a value that comes back after its removal failed is written: the removal m
   await publisher.flushed();
   expect(writer.batches).toEqual([['known=1']]);
 });
+
+test('what the log holds is written again when it begins to be held, and when it ends', async () => {
+  const { writer, said, publisher } = setUp();
+  for (const held of ['gone at once', 'gone at once', undefined, undefined]) {
+    publisher.publish([{ ...event('known', 1), held }], undefined);
+    await publisher.flushed();
+  }
+  expect(writer.batches).toEqual([['known=1'], ['known=1']]);
+  expect(said).toEqual(['upsert Thing', 'log Thing 1', 'upsert Thing', 'log Thing 1']);
+});

@@ -140,17 +140,16 @@ export class Core {
   #publish(events: readonly PublishedEvent[]): void {
     if (!this.#isOpen) throw new Error('published before it was opened');
     for (const event of events) {
-      const { topic, key, value, owner, digest } = event;
+      const { topic, key, value, owner, digest, held } = event;
       const id = `${topic} ${key}`;
       const before = this.#log.get(id)?.value;
       const isSame =
         value === undefined
           ? before === undefined
           : before !== undefined && Buffer.compare(before, value) === 0;
-      if (isSame) continue;
-      this.published.push(event);
+      if (!isSame) this.published.push(event);
       if (value === undefined) this.#log.delete(id);
-      else this.#log.set(id, { topic, key, value, owner, digest });
+      else this.#log.set(id, { topic, key, value, owner, digest, held });
     }
   }
 }

@@ -1,7 +1,8 @@
 /**
  * Held deletions. When a large part of a source is gone at once, it is more often a listing that
  * went wrong (an empty mount, a wrong branch, a folder moved away) than somebody's wish. Such
- * objects stay until a person confirms, or until they return.
+ * objects stay until a person confirms, or until they return. Their records on the log say so: a
+ * restart forgets none.
  *
  * "At once" is one batch of a source plus what was removed in the seconds before: `rm` of a tree
  * may be seen in pieces.
@@ -45,6 +46,11 @@ export class Holds {
 
   has(id: string): boolean {
     return this.#held.has(id);
+  }
+
+  /** `undefined`: it is not held. */
+  reasonOf(id: string): string | undefined {
+    return this.#held.get(id)?.reason;
   }
 
   /** In the order in which they were held. */

@@ -39,6 +39,8 @@ export interface PublishedEvent extends Outgoing {
   readonly version: string;
   /** Of the object, as far as it is decoded. */
   readonly digest: string;
+  /** Why its deletion is held. Absent: it is not. */
+  readonly held?: string | undefined;
 }
 
 /** An object as people see it. */
@@ -65,6 +67,8 @@ export class Ingest implements Sink {
   readonly #outbox = new Outbox();
   readonly #queries = new Map<object, string>();
   readonly #inherited: Inherited;
+  /** Objects that are held now, or are no more: their records have to say so. */
+  readonly #remarked = new Set<string>();
   #open = false;
 
   constructor(options: IngestOptions) {
@@ -155,20 +159,29 @@ export class Ingest implements Sink {
     this.#step(noChange);
   }
 
-  /** Records that no object gives any more: held, if the objects of too many of them are gone. */
+  /**
+   * Records that no object gives any more: held, if they were, or if the objects of too many of
+   * them are gone.
+   */
   #judgeOrphans(stored: readonly StoredEvent[]): readonly Outgoing[] {
     const owners = new Set(stored.map(({ owner }) => owner));
     const orphans = stored.filter(({ topic, key }) => !this.#outbox.claims(topic, key));
-    const gone = new Set(orphans.map(({ owner }) => owner));
-    for (const owner of gone) if (this.#table.get(owner) !== undefined) gone.delete(owner);
-    const reason = this.#holds.judge(logSource, gone.size, owners.size - gone.size);
-    if (reason !== undefined) {
-      for (const owner of gone) this.#hold(owner, logSource, `since the last run, ${reason}`);
+    const gone = new Map(orphans.map(({ owner, held }) => [owner, held] as const));
+    for (const owner of gone.keys()) if (this.#table.get(owner) !== undefined) gone.delete(owner);
+    const left = owners.size - gone.size;
+    for (const [owner, held] of gone) {
+      if (held === undefined) continue;
+      this.#hold(owner, logSource, held);
+      gone.delete(owner);
+    }
+    const reason = this.#holds.judge(logSource, gone.size, left);
+    for (const owner of reason === undefined ? [] : gone.keys()) {
+      this.#hold(owner, logSource, `since the last run, ${reason}`);
     }
     const tombstones: Outgoing[] = [];
     for (const event of orphans) {
       const { topic, key, owner } = event;
-      if (reason !== undefined && gone.has(owner)) this.#outbox.retain(owner, event);
+      if (this.#holds.has(owner)) this.#outbox.retain(owner, event);
       else tombstones.push({ topic, key, value: undefined, owner });
     }
     return tombstones;
@@ -241,7 +254,10 @@ export class Ingest implements Sink {
   #returned(entry: ObjectEntry): void {
     const { id } = entry;
     const { diagnostics } = this.#options;
-    if (this.#holds.dissolve(id)) diagnostics.clear(entry.subject, 'held');
+    if (this.#holds.dissolve(id)) {
+      diagnostics.clear(entry.subject, 'held');
+      this.#remarked.add(id);
+    }
     if (this.#inherited.appeared(id)) diagnostics.clear(entry.subject, 'kept');
   }
 
@@ -263,6 +279,7 @@ export class Ingest implements Sink {
   #hold(id: string, source: string, reason: string): void {
     const subject = this.#table.get(id)?.subject ?? subjectOf(id);
     this.#holds.hold({ id, subject, source, reason, sinceMs: this.#options.now() });
+    this.#remarked.add(id);
     const text = `its deletion is held until it is confirmed or the object returns: ${reason}`;
     const problems = [problem(text, 'warning')];
     this.#options.diagnostics.set({ subject, step: 'held', origin: source, problems });
@@ -296,6 +313,8 @@ export class Ingest implements Sink {
       if (!owners.has(id)) this.#options.counters.suppressed('event', subject.kind, 1);
     }
     this.#publish(outgoing);
+    this.#publish([...this.#remarked].flatMap((id) => this.#outbox.of(id)));
+    this.#remarked.clear();
   }
 
   /** Brings the outbox up to date with the objects. */
@@ -341,7 +360,7 @@ export class Ingest implements Sink {
           version = '',
           digest = '',
         } = this.#table.get(event.owner)?.decoded ?? {};
-        return { ...event, unit, version, digest };
+        return { ...event, unit, version, digest, held: this.#holds.reasonOf(event.owner) };
       }),
     );
   }

@@ -21,6 +21,8 @@ export interface StoredEvent extends EncodedEvent {
   readonly owner: string;
   /** Of the object as it was then; empty if unknown. */
   readonly digest: string;
+  /** Why the deletion of the object is held. Absent: it is not. */
+  readonly held?: string | undefined;
 }
 
 export class Inherited {

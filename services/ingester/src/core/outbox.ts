@@ -64,6 +64,14 @@ export class Outbox {
     return this.#idsOf.has(owner);
   }
 
+  /** What the log should hold of an object. */
+  of(owner: string): readonly Outgoing[] {
+    return [...(this.#idsOf.get(owner) ?? [])].flatMap((id) => {
+      const winner = this.#wins.get(id);
+      return winner?.owner === owner ? [{ ...winner.event, owner }] : [];
+    });
+  }
+
   /** Whether this very value is claimed by somebody. */
   holds({ topic, key, value }: EncodedEvent): boolean {
     for (const { event } of this.#claims.get(eventId(topic, key))?.values() ?? []) {

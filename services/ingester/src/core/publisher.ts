@@ -12,6 +12,8 @@ import { sameBytes } from './registry.ts';
 
 export interface EventWrite extends PublishedEvent {
   readonly traceparent: string | undefined;
+  /** The log has the value: what is new is said beside it. */
+  readonly again?: boolean;
 }
 
 export interface EventWriter {
@@ -35,7 +37,7 @@ const maxRetryMs = 5_000;
 
 export class Publisher {
   readonly #options: PublisherOptions;
-  readonly #known = new Map<string, Uint8Array>();
+  readonly #known = new Map<string, Pick<StoredEvent, 'value' | 'held'>>();
   /** A write of these failed: the log may have it, or get it yet, whatever is known. */
   readonly #doubtful = new Set<string>();
   readonly #pending = new Map<string, EventWrite>();
@@ -45,7 +47,7 @@ export class Publisher {
   /** `stored`: what the log holds already. */
   constructor(options: PublisherOptions, stored: readonly StoredEvent[]) {
     this.#options = options;
-    for (const { topic, key, value } of stored) this.#known.set(eventId(topic, key), value);
+    for (const event of stored) this.#known.set(eventId(event.topic, event.key), event);
   }
 
   /** How many keys wait. */
@@ -110,8 +112,12 @@ export class Publisher {
       const known = this.#known.get(id);
       const { value } = event;
       const isSame =
-        value === undefined ? known === undefined : known !== undefined && sameBytes(known, value);
-      if (!isSame || this.#doubtful.has(id)) batch.push(event);
+        value === undefined || known === undefined
+          ? known === value
+          : sameBytes(known.value, value);
+      const again = isSame && known?.held !== event.held;
+      if (again) batch.push({ ...event, again });
+      else if (!isSame || this.#doubtful.has(id)) batch.push(event);
       else this.#options.counters.suppressed('log', kindOf(event), 1);
     }
     return batch;
@@ -149,7 +155,7 @@ export class Publisher {
     const id = eventId(event.topic, event.key);
     this.#doubtful.delete(id);
     if (event.value === undefined) this.#known.delete(id);
-    else this.#known.set(id, event.value);
+    else this.#known.set(id, { value: event.value, held: event.held });
     const operation = event.value === undefined ? 'tombstone' : 'upsert';
     this.#options.counters.published(kindOf(event), operation);
   }
