@@ -161,7 +161,7 @@ function listener(server: Server, namespace: string): GatewayListener {
 }
 
 /** With its key, for order and against duplicates. */
-function gatewayHost(text: string, own: string): readonly [string, GatewayHost] {
+export function gatewayHost(text: string, own: string): readonly [string, GatewayHost] {
   const slash = text.indexOf('/');
   const given = slash < 0 ? '*' : text.slice(0, slash);
   const namespace = given === '.' ? own : given;

@@ -19,6 +19,22 @@ export function hasEntry(read: Reader, world: World, host: string, from?: string
   );
 }
 
+/** Whether the ServiceEntries that have it have such a port; `undefined`: none has it. */
+export function entryHasPort(
+  read: Reader,
+  world: World,
+  host: string,
+  number: number,
+): boolean | undefined {
+  const index = world.index(serviceEntryKind, hostIndex);
+  const entries = covering(host).flatMap((of) => read.lookup(index, of));
+  if (entries.length === 0) return undefined;
+  return entries.some(
+    ({ value: { spec } }) =>
+      spec.ports.length === 0 || spec.ports.some((port) => port.number === number),
+  );
+}
+
 /** The host, and the wildcards that match it. */
 export function covering(host: string): readonly string[] {
   const labels = host.split('.');

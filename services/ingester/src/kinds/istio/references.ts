@@ -3,19 +3,20 @@
  * answers with 503 until then. Istio leaves this to `istioctl analyze` (IST0101).
  */
 import type { Reader } from '@watershed/derive/graph.ts';
+import type { Gateway } from '@watershed/proto/istio/networking/v1alpha3/gateway.ts';
 import type {
   Destination,
   VirtualService,
 } from '@watershed/proto/istio/networking/v1alpha3/virtual_service.ts';
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
-import { fullHost, serviceAt } from '../common/hosts.ts';
+import { fullHost, hostsOverlap, serviceAt } from '../common/hosts.ts';
 import { maxTold } from '../common/told.ts';
 import { hasPort } from '../core/service-spec.ts';
 import { destinationRuleKind, ruleHostIndex } from './destination-rule.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
-import { gatewayKind } from './gateway.ts';
-import { covering, hasEntry, serviceOf } from './known-hosts.ts';
+import { gatewayHost, gatewayKind } from './gateway.ts';
+import { covering, entryHasPort, hasEntry, serviceOf } from './known-hosts.ts';
 
 export function absentReferences(
   read: Reader,
@@ -27,11 +28,20 @@ export function absentReferences(
     if (problems.length === maxTold) return;
     problems.push({ severity: 'warning', field, value: show(value), reason });
   };
+  const gateways: SourceObject<Gateway>[] = [];
   for (const [index, given] of spec.gateways.entries()) {
     const name = gatewayName(given, ref.namespace);
     if (name === meshGateway) continue;
-    if (read.get(world.objects(gatewayKind), name) !== undefined) continue;
-    tell(`spec.gateways[${index}]`, given, `Gateway ${name} is not found`);
+    const gateway = read.get(world.objects(gatewayKind), name);
+    if (gateway !== undefined) gateways.push(gateway);
+    else tell(`spec.gateways[${index}]`, given, `Gateway ${name} is not found`);
+  }
+  // One that is not found, or the mesh, may serve the others.
+  for (const [index, given] of gateways.length < spec.gateways.length ? [] : spec.hosts.entries()) {
+    const host = fullHost(given, ref.namespace, world.settings.domain);
+    if (gateways.length === 0 || gateways.some((one) => serves(one, host, ref.namespace))) continue;
+    const reason = 'is served nowhere: no server of its gateways has such a host';
+    tell(`spec.hosts[${index}]`, given, reason);
   }
   for (const [field, { host, port, subset }] of destinations(spec)) {
     const full = fullHost(host, ref.namespace, world.settings.domain);
@@ -40,6 +50,16 @@ export function absentReferences(
       tell(`${field}.host`, host, `no Service or ServiceEntry has host ${full}`);
     } else if (service !== undefined && port !== undefined && !hasPort(service, port.number)) {
       tell(`${field}.port.number`, String(port.number), `Service ${full} has no such port`);
+    } else if (
+      service === undefined &&
+      port !== undefined &&
+      entryHasPort(read, world, full, port.number) === false
+    ) {
+      tell(
+        `${field}.port.number`,
+        String(port.number),
+        `no ServiceEntry of ${full} has such a port`,
+      );
     }
     if (subset !== '' && !hasSubset(read, world, full, subset)) {
       tell(`${field}.subset`, subset, `no DestinationRule of ${full} has such a subset`);
@@ -59,6 +79,17 @@ function* destinations(spec: VirtualService): Iterable<readonly [string, Destina
       if (destination !== undefined) yield [`${field}.mirrors[${at}].destination`, destination];
     }
   }
+}
+
+/** Whether a gateway has a server for some of the host, of routes of that namespace. */
+function serves({ spec, ref }: SourceObject<Gateway>, host: string, namespace: string): boolean {
+  return spec.servers.some(({ hosts }) =>
+    hosts.some((text) => {
+      const [, allowed] = gatewayHost(text, ref.namespace);
+      const isFor = allowed.namespace === '*' || allowed.namespace === namespace;
+      return isFor && hostsOverlap(host, allowed.host);
+    }),
+  );
 }
 
 /** Whose rule counts for whom is not asked: that none has it is what a typing error looks like. */

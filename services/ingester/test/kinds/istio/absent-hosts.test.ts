@@ -55,3 +55,49 @@ describe('the host of a DestinationRule', () => {
     expect(world(rule(host)).problems()).toEqual([]);
   });
 });
+
+describe('a VirtualService', () => {
+  const route = (hosts: readonly string[], gateways: readonly string[], port = 80): RawObject => {
+    const destination = { host: 'api.example.com', port: { number: port } };
+    const spec = { hosts, gateways, http: [{ route: [{ destination }] }] };
+    const metadata = { name: 'route', namespace: 'shop' };
+    return { apiVersion, kind: 'VirtualService', metadata, spec };
+  };
+  const gateway = (...hosts: readonly string[]): RawObject => {
+    const servers = [{ port: { number: 80, name: 'http', protocol: 'HTTP' }, hosts }];
+    const spec = { selector: { app: 'edge' }, servers };
+    return { apiVersion, kind: 'Gateway', metadata: { name: 'edge', namespace: 'edge' }, spec };
+  };
+  const api = entry('*.example.com');
+
+  it.each([
+    ['*.shop.test', 'a.shop.test'],
+    ['shop/*', 'a.shop.test'],
+    ['*/A.shop.test.', 'a.shop.test'],
+    ['a.shop.test', '*.shop.test'],
+  ])('of a Gateway with host %s may have host %s', (allowed, host) => {
+    const objects = world(api, gateway('x.shop.test', allowed), route([host], ['edge/edge']));
+    expect(objects.problems()).toEqual([]);
+  });
+
+  it.each(['*.shop.test', 'edge/b.example.org', './*'])(
+    'is told of a host that a Gateway with host %s does not serve',
+    (allowed) => {
+      const told =
+        'VirtualService shop/route: warning: spec.hosts[0]: is served nowhere: ' +
+        'no server of its gateways has such a host: "b.example.org"';
+      const objects = world(api, gateway(allowed), route(['b.example.org'], ['edge/edge']));
+      expect(objects.problems()).toEqual([told]);
+      objects.put(route(['b.example.org'], ['edge/edge', 'mesh']));
+      expect(objects.problems()).toEqual([]);
+    },
+  );
+
+  it('is told of a port that no ServiceEntry of the host has', () => {
+    const objects = world(api, route(['b.example.org'], ['mesh'], 8888));
+    expect(objects.problems()).toEqual([
+      'VirtualService shop/route: warning: spec.http[0].route[0].destination.port.number: ' +
+        'no ServiceEntry of api.example.com has such a port: "8888"',
+    ]);
+  });
+});
