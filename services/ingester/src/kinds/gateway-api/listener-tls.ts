@@ -42,7 +42,7 @@ export function listenerTls(
   if (tls.mode === 'Passthrough') {
     return {
       tls: { ...blankTls, mode: ServerTlsMode.SERVER_TLS_MODE_PASSTHROUGH },
-      problems: [],
+      problems: [warning('tls.mode', 'Passthrough', 'serves nothing: TLSRoutes are not read')],
     };
   }
   if (listener.protocol === 'TLS') {
