@@ -11,12 +11,12 @@ import {
   checkWildcardHost,
   checkWorkloadLabels,
 } from '../common/checks.ts';
-import { exportedTo } from '../common/export-to.ts';
 import { canonicalHost, fullHost, isAddress, isWildcard } from '../common/hosts.ts';
 import { absentCredentials, credentialsOfRule } from './absent-credentials.ts';
 import type { CheckContext } from './decode.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
 import { hasEntry, serviceOf } from './known-hosts.ts';
+import { exportsOfRule, lostParts, siblingIndex, siblingKeys } from './rule-conflicts.ts';
 import { checkTrafficPolicy } from './traffic-policy-check.ts';
 import { trafficPolicy } from './traffic-policy.ts';
 
@@ -35,6 +35,7 @@ export const destinationRuleKind: Kind<DestinationRule> = {
       const isShort = !host.includes('.') && host !== '*' && !isAddress(host);
       return [canonicalHost(isShort ? `${host}.${ref.namespace}` : host)];
     },
+    [siblingIndex]: siblingKeys,
   },
   decode: istioDecoder({
     typeName: 'istio.networking.v1alpha3.DestinationRule',
@@ -81,10 +82,7 @@ function emit(read: Reader, world: World, object: SourceObject<DestinationRule>)
   const policy: Policy = {
     ...blankPolicy,
     host: fullHost(spec.host, namespace, domain),
-    exportTo:
-      selector === undefined
-        ? exportedTo(read, world, { given: spec.exportTo, of: 'policy', namespace })
-        : [namespace],
+    exportTo: exportsOfRule(read, world, object),
     workloadSelector: selector ?? {},
     traffic: trafficPolicy(spec.trafficPolicy),
     subsets: spec.subsets.map((subset) => ({
@@ -101,6 +99,7 @@ function emit(read: Reader, world: World, object: SourceObject<DestinationRule>)
   const within = selector === undefined ? undefined : namespace;
   const problems = [
     ...absentHost(read, world, object),
+    ...lostParts(read, world, object, world.index(destinationRuleKind, siblingIndex)),
     ...absentCredentials(read, world, credentialsOfRule(spec), within),
   ];
   return { events: [{ topic: 'config', key, event }], problems };
