@@ -160,6 +160,13 @@ function listener(server: Server, namespace: string): GatewayListener {
   };
 }
 
+/** Whether a host of its servers is for routes of that namespace alone. */
+export function isForNamespace(gateway: SourceObject<Gateway>, namespace: string): boolean {
+  const { spec, ref } = gateway;
+  const hosts = spec.servers.flatMap((server) => server.hosts);
+  return hosts.some((host) => gatewayHost(host, ref.namespace)[1].namespace === namespace);
+}
+
 /** With its key, for order and against duplicates. */
 export function gatewayHost(text: string, own: string): readonly [string, GatewayHost] {
   const slash = text.indexOf('/');

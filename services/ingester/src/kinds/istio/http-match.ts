@@ -20,7 +20,8 @@ export function normaliseMatches(matches: readonly HTTPMatchRequest[]): readonly
   return normalised.length === 1 && only !== undefined && isCatchAll(only) ? [] : normalised;
 }
 
-function normaliseMatch(match: HTTPMatchRequest): Match {
+/** @param match with gateways in full form */
+export function normaliseMatch(match: HTTPMatchRequest): Match {
   const { scheme, method, authority } = match;
   const path = pathMatch(match.uri);
   return {

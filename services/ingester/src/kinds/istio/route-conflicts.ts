@@ -18,9 +18,10 @@ import { fullHost, sortedSet } from '../common/hosts.ts';
 import { firstBefore, whyFirst } from '../common/precedence.ts';
 import { maxTold } from '../common/told.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
+import { gatewayKind, isForNamespace } from './gateway.ts';
 import { isAnyRequest } from './virtual-service-check.ts';
 
-type Service = SourceObject<VirtualService>;
+export type Service = SourceObject<VirtualService>;
 
 /**
  * Of those that leave nothing of a host to who comes after them. Only these are looked up, so a
@@ -51,7 +52,8 @@ export function lostHosts(
     if (lost === undefined) continue;
     for (const [index, given] of spec.hosts.entries()) {
       const host = fullHost(given, ref.namespace, world.settings.domain);
-      const winner = winnerOf(read, world, object, read.lookup(claims, claimKey(place, host)));
+      const rivals = read.lookup(claims, claimKey(place, host));
+      const winner = winnerOf(read, world, { object, place }, rivals);
       if (winner === undefined) continue;
       const name = `${winner.ref.namespace}/${winner.ref.name}`;
       problems.push({
@@ -106,7 +108,10 @@ function takerAt(
 }
 
 /** `mesh`, and `namespace/name` of gateways; each once. */
-function placesOf({ hosts, gateways }: VirtualService, namespace: string): readonly string[] {
+export function placesOf(
+  { hosts, gateways }: VirtualService,
+  namespace: string,
+): readonly string[] {
   // A delegate is nothing by itself.
   if (hosts.length === 0) return [];
   if (gateways.length === 0) return [meshGateway];
@@ -117,18 +122,28 @@ function claimKey(place: string, host: string): string {
   return `${place} ${host}`;
 }
 
-/** The first of those that go before the object wherever it is seen. */
-function winnerOf(
+/** The first of those that go before the object wherever it is seen at a place. */
+export function winnerOf(
   read: Reader,
   world: World,
-  object: Service,
-  claims: readonly { readonly value: Service }[],
+  { object, place }: { readonly object: Service; readonly place: string },
+  rivals: readonly { readonly value: Service }[],
 ): Service | undefined {
+  const { namespace } = object.ref;
   const own = exportOf(read, world, object);
-  return firstBefore(object, claims, (other) => {
+  return firstBefore(object, rivals, (other) => {
+    const isNeighbour = other.ref.namespace === namespace;
+    if (!isNeighbour && hasHostsAt(read, world, place, namespace)) return false;
     const seen = new Set(exportOf(read, world, other));
     return own.every((entry) => seen.has(entry));
   });
+}
+
+/** Whether a gateway has hosts for routes of that namespace alone. */
+function hasHostsAt(read: Reader, world: World, place: string, namespace: string): boolean {
+  if (place === meshGateway) return false;
+  const gateway = read.get(world.objects(gatewayKind), place);
+  return gateway !== undefined && isForNamespace(gateway, namespace);
 }
 
 function exportOf(read: Reader, world: World, { spec, ref }: Service): readonly string[] {

@@ -14,6 +14,7 @@ import { apiVersions, istioDecoder } from './decode.ts';
 import { mergeRules } from './delegate.ts';
 import { gatewayName, meshGateway, parentOf, sortedParents } from './gateway-names.ts';
 import { normaliseRule } from './http-rule.ts';
+import { lostMatches, matchIndex, matchKeys } from './match-conflicts.ts';
 import { absentReferences } from './references.ts';
 import { claimIndex, claimsOf, lostHosts } from './route-conflicts.ts';
 import { checkVirtualService } from './virtual-service-check.ts';
@@ -29,6 +30,7 @@ export const virtualServiceKind: Kind<VirtualService> = {
   namespaced: true,
   indexes: {
     [claimIndex]: claimsOf,
+    [matchIndex]: matchKeys,
     [routeHostIndex]: ({ spec, ref }, { domain }) => routeHosts(spec, ref.namespace, domain),
   },
   decode: istioDecoder({
@@ -48,7 +50,9 @@ function emitRoute(read: Reader, world: World, object: SourceObject<VirtualServi
   if (spec.hosts.length === 0) return { events: [], problems: absent };
   const { rules, problems: ofRules } = wholeRules(read, world, object);
   const lost = lostHosts(read, world, object, world.index(virtualServiceKind, claimIndex));
-  const problems = [...absent, ...ofRules, ...lost];
+  const own = { object, told: new Set(lost.map(({ field }) => field)) };
+  const matches = lostMatches(read, world, own, world.index(virtualServiceKind, matchIndex));
+  const problems = [...absent, ...ofRules, ...lost, ...matches];
   if (rules.length === 0) return { events: [], problems };
   const gateways = spec.gateways.length === 0 ? [meshGateway] : spec.gateways;
   const route: Route = {

@@ -1,4 +1,4 @@
-/** Routes of which another VirtualService leaves nothing: what is told of them. */
+/** Hosts and matches that another VirtualService takes: what is told of them. */
 import { describe, expect, it } from 'vitest';
 import type { RawObject } from '../../../src/kind.ts';
 import { Objects } from '../harness.ts';
@@ -182,5 +182,124 @@ describe('a host of a gateway that two VirtualServices take every request of', (
     expect(objects.problems()).toEqual([unreached('b', 0)]);
     objects.remove(first);
     expect(objects.problems()).toEqual([]);
+  });
+});
+
+describe('a match that two VirtualServices have for a host of a gateway', () => {
+  const host = 'shop.example.com';
+  const cart = { uri: { prefix: '/cart' } };
+  const matching = (...matches: readonly object[]) => ({ match: matches, ...rule });
+  const routing = (name: string, rest: Rest = {}): RawObject => {
+    const defaults = { hosts: [host], gateways: ['infra/edge'], http: [matching(cart)] };
+    return virtualService(name, { ...defaults, ...rest });
+  };
+  const told = (...objects: readonly RawObject[]): readonly string[] =>
+    world(gateway, ...objects).problems();
+  const lostMatch = (name: string, to: string, why = byName, at = '[0].match[0]'): string =>
+    `VirtualService shop/${name}: warning: spec.http${at}: takes no request for host ${host} of Gateway ` +
+    `infra/edge: VirtualService ${to} has the same match and goes first (${why}): "prefix /cart"`;
+  const only = (objects: readonly string[]): readonly string[] =>
+    objects.filter((line) => line.includes('takes no request'));
+
+  it('is of the older one', () => {
+    const [a, b] = [routing('a', { day: 2 }), routing('b', { day: 1 })];
+    expect(told(a, b)).toEqual([lostMatch('a', 'shop/b', 'it is older')]);
+  });
+
+  it('is of the first by namespace and name where their age says nothing', () => {
+    const objects = [routing('b'), routing('c'), routing('a', { namespace: 'a' })];
+    expect(only(told(...objects))).toEqual([lostMatch('b', 'a/a'), lostMatch('c', 'a/a')]);
+  });
+
+  it.each([
+    ['somewhere among its rules', matching({ uri: { exact: '/' } }, cart), '[0].match[1]'],
+    ['under another name', matching({ ...cart, name: 'n' }), '[0].match[0]'],
+    ['at that gateway by name', matching({ ...cart, gateways: ['infra/edge'] }), '[0].match[0]'],
+  ])('is told of where the second one has it %s', (_, second, at) => {
+    expect(told(routing('a'), routing('b', { http: [second] }))).toEqual([
+      lostMatch('b', 'shop/a', byName, at),
+    ]);
+  });
+
+  it('is the same with headers in another order and in other letters', () => {
+    const [one, other] = [{ exact: '1' }, { regex: '2|3' }];
+    const a = routing('a', { http: [matching({ ...cart, headers: { X: one, y: other } })] });
+    const b = routing('b', { http: [matching({ ...cart, headers: { Y: other, x: one } })] });
+    expect(told(a, b)).toEqual([lostMatch('b', 'shop/a')]);
+  });
+
+  it('is told of where a rule before it is for the mesh alone', () => {
+    const http = [matching({ gateways: ['mesh'] }), matching(cart)];
+    expect(told(routing('a', { http }), routing('b'))).toEqual([lostMatch('b', 'shop/a')]);
+  });
+
+  it.each([
+    ['the first one asks for a port', { http: [matching({ ...cart, port: 80 })] }, {}],
+    [
+      'the first one asks for more',
+      { http: [matching({ ...cart, method: { exact: 'GET' } })] },
+      {},
+    ],
+    ['the kinds of match differ', { http: [matching({ uri: { exact: '/cart' } })] }, {}],
+    ['cases count for one', { http: [matching({ ...cart, ignoreUriCase: true })] }, {}],
+    [
+      'the first one asks for a client',
+      { http: [matching({ ...cart, sourceNamespace: 'x' })] },
+      {},
+    ],
+    ['the first one has it elsewhere', { http: [matching({ ...cart, gateways: ['mesh'] })] }, {}],
+    ['the first one is for some namespaces only', { exportTo: ['.'] }, {}],
+    ['the hosts differ', {}, { hosts: ['other.example.com'] }],
+    ['the gateways differ', {}, { gateways: ['infra/other'] }],
+    ['the first one asks a delegate', { http: [{ match: [cart], delegate: { name: 'd' } }] }, {}],
+    ['the first one never comes to it', { http: [rule, matching(cart)] }, {}],
+    ['the first one may not come to it', { http: [matching({ port: 80 }), matching(cart)] }, {}],
+    [
+      'a delegate of the first one may take all before',
+      { http: [{ delegate: { name: 'd' } }, matching(cart)] },
+      {},
+    ],
+  ])('is told of to nobody where %s', (_, first, second) => {
+    expect(only(told(routing('a', first), routing('b', second)))).toEqual([]);
+  });
+
+  it('is told of to nobody where the gateway has hosts for the namespace of the second one', () => {
+    const servers = [
+      { port: { number: 80, name: 'http', protocol: 'HTTP' }, hosts: ['shop/*', 'team/*'] },
+    ];
+    const own = { ...gateway, spec: { selector: { app: 'edge' }, servers } };
+    for (const http of [[matching(cart)], [rule]]) {
+      const objects = [routing('a', { namespace: 'a', http }), routing('b', { http })];
+      expect(
+        world(own, ...objects)
+          .problems()
+          .filter((line) => line.includes('goes first')),
+      ).toEqual([]);
+    }
+  });
+
+  it('is not told of again with a rule that is lost for what takes every request', () => {
+    const http = [matching(cart, { uri: { prefix: '/' } })];
+    const problems = told(routing('a', { http }), routing('b', { http }));
+    expect(problems.map((line) => line.split(': ')[2])).toEqual(['spec.http[0]']);
+  });
+
+  it('is told of 20 times at most, and is not looked for without end', () => {
+    const http = Array.from({ length: 300 }, (_, at) => matching({ uri: { exact: `/${at}` } }));
+    expect(told(routing('a', { http }), routing('b', { http }))).toHaveLength(20);
+    const last = [...http, matching(cart)];
+    expect(told(routing('a', { http: last }), routing('b'))).toEqual([]);
+    const long = [matching({ uri: { exact: `/${'x'.repeat(1024)}` } })];
+    expect(told(routing('a', { http: long }), routing('b', { http: long }))).toEqual([]);
+  });
+
+  it("is the second one's when the first has gone", () => {
+    const first = routing('a');
+    const objects = world(gateway, first, routing('b'));
+    expect(objects.problems()).toEqual([lostMatch('b', 'shop/a')]);
+    objects.remove(first);
+    expect(objects.problems()).toEqual([]);
+    objects.put(first);
+    expect(objects.problems()).toEqual([lostMatch('b', 'shop/a')]);
   });
 });
