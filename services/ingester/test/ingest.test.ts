@@ -436,6 +436,19 @@ describe('after a restart', () => {
     expect([last.ingest.held(), last.news()]).toEqual([[], []]);
   });
 
+  test('what is held stays held over a restart with a file that cannot be read, and when that is mended', async () => {
+    const before = await Core.of({ 'a.yaml': services(0, 40), 'b.yaml': services(40, 80) });
+    await before.write({ 'a.yaml': undefined });
+    await before.write({ 'a.yaml': services(0, 30) });
+    const edit = { 'a.yaml': services(0, 30), 'b.yaml': services(40, 80) };
+    const after = await Core.of({ ...edit, 'x.yaml': 'a: [' }, { stored: before.stored() });
+    expect([after.news(), after.ingest.held().length]).toEqual([[], 10]);
+    await after.write({ 'x.yaml': undefined });
+    expect([after.news(), after.ingest.held().length]).toEqual([[], 10]);
+    await after.write({ 'x.yaml': services(30, 40) });
+    expect([after.news(), after.ingest.held().length]).toEqual([[], 0]);
+  });
+
   test('what was held by what went seconds before stays held over a restart', async () => {
     const before = await Core.of({ 'a.yaml': services(0, 84) });
     await before.write({ 'a.yaml': services(40, 84) });

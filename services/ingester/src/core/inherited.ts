@@ -44,9 +44,11 @@ export class Inherited {
     for (const unit of this.#table.brokenUnits()) this.#unread.add(unit);
     const kept = new Set<string>();
     for (const event of stored) {
-      const { owner } = event;
+      const { owner, held } = event;
       const entry = this.#table.get(owner);
-      if (entry === undefined ? this.#unread.size === 0 : isGood(entry)) continue;
+      // What is held was gone before, and stays held (`Ingest`), whatever cannot be read now.
+      const isGone = this.#unread.size === 0 || held !== undefined;
+      if (entry === undefined ? isGone : isGood(entry)) continue;
       if (entry === undefined) this.#ghosts.add(owner);
       kept.add(owner);
       this.#outbox.retain(owner, event);
