@@ -156,6 +156,8 @@ export class Publisher {
     this.#doubtful.delete(id);
     if (event.value === undefined) this.#known.delete(id);
     else this.#known.set(id, { value: event.value, held: event.held });
+    // What is said beside a value is no event: readers are told nothing.
+    if (event.again === true) return;
     const operation = event.value === undefined ? 'tombstone' : 'upsert';
     this.#options.counters.published(kindOf(event), operation);
   }
