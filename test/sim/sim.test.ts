@@ -10,6 +10,10 @@ test('pushers and translators of the previous schema run beside new ones', async
   expect((await run({ seed: 3, steps: 40, previous })).failure).toBeUndefined();
 });
 
+test('an ingester that is superseded while it takes its partitions over ends, and is started anew', async () => {
+  expect((await run({ seed: 942890908, steps: 80 })).failure).toBeUndefined();
+});
+
 test('the same seed comes to the same history, line by line', async () => {
   const histories = [0, 1].map(async () => {
     const lines: string[] = [];

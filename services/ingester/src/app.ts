@@ -133,7 +133,11 @@ class IngesterPart implements Ingester {
   async start(): Promise<void> {
     const { settings, sources } = this.#options;
     this.#log = await EventLog.open({ ...this.#options, cluster: settings.cluster });
-    this.#log.lost.addEventListener('abort', () => this.#fail(this.#log?.lost.reason));
+    const { lost } = this.#log;
+    const fail = (): void => this.#fail(lost.reason);
+    lost.addEventListener('abort', fail, { once: true });
+    // While the last partitions were claimed, another process may have taken the first ones over.
+    if (lost.aborted) fail();
     this.#ingest.apply({
       source: meshNames.defaults,
       unchanged: 0,
