@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { serialize } from 'node:v8';
 import { openDiskBlobs } from '@watershed/blob/disk.ts';
 import type { Blob, BlobStore, Digest } from '@watershed/blob/port.ts';
+import { turn } from '@watershed/log/time.ts';
 import { Selectors } from '@watershed/model/gen/record.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import { makeDirectory } from '@watershed/runtime/data-dir.ts';
@@ -246,7 +247,7 @@ export class ColdStore {
   async #writePart(typeUrl: string, part: Trie<Entry>): Promise<string> {
     const known = part === undefined ? undefined : this.#files.get(part);
     if (known !== undefined && this.#there.has(known)) return known;
-    await this.#turn();
+    await turn(this.#options.time);
     const blobs = new Map<Digest, Blob>();
     const entries = this.#entriesOf(part, blobs);
     await this.#put([...blobs.values()]);
@@ -263,14 +264,8 @@ export class ColdStore {
   async #put(blobs: readonly Blob[]): Promise<void> {
     for (let at = 0; at < blobs.length; at += blobsInRow) {
       await this.#blobs?.put(blobs.slice(at, at + blobsInRow));
-      await this.#turn();
+      await turn(this.#options.time);
     }
-  }
-
-  #turn(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#options.time.soon(resolve);
-    });
   }
 
   #typeFile(name: string): string {

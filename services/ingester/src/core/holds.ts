@@ -1,8 +1,8 @@
 /**
  * Held deletions. When a large part of a source is gone at once, it is more often a listing that
  * went wrong (an empty mount, a wrong branch, a folder moved away) than somebody's wish. Such
- * objects stay until a person confirms, or until they return. Their records on the log say so: a
- * restart forgets none.
+ * objects stay until a person confirms, or until they return. Their records on the log say so, and
+ * a restart forgets those that have some.
  *
  * "At once" is one batch of a source plus what was removed in the seconds before: `rm` of a tree
  * may be seen in pieces.
