@@ -1567,7 +1567,7 @@ export interface EgressListener {
   hosts: EgressHost[];
 }
 
-/** "ns/host" with "." already resolved; namespace "*" any, "~" none. */
+/** "ns/host"; namespace "." the client's, "*" any, "~" none. */
 export interface EgressHost {
   namespace: string;
   host: string;

@@ -45,12 +45,14 @@ export function lostDefault(
 export function absentEgress(
   read: Reader,
   world: World,
-  { spec, ref }: SourceObject<Sidecar>,
+  object: SourceObject<Sidecar>,
 ): readonly Problem[] {
+  const { spec } = object;
+  const own = ownNamespace(world, object);
   const problems: Problem[] = [];
   for (const [at, { hosts }] of spec.egress.entries()) {
     for (const [index, text] of hosts.entries()) {
-      const reason = whyAbsent(read, world, text, ref.namespace);
+      const reason = whyAbsent(read, world, text, own);
       if (reason === undefined) continue;
       const field = `spec.egress[${at}].hosts[${index}]`;
       problems.push({ severity: 'warning', field, value: show(text), reason });
@@ -58,6 +60,12 @@ export function absentEgress(
     }
   }
   return problems;
+}
+
+/** What `.` stands for. The root namespace's default is for clients of any: each one's own. */
+function ownNamespace(world: World, object: SourceObject<Sidecar>): string {
+  const [namespace] = defaultNamespaces(object);
+  return namespace === world.settings.rootNamespace ? '*' : object.ref.namespace;
 }
 
 function whyAbsent(read: Reader, world: World, text: string, own: string): string | undefined {

@@ -63,7 +63,7 @@ function emit(read: Reader, world: World, object: SourceObject<Sidecar>): Emissi
   const scope: Scope = {
     ...blankScope,
     workloadSelector: spec.workloadSelector?.labels ?? {},
-    egress: spec.egress.map((listener) => egress(listener, namespace)),
+    egress: spec.egress.map(egress),
     ingress: spec.ingress.map(ingress),
     outboundMode: outboundMode(spec.outboundTrafficPolicy),
     createdMs: object.createdMs,
@@ -85,8 +85,8 @@ function outboundMode(policy: OutboundTrafficPolicy | undefined): OutboundMode |
     : OutboundMode.OUTBOUND_MODE_REGISTRY_ONLY;
 }
 
-function egress(from: IstioEgressListener, namespace: string): EgressListener {
-  const hosts = new Map(from.hosts.map((host) => egressHost(host, namespace)));
+function egress(from: IstioEgressListener): EgressListener {
+  const hosts = new Map(from.hosts.map(egressHost));
   return {
     ...blankEgress,
     port: from.port?.number ?? 0,
@@ -99,13 +99,12 @@ function egress(from: IstioEgressListener, namespace: string): EgressListener {
 }
 
 /**
- * With its key, for order and against duplicates. `~` is nothing, so what stands after it says
- * nothing.
+ * With its key, for order and against duplicates. `.` stays: that of the root namespace means each
+ * client's own. `~` is nothing, so what stands after it says nothing.
  */
-function egressHost(text: string, own: string): readonly [string, EgressHost] {
+function egressHost(text: string): readonly [string, EgressHost] {
   const slash = text.indexOf('/');
-  const given = text.slice(0, slash);
-  const namespace = given === '.' ? own : given;
+  const namespace = text.slice(0, slash);
   const host = namespace === '~' ? '*' : canonicalHost(text.slice(slash + 1));
   return [`${namespace}/${host}`, { namespace, host }];
 }

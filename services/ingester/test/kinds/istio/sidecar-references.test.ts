@@ -108,6 +108,16 @@ describe('an egress host', () => {
     },
   );
 
+  it("of a client's own namespace, for all clients, must be of some namespace", () => {
+    const objects = world(
+      sidecar('a', { namespace: 'istio-system', egress: [{ hosts: [`./${web}`, './a.test'] }] }),
+      service,
+    );
+    expect(objects.problems()).toEqual([
+      `Sidecar istio-system/a: warning: spec.egress[0].hosts[1]: ${no} has host a.test: "./a.test"`,
+    ]);
+  });
+
   it.each(['*/*', './*', '~/*', '*/*.example.com', 'istio-system/*'])(
     '%s needs nothing',
     (host) => {
