@@ -15,7 +15,7 @@ import { canonicalHost, fullHost, isAddress, isWildcard } from '../common/hosts.
 import { absentCredentials, credentialsOfRule } from './absent-credentials.ts';
 import type { CheckContext } from './decode.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
-import { hasEntry, serviceOf } from './known-hosts.ts';
+import { entriesOf, serviceOf } from './known-hosts.ts';
 import { exportsOfRule, lostParts, siblingIndex, siblingKeys } from './rule-conflicts.ts';
 import { checkTrafficPolicy } from './traffic-policy-check.ts';
 import { trafficPolicy } from './traffic-policy.ts';
@@ -113,7 +113,8 @@ function absentHost(
 ): readonly Problem[] {
   const full = fullHost(host, ref.namespace, world.settings.domain);
   if (isWildcard(full) || isAddress(full)) return [];
-  if (serviceOf(read, world, full) !== undefined || hasEntry(read, world, full)) return [];
+  if (serviceOf(read, world, full) !== undefined) return [];
+  if (entriesOf(read, world, full).length > 0) return [];
   const reason = `no Service or ServiceEntry has host ${full}`;
   return [{ severity: 'warning', field: 'spec.host', value: show(host), reason }];
 }

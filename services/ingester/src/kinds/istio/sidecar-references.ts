@@ -9,7 +9,7 @@ import { firstBefore, whyFirst } from '../common/precedence.ts';
 import { maxTold } from '../common/told.ts';
 import { namespaceKind } from '../core/namespace.ts';
 import { serviceKind } from '../core/service.ts';
-import { covering, hasEntry, serviceOf } from './known-hosts.ts';
+import { covering, entriesOf, serviceOf } from './known-hosts.ts';
 import { serviceEntryKind } from './service-entry.ts';
 import { routeHostIndex, virtualServiceKind } from './virtual-service.ts';
 
@@ -100,7 +100,7 @@ function isHost(read: Reader, world: World, host: string, from: string | undefin
   const at = serviceAt(host, world.settings.domain);
   const isOf = (namespace: string | undefined): boolean => from === undefined || from === namespace;
   if (isOf(at?.namespace) && serviceOf(read, world, host) !== undefined) return true;
-  if (hasEntry(read, world, host, from)) return true;
+  if (entriesOf(read, world, host).some(({ ref }) => isOf(ref.namespace))) return true;
   const index = world.index(virtualServiceKind, routeHostIndex);
   return covering(host).some((of) =>
     read.lookup(index, of).some(({ value }) => isOf(value.ref.namespace)),
