@@ -15,7 +15,7 @@ import { canonicalHost, fullHost, isAddress, isWildcard } from '../common/hosts.
 import { absentCredentials, credentialsOfRule } from './absent-credentials.ts';
 import type { CheckContext } from './decode.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
-import { entriesOf, serviceOf } from './known-hosts.ts';
+import { absentHost } from './known-hosts.ts';
 import { exportsOfRule, lostParts, siblingIndex, siblingKeys } from './rule-conflicts.ts';
 import { checkTrafficPolicy } from './traffic-policy-check.ts';
 import { trafficPolicy } from './traffic-policy.ts';
@@ -98,7 +98,7 @@ function emit(read: Reader, world: World, object: SourceObject<DestinationRule>)
   // A rule for some workloads is for those of its namespace.
   const within = selector === undefined ? undefined : namespace;
   const problems = [
-    ...absentHost(read, world, object),
+    ...hostProblems(read, world, object),
     ...lostParts(read, world, object, world.index(destinationRuleKind, siblingIndex)),
     ...absentCredentials(read, world, credentialsOfRule(spec), within),
   ];
@@ -106,15 +106,14 @@ function emit(read: Reader, world: World, object: SourceObject<DestinationRule>)
 }
 
 /** A wildcard is for what there will be; of one host, it is a typing error or comes too early. */
-function absentHost(
+function hostProblems(
   read: Reader,
   world: World,
   { spec: { host }, ref }: SourceObject<DestinationRule>,
 ): readonly Problem[] {
   const full = fullHost(host, ref.namespace, world.settings.domain);
   if (isWildcard(full) || isAddress(full)) return [];
-  if (serviceOf(read, world, full) !== undefined) return [];
-  if (entriesOf(read, world, full).length > 0) return [];
-  const reason = `no Service or ServiceEntry has host ${full}`;
+  const reason = absentHost(read, world, full);
+  if (reason === undefined) return [];
   return [{ severity: 'warning', field: 'spec.host', value: show(host), reason }];
 }

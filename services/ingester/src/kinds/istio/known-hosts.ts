@@ -3,7 +3,7 @@ import type { Reader } from '@watershed/derive/graph.ts';
 import type { ServiceEntry } from '@watershed/proto/istio/networking/v1alpha3/service_entry.ts';
 import type { SourceObject, World } from '../../kind.ts';
 import { serviceAt } from '../common/hosts.ts';
-import type { ServiceSpec } from '../core/service-spec.ts';
+import { hasPort, type ServiceSpec } from '../core/service-spec.ts';
 import { serviceKind } from '../core/service.ts';
 import { hostIndex, serviceEntryKind } from './service-entry.ts';
 
@@ -12,14 +12,39 @@ export function serviceOf(read: Reader, world: World, host: string): ServiceSpec
   return at && read.get(world.objects(serviceKind), `${at.namespace}/${at.name}`)?.spec;
 }
 
-/** ServiceEntries that have it, or a wildcard that matches it. */
 export function entriesOf(
   read: Reader,
   world: World,
   host: string,
 ): readonly SourceObject<ServiceEntry>[] {
-  const index = world.index(serviceEntryKind, hostIndex);
-  return covering(host).flatMap((of) => read.lookup(index, of).map(({ value }) => value));
+  return read.lookup(world.index(serviceEntryKind, hostIndex), host).map(({ value }) => value);
+}
+
+/** Why nothing is called so; undefined: something is. A cluster has one host's name, as it is. */
+export function absentHost(read: Reader, world: World, host: string): string | undefined {
+  if (serviceOf(read, world, host) !== undefined) return undefined;
+  if (entriesOf(read, world, host).length > 0) return undefined;
+  const reason = `no Service or ServiceEntry has host ${host}`;
+  const [, ...wildcards] = covering(host);
+  const wider = wildcards.find((wildcard) => entriesOf(read, world, wildcard).length > 0);
+  return wider === undefined ? reason : `${reason}; ${wider} of a ServiceEntry is another host`;
+}
+
+/** Why nothing of a host that is there has the port; entries may list no ports, too. */
+export function absentPort(
+  read: Reader,
+  world: World,
+  host: string,
+  number: number,
+): string | undefined {
+  const service = serviceOf(read, world, host);
+  if (service !== undefined) {
+    return hasPort(service, number) ? undefined : `Service ${host} has no such port`;
+  }
+  const isServed = entriesOf(read, world, host).some(
+    ({ spec: { ports } }) => ports.length === 0 || ports.some((port) => port.number === number),
+  );
+  return isServed ? undefined : `no ServiceEntry of ${host} has such a port`;
 }
 
 /** The host, and the wildcards that match it. */

@@ -4,7 +4,6 @@
  */
 import type { Reader } from '@watershed/derive/graph.ts';
 import type { Gateway } from '@watershed/proto/istio/networking/v1alpha3/gateway.ts';
-import type { ServiceEntry } from '@watershed/proto/istio/networking/v1alpha3/service_entry.ts';
 import type {
   Destination,
   VirtualService,
@@ -13,11 +12,10 @@ import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
 import { fullHost, hostsOverlap, serviceAt } from '../common/hosts.ts';
 import { maxTold } from '../common/told.ts';
-import { hasPort, type ServiceSpec } from '../core/service-spec.ts';
 import { destinationRuleKind, ruleHostIndex } from './destination-rule.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
 import { gatewayHost, gatewayKind } from './gateway.ts';
-import { covering, entriesOf, serviceOf } from './known-hosts.ts';
+import { absentHost, absentPort, covering } from './known-hosts.ts';
 
 export function absentReferences(
   read: Reader,
@@ -46,17 +44,10 @@ export function absentReferences(
   }
   for (const [field, { host, port, subset }] of destinations(spec)) {
     const full = fullHost(host, ref.namespace, world.settings.domain);
-    const service = serviceOf(read, world, full);
-    const entries = service === undefined ? entriesOf(read, world, full) : [];
-    if (service === undefined && entries.length === 0) {
-      tell(`${field}.host`, host, `no Service or ServiceEntry has host ${full}`);
-    } else if (port !== undefined && !isServed(port.number, service, entries)) {
-      const reason =
-        service === undefined
-          ? `no ServiceEntry of ${full} has such a port`
-          : `Service ${full} has no such port`;
-      tell(`${field}.port.number`, String(port.number), reason);
-    }
+    const absent = absentHost(read, world, full);
+    const ofPort = port && absentPort(read, world, full, port.number);
+    if (absent !== undefined) tell(`${field}.host`, host, absent);
+    else if (ofPort !== undefined) tell(`${field}.port.number`, String(port?.number), ofPort);
     if (subset !== '' && !hasSubset(read, world, full, subset)) {
       tell(`${field}.subset`, subset, `no DestinationRule of ${full} has such a subset`);
     }
@@ -85,18 +76,6 @@ function serves({ spec, ref }: SourceObject<Gateway>, host: string, namespace: s
       const isFor = allowed.namespace === '*' || allowed.namespace === namespace;
       return isFor && hostsOverlap(host, allowed.host);
     }),
-  );
-}
-
-/** Entries may list no ports, too. */
-function isServed(
-  number: number,
-  service: ServiceSpec | undefined,
-  entries: readonly SourceObject<ServiceEntry>[],
-): boolean {
-  if (service !== undefined) return hasPort(service, number);
-  return entries.some(
-    ({ spec: { ports } }) => ports.length === 0 || ports.some((port) => port.number === number),
   );
 }
 

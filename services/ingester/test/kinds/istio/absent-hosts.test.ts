@@ -36,7 +36,6 @@ describe('the host of a DestinationRule', () => {
     ['a Service', 'web', service],
     ['a Service, by its full name', 'Web.shop.svc.cluster.local.', service],
     ['a ServiceEntry', 'api.example.com', entry('api.example.com')],
-    ['a wildcard of a ServiceEntry', 'api.example.com', entry('*.example.com')],
   ])('is that of %s; without it that is told', (_, host, object) => {
     const objects = world(rule(host), object);
     expect(objects.problems()).toEqual([]);
@@ -45,6 +44,14 @@ describe('the host of a DestinationRule', () => {
     expect(objects.problems()).toEqual([absent(host, full)]);
     objects.put(object);
     expect(objects.problems()).toEqual([]);
+  });
+
+  it('is not one that a wildcard of a ServiceEntry matches: that is a host of its own', () => {
+    const told =
+      'DestinationRule shop/rule: warning: spec.host: no Service or ServiceEntry has host ' +
+      'api.example.com; *.example.com of a ServiceEntry is another host: "api.example.com"';
+    const objects = world(rule('api.example.com'), entry('*.example.com'));
+    expect(objects.problems()).toEqual([told]);
   });
 
   it('is not the short name of a Service of another namespace', () => {
@@ -68,7 +75,7 @@ describe('a VirtualService', () => {
     const spec = { selector: { app: 'edge' }, servers };
     return { apiVersion, kind: 'Gateway', metadata: { name: 'edge', namespace: 'edge' }, spec };
   };
-  const api = entry('*.example.com');
+  const api = entry('api.example.com');
 
   it.each([
     ['*.shop.test', 'a.shop.test'],

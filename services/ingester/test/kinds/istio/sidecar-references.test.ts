@@ -62,7 +62,7 @@ describe('an egress host', () => {
     kind: 'ServiceEntry',
     metadata: { name: 'entry', namespace: 'pay' },
     spec: {
-      hosts: ['*.example.com'],
+      hosts: ['api.example.com'],
       ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
       resolution: 'NONE',
     },
