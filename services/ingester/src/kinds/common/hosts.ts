@@ -96,6 +96,12 @@ export function hostsOverlap(a: string, b: string): boolean {
   return a === b;
 }
 
+/** The wildcards that match all of a host, the longest first: `*.b.c` and `*.c` of `a.b.c`. */
+export function wildcardsOver(host: string): readonly string[] {
+  const labels = host.split('.');
+  return labels.slice(1).map((_, at) => `*.${labels.slice(at + 1).join('.')}`);
+}
+
 /** The narrower of two hosts that overlap; undefined if they do not. */
 export function hostIntersection(a: string, b: string): string | undefined {
   if (!hostsOverlap(a, b)) return undefined;

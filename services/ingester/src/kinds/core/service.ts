@@ -21,10 +21,14 @@ const blankPort = ServicePort.create();
 /** Labels that generators read; another label changes nothing downstream. */
 const readLabels = ['istio.io/persistent-session'];
 
+/** By the number of each port. */
+export const servicePortIndex = 'port';
+
 export const serviceKind: Kind<ServiceSpec> = {
   apiVersions: ['v1'],
   kind: 'Service',
   namespaced: true,
+  indexes: { [servicePortIndex]: ({ spec }) => spec.ports.map(({ port }) => String(port)) },
   decode: decodeService,
   emit,
 };

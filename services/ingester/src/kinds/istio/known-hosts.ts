@@ -2,7 +2,7 @@
 import type { Reader } from '@watershed/derive/graph.ts';
 import type { ServiceEntry } from '@watershed/proto/istio/networking/v1alpha3/service_entry.ts';
 import type { SourceObject, World } from '../../kind.ts';
-import { serviceAt } from '../common/hosts.ts';
+import { serviceAt, wildcardsOver } from '../common/hosts.ts';
 import { hasPort, type ServiceSpec } from '../core/service-spec.ts';
 import { serviceKind } from '../core/service.ts';
 import { hostIndex, serviceEntryKind } from './service-entry.ts';
@@ -25,8 +25,7 @@ export function absentHost(read: Reader, world: World, host: string): string | u
   if (serviceOf(read, world, host) !== undefined) return undefined;
   if (entriesOf(read, world, host).length > 0) return undefined;
   const reason = `no Service or ServiceEntry has host ${host}`;
-  const [, ...wildcards] = covering(host);
-  const wider = wildcards.find((wildcard) => entriesOf(read, world, wildcard).length > 0);
+  const wider = wildcardsOver(host).find((wildcard) => entriesOf(read, world, wildcard).length > 0);
   return wider === undefined ? reason : `${reason}; ${wider} of a ServiceEntry is another host`;
 }
 
@@ -45,10 +44,4 @@ export function absentPort(
     ({ spec: { ports } }) => ports.length === 0 || ports.some((port) => port.number === number),
   );
   return isServed ? undefined : `no ServiceEntry of ${host} has such a port`;
-}
-
-/** The host, and the wildcards that match it. */
-export function covering(host: string): readonly string[] {
-  const labels = host.split('.');
-  return [host, ...labels.slice(1).map((_, at) => `*.${labels.slice(at + 1).join('.')}`)];
 }

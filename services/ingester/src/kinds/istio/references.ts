@@ -10,12 +10,12 @@ import type {
 } from '@watershed/proto/istio/networking/v1alpha3/virtual_service.ts';
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
-import { fullHost, hostsOverlap, serviceAt } from '../common/hosts.ts';
+import { fullHost, hostsOverlap, serviceAt, wildcardsOver } from '../common/hosts.ts';
 import { maxTold } from '../common/told.ts';
 import { destinationRuleKind, ruleHostIndex } from './destination-rule.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
 import { gatewayHost, gatewayKind } from './gateway.ts';
-import { absentHost, absentPort, covering } from './known-hosts.ts';
+import { absentHost, absentPort } from './known-hosts.ts';
 
 export function absentReferences(
   read: Reader,
@@ -84,7 +84,8 @@ function hasSubset(read: Reader, world: World, host: string, subset: string): bo
   const index = world.index(destinationRuleKind, ruleHostIndex);
   const at = serviceAt(host, world.settings.domain);
   const hosts = [
-    ...covering(host),
+    host,
+    ...wildcardsOver(host),
     '*',
     ...(at === undefined ? [] : [`${at.name}.${at.namespace}`]),
   ];

@@ -10,7 +10,7 @@ import {
 import type { Emission, Emitted, Kind, SourceObject, World } from '../../kind.ts';
 import { distributionOf } from '../common/distribution.ts';
 import { exportedTo } from '../common/export-to.ts';
-import { canonicalHost, sortedSet } from '../common/hosts.ts';
+import { canonicalHost, sortedSet, wildcardsOver } from '../common/hosts.ts';
 import { selects } from '../common/labels.ts';
 import { parseProtocol } from '../common/protocol.ts';
 import { podKind } from '../core/pod.ts';
@@ -41,12 +41,20 @@ export const selectingIndex = 'selecting';
 /** By host, in full form. */
 export const hostIndex = 'host';
 
+/** By the wildcards that match a host: `*.example.com` has all of its entries below. */
+export const widerHostIndex = 'wider host';
+
+/** By the number of each port. */
+export const entryPortIndex = 'port';
+
 export const serviceEntryKind: Kind<ServiceEntry> = {
   apiVersions,
   kind: 'ServiceEntry',
   namespaced: true,
   indexes: {
     [hostIndex]: ({ spec }) => entryHosts(spec),
+    [widerHostIndex]: ({ spec }) => sortedSet(entryHosts(spec).flatMap(wildcardsOver)),
+    [entryPortIndex]: ({ spec }) => spec.ports.map(({ number }) => String(number)),
     [selectingIndex]: ({ spec, ref }) =>
       spec.workloadSelector !== undefined && spec.resolution !== ServiceEntry_Resolution.NONE
         ? [ref.namespace]

@@ -7,7 +7,6 @@ import {
   Protocol,
   Scope,
 } from '@watershed/model/gen/model.ts';
-import type { EgressHost } from '@watershed/model/gen/model.ts';
 import { configKey } from '@watershed/model/keys.ts';
 import {
   CaptureMode as IstioCaptureMode,
@@ -20,16 +19,12 @@ import type {
   OutboundTrafficPolicy,
 } from '@watershed/proto/istio/networking/v1alpha3/sidecar.ts';
 import type { Emission, Kind, SourceObject, World } from '../../kind.ts';
-import { byCodeUnit, canonicalHost } from '../common/hosts.ts';
+import { byCodeUnit } from '../common/hosts.ts';
 import { parseProtocol } from '../common/protocol.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
 import { checkSidecar } from './sidecar-check.ts';
-import {
-  absentEgress,
-  defaultIndex,
-  defaultNamespaces,
-  lostDefault,
-} from './sidecar-references.ts';
+import { defaultIndex, defaultNamespaces, lostDefault, ownNamespace } from './sidecar-default.ts';
+import { egressHost, emptyEgress } from './sidecar-egress.ts';
 import { serverTls } from './tls.ts';
 import { connectionPool } from './traffic-policy.ts';
 
@@ -73,7 +68,7 @@ function emit(read: Reader, world: World, object: SourceObject<Sidecar>): Emissi
   const event = { object: { $case: 'scope' as const, value: scope } };
   const problems = [
     ...lostDefault(read, object, world.index(sidecarKind, defaultIndex)),
-    ...absentEgress(read, world, object),
+    ...emptyEgress(read, world, object, ownNamespace(world, object)),
   ];
   return { events: [{ topic: 'config', key, event }], problems };
 }
@@ -86,7 +81,10 @@ function outboundMode(policy: OutboundTrafficPolicy | undefined): OutboundMode |
 }
 
 function egress(from: IstioEgressListener): EgressListener {
-  const hosts = new Map(from.hosts.map(egressHost));
+  // `.` stays: that of the root namespace means each client's own.
+  const hosts = new Map(
+    from.hosts.map(egressHost).map((host) => [`${host.namespace}/${host.host}`, host]),
+  );
   return {
     ...blankEgress,
     port: from.port?.number ?? 0,
@@ -96,17 +94,6 @@ function egress(from: IstioEgressListener): EgressListener {
     captureMode: captureModes[from.captureMode],
     hosts: [...hosts].sort(([a], [b]) => byCodeUnit(a, b)).map(([, host]) => host),
   };
-}
-
-/**
- * With its key, for order and against duplicates. `.` stays: that of the root namespace means each
- * client's own. `~` is nothing, so what stands after it says nothing.
- */
-function egressHost(text: string): readonly [string, EgressHost] {
-  const slash = text.indexOf('/');
-  const namespace = text.slice(0, slash);
-  const host = namespace === '~' ? '*' : canonicalHost(text.slice(slash + 1));
-  return [`${namespace}/${host}`, { namespace, host }];
 }
 
 function ingress(from: IstioIngressListener): IngressListener {

@@ -506,7 +506,7 @@ it('keeps what was good when an object becomes bad', () => {
 
 it('takes unknown fields from an API server, with a word', () => {
   const objects = new Objects();
-  const raw = objectOf(of('Sidecar'), '{ egress: [{ hosts: ["./*"] }], newer: 1 }');
+  const raw = objectOf(of('Sidecar'), '{ egress: [{ hosts: ["*/*"] }], newer: 1 }');
   objects.put({ ...raw, metadata: { ...raw.metadata, uid: 'x' } });
   expect(objects.problems()).toEqual([
     'Sidecar shop/test: warning: spec.newer: no such field in Sidecar: 1',
