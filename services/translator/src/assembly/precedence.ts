@@ -1,4 +1,5 @@
 /** In which order the rules of several routes of one host are tried. */
+import { takesAll } from '@watershed/model/match.ts';
 import type { MatchArgument } from '../generators/route-match.ts';
 import type { RuleArgument } from '../generators/virtual-host.ts';
 
@@ -84,31 +85,6 @@ export function catchAllsLast<R extends RuleArgument>(rules: readonly R[]): read
 /** Index of the first match of everything; 0 for a rule without matches. */
 function catchAllAt({ matches }: RuleArgument): number | undefined {
   if (matches.length === 0) return 0;
-  const at = matches.findIndex(isCatchAll);
+  const at = matches.findIndex(takesAll);
   return at < 0 ? undefined : at;
-}
-
-function isCatchAll(match: MatchArgument): boolean {
-  const asked = [match.method, match.authority, match.scheme];
-  return (
-    isAnyPath(match) &&
-    asked.every((one) => one === undefined) &&
-    match.headers.length === 0 &&
-    match.queryParams.length === 0
-  );
-}
-
-function isAnyPath({ path }: MatchArgument): boolean {
-  const match = path?.match;
-  switch (match?.$case) {
-    case 'prefix':
-    case 'pathPrefix':
-      return match.value === '/' || match.value === '';
-    case 'regex':
-      return match.value === '.*';
-    case 'exact':
-      return false;
-    default:
-      return true;
-  }
 }

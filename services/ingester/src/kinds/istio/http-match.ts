@@ -1,4 +1,5 @@
 import { Match, NamedMatch, StringMatch } from '@watershed/model/gen/model.ts';
+import { takesAll } from '@watershed/model/match.ts';
 import type {
   HTTPMatchRequest,
   StringMatch as IstioMatch,
@@ -17,7 +18,7 @@ export function normaliseMatches(matches: readonly HTTPMatchRequest[]): readonly
   const normalised = matches.map(normaliseMatch);
   // A lone match that asks for nothing is the same as none.
   const [only] = normalised;
-  return normalised.length === 1 && only !== undefined && isCatchAll(only) ? [] : normalised;
+  return normalised.length === 1 && only?.name === '' && isCatchAll(only) ? [] : normalised;
 }
 
 /** @param match with gateways in full form */
@@ -82,18 +83,9 @@ function byNameThenInversion(a: NamedMatch, b: NamedMatch): number {
   return order || byCodeUnit(JSON.stringify(a.value), JSON.stringify(b.value));
 }
 
-function isCatchAll(match: Match): boolean {
-  return (
-    match.name === '' &&
-    match.path === undefined &&
-    match.scheme === undefined &&
-    match.method === undefined &&
-    match.authority === undefined &&
-    match.headers.length === 0 &&
-    match.queryParams.length === 0 &&
-    match.port === 0 &&
-    Object.keys(match.sourceLabels).length === 0 &&
-    match.sourceNamespace === '' &&
-    match.gateways.length === 0
-  );
+/** Whether it takes every request of every client, at every port and gateway. */
+export function isCatchAll(match: Match): boolean {
+  const { port, sourceLabels, sourceNamespace, gateways } = match;
+  const isAnyClient = sourceNamespace === '' && Object.keys(sourceLabels).length === 0;
+  return takesAll(match) && port === 0 && isAnyClient && gateways.length === 0;
 }

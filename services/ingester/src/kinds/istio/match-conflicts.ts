@@ -6,6 +6,7 @@
 import type { Index } from '@watershed/derive/collection.ts';
 import type { Reader } from '@watershed/derive/graph.ts';
 import type { Match } from '@watershed/model/gen/model.ts';
+import { takesAll } from '@watershed/model/match.ts';
 import type {
   HTTPMatchRequest,
   HTTPRoute,
@@ -124,14 +125,6 @@ function isForMeshAlone({ gateways }: HTTPMatchRequest): boolean {
 function isFor({ gateways }: HTTPMatchRequest, gateway: string, namespace: string): boolean {
   if (gateways.length === 0) return true;
   return gateways.some((name) => gatewayName(name, namespace) === gateway);
-}
-
-/** The translator's reading of a match of everything. */
-function takesAll({ path, scheme, method, authority, headers, queryParams }: Match): boolean {
-  const kind = path?.match;
-  const anyPath = kind === undefined || (kind.$case === 'regex' && kind.value === '.*');
-  const none = [scheme, method, authority].every((text) => text === undefined);
-  return anyPath && none && headers.length === 0 && queryParams.length === 0;
 }
 
 function askedOfRequest(match: Match): readonly unknown[] {

@@ -19,7 +19,7 @@ import { firstBefore, whyFirst } from '../common/precedence.ts';
 import { maxTold } from '../common/told.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
 import { gatewayKind, isForNamespace } from './gateway.ts';
-import { isAnyRequest } from './virtual-service-check.ts';
+import { isCatchAll, normaliseMatch } from './http-match.ts';
 
 export type Service = SourceObject<VirtualService>;
 
@@ -98,7 +98,9 @@ function takerAt(
   const takes = (match: HTTPMatchRequest): boolean => {
     const { gateways } = match;
     const isHere = gateways.some((name) => gatewayName(name, namespace) === gateway);
-    return isAnyRequest(match) && (gateways.length === 0 || isHere);
+    return (
+      isCatchAll(normaliseMatch({ ...match, gateways: [] })) && (gateways.length === 0 || isHere)
+    );
   };
   const at = rules.findIndex(
     // What a delegate leaves of its rule is not known here.

@@ -1,7 +1,6 @@
 /** What istiod's validation webhook asks of a VirtualService, plus what the model cannot say. */
 import type {
   Delegate,
-  HTTPMatchRequest,
   HTTPRoute,
   Percent,
   VirtualService,
@@ -20,6 +19,7 @@ import {
   checkRewrite,
 } from './http-action-check.ts';
 import { checkDestination, checkHeaders, checkRetry, checkRoute } from './http-forward-check.ts';
+import { isCatchAll, normaliseMatch } from './http-match.ts';
 import { checkMatches } from './http-match-check.ts';
 
 export function checkVirtualService(spec: VirtualService, at: At, context: CheckContext): void {
@@ -88,28 +88,11 @@ function checkReach(rules: readonly HTTPRoute[], at: At): void {
   const last = rules.findIndex(
     ({ match, delegate }) =>
       delegate === undefined &&
-      (match.length === 0 || match.some((one) => isAnyRequest(one) && one.gateways.length === 0)),
+      (match.length === 0 || match.some((one) => isCatchAll(normaliseMatch(one)))),
   );
   if (last < 0 || last === rules.length - 1) return;
   const item = at.item(last + 1);
   item.warn(rules[last + 1]?.name, `is never reached: rule ${last} takes every request`);
-}
-
-/** Whether it asks nothing of a request and its client, at the gateways that it is for. */
-export function isAnyRequest(match: HTTPMatchRequest): boolean {
-  const { uri } = match;
-  const path = uri?.matchType;
-  const anyPath =
-    path === undefined || (path.$case === 'prefix' && (path.value === '' || path.value === '/'));
-  const { scheme, method, authority, sourceNamespace, port } = match;
-  const maps = [match.headers, match.withoutHeaders, match.queryParams, match.sourceLabels];
-  return (
-    anyPath &&
-    [scheme, method, authority].every((text) => text?.matchType === undefined) &&
-    maps.every((map) => Object.keys(map).length === 0) &&
-    sourceNamespace === '' &&
-    port === 0
-  );
 }
 
 function checkRule(rule: HTTPRoute, at: At, isDelegate: boolean): void {

@@ -134,6 +134,7 @@ describe('a host of a gateway that two VirtualServices take every request of', (
   const host = 'shop.example.com';
   const specific = { match: [{ uri: { prefix: '/cart' } }], ...rule };
   const any = { match: [{ uri: { prefix: '/' } }], ...rule };
+  const anyText = { match: [{ uri: { regex: '.*' } }], ...rule };
   const at = (gateways: readonly string[]) => ({ match: [{ gateways }], ...rule });
   const ofEdge = (name: string, rest: Rest = {}): RawObject =>
     virtualService(name, { hosts: [host], gateways: ['infra/edge'], ...rest });
@@ -146,6 +147,7 @@ describe('a host of a gateway that two VirtualServices take every request of', (
   it.each([
     ['without any match', {}, 0],
     ['with a match of everything', { http: [specific, any] }, 1],
+    ['with a regular expression of everything', { http: [specific, anyText] }, 1],
     ['with a match of everything at that gateway', { http: [at(['infra/edge'])] }, 0],
   ])('goes to the first; that is told to a rule %s', (_, second, index) => {
     expect(told(ofEdge('b', second), ofEdge('a'))).toEqual([unreached('b', index)]);
