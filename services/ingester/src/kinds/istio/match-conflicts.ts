@@ -16,9 +16,9 @@ import type { Problem, SourceSettings, World } from '../../kind.ts';
 import { byCodeUnit, fullHost, sortedSet } from '../common/hosts.ts';
 import { whyFirst } from '../common/precedence.ts';
 import { maxTold } from '../common/told.ts';
-import { gatewayName, meshGateway } from './gateway-names.ts';
+import { meshGateway } from './gateway-names.ts';
 import { normaliseMatch } from './http-match.ts';
-import { placesOf, winnerOf } from './route-conflicts.ts';
+import { isFor, placesOf, winnerOf } from './route-conflicts.ts';
 import type { Service } from './route-conflicts.ts';
 
 /** By gateway, host and match. */
@@ -120,11 +120,6 @@ function* triedAtGateways(rules: readonly HTTPRoute[]): Iterable<Tried> {
 
 function isForMeshAlone({ gateways }: HTTPMatchRequest): boolean {
   return gateways.length > 0 && gateways.every((name) => name === meshGateway);
-}
-
-function isFor({ gateways }: HTTPMatchRequest, gateway: string, namespace: string): boolean {
-  if (gateways.length === 0) return true;
-  return gateways.some((name) => gatewayName(name, namespace) === gateway);
 }
 
 function askedOfRequest(match: Match): readonly unknown[] {

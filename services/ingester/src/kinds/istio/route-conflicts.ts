@@ -11,6 +11,7 @@ import type {
   HTTPRoute,
   VirtualService,
 } from '@watershed/proto/istio/networking/v1alpha3/virtual_service.ts';
+import { takesAll } from '@watershed/model/match.ts';
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, SourceSettings, World } from '../../kind.ts';
 import { exportedTo } from '../common/export-to.ts';
@@ -19,7 +20,7 @@ import { firstBefore, whyFirst } from '../common/precedence.ts';
 import { maxTold } from '../common/told.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
 import { gatewayKind, isForNamespace } from './gateway.ts';
-import { isCatchAll, normaliseMatch } from './http-match.ts';
+import { normaliseMatch } from './http-match.ts';
 
 export type Service = SourceObject<VirtualService>;
 
@@ -31,9 +32,7 @@ export const claimIndex = 'claim';
 
 export function claimsOf({ spec, ref }: Service, { domain }: SourceSettings): readonly string[] {
   const places = placesOf(spec, ref.namespace).filter((place) =>
-    place === meshGateway
-      ? spec.http.some(holdsAnywhere)
-      : takerAt(spec.http, place, ref.namespace) !== undefined,
+    spec.http.some((rule) => claims(rule, place, ref.namespace)),
   );
   const hosts = sortedSet(spec.hosts.map((host) => fullHost(host, ref.namespace, domain)));
   return places.flatMap((place) => hosts.map((host) => claimKey(place, host)));
@@ -48,65 +47,70 @@ export function lostHosts(
   const { spec, ref } = object;
   const problems: Problem[] = [];
   for (const place of placesOf(spec, ref.namespace)) {
-    const lost = lossAt(spec.http, place, ref.namespace);
-    if (lost === undefined) continue;
-    for (const [index, given] of spec.hosts.entries()) {
+    const losses = lossesAt(spec.http, place, ref.namespace);
+    for (const [index, given] of losses.length === 0 ? [] : spec.hosts.entries()) {
       const host = fullHost(given, ref.namespace, world.settings.domain);
       const rivals = read.lookup(claims, claimKey(place, host));
       const winner = winnerOf(read, world, { object, place }, rivals);
       if (winner === undefined) continue;
       const name = `${winner.ref.namespace}/${winner.ref.name}`;
-      problems.push({
-        severity: 'warning',
-        field: lost.rule === undefined ? `spec.hosts[${index}]` : `spec.http[${lost.rule}]`,
-        value: show(given),
-        reason: `${lost.reason(name, host)}, and goes first (${whyFirst(winner, object)})`,
-      });
-      if (problems.length === maxTold) return problems;
+      for (const lost of losses) {
+        problems.push({
+          severity: 'warning',
+          field: lost.field ?? `spec.hosts[${index}]`,
+          value: show(given),
+          reason: `${lost.reason(name, host)}, and goes first (${whyFirst(winner, object)})`,
+        });
+        if (problems.length === maxTold) return problems;
+      }
     }
   }
   return problems;
 }
 
 interface Loss {
-  /** Index of the rule that is lost; `undefined`: all are. */
-  readonly rule: number | undefined;
+  /** The rule or match that is lost; `undefined`: the whole host is. */
+  readonly field: string | undefined;
   readonly reason: (winner: string, host: string) => string;
 }
 
 /** What is lost of a host where another claims it. */
-function lossAt(rules: readonly HTTPRoute[], place: string, namespace: string): Loss | undefined {
-  if (rules.length === 0) return undefined;
+function lossesAt(rules: readonly HTTPRoute[], place: string, namespace: string): readonly Loss[] {
+  if (rules.length === 0) return [];
   if (place === meshGateway) {
     const reason = (winner: string, host: string): string =>
       `has no effect on proxies that see VirtualService ${winner}: it has host ${host} in the mesh too`;
-    return { rule: undefined, reason };
+    return [{ field: undefined, reason }];
   }
-  const rule = takerAt(rules, place, namespace);
-  if (rule === undefined) return undefined;
   const reason = (winner: string, host: string): string =>
     `is never reached for ${host} at Gateway ${place}: a rule of VirtualService ${winner} takes every request too`;
-  return { rule, reason };
+  return takersAt(rules, place, namespace).map((field) => ({ field, reason }));
 }
 
-/** Index of the rule that takes every request at a gateway. */
-function takerAt(
+/**
+ * What takes every request at a gateway, those of one port or client among them, and so stands
+ * behind what another one takes; up to the first that takes those of all, behind which a
+ * VirtualService has nothing.
+ */
+function takersAt(
   rules: readonly HTTPRoute[],
   gateway: string,
   namespace: string,
-): number | undefined {
-  const takes = (match: HTTPMatchRequest): boolean => {
-    const { gateways } = match;
-    const isHere = gateways.some((name) => gatewayName(name, namespace) === gateway);
-    return (
-      isCatchAll(normaliseMatch({ ...match, gateways: [] })) && (gateways.length === 0 || isHere)
-    );
-  };
-  const at = rules.findIndex(
+): readonly string[] {
+  const takers: string[] = [];
+  for (const [at, { match: matches, delegate }] of rules.entries()) {
     // What a delegate leaves of its rule is not known here.
-    ({ match, delegate }) => delegate === undefined && (match.length === 0 || match.some(takes)),
-  );
-  return at < 0 ? undefined : at;
+    if (delegate !== undefined) continue;
+    const rule = `spec.http[${at}]`;
+    if (matches.length === 0) return [...takers, rule];
+    for (const [index, match] of matches.entries()) {
+      if (!isFor(match, gateway, namespace) || !takesAll(normaliseMatch(match))) continue;
+      // What stands before it in its rule is reached.
+      takers.push(index === 0 ? rule : `${rule}.match[${index}]`);
+      if (isUnguarded(match)) return takers;
+    }
+  }
+  return takers;
 }
 
 /** `mesh`, and `namespace/name` of gateways; each once. */
@@ -152,14 +156,29 @@ function exportOf(read: Reader, world: World, { spec, ref }: Service): readonly 
   return exportedTo(read, world, { given: spec.exportTo, of: 'route', namespace: ref.namespace });
 }
 
-/** Whether it is a rule for every client and port, whatever it asks of a request. */
-function holdsAnywhere({ match, delegate }: HTTPRoute): boolean {
+/**
+ * Whether it leaves nothing of a host: in the mesh a rule for every client and port does, whatever
+ * it asks of a request.
+ */
+function claims({ match: matches, delegate }: HTTPRoute, place: string, of: string): boolean {
   if (delegate !== undefined) return false;
-  return match.length === 0 || match.some(isUnguarded);
+  if (matches.length === 0) return true;
+  return matches.some(
+    (match) =>
+      isFor(match, place, of) &&
+      isUnguarded(match) &&
+      (place === meshGateway || takesAll(normaliseMatch(match))),
+  );
 }
 
+/** Whether a match is for a place. */
+export function isFor({ gateways }: HTTPMatchRequest, place: string, namespace: string): boolean {
+  return gateways.length === 0 || gateways.some((name) => gatewayName(name, namespace) === place);
+}
+
+/** Where a match names gateways, the client is not asked (Istio). */
 function isUnguarded({ gateways, port, sourceNamespace, sourceLabels }: HTTPMatchRequest): boolean {
   if (port !== 0) return false;
-  if (gateways.length > 0) return gateways.includes(meshGateway);
+  if (gateways.length > 0) return true;
   return sourceNamespace === '' && Object.keys(sourceLabels).length === 0;
 }

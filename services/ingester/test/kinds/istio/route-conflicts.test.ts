@@ -140,8 +140,8 @@ describe('a host of a gateway that two VirtualServices take every request of', (
     virtualService(name, { hosts: [host], gateways: ['infra/edge'], ...rest });
   const told = (...objects: readonly RawObject[]): readonly string[] =>
     world(gateway, ...objects).problems();
-  const unreached = (name: string, index: number, given = host): string =>
-    `VirtualService shop/${name}: warning: spec.http[${index}]: is never reached for ${host} at Gateway infra/edge: ` +
+  const unreached = (name: string, at: number | string, given = host): string =>
+    `VirtualService shop/${name}: warning: spec.http[${at}]: is never reached for ${host} at Gateway infra/edge: ` +
     `a rule of VirtualService shop/a takes every request too, and goes first (${byName}): "${given}"`;
 
   it.each([
@@ -153,6 +153,26 @@ describe('a host of a gateway that two VirtualServices take every request of', (
     expect(told(ofEdge('b', second), ofEdge('a'))).toEqual([unreached('b', index)]);
   });
 
+  it.each([
+    [
+      'behind others of its rule',
+      { http: [{ match: [...specific.match, {}], ...rule }] },
+      ['0].match[1'],
+    ],
+    ['of one port', { http: [{ match: [{ port: 80 }], ...rule }] }, ['0']],
+    [
+      'of one port, and to that behind it',
+      { http: [{ match: [{ port: 80 }], ...rule }, rule, any] },
+      ['0', '1'],
+    ],
+    ['of some clients', { http: [{ match: [{ sourceNamespace: 'x' }], ...rule }] }, ['0']],
+  ])('is told to a match of everything %s', (_, second, lost) => {
+    const problems = told(ofEdge('b', second), ofEdge('a'));
+    expect(problems.filter((line) => line.includes('goes first'))).toEqual(
+      lost.map((at) => unreached('b', at)),
+    );
+  });
+
   it('is the same host in other letters, and with a dot at the end', () => {
     const given = 'SHOP.example.com.';
     expect(told(ofEdge('a'), ofEdge('b', { hosts: [given] }))).toEqual([unreached('b', 0, given)]);
@@ -161,6 +181,7 @@ describe('a host of a gateway that two VirtualServices take every request of', (
   it.each([
     ['the first one takes some requests only', { http: [specific] }, {}],
     ['the second one takes some requests only', {}, { http: [specific] }],
+    ['the first one does so for a port', { http: [{ match: [{ port: 80 }], ...rule }] }, {}],
     ['the first one does so elsewhere', { http: [at(['mesh'])] }, {}],
     ['the first one is for some namespaces only', { exportTo: ['.'] }, {}],
     ['the hosts differ', { hosts: ['*.example.com'] }, {}],
@@ -280,10 +301,13 @@ describe('a match that two VirtualServices have for a host of a gateway', () => 
     }
   });
 
-  it('is not told of again with a rule that is lost for what takes every request', () => {
+  it('is told of beside one of its rule that takes every request, and is lost as well', () => {
     const http = [matching(cart, { uri: { prefix: '/' } })];
     const problems = told(routing('a', { http }), routing('b', { http }));
-    expect(problems.map((line) => line.split(': ')[2])).toEqual(['spec.http[0]']);
+    expect(problems.map((line) => line.split(': ')[2])).toEqual([
+      'spec.http[0].match[1]',
+      'spec.http[0].match[0]',
+    ]);
   });
 
   it('is told of 20 times at most, and is not looked for without end', () => {
