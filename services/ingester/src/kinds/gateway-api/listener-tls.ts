@@ -148,7 +148,11 @@ function secretOf(
   const key = secretKey(namespace, name);
   const secret = read.get(world.objects(secretKind), `${namespace}/${name}`);
   if (secret === undefined) {
-    return { key, isPresent: false, reason: `is not found: Secret ${namespace}/${name}` };
+    return {
+      key,
+      isPresent: false,
+      reason: `is absent or was refused: Secret ${namespace}/${name}`,
+    };
   }
   const isPresent = secret.spec.material !== undefined;
   return { key, isPresent, reason: isPresent ? '' : 'holds no certificate' };

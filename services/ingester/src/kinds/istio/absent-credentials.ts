@@ -79,8 +79,8 @@ function whyUnusable(
   const [first] = secrets;
   if (first === undefined) {
     return namespace === undefined
-      ? 'is not found: no namespace has a usable Secret of this name; proxies look in their own'
-      : `is not found: namespace ${namespace} has no usable Secret of this name`;
+      ? 'is absent or was refused: no namespace has a usable Secret of this name; proxies look in their own'
+      : `is absent or was refused: namespace ${namespace} has no usable Secret of this name`;
   }
   const lacks = of === 'roots' ? 'CA certificate' : 'certificate with its key';
   return `has no ${lacks}: Secret ${first.ref.namespace}/${first.ref.name}`;

@@ -29,15 +29,18 @@ function rule(tls: object, rest: object = {}): RawObject {
   return { apiVersion, kind: 'DestinationRule', metadata, spec };
 }
 
-/** Without what is common to all: whose they are, and that they are warnings. */
+/** Without what is common to all: whose they are, and that they are warnings; nor errors. */
 function told(object: RawObject, ...secrets: readonly RawObject[]): readonly string[] {
   const objects = new Objects();
   for (const one of [...secrets, object]) objects.put(one);
-  return objects.problems().map((line) => line.replace(/^.*: warning: spec\./u, ''));
+  return objects
+    .problems()
+    .filter((line) => line.includes(': warning: '))
+    .map((line) => line.replace(/^.*: warning: spec\./u, ''));
 }
 
 const nowhere =
-  'is not found: no namespace has a usable Secret of this name; proxies look in their own';
+  'is absent or was refused: no namespace has a usable Secret of this name; proxies look in their own';
 const simple = gateway({ mode: 'SIMPLE', credentialName: 'cert' });
 const mutual = gateway({ mode: 'MUTUAL', credentialName: 'cert' });
 
@@ -45,6 +48,11 @@ describe('a Gateway', () => {
   it.each([
     ['that no namespace has', [], [`servers[0].tls.credentialName: ${nowhere}: "cert"`]],
     ['that some namespace has', [secret('cert', pair)], []],
+    [
+      'that was refused for its key',
+      [secret('cert', { ...pair, 'tls.key': fixture('b.key') })],
+      [`servers[0].tls.credentialName: ${nowhere}: "cert"`],
+    ],
     [
       'that holds no certificate',
       [secret('cert', { other: 'x' })],
@@ -110,7 +118,7 @@ describe('a DestinationRule', () => {
     const tls = { mode: 'SIMPLE', credentialName: 'client' };
     const selecting = rule(tls, { workloadSelector: { matchLabels: { app: 'web' } } });
     expect(told(selecting, secret('client', roots))).toEqual([
-      `${field}: is not found: namespace shop has no usable Secret of this name: "client"`,
+      `${field}: is absent or was refused: namespace shop has no usable Secret of this name: "client"`,
     ]);
     expect(told(selecting, secret('client', roots, 'shop'))).toEqual([]);
   });
