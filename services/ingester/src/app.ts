@@ -21,10 +21,10 @@ import type { Registration } from './core/registry.ts';
 import { debugPages } from './debug.ts';
 import { EventLog } from './event-log.ts';
 import type { SourceSettings } from './kind.ts';
-import { meshConfigObject, meshNames } from './kinds/core/mesh-config.ts';
 import { ingestMetrics, type IngestMetrics } from './metrics.ts';
 import { DiagnosticLog } from './diagnostic-log.ts';
 import type { Source } from './source.ts';
+import { meshDefaults } from './sources/configured.ts';
 
 /** Of one span. */
 const maxNamedObjects = 8;
@@ -138,18 +138,7 @@ class IngesterPart implements Ingester {
     lost.addEventListener('abort', fail, { once: true });
     // While the last partitions were claimed, another process may have taken the first ones over.
     if (lost.aborted) fail();
-    this.#ingest.apply({
-      source: meshNames.defaults,
-      unchanged: 0,
-      updates: [
-        {
-          unit: meshNames.defaults,
-          version: '',
-          problems: [],
-          objects: [{ raw: meshConfigObject(meshNames.defaults, {}), line: 1 }],
-        },
-      ],
-    });
+    this.#ingest.apply(meshDefaults);
     const sink = {
       apply: (batch: Parameters<Ingest['apply']>[0]): void => {
         this.#ingest.apply(batch);
@@ -224,7 +213,8 @@ class IngesterPart implements Ingester {
     if (this.#isFailed) return;
     const { objects, events } = this.#ingest.sizes;
     logger.info('all sources are on the log', {
-      objects,
+      // As the files have them: the mesh's defaults are nobody's.
+      objects: objects - 1,
       records: events,
       held: this.held().length,
     });

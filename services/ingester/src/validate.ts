@@ -11,11 +11,10 @@ import { Ingest } from './core/ingest.ts';
 import type { Registration } from './core/registry.ts';
 import type { Problem, SourceSettings } from './kind.ts';
 import { coreKinds } from './kinds/core/kinds.ts';
-import { meshConfigObject, meshNames } from './kinds/core/mesh-config.ts';
 import { gatewayApiKinds } from './kinds/gateway-api/kinds.ts';
 import { istioKinds } from './kinds/istio/kinds.ts';
 import type { SourceBatch, UnitUpdate } from './source.ts';
-import { directoriesOf, meshOf } from './sources/configured.ts';
+import { directoriesOf, meshDefaults, meshOf } from './sources/configured.ts';
 import { FileSource, type FileSourceOptions } from './sources/files.ts';
 import { listTree } from './sources/tree.ts';
 import { unwatched } from './sources/watch.ts';
@@ -52,7 +51,7 @@ export const allKinds: readonly Registration[] = [...coreKinds, ...istioKinds, .
 export async function validate(options: ValidateOptions): Promise<Validated> {
   const diagnostics = new Diagnostics(() => options.time.now());
   const ingest = createIngest(options, diagnostics);
-  ingest.apply(defaultMesh());
+  ingest.apply(meshDefaults);
   const findings: Finding[] = [];
   const objectsOf = new Map<string, number>();
   const read = async (path: string, parsing: Parsing = {}): Promise<void> => {
@@ -105,12 +104,6 @@ function createIngest({ settings, time }: ValidateOptions, diagnostics: Diagnost
     monotonicMs: () => time.monotonic(),
     publish: () => undefined,
   });
-}
-
-function defaultMesh(): SourceBatch {
-  const object = { raw: meshConfigObject(meshNames.defaults, {}), line: 1 };
-  const update = { unit: meshNames.defaults, version: '', problems: [], objects: [object] };
-  return { source: meshNames.defaults, unchanged: 0, updates: [update] };
 }
 
 type Parsing = Pick<FileSourceOptions, 'objectsOf'>;

@@ -15,6 +15,7 @@ import type { Span, SpanOptions, Tracing } from '@watershed/runtime/tracing.ts';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createIngester, type Ingester } from '../src/app.ts';
 import { configuredSources } from '../src/sources/configured.ts';
+import { validate } from '../src/validate.ts';
 import { allKinds } from './kinds/all-kinds.ts';
 import { sealing, service, serviceKey, services, settings } from './support.ts';
 
@@ -73,6 +74,8 @@ interface Running {
   readonly readiness: Readiness;
   readonly fatal: unknown[];
   readonly spans: Spans;
+  /** Lines of the log, as JSON. */
+  readonly logged: readonly string[];
   stop(): Promise<void>;
 }
 
@@ -81,12 +84,13 @@ async function start(wait = true): Promise<Running> {
   const readiness = new Readiness();
   const fatal: unknown[] = [];
   const spans = new Spans();
+  const logged: string[] = [];
   const logging = new Logging({
     scopes: ['ingester'],
-    levels: 'none',
+    levels: 'info',
     json: true,
     clock: systemTime,
-    write: () => undefined,
+    write: (line) => logged.push(line),
   });
   const ingester = createIngester({
     log,
@@ -115,7 +119,7 @@ async function start(wait = true): Promise<Running> {
     running = running.filter((other) => other !== ingester);
     await ingester.stop(AbortSignal.timeout(5_000));
   };
-  return { ingester, metrics, readiness, fatal, spans, stop };
+  return { ingester, metrics, readiness, fatal, spans, logged, stop };
 }
 
 async function recordsOf(topic: string, partition: number): Promise<readonly LogRecord[]> {
@@ -172,6 +176,15 @@ test('all files are on the log, then the source is marked, then it is ready', as
   expect(await keysOf()).toEqual([...always, serviceKey('cart'), sliceKey].sort());
   const records = await recordsOf('config', 0);
   expect(records.at(-1)?.key).toBe('one|source||default');
+});
+
+test('the log counts as many objects as xdsctl validate', async () => {
+  await write('a.yaml', service('cart') + slice + service('refused', 0));
+  const { logged } = await start();
+  const line = logged.find((text) => text.includes('all sources are on the log')) ?? '';
+  const { objects } = await validate({ paths: [config], settings, time: systemTime });
+  expect(JSON.parse(line)).toMatchObject({ objects });
+  expect(objects).toBe(3);
 });
 
 test('a record says where it comes from, and history has the same records', async () => {

@@ -12,7 +12,7 @@ import { meshConfigObject, meshNames } from '../kinds/core/mesh-config.ts';
 import { parseChunk, splitDocuments } from '../parse/documents.ts';
 import type { ParsedDocument } from '../parse/limits.ts';
 import type { DocumentObjects } from '../parse/objects.ts';
-import type { Source } from '../source.ts';
+import type { Source, SourceBatch } from '../source.ts';
 import { FileSource, type FileTimes } from './files.ts';
 import { watchFolders, type Watch } from './watch.ts';
 
@@ -49,6 +49,20 @@ export async function configuredSources(options: ConfiguredSources): Promise<rea
 export function meshOf({ line, value }: ParsedDocument): DocumentObjects {
   return { objects: [{ line, raw: meshConfigObject(meshNames.file, value ?? {}) }], problems: [] };
 }
+
+/** What holds without a MeshConfig: one object, which nobody wrote. */
+export const meshDefaults: SourceBatch = {
+  source: meshNames.defaults,
+  unchanged: 0,
+  updates: [
+    {
+      unit: meshNames.defaults,
+      version: '',
+      problems: [],
+      objects: [{ raw: meshConfigObject(meshNames.defaults, {}), line: 1 }],
+    },
+  ],
+};
 
 /**
  * The directories that a MeshConfig file names; none if it cannot be parsed, which is told of
