@@ -1,4 +1,5 @@
-import { parseConfigKey, type ConfigKind } from '@watershed/model/keys.ts';
+import { parseConfigKey } from '@watershed/model/keys.ts';
+import { objectOf, type ObjectName } from '@watershed/model/objects.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Gauge, Metrics } from '@watershed/runtime/metrics.ts';
@@ -99,30 +100,11 @@ function describe({ object, field, value, reason }: Finding): string {
 
 /** As the ingester's diagnostics are shown; fields are the model's. */
 export function shown({ object, severity, field, value, reason, at }: Finding): object {
-  const subject = { group: '', ...subjectOf(object) };
-  return { ...subject, severity, step: 'translate', field, value, reason, origin: at };
-}
-
-/** What users call a kind, where that is one word. */
-const called: Readonly<Partial<Record<ConfigKind, string>>> = {
-  authorization: 'AuthorizationPolicy',
-  gateway: 'Gateway',
-  namespace: 'Namespace',
-  peerAuthentication: 'PeerAuthentication',
-  policy: 'DestinationRule',
-  scope: 'Sidecar',
-  secret: 'Secret',
-};
-
-interface Subject {
-  readonly kind: string;
-  readonly namespace: string;
-  readonly name: string;
+  return { ...subjectOf(object), severity, step: 'translate', field, value, reason, origin: at };
 }
 
 /** Of a key of `config`; what else there may be has no kind and is its own name. */
-function subjectOf(object: string): Subject {
-  if (object.split('|').length !== 4) return { kind: '', namespace: '', name: object };
-  const { kind, namespace, name } = parseConfigKey(object);
-  return { kind: called[kind] ?? kind, namespace, name };
+function subjectOf(object: string): ObjectName {
+  if (object.split('|').length === 4) return objectOf(parseConfigKey(object));
+  return { group: '', kind: '', namespace: '', name: object };
 }

@@ -2,7 +2,7 @@ import { systemTime } from '@watershed/runtime/clock.ts';
 import { Logging } from '@watershed/runtime/logger.ts';
 import { Metrics } from '@watershed/runtime/metrics.ts';
 import { beforeEach, expect, it } from 'vitest';
-import { Diagnostics } from '../../src/engine/diagnostics.ts';
+import { Diagnostics, shown } from '../../src/engine/diagnostics.ts';
 
 let lines: string[] = [];
 const logging = new Logging({
@@ -55,4 +55,19 @@ it('what moves from one place to another within a pass is not news', () => {
 it('of an error tells who keeps the last good output for it', () => {
   diagnostics.set('scope a', { error: [finding('is broken')] });
   expect(logged()).toEqual([]);
+});
+
+it.each([
+  ['c|gateway|edge|public', { group: 'networking.istio.io', kind: 'Gateway', name: 'public' }],
+  [
+    'c|gateway|edge|gateway-api:public',
+    { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'public' },
+  ],
+  ['c|route|edge|a', { kind: 'VirtualService', name: 'a' }],
+  ['c|route|edge|httproute:a', { kind: 'HTTPRoute', name: 'a' }],
+  ['c|service|edge|a', { kind: 'Service', name: 'a' }],
+  ['c|service|edge|a:*.example.com', { kind: 'ServiceEntry', name: 'a' }],
+])('%s is shown as the object that the user wrote', (object, expected) => {
+  diagnostics.set('scope a', { warning: [{ ...finding('is taken'), object }] });
+  expect(diagnostics.list().map(shown)).toMatchObject([{ ...expected, namespace: 'edge' }]);
 });

@@ -129,7 +129,7 @@ describe('operators', () => {
       statistics: { scopes: 1 },
     });
     expect(page('/debug/diagnosticz')).toMatchObject([
-      { kind: 'service', namespace: 'shop', name: 'a.test', severity: 'error', step: 'translate' },
+      { kind: 'Service', namespace: 'shop', name: 'a.test', severity: 'error', step: 'translate' },
     ]);
   });
 });

@@ -20,7 +20,7 @@ import { group } from './fields.ts';
 import { ownerOfClass } from './gateway-class.ts';
 import type { GatewaySpec, Listener } from './gateway-spec.ts';
 import { k8sGatewayKind, usableListeners } from './gateway.ts';
-import { gatewayName } from './names.ts';
+import { gatewayName } from '@watershed/model/objects.ts';
 import type { ParentReference, RouteSpec } from './route-spec.ts';
 
 /** A parent that is a service. */

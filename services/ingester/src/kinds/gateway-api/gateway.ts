@@ -10,7 +10,7 @@ import { ownerOfClass } from './gateway-class.ts';
 import { gatewaySpec } from './gateway-spec.ts';
 import type { GatewaySpec, Listener } from './gateway-spec.ts';
 import { listenerTls } from './listener-tls.ts';
-import { gatewayName } from './names.ts';
+import { gatewayName } from '@watershed/model/objects.ts';
 
 const blankGateway = Gateway.create();
 const blankListener = GatewayListener.create();

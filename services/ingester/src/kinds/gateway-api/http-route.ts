@@ -7,7 +7,7 @@ import type { Emission, Emitted, Kind, Problem, SourceObject, World } from '../.
 import { attach, routeHosts } from './attach.ts';
 import type { Attachment, ServiceParent } from './attach.ts';
 import { group } from './fields.ts';
-import { httpRouteName } from './names.ts';
+import { httpRouteName } from '@watershed/model/objects.ts';
 import { lostMatches, matchIndex, matchKeys } from './route-conflicts.ts';
 import { normaliseRule } from './route-rule.ts';
 import { routeSpec } from './route-spec.ts';

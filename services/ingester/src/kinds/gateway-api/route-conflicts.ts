@@ -11,7 +11,7 @@ import { firstBefore, whyFirst } from '../common/precedence.ts';
 import { maxTold } from '../common/told.ts';
 import { attach, routeHosts } from './attach.ts';
 import type { Attachment } from './attach.ts';
-import { gatewayName } from './names.ts';
+import { gatewayName } from '@watershed/model/objects.ts';
 import type { NamedValueMatch, ParentReference, RouteMatch, RouteSpec } from './route-spec.ts';
 
 type HttpRoute = SourceObject<RouteSpec>;

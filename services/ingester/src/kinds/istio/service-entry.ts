@@ -2,6 +2,7 @@ import type { Reader } from '@watershed/derive/graph.ts';
 import { Origin, Protocol, Resolution, Service, ServicePort } from '@watershed/model/gen/model.ts';
 import type { Endpoint } from '@watershed/model/gen/model.ts';
 import { configKey } from '@watershed/model/keys.ts';
+import { entryName } from '@watershed/model/objects.ts';
 import {
   ServiceEntry,
   ServiceEntry_Location,
@@ -77,7 +78,7 @@ function emit(read: Reader, world: World, object: SourceObject<ServiceEntry>): E
   const { cluster } = world.settings;
   const shared = service(read, world, object);
   const events = entryHosts(object.spec).map((host): Emitted => {
-    const key = configKey({ cluster, kind: 'service', namespace, name: `${name}:${host}` });
+    const key = configKey({ cluster, kind: 'service', namespace, name: entryName(name, host) });
     const value = { ...shared, host };
     return { topic: 'config', key, event: { object: { $case: 'service', value } } };
   });
