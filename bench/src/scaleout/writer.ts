@@ -33,7 +33,7 @@ export class Writer implements Source<Host> {
       tracing: noTracing,
     });
     const hosts: Host[] = [];
-    for (const { topic, key, value, owner } of await events.stored()) {
+    for (const { topic, key, value, owner } of (await events.stored()).events) {
       if (topic !== topics.endpoints) continue;
       const { object } = Event.decode(value);
       if (object?.$case !== 'endpoints') continue;
@@ -52,7 +52,7 @@ export class Writer implements Source<Host> {
       const changed = { ...first, address: stampedAddress(stamp) };
       const endpoints = { ...one.endpoints, endpoints: [...others, changed] };
       const value = Event.encode({ object: { $case: 'endpoints', value: endpoints } }).finish();
-      const rest = { unit: 'bench', version: String(stamp), digest: '', traceparent: undefined };
+      const rest = { unit: 'bench', version: String(stamp), traceparent: undefined };
       return { topic: topics.endpoints, key: one.key, value, owner: one.owner, ...rest };
     });
     await this.#log.write(events);

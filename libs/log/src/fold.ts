@@ -44,14 +44,8 @@ export class Fold {
   /** Between a reset and the end of what was there then. */
   #sweeping = false;
   #caughtUp = false;
-  readonly #valid: ((record: LogRecord) => void) | undefined;
 
-  /**
-   * `valid`: told of each record that is not void, in order, also of one that changes no value: for
-   * whom headers matter as well.
-   */
-  constructor(state?: FoldState, valid?: (record: LogRecord) => void) {
-    this.#valid = valid;
+  constructor(state?: FoldState) {
     this.#position = state?.position;
     this.#epochs = new Epochs(state?.epochs);
     for (const [key, value] of state?.entries ?? []) {
@@ -129,7 +123,6 @@ export class Fold {
         if (held !== undefined) held.round = this.#round;
         return undefined;
       case 'valid':
-        this.#valid?.(record);
         break;
     }
     if (value === undefined) {

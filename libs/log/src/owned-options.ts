@@ -27,6 +27,4 @@ export interface OwnedWrite {
   /** `undefined`: the key is to be gone. */
   readonly value: Uint8Array | undefined;
   readonly headers?: Headers;
-  /** Appended even if the value is what is held: its headers are others. */
-  readonly again?: boolean;
 }

@@ -115,6 +115,10 @@ export class OwnedPartition {
     return this.#held.keys();
   }
 
+  entries(): IterableIterator<readonly [key: string, value: Uint8Array]> {
+    return this.#held.entries();
+  }
+
   /** Resolves when `value` is the key's last append; `false` if it already was. */
   async set(key: string, value: Uint8Array, headers: Headers = {}): Promise<boolean> {
     return (await this.write([{ key, value, headers }])) > 0;
@@ -126,10 +130,10 @@ export class OwnedPartition {
   }
 
   /**
-   * Appends, in order, those of `changes` that differ from what is held (or are asked for again).
-   * Resolves with their number, when they and all earlier writes are durable. On an error that can
-   * be retried the changes stay what the owner wants: they are appended when the log is back,
-   * whether or not they are written again.
+   * Appends, in order, those of `changes` that differ from what is held. Resolves with their
+   * number, when they and all earlier writes are durable. On an error that can be retried the
+   * changes stay what the owner wants: they are appended when the log is back, whether or not they
+   * are written again.
    */
   async write(changes: readonly OwnedWrite[]): Promise<number> {
     for (const { key } of changes) {
@@ -141,10 +145,9 @@ export class OwnedPartition {
     this.#lost.signal.throwIfAborted();
     const appends: Append[] = [];
     const undo = new Map<string, Uint8Array | undefined>();
-    for (const { key, value, headers, again = false } of changes) {
+    for (const { key, value, headers } of changes) {
       const held = this.#held.get(key);
-      const isUnsure = this.#doubtful.has(key) || this.#contested.has(key);
-      if (sameBytes(held, value) && !isUnsure && !again) continue;
+      if (sameBytes(held, value) && !this.#doubtful.has(key) && !this.#contested.has(key)) continue;
       if (!undo.has(key)) undo.set(key, held);
       this.#hold(key, value);
       appends.push(this.#stamped(key, value, headers));

@@ -18,6 +18,8 @@ export function topicSpecs({ shards }: TopicPartitions): readonly TopicSpec[] {
     // One: its offset is the epoch, and every shard reads all of it anyway.
     { name: topics.config, partitions: 1, retention: compacted },
     { name: topics.endpoints, partitions: shards, retention: compacted },
+    // One: who reads it, an ingester that starts, reads all of it.
+    { name: topics.objects, partitions: 1, retention: compacted },
     { name: topics.xds, partitions: shards, retention: compacted },
     { name: topics.feedback, partitions: 1, retention: { kind: 'compact', tombstoneMs: hourMs } },
     { name: topics.history, partitions: 1, retention: { kind: 'time', ms: 7 * 24 * hourMs } },

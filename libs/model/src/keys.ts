@@ -6,6 +6,7 @@
 export const topics = {
   config: 'config',
   endpoints: 'endpoints',
+  objects: 'objects',
   xds: 'xds',
   feedback: 'feedback',
   history: 'history',
@@ -49,6 +50,32 @@ export function parseConfigKey(key: string): ConfigKey {
   return {
     cluster: cluster as string,
     kind: kind as ConfigKind,
+    namespace: namespace as string,
+    name,
+  };
+}
+
+/** An object as its source has it: `group` is empty for Kubernetes' core. */
+export interface ObjectsKey {
+  readonly cluster: string;
+  readonly group: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** `cluster|group|kind|namespace|name` */
+export function objectsKey({ cluster, group, kind, namespace, name }: ObjectsKey): string {
+  return [cluster, group, kind, namespace, name].map(part).join('|');
+}
+
+export function parseObjectsKey(key: string): ObjectsKey {
+  const [cluster, group, kind, namespace, name] = key.split('|');
+  if (name === undefined) throw new RangeError(`not an objects key: ${JSON.stringify(key)}`);
+  return {
+    cluster: cluster as string,
+    group: group as string,
+    kind: kind as string,
     namespace: namespace as string,
     name,
   };

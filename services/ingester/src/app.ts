@@ -5,6 +5,7 @@
  */
 import { Graph } from '@watershed/derive/graph.ts';
 import type { Log } from '@watershed/log/port.ts';
+import { topics } from '@watershed/model/keys.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
@@ -13,7 +14,7 @@ import type { Metrics } from '@watershed/runtime/metrics.ts';
 import type { Readiness } from '@watershed/runtime/readiness.ts';
 import type { Sealing } from '@watershed/runtime/sealing.ts';
 import type { Tracing } from '@watershed/runtime/tracing.ts';
-import { Diagnostics, problem, type Diagnostic } from './core/diagnostics.ts';
+import { Diagnostics, problem, subjectOf, type Diagnostic } from './core/diagnostics.ts';
 import type { HeldObject, HoldLimits } from './core/holds.ts';
 import { Ingest, type PublishedEvent } from './core/ingest.ts';
 import { Publisher } from './core/publisher.ts';
@@ -34,13 +35,13 @@ export interface IngesterOptions {
   readonly sources: readonly Source[];
   readonly kinds: readonly Registration[];
   readonly settings: SourceSettings;
-  /** How many the topics have; `config` has one. */
+  /** How many the topics have; `config` and `objects` have one. */
   readonly partitions: { readonly endpoints: number; readonly history: number };
   /** Who writes, for people who read the log: the process's name. */
   readonly writer: string;
   /** Unique for ever; see `OwnedPartitionOptions`. */
   readonly newClaimId?: () => string;
-  readonly sealing: Pick<Sealing, 'seal'>;
+  readonly sealing: Pick<Sealing, 'seal' | 'unseal'>;
   readonly time: Time;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -111,7 +112,7 @@ class IngesterPart implements Ingester {
       graph: new Graph(),
       kinds,
       settings,
-      seal: (material) => sealing.seal(material),
+      sealing,
       diagnostics: this.#diagnostics,
       counters: this.#metrics.counters,
       now: () => time.now(),
@@ -228,7 +229,7 @@ class IngesterPart implements Ingester {
     const { tracing, time } = this.#options;
     const attributes = {
       'watershed.objects': objectsOf(events),
-      'watershed.events': events.length,
+      'watershed.events': events.filter(({ topic }) => topic !== topics.objects).length,
     };
     const span = tracing.start('ingest', { attributes });
     const startMs = time.monotonic();
@@ -239,12 +240,14 @@ class IngesterPart implements Ingester {
     });
   }
 
-  /** The log takes this event never; what it holds of the object stays. */
-  #refused(event: PublishedEvent, reason: string): void {
-    const [group = '', kind = '', namespace = '', name = ''] = event.owner.split('/');
-    const subject = { group, kind, namespace, name };
-    const problems = [problem(`the log does not take its event: ${reason}`)];
-    this.#diagnostics.set({ subject, step: 'emit', origin: event.unit, problems });
+  /** The log takes this never; what it holds of the object stays. */
+  #refused({ topic, owner, unit }: PublishedEvent, reason: string): void {
+    const found =
+      topic === topics.objects
+        ? problem(`a restart will not know it, the log does not take it: ${reason}`, 'warning')
+        : problem(`the log does not take its event: ${reason}`);
+    const subject = subjectOf(owner);
+    this.#diagnostics.set({ subject, step: 'emit', origin: unit, problems: [found] });
     this.#show();
   }
 

@@ -1,7 +1,7 @@
 /**
- * The log as the ingester uses it: it owns the records of its cluster in `config` and `endpoints`,
- * beside the ingesters of other clusters, reads back what an earlier process left there, and
- * appends every change to `history` as well.
+ * The log as the ingester uses it: it owns the records of its cluster in `config`, `endpoints` and
+ * `objects`, beside the ingesters of other clusters, reads back what an earlier process left there,
+ * and appends every event to `history` as well.
  */
 import { Fold } from '@watershed/log/fold.ts';
 import type { OwnedWrite } from '@watershed/log/owned-options.ts';
@@ -11,14 +11,15 @@ import { parseEndpointsKey, partitionOf, topics } from '@watershed/model/keys.ts
 import { schemaHeader, schemaVersion } from '@watershed/model/schema.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import { traced, type Tracing } from '@watershed/runtime/tracing.ts';
-import type { StoredEvent } from './core/inherited.ts';
+import type { PublishedEvent, Stored } from './core/ingest.ts';
+import type { StoredEvent } from './core/outbox.ts';
 import type { EventWrite, EventWriter } from './core/publisher.ts';
 
 export interface EventLogOptions {
   readonly log: Log;
   /** Whose records they are. */
   readonly cluster: string;
-  /** How many the topics have; `config` has one. */
+  /** How many the topics have; `config` and `objects` have one. */
   readonly partitions: { readonly endpoints: number; readonly history: number };
   /** Who writes, for people who read the log. */
   readonly writer: string;
@@ -35,18 +36,21 @@ const headerNames = {
   /** The file (or API object), and its version. */
   unit: 'unit',
   version: 'source-version',
-  /** Of the object's content, as far as it is decoded. */
-  digest: 'digest',
-  /** Why the object's deletion is held; absent if it is not. */
-  held: 'held',
   /** In `history`: where else the record is. */
   topic: 'topic',
 } as const;
 
-type Topic = StoredEvent['topic'];
+type Topic = PublishedEvent['topic'];
 
 /** Which part of a key is its cluster: ingesters of several clusters share all partitions. */
-const clusterParts: Readonly<Record<Topic, number>> = { config: 0, endpoints: 1 };
+const clusterParts: Readonly<Record<Topic, number>> = {
+  config: 0,
+  endpoints: 1,
+  objects: 0,
+};
+
+/** Where a topic's partitions begin among those that are owned. */
+const firstOf: Readonly<Record<Topic, number>> = { config: 0, objects: 1, endpoints: 2 };
 
 interface Owned {
   readonly topic: Topic;
@@ -87,6 +91,7 @@ export class EventLog implements EventWriter {
     const endpoints = Array.from({ length: partitions.endpoints }, (_, at) => at);
     const opened = await Promise.allSettled([
       open(topics.config, 0),
+      open(topics.objects, 0),
       ...endpoints.map((at) => open(topics.endpoints, at)),
     ]);
     const owned = opened.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
@@ -99,29 +104,34 @@ export class EventLog implements EventWriter {
   }
 
   /** What the log holds for the cluster. */
-  async stored(): Promise<readonly StoredEvent[]> {
-    const parts = await Promise.all(this.#owned.map((owned) => this.#storedIn(owned)));
-    return parts.flat();
+  async stored(): Promise<Stored> {
+    const objects: Stored['objects'][number][] = [];
+    const events: Promise<readonly StoredEvent[]>[] = [];
+    for (const { topic, index, partition } of this.#owned) {
+      if (topic === topics.objects) {
+        for (const [key, value] of partition.entries()) objects.push({ topic, key, value });
+      } else events.push(this.#eventsIn(topic, index, partition));
+    }
+    return { objects, events: (await Promise.all(events)).flat() };
   }
 
-  async #storedIn({ topic, index, partition }: Owned): Promise<readonly StoredEvent[]> {
+  async #eventsIn(
+    topic: StoredEvent['topic'],
+    index: number,
+    partition: OwnedPartition,
+  ): Promise<readonly StoredEvent[]> {
     const headers = await this.#headers(topic, index);
-    const stored: StoredEvent[] = [];
-    for (const key of partition.keys()) {
-      const value = partition.get(key);
-      if (value === undefined) continue;
-      const found = headers.get(key) ?? {};
-      const owner = found[headerNames.object] ?? `/unknown//${key}`;
-      const { digest = '', held } = found;
-      stored.push({ topic, key, value, owner, digest, held });
-    }
-    return stored;
+    return Array.from(partition.entries(), ([key, value]) => {
+      const owner = headers.get(key)?.[headerNames.object] ?? `/unknown//${key}`;
+      return { topic, key, value, owner };
+    });
   }
 
   /**
    * Resolves when all are durable, in `history` too. Writing the same again is safe. Endpoints are
    * there before the configuration that may name their service, and go after it: whoever has read
-   * the configuration can know that there are some to be read.
+   * the configuration can know that there are some to be read. What a restart is to know of objects
+   * is there first.
    */
   write(batch: readonly EventWrite[]): Promise<void> {
     const traces = new Set(batch.flatMap(({ traceparent }) => traceparent ?? []));
@@ -134,20 +144,24 @@ export class EventLog implements EventWriter {
 
   async #append(batch: readonly EventWrite[]): Promise<void> {
     const steps = [
-      (event: EventWrite) => event.topic === topics.endpoints && event.value !== undefined,
+      ({ topic, value }: EventWrite) =>
+        topic === topics.objects || (topic === topics.endpoints && value !== undefined),
       (event: EventWrite) => event.topic === topics.config,
       (event: EventWrite) => event.topic === topics.endpoints && event.value === undefined,
     ];
     for (const step of steps) await this.#writeOwned(batch.filter(step));
-    await this.#options.log.append(batch.map((event) => this.#historyOf(event)));
+    const events = batch.filter(({ topic }) => topic !== topics.objects);
+    if (events.length > 0) {
+      await this.#options.log.append(events.map((event) => this.#historyOf(event)));
+    }
   }
 
   async #writeOwned(batch: readonly EventWrite[]): Promise<void> {
     const writes = new Map<OwnedPartition, OwnedWrite[]>();
     for (const event of batch) {
-      const { topic, key, value, again = false } = event;
+      const { topic, key, value } = event;
       const owned = this.#ownerOf(topic, key);
-      const write = { key, value, headers: headersOf(event), again };
+      const write = { key, value, headers: headersOf(event) };
       const list = writes.get(owned);
       if (list === undefined) writes.set(owned, [write]);
       else list.push(write);
@@ -180,10 +194,10 @@ export class EventLog implements EventWriter {
 
   #ownerOf(topic: Topic, key: string): OwnedPartition {
     const index =
-      topic === topics.config
-        ? 0
-        : 1 + partitionOf(parseEndpointsKey(key).host, this.#options.partitions.endpoints);
-    const owned = this.#owned[index];
+      topic === topics.endpoints
+        ? partitionOf(parseEndpointsKey(key).host, this.#options.partitions.endpoints)
+        : 0;
+    const owned = this.#owned[firstOf[topic] + index];
     if (owned === undefined) throw new RangeError(`no partition for ${topic} ${key}`);
     return owned.partition;
   }
@@ -199,14 +213,13 @@ export class EventLog implements EventWriter {
     partition: number,
   ): Promise<ReadonlyMap<string, Readonly<Record<string, string>>>> {
     const headers = new Map<string, Readonly<Record<string, string>>>();
-    // One that changes no value may say that its object is held, or is no more.
-    const fold = new Fold(undefined, ({ key, value, headers: found }) => {
-      if (value === undefined) headers.delete(key);
-      else headers.set(key, found);
-    });
+    const fold = new Fold();
     const stop = new AbortController();
     for await (const batch of this.#options.log.read(topic, partition, undefined, stop.signal)) {
-      fold.apply(batch);
+      for (const { key, record } of fold.apply(batch)) {
+        if (record?.value === undefined) headers.delete(key);
+        else headers.set(key, record.headers);
+      }
       if (fold.caughtUp) break;
     }
     stop.abort();
@@ -214,21 +227,12 @@ export class EventLog implements EventWriter {
   }
 }
 
-function headersOf({
-  owner,
-  unit,
-  version,
-  digest,
-  held,
-  traceparent,
-}: EventWrite): Record<string, string> {
+function headersOf({ owner, unit, version, traceparent }: EventWrite): Record<string, string> {
   return {
     [schemaHeader]: String(schemaVersion),
     [headerNames.object]: owner,
     [headerNames.unit]: unit,
     [headerNames.version]: version,
-    [headerNames.digest]: digest,
-    ...(held === undefined ? {} : { [headerNames.held]: held }),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }

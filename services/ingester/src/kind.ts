@@ -91,6 +91,11 @@ export interface Kind<T> {
   readonly indexes?: Readonly<
     Record<string, (object: SourceObject<T>, settings: SourceSettings) => readonly string[]>
   >;
+  /**
+   * Of a kind that holds secrets: the part of an object that `decode` reads. It alone is kept on
+   * the log, and sealed.
+   */
+  readonly secretPart?: (raw: RawObject) => RawObject;
   readonly decode: (raw: RawObject, settings: SourceSettings) => Decoded<T>;
   readonly emit: (read: Reader, world: World, object: SourceObject<T>) => Emission;
 }

@@ -80,7 +80,7 @@ export async function validate(options: ValidateOptions): Promise<Validated> {
     if (unusable?.code !== 'not-found') await read(options.meshConfig, { objectsOf: meshOf });
   }
   for (const path of options.paths) await read(path);
-  ingest.open([]);
+  ingest.open({ events: [], objects: [] });
   for (const found of diagnostics.list()) {
     if (found.kind === 'File' && found.group === '') continue;
     const { origin, severity, kind, namespace, name, field, value, reason } = found;
@@ -97,7 +97,10 @@ function createIngest({ settings, time }: ValidateOptions, diagnostics: Diagnost
     kinds: allKinds,
     settings,
     // Nothing is published, so nothing is worth a key.
-    seal: () => ({ sealed: new Uint8Array(), keyId: '' }),
+    sealing: {
+      seal: () => ({ sealed: new Uint8Array(), keyId: '' }),
+      unseal: (sealed) => sealed,
+    },
     diagnostics,
     counters: noCounters,
     now: () => time.now(),

@@ -46,6 +46,7 @@ async function openLog(): Promise<EmbeddedLog> {
   const compact = { kind: 'compact', tombstoneMs: 3_600_000 } as const;
   await opened.ensureTopics([
     { name: 'config', partitions: 1, retention: compact },
+    { name: 'objects', partitions: 1, retention: compact },
     { name: 'endpoints', partitions: partitions.endpoints, retention: compact },
     { name: 'history', partitions: 1, retention: { kind: 'time', ms: 3_600_000 } },
   ]);

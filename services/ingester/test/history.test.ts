@@ -98,6 +98,7 @@ async function withWorld<T>(run: (world: World, log: EmbeddedLog) => Promise<T>)
   const compact = { kind: 'compact', tombstoneMs: 3_600_000 } as const;
   await log.ensureTopics([
     { name: 'config', partitions: 1, retention: compact },
+    { name: 'objects', partitions: 1, retention: compact },
     { name: 'endpoints', partitions: partitions.endpoints, retention: compact },
     { name: 'history', partitions: 1, retention: { kind: 'time', ms: 3_600_000 } },
   ]);
@@ -122,6 +123,15 @@ data: { mesh: "defaultServiceExportTo: ['${to}']" }
 `;
 }
 
+function virtualService(of: string, spec: string): string {
+  return `---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: ${of}, namespace: shop }
+spec: { ${spec} }
+`;
+}
+
 const name = fc.constantFrom('a', 'b', 'c');
 const good = fc.oneof(
   fc.tuple(name, fc.constantFrom(80, 81, 82)).map(([of, port]) => service(of, port)),
@@ -143,6 +153,11 @@ endpoints: [{ addresses: [${address}], targetRef: { kind: Pod, name: ${of} } }]
 `,
   ),
   fc.constantFrom('.', '*').map(meshThatExports),
+  // Of these the second gives no record of its own.
+  name.map((of) => virtualService('root', `hosts: [${of}], http: [{ delegate: { name: ${of} } }]`)),
+  fc
+    .tuple(name, fc.constantFrom('a', 'b'))
+    .map(([of, to]) => virtualService(of, `http: [{ route: [{ destination: { host: ${to} } }] }]`)),
 );
 const bad = fc.oneof(
   name.map((of) => service(of, 99_999)),

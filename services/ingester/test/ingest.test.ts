@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { Core, service, serviceKey, services } from './support.ts';
 
@@ -190,15 +191,16 @@ describe('last good', () => {
     expect(after.news()).toEqual([`- ${serviceKey('cart')}`]);
   });
 
-  test('what a later version said of an object is kept as it is, and replaced once it is good', async () => {
+  test('what a later version said of an object is kept as it is where no version of it is known, and replaced once it is good', async () => {
     const before = await Core.of({ 'a.yaml': service('cart') });
     // Field 1000, a varint: this version does not know it.
-    const stored = before.stored().map((event) => ({
+    const events = before.stored().events.map((event) => ({
       ...event,
       value: Buffer.concat([event.value, Uint8Array.of(0xc0, 0x3e, 1)]),
     }));
+    const stored = { events, objects: [] };
     const valueOf = (core: Core) =>
-      core.stored().find(({ key }) => serviceKey('cart').endsWith(key))?.value;
+      core.stored().events.find(({ key }) => serviceKey('cart').endsWith(key))?.value;
     const after = await Core.of({ 'a.yaml': service('cart', 99_999) }, { stored });
     expect(after.news()).not.toContain(`+ ${serviceKey('cart')}`);
     expect(valueOf(after)?.length).toBe((valueOf(before)?.length ?? 0) + 3);
@@ -250,7 +252,7 @@ describe('last good', () => {
     ]);
   });
 
-  describe('over a restart, an edit that finds no fault but with what cannot be read', () => {
+  describe('over a restart, what cannot be read or is held is known from the log', () => {
     const kind = 'gateway.networking.k8s.io';
     const classes = `---
 apiVersion: ${kind}/v1
@@ -282,44 +284,100 @@ spec:
       'route.yaml': route('/a'),
       'cart.yaml': service('cart'),
     };
-    const kept = (core: Core): unknown =>
-      core.diagnostics.list().flatMap(({ step, name }) => (step === 'kept' ? [name] : []));
+    const fileOf = (name: string): string | undefined => new Map(Object.entries(files)).get(name);
 
     test.each([
-      ['a Service', 'cart.yaml', { 'route.yaml': route('/b') }, ['cart', 'all']],
-      ['a class', 'classes.yaml', { 'gateway.yaml': gateway(81) }, ['edge']],
-    ])('waits for it: %s', async (_what, broken, edit, names) => {
+      ['a Service', 'cart.yaml', { 'route.yaml': route('/b') }],
+      ['a class', 'classes.yaml', { 'gateway.yaml': gateway(81) }],
+    ])('an edit of what refers to it is served at once: %s', async (_what, broken, edit) => {
       const before = await Core.of(files);
       const after = await Core.of({ ...files, [broken]: 'a: [' }, { stored: before.stored() });
       expect(after.news()).toEqual([]);
       await after.write(edit);
-      expect(after.news()).toEqual([]);
-      expect(kept(after)).toEqual(expect.arrayContaining(names));
-      // What refers to nothing that is missing is served.
-      await after.write({ 'more.yaml': service('more') });
-      expect(after.news()).toEqual([`+ ${serviceKey('more')}`]);
-      await after.write({ [broken]: new Map(Object.entries(files)).get(broken) });
       expect(after.news()).toHaveLength(1);
-      expect(kept(after)).toEqual([]);
+      expect(after.problems().map((line) => line.replace(/: .*/u, ''))).toEqual([
+        `error File ${broken}`,
+        expect.stringMatching(/^warning (?:Service shop.cart|GatewayClass own)$/u),
+      ]);
+      await after.write({ [broken]: fileOf(broken) });
+      expect([after.news(), after.problems()]).toEqual([[], []]);
     });
 
-    test('waits while deletions of before are held', async () => {
-      const many = Array.from({ length: 40 }, (_, at) => service(`s${at}`)).join('');
-      const before = await Core.of({
-        ...files,
-        'many.yaml': many,
-        'route.yaml': route('/a', 's1'),
-      });
-      const { 'route.yaml': _none, ...rest } = files;
-      const after = await Core.of(
-        { ...rest, 'route.yaml': route('/a', 's1') },
-        { stored: before.stored() },
-      );
+    test('an edit of what refers to held objects is served at once', async () => {
+      const edit = { ...files, 'route.yaml': route('/a', 's1') };
+      const before = await Core.of({ ...edit, 'many.yaml': services(0, 40) });
+      const after = await Core.of(edit, { stored: before.stored() });
       expect(after.ingest.held()).toHaveLength(40);
       await after.write({ 'route.yaml': route('/b', 's1') });
-      expect(after.news()).toEqual([]);
+      expect(after.news()).toEqual(['+ config one|route|shop|httproute:all']);
       after.ingest.confirm();
+      // And the route, of which a backend is gone.
       expect(after.news()).toHaveLength(41);
+    });
+
+    test('a new file that cannot be read withholds nothing', async () => {
+      const before = await Core.of(files);
+      const edit = { ...files, 'route.yaml': route('/b', 'nowhere'), 'new.yaml': 'a: [' };
+      const after = await Core.of(edit, { stored: before.stored() });
+      expect(after.news()).toEqual(['+ config one|route|shop|httproute:all']);
+    });
+
+    test('what gives no record of its own is held as well: delegates of a VirtualService', async () => {
+      const api = 'apiVersion: networking.istio.io/v1\nkind: VirtualService\n';
+      const delegates = Array.from(
+        { length: 30 },
+        (_, at) => `---
+${api}metadata: { name: d${at}, namespace: shop }
+spec: { http: [{ route: [{ destination: { host: cart } }] }] }
+`,
+      );
+      const root = `---
+${api}metadata: { name: root, namespace: shop }
+spec:
+  hosts: [shop.example.com]
+  http:
+${delegates.map((_, at) => `    - { match: [{ uri: { prefix: /d${at}/ } }], delegate: { name: d${at} } }\n`).join('')}`;
+      const rest = { 'root.yaml': root, 'cart.yaml': service('cart') };
+      const first = await Core.of({ ...rest, 'd.yaml': delegates.join('') });
+      await first.write({ 'd.yaml': undefined });
+      expect(first.ingest.held()).toHaveLength(30);
+      await first.write({ 'd.yaml': delegates.slice(0, 20).join('') });
+      const edit = { ...rest, 'd.yaml': delegates.slice(0, 20).join('') };
+      first.news();
+      const second = await Core.of(edit, { stored: first.stored() });
+      const third = await Core.of({ ...edit, 'new.yaml': 'a: [' }, { stored: second.stored() });
+      for (const core of [second, third]) {
+        expect([core.news(), core.ingest.held().length]).toEqual([[], 10]);
+      }
+      expect(third.ingest.held()).toEqual(first.ingest.held());
+      third.ingest.confirm();
+      expect(third.news()).toEqual(['+ config one|route|shop|root']);
+    });
+
+    test('what a Gateway needs of a Secret that cannot be read is there', async () => {
+      const secret = (text: string): string => `---
+apiVersion: v1
+kind: Secret
+metadata: { name: cert, namespace: shop, annotations: { a: b } }
+data: { tls.crt: ${text}, tls.key: ${key}, other: c2VjcmV0 }
+`;
+      const [crt, key] = ['a.crt', 'a.key'].map((name) =>
+        readFileSync(new URL(`fixtures/${name}`, import.meta.url)).toString('base64'),
+      );
+      const tls = gateway(443)
+        .replace('protocol: HTTP', 'protocol: HTTPS')
+        .replace(' }]', ', tls: { certificateRefs: [{ name: cert }] } }]');
+      const good = { ...files, 'gateway.yaml': tls, 'secret.yaml': secret(crt ?? '') };
+      const before = await Core.of(good);
+      expect(before.problems()).toEqual([]);
+      const after = await Core.of(
+        { ...good, 'secret.yaml': secret('bm8=') },
+        { stored: before.stored() },
+      );
+      expect(after.news()).toEqual([]);
+      await after.write({ 'gateway.yaml': tls.replace('443', '444') });
+      expect(after.news()).toHaveLength(1);
+      expect(after.problems()).toEqual([expect.stringContaining('error Secret shop/cert')]);
     });
   });
 
@@ -389,16 +447,9 @@ describe('after a restart', () => {
 
   test('records that no process of today would write are taken away', async () => {
     const key = 'one|service|shop|old';
-    const stored = [
-      {
-        topic: 'config' as const,
-        key,
-        value: new Uint8Array([1]),
-        owner: '/unknown//x',
-        unit: '',
-        digest: '',
-      },
-    ];
+    const value = new Uint8Array([1]);
+    const events = [{ topic: 'config' as const, key, value, owner: '/unknown//x' }];
+    const stored = { events, objects: [] };
     const core = await Core.of({ 'a.yaml': service('cart') }, { stored });
     expect(core.news()).toContain('- config one|service|shop|old');
   });

@@ -11,7 +11,6 @@ const event = (key: string, value: number | undefined): PublishedEvent => ({
   owner: '/Thing//x',
   unit: 'a.yaml',
   version: '1',
-  digest: 'd',
 });
 
 /** A log that answers as it is told to. */
@@ -48,7 +47,10 @@ function setUp() {
       refused: ({ key }, reason) => said.push(`refused ${key}: ${reason}`),
       failed: (error) => said.push(`failed: ${String(error)}`),
     },
-    [{ ...event('known', 1), value: new Uint8Array([1]) }],
+    {
+      events: [{ topic: 'config', key: 'known', value: new Uint8Array([1]), owner: '/Thing//x' }],
+      objects: [],
+    },
   );
   return { writer, time, said, publisher };
 }
@@ -144,14 +146,4 @@ test('a value that comes back after its removal failed is written: the removal m
   await time.advance(100);
   await publisher.flushed();
   expect(writer.batches).toEqual([['known=1']]);
-});
-
-test('what the log holds is written again when it begins to be held, and when it ends', async () => {
-  const { writer, said, publisher } = setUp();
-  for (const held of ['gone at once', 'gone at once', undefined, undefined]) {
-    publisher.publish([{ ...event('known', 1), held }], undefined);
-    await publisher.flushed();
-  }
-  expect(writer.batches).toEqual([['known=1'], ['known=1']]);
-  expect(said).toEqual(['log Thing 1', 'log Thing 1']);
 });

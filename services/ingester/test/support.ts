@@ -5,8 +5,7 @@ import { createSealing } from '@watershed/runtime/sealing.ts';
 import { noCounters, type Counters, type Silence } from '../src/core/counters.ts';
 import { describe, Diagnostics } from '../src/core/diagnostics.ts';
 import type { HoldLimits } from '../src/core/holds.ts';
-import { Ingest, type PublishedEvent } from '../src/core/ingest.ts';
-import type { StoredEvent } from '../src/core/inherited.ts';
+import { Ingest, type PublishedEvent, type Stored } from '../src/core/ingest.ts';
 import type { SourceSettings } from '../src/kind.ts';
 import { meshConfigObject, meshNames } from '../src/kinds/core/mesh-config.ts';
 import type { ParsedChunk } from '../src/parse/documents.ts';
@@ -27,7 +26,7 @@ export const sealing = createSealing([new Uint8Array(32).fill(7)]);
 export type Edit = Readonly<Record<string, string | undefined>>;
 
 export interface CoreOptions {
-  readonly stored?: readonly StoredEvent[];
+  readonly stored?: Stored;
   readonly holdLimits?: HoldLimits;
 }
 
@@ -37,7 +36,8 @@ export class Core {
   /** All that was published, in order. */
   readonly published: PublishedEvent[] = [];
   readonly silences: Record<Silence, number> = { unit: 0, object: 0, event: 0, log: 0 };
-  readonly #log = new Map<string, StoredEvent>();
+  readonly #events = new Map<string, Stored['events'][number]>();
+  readonly #objects = new Map<string, Stored['objects'][number]>();
   readonly #chunks = new Map<string, ReadonlyMap<string, ParsedChunk>>();
   nowMs = 1_000;
   #isOpen = false;
@@ -50,12 +50,14 @@ export class Core {
         this.silences[silence] += count;
       },
     };
-    for (const event of options.stored ?? []) this.#log.set(`${event.topic} ${event.key}`, event);
+    const { events = [], objects = [] } = options.stored ?? {};
+    for (const event of events) this.#events.set(`${event.topic} ${event.key}`, event);
+    for (const object of objects) this.#objects.set(object.key, object);
     this.ingest = new Ingest({
       graph: new Graph(),
       kinds: allKinds,
       settings,
-      seal: (material) => sealing.seal(material),
+      sealing,
       diagnostics: this.diagnostics,
       counters,
       now: () => this.nowMs,
@@ -93,7 +95,7 @@ export class Core {
   /** All files are listed: compares with the log. */
   open(): this {
     this.#isOpen = true;
-    this.ingest.open([...this.#log.values()]);
+    this.ingest.open(this.stored());
     return this;
   }
 
@@ -105,18 +107,18 @@ export class Core {
   }
 
   /** What the log holds, as another process would find it. */
-  stored(): readonly StoredEvent[] {
-    return [...this.#log.values()];
+  stored(): Stored {
+    return { events: [...this.#events.values()], objects: [...this.#objects.values()] };
   }
 
   /** Keys of what the log holds, without the mesh's, sorted. */
   keys(): readonly string[] {
-    return [...this.#log.keys()].filter((key) => !key.includes('|mesh|')).sort();
+    return [...this.#events.keys()].filter((key) => !key.includes('|mesh|')).sort();
   }
 
   /** One event of the log as JSON. */
   event(topicAndKey: string): unknown {
-    const event = this.#log.get(topicAndKey);
+    const event = this.#events.get(topicAndKey);
     return event === undefined ? undefined : Event.toJSON(Event.decode(event.value));
   }
 
@@ -140,16 +142,21 @@ export class Core {
   #publish(events: readonly PublishedEvent[]): void {
     if (!this.#isOpen) throw new Error('published before it was opened');
     for (const event of events) {
-      const { topic, key, value, owner, digest, held } = event;
+      const { topic, key, value, owner } = event;
+      if (topic === 'objects') {
+        if (value === undefined) this.#objects.delete(key);
+        else this.#objects.set(key, { topic, key, value });
+        continue;
+      }
       const id = `${topic} ${key}`;
-      const before = this.#log.get(id)?.value;
+      const before = this.#events.get(id)?.value;
       const isSame =
         value === undefined
           ? before === undefined
           : before !== undefined && Buffer.compare(before, value) === 0;
       if (!isSame) this.published.push(event);
-      if (value === undefined) this.#log.delete(id);
-      else this.#log.set(id, { topic, key, value, owner, digest, held });
+      if (value === undefined) this.#events.delete(id);
+      else this.#events.set(id, { topic, key, value, owner });
     }
   }
 }

@@ -51,7 +51,7 @@ export class LogOutputs implements Outputs {
     };
     owned.lost.addEventListener('abort', tell, { once: true });
     if (owned.lost.aborted) tell();
-    return currentOf(owned);
+    return owned.entries();
   }
 
   /** All that it should hold is on the log: what is left there of other keys is taken back. */
@@ -122,11 +122,4 @@ function appendSpan(
 ): SpanOptions {
   const attributes = { 'watershed.topic': topics.xds, 'watershed.records': records.length };
   return { parent: extractTraceparent(headers), attributes };
-}
-
-function* currentOf(owned: OwnedPartition): Current {
-  for (const key of owned.keys()) {
-    const value = owned.get(key);
-    if (value !== undefined) yield [key, value];
-  }
 }

@@ -935,6 +935,29 @@ export interface Source {
   synced: boolean;
 }
 
+/**
+ * The value of one record of the topic `objects`: the last good version of an object as its source gave it, whether
+ * or not it gives events. Ingesters alone read it, to know after a restart what the process before them knew.
+ */
+export interface LastGood {
+  /** without what no decoder looks at (status, managedFields) */
+  json: Uint8Array;
+  /** the same, where it holds secrets; `json` is empty then */
+  sealed: Uint8Array;
+  /** which key sealed it */
+  keyId: string;
+  /** where it is, or was, written: a directory */
+  source: string;
+  /** it is written nowhere any more, and its deletion is held */
+  held: Hold | undefined;
+}
+
+export interface Hold {
+  reason: string;
+  /** since the Unix epoch */
+  sinceMs: number;
+}
+
 /** Istio MeshConfig, as far as generators read it. One per cluster; key `cluster|mesh||default`. */
 export interface Mesh {
   /** default istio-system */
@@ -2086,6 +2109,232 @@ export const Source: MessageFns<Source> = {
   fromPartial(object: DeepPartial<Source>): Source {
     const message = createBaseSource();
     message.synced = object.synced ?? false;
+    return message;
+  },
+};
+
+function createBaseLastGood(): LastGood {
+  return { json: new Uint8Array(0), sealed: new Uint8Array(0), keyId: "", source: "", held: undefined };
+}
+
+export const LastGood: MessageFns<LastGood> = {
+  encode(message: LastGood, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.json.length !== 0) {
+      writer.uint32(10).bytes(message.json);
+    }
+    if (message.sealed.length !== 0) {
+      writer.uint32(18).bytes(message.sealed);
+    }
+    if (message.keyId !== "") {
+      writer.uint32(26).string(message.keyId);
+    }
+    if (message.source !== "") {
+      writer.uint32(34).string(message.source);
+    }
+    if (message.held !== undefined) {
+      Hold.encode(message.held, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LastGood {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLastGood();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.json = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sealed = reader.bytes();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.keyId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.held = Hold.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LastGood {
+    return {
+      json: isSet(object.json) ? bytesFromBase64(object.json) : new Uint8Array(0),
+      sealed: isSet(object.sealed) ? bytesFromBase64(object.sealed) : new Uint8Array(0),
+      keyId: isSet(object.keyId)
+        ? globalThis.String(object.keyId)
+        : isSet(object.key_id)
+        ? globalThis.String(object.key_id)
+        : "",
+      source: isSet(object.source) ? globalThis.String(object.source) : "",
+      held: isSet(object.held) ? Hold.fromJSON(object.held) : undefined,
+    };
+  },
+
+  toJSON(message: LastGood): unknown {
+    const obj: any = {};
+    if (message.json.length !== 0) {
+      obj.json = base64FromBytes(message.json);
+    }
+    if (message.sealed.length !== 0) {
+      obj.sealed = base64FromBytes(message.sealed);
+    }
+    if (message.keyId !== "") {
+      obj.keyId = message.keyId;
+    }
+    if (message.source !== "") {
+      obj.source = message.source;
+    }
+    if (message.held !== undefined) {
+      obj.held = Hold.toJSON(message.held);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LastGood>): LastGood {
+    return LastGood.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LastGood>): LastGood {
+    const message = createBaseLastGood();
+    message.json = object.json ?? new Uint8Array(0);
+    message.sealed = object.sealed ?? new Uint8Array(0);
+    message.keyId = object.keyId ?? "";
+    message.source = object.source ?? "";
+    message.held = (object.held !== undefined && object.held !== null) ? Hold.fromPartial(object.held) : undefined;
+    return message;
+  },
+};
+
+function createBaseHold(): Hold {
+  return { reason: "", sinceMs: 0 };
+}
+
+export const Hold: MessageFns<Hold> = {
+  encode(message: Hold, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reason !== "") {
+      writer.uint32(10).string(message.reason);
+    }
+    if (message.sinceMs !== 0) {
+      writer.uint32(16).int64(message.sinceMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Hold {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHold();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sinceMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Hold {
+    return {
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      sinceMs: isSet(object.sinceMs)
+        ? globalThis.Number(object.sinceMs)
+        : isSet(object.since_ms)
+        ? globalThis.Number(object.since_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: Hold): unknown {
+    const obj: any = {};
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.sinceMs !== 0) {
+      obj.sinceMs = Math.round(message.sinceMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Hold>): Hold {
+    return Hold.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Hold>): Hold {
+    const message = createBaseHold();
+    message.reason = object.reason ?? "";
+    message.sinceMs = object.sinceMs ?? 0;
     return message;
   },
 };

@@ -59,6 +59,12 @@ export function subjectId(subject: Subject): string {
   return `${subject.group}/${subject.kind}/${subject.namespace}/${subject.name}`;
 }
 
+/** The inverse of `subjectId`, for names that are allowed. */
+export function subjectOf(id: string): Subject {
+  const [group = '', kind = '', namespace = '', name = ''] = id.split('/');
+  return { group, kind, namespace, name };
+}
+
 export class Diagnostics {
   readonly #now: () => number;
   readonly #watcher: Watcher | undefined;

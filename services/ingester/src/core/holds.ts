@@ -1,8 +1,8 @@
 /**
  * Held deletions. When a large part of a source is gone at once, it is more often a listing that
  * went wrong (an empty mount, a wrong branch, a folder moved away) than somebody's wish. Such
- * objects stay until a person confirms, or until they return. Their records on the log say so, and
- * a restart forgets those that have some.
+ * objects stay until a person confirms, or until they return, over restarts too: what the log
+ * keeps of each (`last-good.ts`) says that it is held.
  *
  * "At once" is one batch of a source plus what was removed in the seconds before: `rm` of a tree
  * may be seen in pieces.
@@ -49,8 +49,8 @@ export class Holds {
   }
 
   /** `undefined`: it is not held. */
-  reasonOf(id: string): string | undefined {
-    return this.#held.get(id)?.reason;
+  get(id: string): HeldObject | undefined {
+    return this.#held.get(id);
   }
 
   /** In the order in which they were held. */

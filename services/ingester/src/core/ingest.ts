@@ -7,22 +7,32 @@
  */
 import type { Graph } from '@watershed/derive/graph.ts';
 import { Event } from '@watershed/model/gen/model.ts';
-import { configKey, parseConfigKey, topics, type ConfigKey } from '@watershed/model/keys.ts';
-import type { RawObject, SourceSettings, World } from '../kind.ts';
+import {
+  configKey,
+  objectsKey,
+  parseConfigKey,
+  parseObjectsKey,
+  topics,
+  type ConfigKey,
+} from '@watershed/model/keys.ts';
+import { describeError } from '@watershed/runtime/errors.ts';
+import type { Sealing } from '@watershed/runtime/sealing.ts';
+import type { RawObject, SourceSettings } from '../kind.ts';
 import type { Sink, SourceBatch } from '../source.ts';
 import type { Counters } from './counters.ts';
-import { problem, type Diagnostics, type Subject } from './diagnostics.ts';
+import { problem, subjectId, subjectOf, type Diagnostics, type Subject } from './diagnostics.ts';
+import { Ghosts } from './ghosts.ts';
 import { defaultHoldLimits, Holds, type HeldObject, type HoldLimits } from './holds.ts';
-import { findsFault, Inherited, type StoredEvent } from './inherited.ts';
+import { decodeLastGood, encodeLastGood, type ObjectRecord } from './last-good.ts';
 import { ObjectTable, rawOf, type ObjectEntry, type TableChange } from './objects.ts';
-import { Outbox, type Outgoing } from './outbox.ts';
+import { Outbox, type Outgoing, type StoredEvent } from './outbox.ts';
 import { KindWorld, type EncodedEmission, type Installed, type Registration } from './registry.ts';
 
 export interface IngestOptions {
   readonly graph: Graph;
   readonly kinds: readonly Registration[];
   readonly settings: SourceSettings;
-  readonly seal: World['seal'];
+  readonly sealing: Pick<Sealing, 'seal' | 'unseal'>;
   readonly diagnostics: Diagnostics;
   readonly counters: Counters;
   /** Milliseconds since the Unix epoch. */
@@ -33,19 +43,23 @@ export interface IngestOptions {
   readonly publish: (outgoing: readonly PublishedEvent[]) => void;
 }
 
-export interface PublishedEvent extends Outgoing {
+/** What the log holds for this source. */
+export interface Stored {
+  readonly events: readonly StoredEvent[];
+  readonly objects: readonly ObjectRecord[];
+}
+
+export interface PublishedEvent extends Omit<Outgoing, 'topic'> {
+  /** `objects`: no event to anybody but this source (`last-good.ts`). */
+  readonly topic: Outgoing['topic'] | ObjectRecord['topic'];
   /** The file (or API object) that it comes from, and its version; empty if that is gone. */
   readonly unit: string;
   readonly version: string;
-  /** Of the object, as far as it is decoded. */
-  readonly digest: string;
-  /** Why its deletion is held. Absent: it is not. */
-  readonly held?: string | undefined;
 }
 
 /** An object as people see it. */
 export interface ObjectView extends Subject {
-  /** As it is written at the place that counts; absent: nowhere any more. */
+  /** As it is written at the place that counts; what is written nowhere, as it was last. */
   readonly raw: RawObject | undefined;
   readonly origin: string;
   /** `held`: written nowhere any more. `refused`: no version of it was ever good. */
@@ -54,9 +68,7 @@ export interface ObjectView extends Subject {
 
 /** The name of the source marker's owner; no object has such an id. */
 const markerOwner = 'source';
-/** In diagnostics and holds, what is found on the log and in no source. */
-const logSource = 'log';
-const noChange: TableChange = { vanished: [], appeared: [], accepted: [], changed: [] };
+const noChange: TableChange = { vanished: [], appeared: [], accepted: [], changed: [], saved: [] };
 
 export class Ingest implements Sink {
   /** What it reads. */
@@ -66,22 +78,22 @@ export class Ingest implements Sink {
   readonly #holds: Holds;
   readonly #outbox = new Outbox();
   readonly #queries = new Map<object, string>();
-  readonly #inherited: Inherited;
-  /** Objects that are held now, or are no more: their records have to say so. */
-  readonly #remarked = new Set<string>();
+  readonly #ghosts: Ghosts;
+  /** Objects of which the log should say something else in the topic `objects`. */
+  readonly #unsaved = new Set<string>();
   #open = false;
 
   constructor(options: IngestOptions) {
     this.#options = options;
-    const { graph, settings, seal, diagnostics, counters } = options;
-    const world = new KindWorld(graph, settings, seal);
+    const { graph, settings, sealing, diagnostics, counters } = options;
+    const world = new KindWorld(graph, settings, (material) => sealing.seal(material));
     const installed = options.kinds.map((kind) => kind.install(world));
     this.kinds = installed;
     for (const { group, kind, emission } of installed) {
       this.#queries.set(emission, `${group}/${kind}`);
     }
     this.#table = new ObjectTable(installed, diagnostics, counters);
-    this.#inherited = new Inherited(this.#table, this.#outbox);
+    this.#ghosts = new Ghosts(this.#table);
     this.#holds = new Holds(options.monotonicMs, options.holdLimits ?? defaultHoldLimits);
   }
 
@@ -115,7 +127,8 @@ export class Ingest implements Sink {
 
   #stateOf(entry: ObjectEntry): ObjectView['state'] {
     if (this.#holds.has(entry.id)) return 'held';
-    if (!entry.installed.has(entry.key)) return 'refused';
+    if (entry.lastGood === undefined) return 'refused';
+    if (this.#ghosts.has(entry.id)) return 'last good';
     const found = this.#options.diagnostics.of(entry.subject);
     const isBad = found.some(
       ({ severity, step }) => severity === 'error' && (step === 'decode' || step === 'parse'),
@@ -129,8 +142,8 @@ export class Ingest implements Sink {
     for (const entry of change.accepted) {
       this.#options.graph.observe(entry.installed.emission, entry.key);
     }
-    this.#remove(batch, change.vanished);
-    this.#layGhosts(batch);
+    this.#remove(change.vanished, batch.suspect);
+    this.#layGhosts();
     if (this.#open) this.#step(change);
   }
 
@@ -142,72 +155,76 @@ export class Ingest implements Sink {
 
   /**
    * All sources are listed, and `stored` is what the log holds: publishes the difference, and from
-   * now on every change. Records of objects that are gone become tombstones, unless they are so
-   * many that they are held; records of blind objects stay, because they are the last good value.
+   * now on every change. Objects that are gone take their records with them, unless they are so
+   * many that they are held, or may be in what cannot be read.
    */
-  open(stored: readonly StoredEvent[]): void {
-    this.#settle();
-    const inherited = stored.filter(({ key }) => key !== this.#markerKey());
-    for (const owner of this.#inherited.keep(inherited)) this.#tellOfKept(owner);
-    const tombstones = this.#judgeOrphans(inherited);
-    for (const owner of this.#inherited.doubt(inherited, this.#isHeldOnLog)) {
-      const entry = this.#table.get(owner);
-      if (entry !== undefined && findsFault(entry)) this.#tellOfKept(owner);
-    }
+  open(stored: Stored): void {
     this.#open = true;
-    this.#publish(tombstones.filter(({ topic, key }) => !this.#outbox.claims(topic, key)));
+    const mayBeUnread = this.#ghosts.begin();
+    const gone = this.#restore(stored.objects).filter((entry) => !this.#holds.has(entry.id));
+    if (mayBeUnread) for (const { id } of gone) this.#addGhost(id);
+    else this.#remove(gone, undefined, 'since the last run, ');
+    this.#settle();
+    this.#publish(this.#orphans(stored.events, mayBeUnread));
+    for (const { id } of this.#table.entries()) this.#unsaved.add(id);
+    for (const { key } of stored.objects) this.#unsaved.add(subjectId(parseObjectsKey(key)));
     this.#step(noChange);
   }
 
+  /** Puts back what is known from the log alone; gives what of it is written nowhere. */
+  #restore(stored: readonly ObjectRecord[]): readonly ObjectEntry[] {
+    const gone: ObjectEntry[] = [];
+    for (const { key, value } of stored) {
+      const { cluster: _cluster, ...subject } = parseObjectsKey(key);
+      if (this.#table.get(subjectId(subject))?.lastGood !== undefined) continue;
+      const object = decodeLastGood(value, this.#options.sealing);
+      const entry = object === undefined ? undefined : this.#table.restore(subject, object);
+      if (object === undefined || entry === undefined) continue;
+      this.#options.graph.observe(entry.installed.emission, entry.key);
+      if (entry.placements.length > 0) continue;
+      gone.push(entry);
+      const { source, held } = object;
+      if (held !== undefined) this.#hold(entry, { source, ...held });
+    }
+    return gone;
+  }
+
   /**
-   * Records that no object gives any more: held, if they were, or if the objects of too many of
-   * them are gone.
+   * Tombstones for records that no object gives any more. But what says nothing for sure takes
+   * nothing away: an object of which no version is good here, or that may be unread.
    */
-  #judgeOrphans(stored: readonly StoredEvent[]): readonly Outgoing[] {
-    const owners = new Set(stored.map(({ owner }) => owner));
-    const orphans = stored.filter(({ topic, key }) => !this.#outbox.claims(topic, key));
-    const gone = new Map(orphans.map(({ owner, held }) => [owner, held] as const));
-    for (const owner of gone.keys()) if (this.#table.get(owner) !== undefined) gone.delete(owner);
-    const left = owners.size - gone.size;
-    for (const [owner, held] of gone) {
-      if (held === undefined) continue;
-      this.#hold(owner, logSource, held);
-      gone.delete(owner);
-    }
-    const reason = this.#holds.judge(logSource, gone.size, left);
-    for (const owner of reason === undefined ? [] : gone.keys()) {
-      this.#hold(owner, logSource, `since the last run, ${reason}`);
-    }
+  #orphans(stored: readonly StoredEvent[], mayBeUnread: boolean): readonly Outgoing[] {
     const tombstones: Outgoing[] = [];
-    for (const event of orphans) {
+    for (const event of stored) {
       const { topic, key, owner } = event;
-      if (this.#holds.has(owner)) this.#outbox.retain(owner, event);
-      else tombstones.push({ topic, key, value: undefined, owner });
+      if (key === this.#markerKey() || this.#outbox.claims(topic, key)) continue;
+      const entry = this.#table.get(owner);
+      const isSure = entry === undefined ? !mayBeUnread : entry.emitted !== undefined;
+      if (isSure) {
+        tombstones.push({ topic, key, value: undefined, owner });
+        continue;
+      }
+      this.#outbox.retain(owner, event);
+      if (entry === undefined) this.#addGhost(owner);
     }
     return tombstones;
   }
 
-  /** Whether something is held that is on the log alone: nothing can be told of it. */
-  readonly #isHeldOnLog = (): boolean =>
-    this.#holds.list().some(({ id }) => this.#table.get(id) === undefined);
-
-  #tellOfKept(owner: string): void {
-    const entry = this.#table.get(owner);
-    const { subject = subjectOf(owner), origin = '' } = entry ?? {};
-    const text = reasonToKeep(entry);
+  #addGhost(id: string): void {
+    this.#ghosts.add(id);
+    const text =
+      'is in no file that can be read, and some file cannot be read whole: the last good value stays';
     const problems = [problem(text, 'warning')];
-    this.#options.diagnostics.set({ subject, step: 'kept', origin, problems });
+    this.#options.diagnostics.set({ subject: subjectOf(id), step: 'kept', origin: '', problems });
   }
 
-  #layGhosts({ source }: SourceBatch): void {
-    const gone = this.#inherited.layGhosts();
-    if (gone.length === 0) return;
-    for (const owner of gone) this.#options.diagnostics.clear(subjectOf(owner), 'kept');
-    const reason = this.#holds.judge(source, gone.length, this.#table.countOf(source));
-    for (const owner of gone) {
-      if (reason === undefined) this.#outbox.drop(owner);
-      else this.#hold(owner, source, reason);
+  #layGhosts(): void {
+    const gone = this.#ghosts.lay();
+    for (const id of gone) {
+      this.#options.diagnostics.clear(subjectOf(id), 'kept');
+      if (this.#table.get(id) === undefined) this.#outbox.drop(id);
     }
+    this.#remove(gone.flatMap((id) => this.#table.get(id) ?? []));
   }
 
   /**
@@ -223,7 +240,6 @@ export class Ingest implements Sink {
       owner: markerOwner,
       unit: '',
       version: '',
-      digest: '',
     };
   }
 
@@ -239,8 +255,7 @@ export class Ingest implements Sink {
       this.#holds.dissolve(id);
       this.#options.diagnostics.clear(subject);
       const entry = this.#table.get(id);
-      if (entry === undefined) this.#outbox.drop(id);
-      else this.#drop(entry);
+      if (entry !== undefined) this.#drop(entry);
     }
     if (this.#open) this.#step(noChange);
     return released;
@@ -256,48 +271,46 @@ export class Ingest implements Sink {
     const { diagnostics } = this.#options;
     if (this.#holds.dissolve(id)) {
       diagnostics.clear(entry.subject, 'held');
-      this.#remarked.add(id);
+      this.#unsaved.add(id);
     }
-    if (this.#inherited.appeared(id)) diagnostics.clear(entry.subject, 'kept');
+    if (this.#ghosts.delete(id)) diagnostics.clear(entry.subject, 'kept');
   }
 
-  #remove({ source, suspect }: SourceBatch, vanished: readonly ObjectEntry[]): void {
-    const bySource = Map.groupBy(vanished, (entry) => entry.decoded?.source ?? source);
-    for (const [name, entries] of bySource) {
-      const heldOfSource = this.#holds.list().filter((held) => held.source === name).length;
-      const left = this.#table.countOf(name) - entries.length - heldOfSource;
+  /** `suspect`: why it may be an accident, however little it is. */
+  #remove(vanished: readonly ObjectEntry[], suspect?: string, since = ''): void {
+    const bySource = Map.groupBy(vanished, ({ decoded }) => decoded?.source ?? '');
+    for (const [source, entries] of bySource) {
+      const heldOfSource = this.#holds.list().filter((held) => held.source === source).length;
+      const left = this.#table.countOf(source) - entries.length - heldOfSource;
       // What the log holds is not known yet: `open` judges what an earlier process knew.
-      const reason =
-        suspect ?? (this.#open ? this.#holds.judge(name, entries.length, left) : undefined);
+      const judge = (): string | undefined => this.#holds.judge(source, entries.length, left);
+      const reason = suspect ?? (this.#open ? judge() : undefined);
       for (const entry of entries) {
         if (reason === undefined) this.#drop(entry);
-        else this.#hold(entry.id, name, reason);
+        else this.#hold(entry, { source, reason: since + reason, sinceMs: this.#options.now() });
       }
     }
   }
 
-  #hold(id: string, source: string, reason: string): void {
-    const subject = this.#table.get(id)?.subject ?? subjectOf(id);
-    this.#holds.hold({ id, subject, source, reason, sinceMs: this.#options.now() });
-    this.#remarked.add(id);
-    const text = `its deletion is held until it is confirmed or the object returns: ${reason}`;
+  #hold(entry: ObjectEntry, why: Pick<HeldObject, 'source' | 'reason' | 'sinceMs'>): void {
+    const { id, subject } = entry;
+    this.#holds.hold({ id, subject, ...why });
+    this.#unsaved.add(id);
+    const text = `its deletion is held until it is confirmed or the object returns: ${why.reason}`;
     const problems = [problem(text, 'warning')];
-    this.#options.diagnostics.set({ subject, step: 'held', origin: source, problems });
+    this.#options.diagnostics.set({ subject, step: 'held', origin: why.source, problems });
   }
 
   #drop(entry: ObjectEntry): void {
     this.#options.graph.unobserve(entry.installed.emission, entry.key);
     this.#table.drop(entry);
     this.#outbox.drop(entry.id);
+    // One that was never good may have a name that no key can have.
+    if (entry.lastGood !== undefined) this.#unsaved.add(entry.id);
   }
 
   #step(change: TableChange): void {
     this.#settle();
-    for (const entry of this.#inherited.cleared(this.#isHeldOnLog)) {
-      this.#options.diagnostics.clear(entry.subject, 'kept');
-      const { events = [], createdMs = 0 } = entry.emitted ?? {};
-      this.#outbox.set(entry.id, events, createdMs);
-    }
     const { outgoing, collisions } = this.#outbox.take();
     for (const [owner, lost] of collisions) {
       const entry = this.#table.get(owner);
@@ -312,9 +325,25 @@ export class Ingest implements Sink {
     for (const { id, subject } of change.changed) {
       if (!owners.has(id)) this.#options.counters.suppressed('event', subject.kind, 1);
     }
-    this.#publish(outgoing);
-    this.#publish([...this.#remarked].flatMap((id) => this.#outbox.of(id)));
-    this.#remarked.clear();
+    for (const { id } of change.saved) this.#unsaved.add(id);
+    this.#publish([...this.#saved(), ...outgoing]);
+  }
+
+  /** What the topic `objects` should say of those that are unsaved. */
+  #saved(): readonly Saved[] {
+    const { settings, sealing } = this.#options;
+    const saved: Saved[] = [];
+    for (const id of this.#unsaved) {
+      const entry = this.#table.get(id);
+      // Of one without a good version, the log may have what this process cannot read.
+      if (entry !== undefined && entry.lastGood === undefined) continue;
+      const key = objectsKey({ cluster: settings.cluster, ...subjectOf(id) });
+      const object = entry?.lastGood && { ...entry.lastGood, held: this.#holds.get(id) };
+      const value = object && encodeLastGood(object, entry.installed, sealing);
+      saved.push({ topic: topics.objects, key, value, owner: id });
+    }
+    this.#unsaved.clear();
+    return saved;
   }
 
   /** Brings the outbox up to date with the objects. */
@@ -337,52 +366,28 @@ export class Ingest implements Sink {
     if (failure !== undefined || !isEmission(value)) {
       // What it gave before stays: an emitter that did not foresee an object must not take down the
       // others.
-      const problems = [problem(`internal error while emitting: ${messageOf(failure?.error)}`)];
+      const problems = [problem(`internal error while emitting: ${describeError(failure?.error)}`)];
       diagnostics.set({ subject, step: 'emit', origin, problems });
       return;
     }
     diagnostics.set({ subject, step: 'emit', origin, problems: value.problems });
     entry.emitted = value;
-    if (this.#open && this.#inherited.doubts(entry, this.#isHeldOnLog)) {
-      this.#tellOfKept(entry.id);
-      return;
-    }
-    diagnostics.clear(subject, 'kept');
     this.#outbox.set(entry.id, value.events, value.createdMs);
   }
 
-  #publish(outgoing: readonly Outgoing[]): void {
+  #publish(outgoing: readonly (Outgoing | Saved)[]): void {
     if (outgoing.length === 0) return;
     this.#options.publish(
       outgoing.map((event) => {
-        const {
-          unit = '',
-          version = '',
-          digest = '',
-        } = this.#table.get(event.owner)?.decoded ?? {};
-        return { ...event, unit, version, digest, held: this.#holds.reasonOf(event.owner) };
+        const { unit = '', version = '' } = this.#table.get(event.owner)?.decoded ?? {};
+        return { ...event, unit, version };
       }),
     );
   }
 }
 
-function reasonToKeep(entry: ObjectEntry | undefined): string {
-  if (entry === undefined) {
-    return 'is in no file that can be read, and some file cannot be read whole: the last good value stays';
-  }
-  if (!entry.installed.has(entry.key)) return 'the last good value, of before the start, stays';
-  return 'what it refers to may be what cannot be read, or is held: the last good value stays';
-}
-
-function subjectOf(id: string): HeldObject['subject'] {
-  const [group = '', kind = '', namespace = '', name = ''] = id.split('/');
-  return { group, kind, namespace, name };
-}
+type Saved = Pick<PublishedEvent, 'key' | 'value' | 'owner'> & Pick<ObjectRecord, 'topic'>;
 
 function isEmission(value: unknown): value is EncodedEmission {
   return typeof value === 'object' && value !== null && 'events' in value && 'createdMs' in value;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

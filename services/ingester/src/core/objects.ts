@@ -2,9 +2,8 @@
  * All objects of the source: where each is written, which of several places counts, and its last
  * good value.
  *
- * An object is _good_ once one version of it was accepted; from then on its collection holds the
- * last accepted one, whatever is written later. It is _blind_ while it exists and no version was
- * ever accepted by this process; then the log may still hold what an earlier process accepted.
+ * An object is _good_ once one version of it was accepted, by this process or an earlier one; from
+ * then on its collection holds the last accepted one, whatever is written later.
  */
 import { hash } from 'node:crypto';
 import type { RawObject } from '../kind.ts';
@@ -13,6 +12,7 @@ import type { SourceBatch, UnitUpdate } from '../source.ts';
 import type { Counters } from './counters.ts';
 import { problem, subjectId, type Diagnostics, type Subject } from './diagnostics.ts';
 import { identityOf } from './metadata.ts';
+import { textOf, type StoredObject } from './last-good.ts';
 import { groupOf, objectKey, type EncodedEmission, type Installed } from './registry.ts';
 import { refusedKind } from './unknown-kinds.ts';
 
@@ -42,14 +42,16 @@ export interface ObjectEntry {
   decoded: DecodedPlace | undefined;
   /** `unit:line` of the place that counts. */
   origin: string;
+  /** What was accepted last, and the source that it is, or was, written in. */
+  lastGood: Pick<StoredObject, 'raw' | 'source'> | undefined;
   /** What it gave last; undefined before, and if the emitter failed. */
   emitted: EncodedEmission | undefined;
 }
 
-/** As it is written at the place that counts. */
-export function rawOf({ placements, decoded }: ObjectEntry): RawObject | undefined {
+/** As it is written at the place that counts; what is written nowhere, as it was last. */
+export function rawOf({ placements, decoded, lastGood }: ObjectEntry): RawObject | undefined {
   const counts = placements.find(({ digest }) => digest === decoded?.digest) ?? placements[0];
-  return counts?.raw;
+  return (counts ?? lastGood)?.raw;
 }
 
 export interface TableChange {
@@ -61,6 +63,8 @@ export interface TableChange {
   readonly accepted: readonly ObjectEntry[];
   /** Another value than before was accepted. */
   readonly changed: readonly ObjectEntry[];
+  /** `lastGood` is another than before, if only in what nothing reads. */
+  readonly saved: readonly ObjectEntry[];
 }
 
 interface Unit {
@@ -128,6 +132,7 @@ export class ObjectTable {
       appeared: [],
       accepted: [],
       changed: [],
+      saved: [],
     };
     for (const entry of touched) {
       const wasThere = before.get(entry) === true;
@@ -142,11 +147,32 @@ export class ObjectTable {
         this.#counters.seen(entry.subject, 'add');
         change.appeared.push(entry);
       }
-      const wasGood = entry.installed.has(entry.key);
+      const { lastGood } = entry;
       if (this.#settle(entry, wasThere)) change.changed.push(entry);
-      if (!wasGood && entry.installed.has(entry.key)) change.accepted.push(entry);
+      if (entry.lastGood === lastGood) continue;
+      change.saved.push(entry);
+      if (lastGood === undefined) change.accepted.push(entry);
     }
     return change;
+  }
+
+  /**
+   * Puts back what an earlier process knew of an object of which this one knows no good version.
+   * `undefined`: it is not needed, or no kind of today takes it.
+   */
+  restore(subject: Subject, { raw, source }: StoredObject): ObjectEntry | undefined {
+    const installed = this.#kinds.get(`${subject.group}/${subject.kind}`);
+    const known = this.#entries.get(subjectId(subject));
+    if (installed === undefined || known?.lastGood !== undefined) return undefined;
+    const { accepted, problems } = installed.accept(objectKey(subject), subject, raw);
+    if (accepted === undefined) return undefined;
+    const entry = known ?? this.#enter(subject, installed);
+    entry.lastGood = { raw, source };
+    if (known === undefined) {
+      entry.decoded = { digest: digestOf(raw, installed), source, unit: '', version: '' };
+      this.#diagnostics.set({ subject, step: 'decode', origin: '', problems });
+    }
+    return entry;
   }
 
   /** Forgets an object for good. */
@@ -222,22 +248,22 @@ export class ObjectTable {
       this.#diagnostics.set({ subject, step: 'kind', origin: `${unit}:${line}`, problems });
     }
     if (installed === undefined) return undefined;
-    const id = subjectId(subject);
-    let entry = this.#entries.get(id);
-    if (entry === undefined) {
-      const key = objectKey(subject);
-      entry = {
-        subject,
-        id,
-        installed,
-        key,
-        placements: [],
-        decoded: undefined,
-        origin: '',
-        emitted: undefined,
-      };
-      this.#entries.set(id, entry);
-    }
+    return this.#entries.get(subjectId(subject)) ?? this.#enter(subject, installed);
+  }
+
+  #enter(subject: Subject, installed: Installed): ObjectEntry {
+    const entry: ObjectEntry = {
+      subject,
+      id: subjectId(subject),
+      installed,
+      key: objectKey(subject),
+      placements: [],
+      decoded: undefined,
+      origin: '',
+      lastGood: undefined,
+      emitted: undefined,
+    };
+    this.#entries.set(entry.id, entry);
     return entry;
   }
 
@@ -286,6 +312,9 @@ export class ObjectTable {
     const { digest, source, unit, version } = first;
     const same = entry.decoded?.digest === digest;
     entry.decoded = { digest, source, unit, version };
+    if (entry.lastGood !== undefined && entry.lastGood.source !== source) {
+      entry.lastGood = { ...entry.lastGood, source };
+    }
     if (same) {
       this.#counters.suppressed('object', subject.kind, 1);
       return false;
@@ -293,7 +322,10 @@ export class ObjectTable {
     if (wasThere) this.#counters.seen(subject, 'update');
     const { accepted, problems } = entry.installed.accept(entry.key, subject, first.raw);
     if (accepted === undefined) this.#counters.refused(first.raw, 'invalid');
-    else this.#counters.accepted(first.raw);
+    else {
+      this.#counters.accepted(first.raw);
+      entry.lastGood = { raw: first.raw, source };
+    }
     if (accepted?.changed === false) this.#counters.suppressed('object', subject.kind, 1);
     this.#diagnostics.set({ subject, step: 'decode', origin: entry.origin, problems });
     return accepted?.changed === true;
@@ -310,14 +342,6 @@ function byPlace(a: Placement, b: Placement): number {
   return a.line - b.line;
 }
 
-/** Metadata that API servers change by themselves, and that no decoder looks at. */
-const volatile = new Set(['managedFields', 'resourceVersion', 'generation', 'selfLink']);
-
-function digestOf(raw: RawObject, { readsStatus }: Installed): string {
-  const text = JSON.stringify(raw, function replace(this: unknown, key: string, value: unknown) {
-    if (this === raw.metadata && volatile.has(key)) return undefined;
-    if (this === raw && key === 'status' && !readsStatus) return undefined;
-    return value;
-  });
-  return hash('sha256', text, 'base64').slice(0, 22);
+function digestOf(raw: RawObject, installed: Installed): string {
+  return hash('sha256', textOf(raw, installed), 'base64').slice(0, 22);
 }

@@ -17,6 +17,12 @@ export interface Outgoing {
   readonly owner: string;
 }
 
+/** A record that the log holds for this source. */
+export interface StoredEvent extends EncodedEvent {
+  /** The object that it comes from, as an earlier process said. */
+  readonly owner: string;
+}
+
 /** A key that an object claims and another one has. */
 export interface Collision {
   readonly key: string;
@@ -57,27 +63,6 @@ export class Outbox {
 
   claims(topic: string, key: string): boolean {
     return this.#claims.has(eventId(topic, key));
-  }
-
-  /** Whether anything is claimed for an object. */
-  isOwner(owner: string): boolean {
-    return this.#idsOf.has(owner);
-  }
-
-  /** What the log should hold of an object. */
-  of(owner: string): readonly Outgoing[] {
-    return [...(this.#idsOf.get(owner) ?? [])].flatMap((id) => {
-      const winner = this.#wins.get(id);
-      return winner?.owner === owner ? [{ ...winner.event, owner }] : [];
-    });
-  }
-
-  /** Whether this very value is claimed by somebody. */
-  holds({ topic, key, value }: EncodedEvent): boolean {
-    for (const { event } of this.#claims.get(eventId(topic, key))?.values() ?? []) {
-      if (sameBytes(event.value, value)) return true;
-    }
-    return false;
   }
 
   /** All that an object gives now; replaces what it gave before. */

@@ -3,17 +3,15 @@
  * again for as long as the log may come back. What waits is bounded by the number of keys.
  */
 import { isRetriable, LogError } from '@watershed/log/port.ts';
+import { topics } from '@watershed/model/keys.ts';
 import { sleep, type Time } from '@watershed/runtime/clock.ts';
 import type { Counters } from './counters.ts';
-import type { StoredEvent } from './inherited.ts';
-import type { PublishedEvent } from './ingest.ts';
+import type { PublishedEvent, Stored } from './ingest.ts';
 import { eventId } from './outbox.ts';
 import { sameBytes } from './registry.ts';
 
 export interface EventWrite extends PublishedEvent {
   readonly traceparent: string | undefined;
-  /** The log has the value: what is new is said beside it. */
-  readonly again?: boolean;
 }
 
 export interface EventWriter {
@@ -37,7 +35,7 @@ const maxRetryMs = 5_000;
 
 export class Publisher {
   readonly #options: PublisherOptions;
-  readonly #known = new Map<string, Pick<StoredEvent, 'value' | 'held'>>();
+  readonly #known = new Map<string, Uint8Array>();
   /** A write of these failed: the log may have it, or get it yet, whatever is known. */
   readonly #doubtful = new Set<string>();
   readonly #pending = new Map<string, EventWrite>();
@@ -45,9 +43,11 @@ export class Publisher {
   #running: Promise<void> | undefined;
 
   /** `stored`: what the log holds already. */
-  constructor(options: PublisherOptions, stored: readonly StoredEvent[]) {
+  constructor(options: PublisherOptions, { events, objects }: Stored) {
     this.#options = options;
-    for (const event of stored) this.#known.set(eventId(event.topic, event.key), event);
+    for (const { topic, key, value } of [...events, ...objects]) {
+      this.#known.set(eventId(topic, key), value);
+    }
   }
 
   /** How many keys wait. */
@@ -112,13 +112,9 @@ export class Publisher {
       const known = this.#known.get(id);
       const { value } = event;
       const isSame =
-        value === undefined || known === undefined
-          ? known === value
-          : sameBytes(known.value, value);
-      const again = isSame && known?.held !== event.held;
-      if (again) batch.push({ ...event, again });
-      else if (!isSame || this.#doubtful.has(id)) batch.push(event);
-      else this.#options.counters.suppressed('log', kindOf(event), 1);
+        value === undefined ? known === undefined : known !== undefined && sameBytes(known, value);
+      if (!isSame || this.#doubtful.has(id)) batch.push(event);
+      else if (isEvent(event)) this.#options.counters.suppressed('log', kindOf(event), 1);
     }
     return batch;
   }
@@ -155,12 +151,16 @@ export class Publisher {
     const id = eventId(event.topic, event.key);
     this.#doubtful.delete(id);
     if (event.value === undefined) this.#known.delete(id);
-    else this.#known.set(id, { value: event.value, held: event.held });
-    // What is said beside a value is no event: readers are told nothing.
-    if (event.again === true) return;
+    else this.#known.set(id, event.value);
+    if (!isEvent(event)) return;
     const operation = event.value === undefined ? 'tombstone' : 'upsert';
     this.#options.counters.published(kindOf(event), operation);
   }
+}
+
+/** Whether anybody but its own source is told. */
+function isEvent({ topic }: PublishedEvent): boolean {
+  return topic !== topics.objects;
 }
 
 /** The kind of the object that an event comes from. */

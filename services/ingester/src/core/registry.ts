@@ -46,10 +46,10 @@ export interface Installed {
   readonly apiVersions: readonly string[];
   readonly namespaced: boolean;
   readonly readsStatus: boolean;
+  readonly secretPart: Kind<unknown>['secretPart'];
   readonly emission: Query<string, EncodedEmission>;
   /** Decodes an object and, unless it is refused, makes it the current value of its key. */
   accept(key: string, identity: Identity, raw: RawObject): DecodeOutcome;
-  has(key: string): boolean;
   remove(key: string): void;
 }
 
@@ -123,9 +123,9 @@ export class KindWorld implements World {
       apiVersions: kind.apiVersions,
       namespaced: kind.namespaced,
       readsStatus: kind.readsStatus === true,
+      secretPart: kind.secretPart,
       emission: this.#emission(name, emit, collection),
       accept: (key, identity, raw) => accept(kind, this.settings, collection, key, identity, raw),
-      has: (key) => collection.peek(key) !== undefined,
       remove: (key) => void collection.delete(key),
     };
   }

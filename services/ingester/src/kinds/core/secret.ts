@@ -40,6 +40,7 @@ export const secretKind: Kind<SecretSpec> = {
   kind: 'Secret',
   namespaced: true,
   indexes: { [nameIndex]: ({ ref }) => [ref.name] },
+  secretPart,
   decode: decodeSecret,
   emit: (_read, world, object) => emit(world, object),
 };
@@ -83,6 +84,29 @@ const pairs = [
 ] as const;
 const stapleEntry = 'tls.ocsp-staple';
 const tlsType = 'kubernetes.io/tls';
+
+const entriesRead = new Set<string>([
+  ...pairs.flatMap((names) => Object.values(names)),
+  stapleEntry,
+]);
+
+/** Without what an application has beside its certificate, and tools' copies in annotations. */
+function secretPart(raw: RawObject): RawObject {
+  const { apiVersion, kind, metadata, type } = raw;
+  const { name, namespace, labels, creationTimestamp, uid } = metadata;
+  const read = (field: string): object | undefined => {
+    const entries = Object.entries(raw[field] ?? {}).filter(([entry]) => entriesRead.has(entry));
+    return entries.length === 0 ? undefined : Object.fromEntries(entries);
+  };
+  return {
+    apiVersion,
+    kind,
+    metadata: { name, namespace, labels, creationTimestamp, uid },
+    type,
+    data: read('data'),
+    stringData: read('stringData'),
+  };
+}
 
 function decodeSecret(raw: RawObject): Decoded<SecretSpec> {
   const { spec: secret, problems } = decode(secretDecoder, raw, {
