@@ -12,7 +12,8 @@
  */
 import { Collection } from './collection.ts';
 import type { Entry, Index } from './collection.ts';
-import type { Cell, Node, Source } from './node.ts';
+import { addReader, readersOf, removeReader } from './node.ts';
+import type { Cell, Node, Rule, Source } from './node.ts';
 import { CycleError, entriesBelow, outcomeOf, sameError } from './outcome.ts';
 
 /**
@@ -41,6 +42,7 @@ export interface QuerySpec<K, V> {
 export interface Query<K, V> extends QuerySpec<K, V> {
   /** For the graph. */
   readonly nodes: Map<string, Node<V>>;
+  readonly rule: Rule<V>;
 }
 
 export interface Change<K, V> {
@@ -76,18 +78,15 @@ export interface GraphOptions {
   readonly onCompute?: (query: string, changed: boolean, causes: readonly string[]) => void;
 }
 
-interface Origin {
-  readonly query: Query<unknown, unknown>;
-  readonly key: unknown;
-}
-
 export class Graph {
   #revision = 1;
   readonly #options: GraphOptions;
   readonly #pending = new Set<Node<unknown>>();
   readonly #orphans = new Set<Source>();
-  readonly #origins = new Map<Node<unknown>, Origin>();
-  readonly #stack: Node<unknown>[] = [];
+  readonly #queries = new Map<Rule<unknown>, Query<unknown, unknown>>();
+  readonly #nodes = new Set<Node<unknown>>();
+  /** What is being computed, and what it has read so far. */
+  readonly #stack: { readonly node: Node<unknown>; readonly reads: Set<Source> }[] = [];
   readonly #computed = new Map<string, number>();
   /**
    * Readers are counted, and a circle counts itself: after one was seen, all is marked and swept
@@ -106,7 +105,7 @@ export class Graph {
 
   /** How many keys of queries are held, for gauges and for tests of collection. */
   get size(): number {
-    return this.#origins.size;
+    return this.#nodes.size;
   }
 
   collection<V>(name: string, equal: (a: V, b: V) => boolean = Object.is): Collection<V> {
@@ -114,7 +113,16 @@ export class Graph {
   }
 
   query<K, V>(spec: QuerySpec<K, V>): Query<K, V> {
-    return { ...spec, nodes: new Map() };
+    const nodes = new Map<string, Node<V>>();
+    const given: QuerySpec<unknown, V> = spec;
+    const rule: Rule<V> = {
+      compute: (self) => given.compute(this.#reader(self), self.given),
+      equal: (a, b) => (spec.equal === undefined ? Object.is(a, b) : spec.equal(a, b)),
+      drop: ({ key }) => nodes.delete(key),
+    };
+    const query = { ...spec, nodes, rule };
+    this.#queries.set(rule, query);
+    return query;
   }
 
   /**
@@ -124,7 +132,7 @@ export class Graph {
   read<K, V>(query: Query<K, V>, key: K): V {
     if (this.#stack.length > 0) throw new Error(`${query.name} is read past the reader of a query`);
     const node = this.#node(query, key);
-    if (node.readers.size === 0 && !node.observed) this.#orphans.add(node);
+    if (node.readers === undefined && !node.observed) this.#orphans.add(node);
     this.#validate(node);
     return outcomeOf(node);
   }
@@ -144,7 +152,7 @@ export class Graph {
     node.reported = undefined;
     node.reportedAt = 0;
     this.#pending.delete(node);
-    if (node.readers.size === 0) this.#orphans.add(node);
+    if (node.readers === undefined) this.#orphans.add(node);
   }
 
   /** Brings all observed nodes up to date and returns those whose outcome changed (or is new). */
@@ -153,10 +161,10 @@ export class Graph {
     for (const node of this.#pending) {
       this.#pending.delete(node);
       this.#validate(node);
-      const origin = this.#origins.get(node);
-      if (node.changedAt <= node.reportedAt || origin === undefined) continue;
+      const query = this.#queries.get(node.rule);
+      if (node.changedAt <= node.reportedAt || query === undefined) continue;
       node.reportedAt = node.changedAt;
-      const told = { ...origin, id: node.key, before: node.reported };
+      const told = { query, key: node.given, id: node.key, before: node.reported };
       if (node.failure !== undefined) {
         changes.push({ ...told, after: undefined, failure: node.failure });
         continue;
@@ -186,7 +194,7 @@ export class Graph {
     this.#revision++;
     for (const cell of cells) {
       cell.changedAt = this.#revision;
-      for (const reader of cell.readers) this.#dirty(reader);
+      for (const reader of readersOf(cell)) this.#dirty(reader);
     }
   }
 
@@ -197,7 +205,7 @@ export class Graph {
     const queue: Node<unknown>[] = [root];
     for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
       if (node.observed) this.#pending.add(node);
-      for (const reader of node.readers) {
+      for (const reader of readersOf(node)) {
         if (reader.state !== 'clean') continue;
         reader.state = 'check';
         queue.push(reader);
@@ -212,7 +220,9 @@ export class Graph {
     const node: Node<V> = {
       kind: 'node',
       name: query.name,
+      rule: query.rule,
       key: id,
+      given: key,
       state: 'dirty',
       good: undefined,
       failure: undefined,
@@ -221,33 +231,28 @@ export class Graph {
       observed: false,
       reported: undefined,
       reportedAt: 0,
-      reads: new Set(),
-      readers: new Set(),
-      compute: (self) => query.compute(this.#reader(self), key),
-      equal: (a, b) => (query.equal === undefined ? Object.is(a, b) : query.equal(a, b)),
-      drop: () => {
-        query.nodes.delete(id);
-        this.#origins.delete(node);
-      },
+      reads: [],
+      readers: undefined,
     };
     query.nodes.set(id, node);
-    this.#origins.set(node, { query, key });
+    this.#nodes.add(node);
     return node;
   }
 
   #reader(node: Node<unknown>): Reader {
     const record = (source: Source): void => {
-      if (this.#stack.at(-1) !== node) {
+      const computing = this.#stack.at(-1);
+      if (computing?.node !== node) {
         throw new Error(
           `${node.name}(${node.key}) reads ${source.name} outside of its computation`,
         );
       }
       if (this.#options.forget?.(node.name, source.name, source.key)) {
-        if (source.readers.size === 0) this.#orphans.add(source);
+        if (source.readers === undefined) this.#orphans.add(source);
         return;
       }
-      node.reads.add(source);
-      source.readers.add(node);
+      computing.reads.add(source);
+      addReader(source, node);
     };
     return {
       get: (collection, key) => {
@@ -263,7 +268,8 @@ export class Graph {
         record(source);
         if (source.state === 'computing') {
           this.#circular = true;
-          throw new CycleError([...this.#stack, source].map((n) => `${n.name}(${n.key})`));
+          const circle = [...this.#stack.map(({ node }) => node), source];
+          throw new CycleError(circle.map((n) => `${n.name}(${n.key})`));
         }
         this.#validate(source);
         return outcomeOf(source);
@@ -308,13 +314,13 @@ export class Graph {
   }
 
   #compute(node: Node<unknown>): void {
-    const { reads, verifiedAt } = node;
-    node.reads = new Set();
+    const { reads: before, verifiedAt } = node;
+    const reads = new Set<Source>();
     node.state = 'computing';
-    this.#stack.push(node);
+    this.#stack.push({ node, reads });
     this.#computed.set(node.name, (this.#computed.get(node.name) ?? 0) + 1);
     try {
-      this.#keep(node, node.compute(node));
+      this.#keep(node, node.rule.compute(node));
     } catch (error) {
       if (node.failure === undefined || !sameError(node.failure.error, error)) {
         node.failure = { error };
@@ -324,25 +330,24 @@ export class Graph {
       this.#stack.pop();
       node.state = 'clean';
       node.verifiedAt = this.#revision;
-      for (const source of reads) {
-        if (node.reads.has(source)) continue;
-        source.readers.delete(node);
-        if (source.readers.size === 0) this.#orphans.add(source);
+      node.reads = [...reads];
+      for (const source of before) {
+        if (!reads.has(source) && removeReader(source, node)) this.#orphans.add(source);
       }
-      this.#tell(node, reads, verifiedAt);
+      this.#tell(node, before, verifiedAt);
     }
   }
 
-  #tell(node: Node<unknown>, before: ReadonlySet<Source>, verifiedAt: number): void {
+  #tell(node: Node<unknown>, before: readonly Source[], verifiedAt: number): void {
     const { onCompute } = this.#options;
     if (onCompute === undefined) return;
-    const causes = [...before].filter((source) => source.changedAt > verifiedAt);
+    const causes = before.filter((source) => source.changedAt > verifiedAt);
     const changed = node.changedAt === this.#revision;
     onCompute(node.name, changed, [...new Set(causes.map((source) => source.name))]);
   }
 
   #keep(node: Node<unknown>, value: unknown): void {
-    const same = node.good !== undefined && node.equal(node.good.value, value);
+    const same = node.good !== undefined && node.rule.equal(node.good.value, value);
     if (same && node.failure === undefined) return;
     if (!same) node.good = { value };
     node.failure = undefined;
@@ -355,14 +360,15 @@ export class Graph {
     for (const source of this.#orphans) {
       // Taken out first: what is dropped below may be its last reader, and puts it in again.
       this.#orphans.delete(source);
-      if (source.readers.size > 0 || (source.kind === 'node' && source.observed)) continue;
-      source.drop();
-      if (source.kind === 'cell') continue;
-      for (const read of source.reads) {
-        read.readers.delete(source);
-        if (read.readers.size === 0) this.#orphans.add(read);
+      if (source.readers !== undefined || (source.kind === 'node' && source.observed)) continue;
+      if (source.kind === 'cell') {
+        source.drop();
+        continue;
       }
-      source.reads.clear();
+      source.rule.drop(source);
+      this.#nodes.delete(source);
+      for (const read of source.reads) if (removeReader(read, source)) this.#orphans.add(read);
+      source.reads = [];
     }
   }
 
@@ -372,16 +378,16 @@ export class Graph {
    */
   #sweep(): void {
     const reached = new Set<Source>();
-    const queue: Source[] = [...this.#origins.keys()].filter((node) => node.observed);
+    const queue: Source[] = [...this.#nodes].filter((node) => node.observed);
     for (let source = queue.pop(); source !== undefined; source = queue.pop()) {
       if (reached.has(source)) continue;
       reached.add(source);
       if (source.kind === 'node') queue.push(...source.reads);
     }
     this.#circular = false;
-    for (const node of this.#origins.keys()) {
+    for (const node of this.#nodes) {
       if (!reached.has(node)) {
-        node.readers.clear();
+        node.readers = undefined;
         this.#orphans.add(node);
       } else if (node.failure?.error instanceof CycleError) this.#circular = true;
     }

@@ -7,7 +7,7 @@ export interface Cell {
   readonly name: string;
   readonly key: string;
   changedAt: number;
-  readonly readers: Set<Node<unknown>>;
+  readers: Readers;
   /** Keys of the entries that are read through it. */
   entries(): Iterable<string>;
   /** Called when the last reader is gone. */
@@ -20,11 +20,22 @@ export interface Cell {
  */
 export type NodeState = 'clean' | 'check' | 'checking' | 'dirty' | 'computing';
 
+/** What all nodes of a query have in common: there are tens of thousands of nodes. */
+export interface Rule<V> {
+  compute(self: Node<V>): V;
+  equal(a: V, b: V): boolean;
+  /** It is known no more. */
+  drop(self: Node<V>): void;
+}
+
 /** One key of a query: its outcome, what it read (in order), and who read it. */
 export interface Node<V> {
   readonly kind: 'node';
   readonly name: string;
+  readonly rule: Rule<V>;
   readonly key: string;
+  /** The key as it was given to the query. */
+  readonly given: unknown;
   state: NodeState;
   /** The last value that was computed without an error. */
   good: Good<V> | undefined;
@@ -39,11 +50,8 @@ export interface Node<V> {
   /** The value that `settle` told last, and the outcome's age then. */
   reported: V | undefined;
   reportedAt: number;
-  reads: Set<Source>;
-  readonly readers: Set<Node<unknown>>;
-  compute(self: Node<V>): V;
-  equal(a: V, b: V): boolean;
-  drop(): void;
+  reads: readonly Source[];
+  readers: Readers;
 }
 
 export interface Good<V> {
@@ -55,5 +63,32 @@ export interface Failure {
 }
 
 export function createCell(spec: Pick<Cell, 'name' | 'key' | 'entries' | 'drop'>): Cell {
-  return { ...spec, kind: 'cell', changedAt: 0, readers: new Set() };
+  return { ...spec, kind: 'cell', changedAt: 0, readers: undefined };
+}
+
+/** Most have one reader or none, and a set is three places of memory. */
+export type Readers = Node<unknown> | Set<Node<unknown>> | undefined;
+
+export function readersOf({ readers }: Source): Iterable<Node<unknown>> {
+  if (readers === undefined) return nobody;
+  return readers instanceof Set ? readers : [readers];
+}
+
+const nobody: readonly Node<unknown>[] = [];
+
+export function addReader(source: Source, reader: Node<unknown>): void {
+  const { readers } = source;
+  if (readers instanceof Set) readers.add(reader);
+  else if (readers === undefined) source.readers = reader;
+  else if (readers !== reader) source.readers = new Set([readers, reader]);
+}
+
+/** Returns whether nobody is left. */
+export function removeReader(source: Source, reader: Node<unknown>): boolean {
+  const { readers } = source;
+  if (readers instanceof Set) {
+    readers.delete(reader);
+    if (readers.size === 0) source.readers = undefined;
+  } else if (readers === reader) source.readers = undefined;
+  return source.readers === undefined;
 }
