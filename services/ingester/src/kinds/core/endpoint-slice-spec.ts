@@ -43,7 +43,7 @@ export interface SliceEndpoint {
   readonly pod: string;
 }
 
-const serviceLabel = 'kubernetes.io/service-name';
+export const serviceLabel = 'kubernetes.io/service-name';
 
 const conditions = object({
   ready: optional(bool),

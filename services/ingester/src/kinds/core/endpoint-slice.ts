@@ -1,12 +1,19 @@
 /** EndpointSlices: the addresses behind a Service, with what their Pods and Nodes say of them. */
 import type { Reader } from '@watershed/derive/graph.ts';
 import { Endpoint, Health, type Locality } from '@watershed/model/gen/model.ts';
-import type { Emission, Emitted, Kind, SourceObject, World } from '../../kind.ts';
+import { show } from '../../decode.ts';
+import type { Emission, Emitted, Kind, Problem, SourceObject, World } from '../../kind.ts';
 import { serviceHost } from '../common/hosts.ts';
+import { maxTold } from '../common/told.ts';
 import { workloadEvent, workloadService } from '../common/workload.ts';
 import { endpointsEvent, localityOf } from '../istio/endpoints.ts';
 import { destinationsOf } from './destinations.ts';
-import { decodeSlice, type SliceEndpoint, type SliceSpec } from './endpoint-slice-spec.ts';
+import {
+  decodeSlice,
+  serviceLabel,
+  type SliceEndpoint,
+  type SliceSpec,
+} from './endpoint-slice-spec.ts';
 import { localityOfNode, nodeKind } from './node.ts';
 import { addressIndex, podKind, type PodSpec } from './pod.ts';
 import type { ServiceSpec } from './service-spec.ts';
@@ -37,11 +44,13 @@ export const endpointSliceKind: Kind<SliceSpec> = {
 
 function emit(read: Reader, world: World, object: SourceObject<SliceSpec>): Emission {
   const { spec, ref } = object;
-  // A slice of no Service, or of DNS names (which no Kubernetes controller makes): nobody's
-  // endpoints.
-  if (spec.service === '' || spec.addressType === 'FQDN') return { events: [], problems: [] };
   const { cluster, domain } = world.settings;
   const { namespace, name } = ref;
+  const service = read.get(world.objects(serviceKind), `${namespace}/${spec.service}`);
+  const problems = uselessParts(spec, `${namespace}/${spec.service}`, service?.spec);
+  // A slice of no Service, or of DNS names (which no Kubernetes controller makes): nobody's
+  // endpoints.
+  if (spec.service === '' || spec.addressType === 'FQDN') return { events: [], problems };
   const byAddress = new Map<string, Endpoint>();
   for (const found of spec.endpoints) {
     for (const address of found.addresses) {
@@ -57,13 +66,34 @@ function emit(read: Reader, world: World, object: SourceObject<SliceSpec>): Emis
   const host = serviceHost(spec.service, namespace, domain);
   const key = { host, cluster, kind: 'slice', namespace, name } as const;
   const endpoints = [...byAddress.values()];
-  const service = read.get(world.objects(serviceKind), `${namespace}/${spec.service}`);
   const events = [
     endpointsEvent(key, namespace, endpoints),
     ...destinationsOf(key, service, endpoints),
     ...workloads(world, object, host, service),
   ];
-  return { events, problems: [] };
+  return { events, problems };
+}
+
+/** What of a slice nobody can use. Kubernetes' controllers make none of that; who writes files may. */
+function uselessParts(
+  { service: name, addressType, ports }: SliceSpec,
+  key: string,
+  service: ServiceSpec | undefined,
+): readonly Problem[] {
+  const tell = (field: string, value: string, reason: string): Problem => {
+    return { severity: 'warning', field, value: show(value), reason };
+  };
+  const ofService = `metadata.labels[${JSON.stringify(serviceLabel)}]`;
+  if (name === '') return [tell(ofService, '', 'is required: the slice is of no Service')];
+  if (addressType === 'FQDN') {
+    return [tell('addressType', addressType, 'is not supported: the slice has no effect')];
+  }
+  if (service === undefined) return [tell(ofService, name, `Service ${key} is not found`)];
+  const known = service.ports.map((port) => port.name);
+  const strange = Object.keys(ports).filter((port) => !known.includes(port));
+  return strange
+    .slice(0, maxTold)
+    .map((port) => tell('ports', port, `Service ${key} has no port of this name`));
 }
 
 /** Addresses without a Pod: nothing else is known of them, and somebody else may have them too. */
