@@ -11,7 +11,7 @@ metadata: { name: cart, namespace: shop }
 spec: ${spec}
 `;
 const goodRoute = virtualService(
-  '{ hosts: [cart], http: [{ route: [{ destination: { host: ops } }] }] }',
+  '{ hosts: [ops], http: [{ route: [{ destination: { host: ops } }] }] }',
 );
 const routeKey = 'config one|route|shop|cart';
 
@@ -45,7 +45,7 @@ const matrix: readonly Bad[] = [
   {
     title: 'an unknown field',
     good: goodRoute,
-    bad: virtualService('{ hosts: [cart], htpp: [] }'),
+    bad: virtualService('{ hosts: [ops], htpp: [] }'),
     key: routeKey,
     said: /^error VirtualService shop\/cart: spec\.htpp/,
   },
@@ -88,7 +88,7 @@ const matrix: readonly Bad[] = [
     title: 'a regular expression of over 1,024 characters',
     good: goodRoute,
     bad: virtualService(
-      `{ hosts: [cart], http: [{ match: [{ uri: { regex: "${'a'.repeat(1_025)}" } }],` +
+      `{ hosts: [ops], http: [{ match: [{ uri: { regex: "${'a'.repeat(1_025)}" } }],` +
         ' route: [{ destination: { host: cart } }] }] }',
     ),
     key: routeKey,

@@ -12,10 +12,11 @@ import {
   checkWorkloadLabels,
 } from '../common/checks.ts';
 import { canonicalHost, fullHost, isAddress, isWildcard } from '../common/hosts.ts';
+import { maxTold } from '../common/told.ts';
 import { absentCredentials, credentialsOfRule } from './absent-credentials.ts';
 import type { CheckContext } from './decode.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
-import { absentHost } from './known-hosts.ts';
+import { absentHost, absentPort } from './known-hosts.ts';
 import { exportsOfRule, lostParts, siblingIndex, siblingKeys } from './rule-conflicts.ts';
 import { checkTrafficPolicy } from './traffic-policy-check.ts';
 import { trafficPolicy } from './traffic-policy.ts';
@@ -109,11 +110,27 @@ function emit(read: Reader, world: World, object: SourceObject<DestinationRule>)
 function hostProblems(
   read: Reader,
   world: World,
-  { spec: { host }, ref }: SourceObject<DestinationRule>,
+  { spec, ref }: SourceObject<DestinationRule>,
 ): readonly Problem[] {
-  const full = fullHost(host, ref.namespace, world.settings.domain);
+  const full = fullHost(spec.host, ref.namespace, world.settings.domain);
   if (isWildcard(full) || isAddress(full)) return [];
-  const reason = absentHost(read, world, full);
-  if (reason === undefined) return [];
-  return [{ severity: 'warning', field: 'spec.host', value: show(host), reason }];
+  const absent = absentHost(read, world, full);
+  if (absent !== undefined) {
+    return [{ severity: 'warning', field: 'spec.host', value: show(spec.host), reason: absent }];
+  }
+  const policies = [
+    [spec.trafficPolicy, 'spec.trafficPolicy'] as const,
+    ...spec.subsets.map(
+      (subset, index) => [subset.trafficPolicy, `spec.subsets[${index}].trafficPolicy`] as const,
+    ),
+  ];
+  const ports = policies.flatMap(([policy, field]) =>
+    (policy?.portLevelSettings ?? []).flatMap(({ port }, index): readonly Problem[] => {
+      const reason = port && absentPort(read, world, full, port.number);
+      if (reason === undefined) return [];
+      const at = `${field}.portLevelSettings[${index}].port.number`;
+      return [{ severity: 'warning', field: at, value: show(port?.number), reason }];
+    }),
+  );
+  return ports.slice(0, maxTold);
 }

@@ -167,6 +167,9 @@ export function checkRewrite(rewrite: HTTPRewrite | undefined, at: At): void {
   if (uri !== '' && uriRegexRewrite !== undefined) {
     at.field('uri').error(uri, 'must not be set beside uriRegexRewrite');
   }
+  if (uri !== '' && !uri.startsWith('/')) {
+    at.field('uri').warn(uri, 'makes paths that do not start with "/", which servers refuse');
+  }
   if (uri === '' && authority === '' && uriRegexRewrite === undefined) {
     at.error(rewrite, 'must rewrite the uri or the authority');
   }

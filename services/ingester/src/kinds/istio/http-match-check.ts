@@ -15,10 +15,7 @@ export function checkMatches(matches: readonly HTTPMatchRequest[], at: At): void
 }
 
 function checkMatch(match: HTTPMatchRequest, at: At): void {
-  // An empty prefix matches every path; of a header it would be a match that says nothing.
-  if (match.uri !== undefined && match.uri.matchType?.$case === 'regex') {
-    checkRegex(at.field('uri').field('regex'), match.uri.matchType.value);
-  }
+  checkPath(match.uri?.matchType, at.field('uri'));
   for (const field of ['scheme', 'method', 'authority'] as const) {
     if (match[field] !== undefined) checkText(match[field], at.field(field), false);
   }
@@ -40,6 +37,16 @@ function checkMatch(match: HTTPMatchRequest, at: At): void {
   }
   if (match.statPrefix !== '') {
     at.field('statPrefix').warn(match.statPrefix, 'is not supported and has no effect');
+  }
+}
+
+/** An empty prefix matches every path; of a header it would be a match that says nothing. */
+function checkPath(match: StringMatch['matchType'], at: At): void {
+  if (match === undefined) return;
+  const { $case: kind, value } = match;
+  if (kind === 'regex') checkRegex(at.field(kind), value);
+  else if (!value.startsWith('/') && !(kind === 'prefix' && value === '')) {
+    at.field(kind).warn(value, 'matches no request: paths start with "/"');
   }
 }
 

@@ -25,6 +25,9 @@ export function absentHost(read: Reader, world: World, host: string): string | u
   if (serviceOf(read, world, host) !== undefined) return undefined;
   if (entriesOf(read, world, host).length > 0) return undefined;
   const reason = `no Service or ServiceEntry has host ${host}`;
+  // `web.shop` is taken as it is.
+  const longer = `${host}.svc.${world.settings.domain}`;
+  if (serviceOf(read, world, longer) !== undefined) return `${reason}; ${longer} is a Service's`;
   const wider = wildcardsOver(host).find((wildcard) => entriesOf(read, world, wildcard).length > 0);
   return wider === undefined ? reason : `${reason}; ${wider} of a ServiceEntry is another host`;
 }

@@ -10,7 +10,7 @@ import type {
 } from '@watershed/proto/istio/networking/v1alpha3/virtual_service.ts';
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
-import { fullHost, hostsOverlap, serviceAt, wildcardsOver } from '../common/hosts.ts';
+import { fullHost, hostsOverlap, isWildcard, serviceAt, wildcardsOver } from '../common/hosts.ts';
 import { maxTold } from '../common/told.ts';
 import { destinationRuleKind, ruleHostIndex } from './destination-rule.ts';
 import { gatewayName, meshGateway } from './gateway-names.ts';
@@ -35,12 +35,15 @@ export function absentReferences(
     if (gateway !== undefined) gateways.push(gateway);
     else tell(`spec.gateways[${index}]`, given, `Gateway ${name} is not found`);
   }
-  // One that is not found, or the mesh, may serve the others.
-  for (const [index, given] of gateways.length < spec.gateways.length ? [] : spec.hosts.entries()) {
+  const isOfMesh = spec.gateways.length === 0 || spec.gateways.includes(meshGateway);
+  // A gateway that is not found may serve them.
+  const isKnown = isOfMesh || gateways.length === spec.gateways.length;
+  for (const [index, given] of isKnown ? spec.hosts.entries() : []) {
     const host = fullHost(given, ref.namespace, world.settings.domain);
-    if (gateways.length === 0 || gateways.some((one) => serves(one, host, ref.namespace))) continue;
-    const reason = 'is served nowhere: no server of its gateways has such a host';
-    tell(`spec.hosts[${index}]`, given, reason);
+    const reason = isOfMesh
+      ? absentService(read, world, host)
+      : unserved(gateways, host, ref.namespace);
+    if (reason !== undefined) tell(`spec.hosts[${index}]`, given, reason);
   }
   for (const [field, { host, port, subset }] of destinations(spec)) {
     const full = fullHost(host, ref.namespace, world.settings.domain);
@@ -66,6 +69,22 @@ function* destinations(spec: VirtualService): Iterable<readonly [string, Destina
       if (destination !== undefined) yield [`${field}.mirrors[${at}].destination`, destination];
     }
   }
+}
+
+/** Of a host of the mesh: others than those of Services may be of routes alone. */
+function absentService(read: Reader, world: World, host: string): string | undefined {
+  const isService = serviceAt(host, world.settings.domain) !== undefined && !isWildcard(host);
+  return isService ? absentHost(read, world, host) : undefined;
+}
+
+function unserved(
+  gateways: readonly SourceObject<Gateway>[],
+  host: string,
+  namespace: string,
+): string | undefined {
+  return gateways.some((one) => serves(one, host, namespace))
+    ? undefined
+    : 'is served nowhere: no server of its gateways has such a host';
 }
 
 /** Whether a gateway has a server for some of the host, of routes of that namespace. */

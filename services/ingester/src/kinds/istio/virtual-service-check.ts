@@ -10,7 +10,7 @@ import { checkDnsLabel, checkDuration, checkExportTo } from '../common/checks.ts
 import { isAuthorityHeader } from '../common/headers.ts';
 import { fullHost, hostsOverlap, isAddress, wildcardNameProblem } from '../common/hosts.ts';
 import type { CheckContext } from './decode.ts';
-import { checkGatewayNames, meshGateway } from './gateway-names.ts';
+import { checkGatewayNames, gatewayName, meshGateway } from './gateway-names.ts';
 import {
   checkCors,
   checkFault,
@@ -35,6 +35,7 @@ export function checkVirtualService(spec: VirtualService, at: At, context: Check
   for (const [index, rule] of spec.http.entries()) {
     checkRule(rule, at.field('http').item(index), isDelegate);
   }
+  if (!isDelegate) checkMatchGateways(spec, at.field('http'), context.namespace);
   checkReach(spec.http, at.field('http'));
   checkExportTo(at.field('exportTo'), spec.exportTo, {
     namespace: context.namespace,
@@ -80,6 +81,22 @@ function checkStreamRoutes(spec: VirtualService, at: At): void {
   }
   if (spec.http.length + spec.tcp.length + spec.tls.length === 0) {
     at.error(undefined, 'must have http routes (or tcp, or tls)');
+  }
+}
+
+/** A match's gateways choose among those of the VirtualService. */
+function checkMatchGateways({ http, gateways }: VirtualService, at: At, namespace: string): void {
+  const own = new Set(
+    (gateways.length === 0 ? [meshGateway] : gateways).map((name) => gatewayName(name, namespace)),
+  );
+  for (const [index, { match }] of http.entries()) {
+    for (const [position, { gateways: named }] of match.entries()) {
+      if (named.length === 0 || named.some((name) => own.has(gatewayName(name, namespace)))) {
+        continue;
+      }
+      const item = at.item(index).field('match').item(position).field('gateways');
+      item.warn(named.join(', '), 'has none of spec.gateways: the match is never tried');
+    }
   }
 }
 

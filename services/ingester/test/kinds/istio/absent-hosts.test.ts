@@ -55,7 +55,24 @@ describe('the host of a DestinationRule', () => {
   });
 
   it('is not the short name of a Service of another namespace', () => {
-    expect(world(rule('web.shop'), service).problems()).toEqual([absent('web.shop')]);
+    const hint = "web.shop; web.shop.svc.cluster.local is a Service's";
+    expect(world(rule('web.shop'), service).problems()).toEqual([absent('web.shop', hint)]);
+  });
+
+  it('is told of settings for a port that it does not have', () => {
+    const trafficPolicy = (number: number) => ({
+      portLevelSettings: [80, number].map((at) => ({ port: { number: at }, tls: {} })),
+    });
+    const ofAll = { ...rule('web'), spec: { host: 'web', trafficPolicy: trafficPolicy(81) } };
+    const subsets = [{ name: 'a', trafficPolicy: trafficPolicy(82) }];
+    const ofSubset = { ...rule('api'), spec: { host: 'api.example.com', subsets } };
+    const at = 'portLevelSettings[1].port.number';
+    expect(world(ofAll, service).problems()).toEqual([
+      `DestinationRule shop/rule: warning: spec.trafficPolicy.${at}: Service web.shop.svc.cluster.local has no such port: 81`,
+    ]);
+    expect(world(ofSubset, entry('api.example.com')).problems()).toEqual([
+      `DestinationRule shop/rule: warning: spec.subsets[0].trafficPolicy.${at}: no ServiceEntry of api.example.com has such a port: 82`,
+    ]);
   });
 
   it.each(['*.example.com', '*', '10.0.0.1'])('may be %s, of which it is not asked', (host) => {
@@ -97,6 +114,26 @@ describe('a VirtualService', () => {
       expect(objects.problems()).toEqual([told]);
       objects.put(route(['b.example.org'], ['edge/edge', 'mesh']));
       expect(objects.problems()).toEqual([]);
+    },
+  );
+
+  it.each([
+    ['web', ['mesh']],
+    ['Web.shop.svc.cluster.local.', []],
+  ])('of the mesh needs the Service of its host %s', (host, gateways) => {
+    const objects = world(api, route([host], gateways), service);
+    expect(objects.problems()).toEqual([]);
+    objects.remove(service);
+    expect(objects.problems()).toEqual([
+      'VirtualService shop/route: warning: spec.hosts[0]: no Service or ServiceEntry has host ' +
+        `web.shop.svc.cluster.local: "${host}"`,
+    ]);
+  });
+
+  it.each(['a.shop.test', '*.shop.svc.cluster.local', 'web.shop'])(
+    'of the mesh may have host %s, which is of routes alone',
+    (host) => {
+      expect(world(api, route([host], [])).problems()).toEqual([]);
     },
   );
 

@@ -62,6 +62,21 @@ const virtualServices: readonly Case[] = [
     'error: spec.http[0].match[0].uri.regex: is no regular expression',
   ],
   [match('uri: { regex: "(?=a)" }'), 'error: spec.http[0].match[0].uri.regex: is no regular'],
+  [
+    match('uri: { exact: a }'),
+    'warning: spec.http[0].match[0].uri.exact: matches no request: paths',
+  ],
+  [
+    match('uri: { prefix: a }'),
+    'warning: spec.http[0].match[0].uri.prefix: matches no request: paths',
+  ],
+  [match('uri: { prefix: "" }')],
+  [match('gateways: [mesh, g]')],
+  [match('gateways: [g, h]'), 'warning: spec.http[0].match[0].gateways: has none of spec.gateways'],
+  [
+    routed('rewrite: { uri: a }'),
+    'warning: spec.http[0].rewrite.uri: makes paths that do not start',
+  ],
   [match(`uri: { regex: ${'a'.repeat(1024)} }`)],
   [
     match(`uri: { regex: ${'a'.repeat(1025)} }`),
