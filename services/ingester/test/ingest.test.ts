@@ -252,6 +252,15 @@ describe('last good', () => {
     ]);
   });
 
+  test('an object whose name no key can have comes and goes before all is listed', async () => {
+    const core = new Core();
+    await core.write({ 'a.yaml': service('"a|b"') });
+    await core.write({ 'a.yaml': undefined }, { suspect: 'the directory is gone' });
+    await core.write({ 'a.yaml': service('"a|b"') });
+    await core.write({ 'a.yaml': undefined });
+    expect(core.open().keys()).toEqual([]);
+  });
+
   describe('over a restart, what cannot be read or is held is known from the log', () => {
     const kind = 'gateway.networking.k8s.io';
     const classes = `---

@@ -26,7 +26,7 @@ import { defaultHoldLimits, Holds, type HeldObject, type HoldLimits } from './ho
 import { decodeLastGood, encodeLastGood, type ObjectRecord } from './last-good.ts';
 import { ObjectTable, rawOf, type ObjectEntry, type TableChange } from './objects.ts';
 import { Outbox, type Outgoing, type StoredEvent } from './outbox.ts';
-import { KindWorld, type EncodedEmission, type Installed, type Registration } from './registry.ts';
+import { isEmission, KindWorld, type Installed, type Registration } from './registry.ts';
 
 export interface IngestOptions {
   readonly graph: Graph;
@@ -166,8 +166,10 @@ export class Ingest implements Sink {
     else this.#remove(gone, undefined, 'since the last run, ');
     this.#settle();
     this.#publish(this.#orphans(stored.events, mayBeUnread));
-    for (const { id } of this.#table.entries()) this.#unsaved.add(id);
-    for (const { key } of stored.objects) this.#unsaved.add(subjectId(parseObjectsKey(key)));
+    for (const entry of this.#table.entries()) this.#save(entry);
+    for (const { key } of stored.objects) {
+      this.#unsaved.add(subjectId(parseObjectsKey(key)));
+    }
     this.#step(noChange);
   }
 
@@ -271,7 +273,7 @@ export class Ingest implements Sink {
     const { diagnostics } = this.#options;
     if (this.#holds.dissolve(id)) {
       diagnostics.clear(entry.subject, 'held');
-      this.#unsaved.add(id);
+      this.#save(entry);
     }
     if (this.#ghosts.delete(id)) diagnostics.clear(entry.subject, 'kept');
   }
@@ -295,7 +297,7 @@ export class Ingest implements Sink {
   #hold(entry: ObjectEntry, why: Pick<HeldObject, 'source' | 'reason' | 'sinceMs'>): void {
     const { id, subject } = entry;
     this.#holds.hold({ id, subject, ...why });
-    this.#unsaved.add(id);
+    this.#save(entry);
     const text = `its deletion is held until it is confirmed or the object returns: ${why.reason}`;
     const problems = [problem(text, 'warning')];
     this.#options.diagnostics.set({ subject, step: 'held', origin: why.source, problems });
@@ -305,8 +307,7 @@ export class Ingest implements Sink {
     this.#options.graph.unobserve(entry.installed.emission, entry.key);
     this.#table.drop(entry);
     this.#outbox.drop(entry.id);
-    // One that was never good may have a name that no key can have.
-    if (entry.lastGood !== undefined) this.#unsaved.add(entry.id);
+    this.#save(entry);
   }
 
   #step(change: TableChange): void {
@@ -325,8 +326,13 @@ export class Ingest implements Sink {
     for (const { id, subject } of change.changed) {
       if (!owners.has(id)) this.#options.counters.suppressed('event', subject.kind, 1);
     }
-    for (const { id } of change.saved) this.#unsaved.add(id);
+    for (const entry of change.saved) this.#save(entry);
     this.#publish([...this.#saved(), ...outgoing]);
+  }
+
+  /** One that was never good may have a name that no key can have. */
+  #save({ id, lastGood }: ObjectEntry): void {
+    if (lastGood !== undefined) this.#unsaved.add(id);
   }
 
   /** What the topic `objects` should say of those that are unsaved. */
@@ -387,7 +393,3 @@ export class Ingest implements Sink {
 }
 
 type Saved = Pick<PublishedEvent, 'key' | 'value' | 'owner'> & Pick<ObjectRecord, 'topic'>;
-
-function isEmission(value: unknown): value is EncodedEmission {
-  return typeof value === 'object' && value !== null && 'events' in value && 'createdMs' in value;
-}

@@ -32,6 +32,10 @@ export interface EncodedEmission {
   readonly createdMs: number;
 }
 
+export function isEmission(value: unknown): value is EncodedEmission {
+  return typeof value === 'object' && value !== null && 'events' in value && 'createdMs' in value;
+}
+
 export interface DecodeOutcome {
   /** Absent: it was refused. */
   readonly accepted?: { readonly changed: boolean };
