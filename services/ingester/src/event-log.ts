@@ -122,7 +122,8 @@ export class EventLog implements EventWriter {
   ): Promise<readonly StoredEvent[]> {
     const headers = await this.#headers(topic, index);
     return Array.from(partition.entries(), ([key, value]) => {
-      const owner = headers.get(key)?.[headerNames.object] ?? `/unknown//${key}`;
+      const unknown = `/unknown//${key.replaceAll('|', ' ')}`;
+      const owner = headers.get(key)?.[headerNames.object] ?? unknown;
       return { topic, key, value, owner };
     });
   }

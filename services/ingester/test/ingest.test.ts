@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { encodeLastGood } from '../src/core/last-good.ts';
 import { Core, service, serviceKey, services } from './support.ts';
 
 const slice = (name: string, of: string, address: string): string => `---
@@ -250,6 +251,30 @@ describe('last good', () => {
       `- ${serviceKey('cart')}`,
       `- ${serviceKey('shop')}`,
     ]);
+  });
+
+  test('a record that this version cannot read stays while its object may be in an unread file', async () => {
+    const refused = {
+      raw: { apiVersion: 'v1', kind: 'Service', metadata: { name: 'cart' }, spec: { ports: 'no' } },
+      source: 'files',
+      held: undefined,
+    };
+    const value = encodeLastGood(
+      refused,
+      { readsStatus: false, secretPart: undefined },
+      { seal: () => ({ sealed: new Uint8Array(0), keyId: '' }) },
+    );
+    const record = { topic: 'objects' as const, key: 'one||Service|shop|cart', value };
+    const stored = { events: [], objects: [record] };
+    const core = await Core.of({ 'a.yaml': 'a: [' }, { stored });
+    expect(core.stored().objects).toContain(record);
+    expect(core.problems().map((line) => line.split(':')[0])).toEqual([
+      'error File a.yaml',
+      'warning Service shop/cart',
+    ]);
+    await core.write({ 'a.yaml': service('shop') });
+    expect(core.stored().objects.map(({ key }) => key)).not.toContain(record.key);
+    expect(core.problems()).toEqual([]);
   });
 
   test('an object whose name no key can have comes and goes before all is listed', async () => {

@@ -168,7 +168,10 @@ export class Ingest implements Sink {
     this.#publish(this.#orphans(stored.events, mayBeUnread));
     for (const entry of this.#table.entries()) this.#save(entry);
     for (const { key } of stored.objects) {
-      this.#unsaved.add(subjectId(parseObjectsKey(key)));
+      const id = subjectId(parseObjectsKey(key));
+      if (this.#table.get(id) !== undefined) continue;
+      if (mayBeUnread) this.#addGhost(id);
+      else this.#unsaved.add(id);
     }
     this.#step(noChange);
   }
@@ -224,7 +227,9 @@ export class Ingest implements Sink {
     const gone = this.#ghosts.lay();
     for (const id of gone) {
       this.#options.diagnostics.clear(subjectOf(id), 'kept');
-      if (this.#table.get(id) === undefined) this.#outbox.drop(id);
+      if (this.#table.get(id) !== undefined) continue;
+      this.#outbox.drop(id);
+      this.#unsaved.add(id);
     }
     this.#remove(gone.flatMap((id) => this.#table.get(id) ?? []));
   }
