@@ -600,6 +600,28 @@ describe('held deletions', () => {
     expect(core.keys()).toHaveLength(30);
   });
 
+  test('what goes seconds after many were held is held as well, however little it is', async () => {
+    const core = await Core.of({ 'a.yaml': services(0, 100) });
+    await core.write({ 'a.yaml': services(0, 40) });
+    core.nowMs += 1_000;
+    await core.write({ 'a.yaml': services(0, 30) });
+    expect(core.keys()).toHaveLength(100);
+    expect(core.ingest.held().at(-1)?.reason).toBe(
+      '70 of the 100 objects of files are gone at once',
+    );
+    core.ingest.confirm();
+    await core.write({ 'a.yaml': services(0, 29) });
+    expect(core.keys()).toHaveLength(29);
+  });
+
+  test('when what was held has returned, a single one may go', async () => {
+    const core = await Core.of({ 'a.yaml': services(0, 40) });
+    await core.write({ 'a.yaml': undefined });
+    await core.write({ 'a.yaml': services(0, 40) });
+    await core.write({ 'a.yaml': services(0, 39) });
+    expect([core.ingest.held(), core.keys().length]).toEqual([[], 39]);
+  });
+
   test('deletions far apart in time are not one', async () => {
     const core = await Core.of({ 'a.yaml': services(0, 40) });
     for (let left = 35; left >= 0; left -= 5) {
@@ -626,6 +648,7 @@ describe('held deletions', () => {
     core.news();
     await core.write({ 'b.yaml': service('cart', 81) });
     expect(core.news()).toEqual([`+ ${serviceKey('cart')}`]);
+    core.nowMs += 5_000;
     await core.write({ 'b.yaml': undefined });
     expect(core.news()).toEqual([`- ${serviceKey('cart')}`]);
   });

@@ -29,11 +29,17 @@ export interface HeldObject {
   readonly sinceMs: number;
 }
 
+interface Removal {
+  readonly atMs: number;
+  readonly count: number;
+  readonly isHeld: boolean;
+}
+
 export class Holds {
   readonly #limits: HoldLimits;
   readonly #monotonicMs: () => number;
   readonly #held = new Map<string, HeldObject>();
-  readonly #removals = new Map<string, { readonly atMs: number; readonly count: number }[]>();
+  readonly #removals = new Map<string, readonly Removal[]>();
 
   constructor(monotonicMs: () => number, limits: HoldLimits = defaultHoldLimits) {
     this.#monotonicMs = monotonicMs;
@@ -59,8 +65,9 @@ export class Holds {
   }
 
   /**
-   * Why `count` objects that are gone from a source must be held; undefined if they may go, and
-   * then they are remembered for the window. `left` is how many the source has without them.
+   * Why `count` objects that are gone from a source must be held; undefined if they may go. They
+   * are remembered for the window. `left` is how many the source has without them, and without
+   * those that are held.
    */
   judge(source: string, count: number, left: number): string | undefined {
     const nowMs = this.#monotonicMs();
@@ -69,19 +76,24 @@ export class Holds {
     );
     const gone = recent.reduce((sum, removal) => sum + removal.count, count);
     const all = gone + left;
-    if (gone >= this.#limits.objects && gone >= this.#limits.share * all) {
-      return `${gone} of the ${all} objects of ${source} are gone at once`;
-    }
-    this.#removals.set(source, [...recent, { atMs: nowMs, count }]);
-    return undefined;
+    const isHeld = gone >= this.#limits.objects && gone >= this.#limits.share * all;
+    this.#removals.set(source, [...recent, { atMs: nowMs, count, isHeld }]);
+    return isHeld ? `${gone} of the ${all} objects of ${source} are gone at once` : undefined;
   }
 
   hold(object: HeldObject): void {
     this.#held.set(object.id, object);
   }
 
-  /** It returned, or was released. */
+  /** It returned, or was released. Then what was held with it was no accident, or is over. */
   dissolve(id: string): boolean {
+    const held = this.#held.get(id);
+    if (held === undefined) return false;
+    const removals = this.#removals.get(held.source) ?? [];
+    this.#removals.set(
+      held.source,
+      removals.filter(({ isHeld }) => !isHeld),
+    );
     return this.#held.delete(id);
   }
 }
