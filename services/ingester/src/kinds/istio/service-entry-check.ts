@@ -66,6 +66,7 @@ function checkHosts(spec: ServiceEntry, at: At): void {
 }
 
 function checkPorts(spec: ServiceEntry, at: At): void {
+  if (spec.ports.length === 0) at.warn(undefined, 'is empty: nothing of the hosts is served');
   const names = new Set<string>();
   const numbers = new Set<number>();
   const lists = spec.hosts.length > 1 && spec.resolution !== resolutions.NONE;
@@ -90,7 +91,7 @@ function checkPorts(spec: ServiceEntry, at: At): void {
           'must be HTTP or TLS where there are several hosts: nothing else tells them apart',
         );
     }
-    const opaque = protocol === undefined || protocol === Protocol.PROTOCOL_TCP;
+    const opaque = port.protocol === '' || protocol === Protocol.PROTOCOL_TCP;
     if (opaque && spec.addresses.length === 0) {
       item.field('protocol').warn(port.protocol, 'needs addresses: connections have no host name');
     }
@@ -114,12 +115,16 @@ function checkResolution(spec: ServiceEntry, at: At): void {
   if (resolution === resolutions.DNS_ROUND_ROBIN && endpoints.length > 1) {
     field.error(endpoints, 'must be one at most where the resolution is DNS_ROUND_ROBIN');
   }
+  const isSelective = spec.workloadSelector !== undefined;
+  if (resolution === resolutions.STATIC && endpoints.length === 0 && !isSelective) {
+    field.warn(undefined, 'has none, and no workloadSelector is set: requests get 503');
+  }
   const ports = new Set(spec.ports.map((port) => port.name));
   for (const [index, endpoint] of endpoints.entries()) {
     checkEndpoint(endpoint, field.item(index), { ports, names: isDns(resolution) });
   }
   // Without endpoints, the host itself is looked up.
-  if (!isDns(resolution) || endpoints.length > 0 || spec.workloadSelector !== undefined) return;
+  if (!isDns(resolution) || endpoints.length > 0 || isSelective) return;
   for (const [index, host] of spec.hosts.entries()) checkHost(at.field('hosts').item(index), host);
 }
 

@@ -16,6 +16,7 @@ import { selects } from '../common/labels.ts';
 import { parseProtocol } from '../common/protocol.ts';
 import { podKind } from '../core/pod.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
+import { lostEntryHosts } from './entry-conflicts.ts';
 import { inlineWorkloads } from './entry-workloads.ts';
 import { endpointsEvent, podEndpoint, servedPorts, workloadEndpoint } from './endpoints.ts';
 import { checkServiceEntry } from './service-entry-check.ts';
@@ -83,7 +84,8 @@ function emit(read: Reader, world: World, object: SourceObject<ServiceEntry>): E
     return { topic: 'config', key, event: { object: { $case: 'service', value } } };
   });
   const workloads = inlineWorkloads(world, object, entryHosts(object.spec));
-  return { events: [...events, ...endpoints(read, world, object), ...workloads], problems: [] };
+  const problems = lostEntryHosts(read, world, object, world.index(serviceEntryKind, hostIndex));
+  return { events: [...events, ...endpoints(read, world, object), ...workloads], problems };
 }
 
 function service(read: Reader, world: World, object: SourceObject<ServiceEntry>): Service {

@@ -428,6 +428,15 @@ const entry = (fields: string): string =>
   `{ hosts: [a.b], ports: [{ number: 80, name: http, protocol: HTTP }], ${fields} }`;
 
 const serviceEntries: readonly Case[] = [
+  [
+    '{ hosts: [a.b], resolution: STATIC }',
+    'warning: spec.ports: is empty: nothing of the hosts is served',
+    'warning: spec.endpoints: has none, and no workloadSelector is set: requests get 503',
+  ],
+  [
+    '{ hosts: [a.b], ports: [{ number: 1, name: a, protocol: TSL }], resolution: DNS }',
+    'error: spec.ports[0].protocol: is no protocol of Istio',
+  ],
   ['{}', 'error: spec.hosts: must have one host'],
   [
     '{ hosts: ["*", a.b, A.B., x_y], ports: [{ number: 0, name: A_ }, { number: 80, name: b, protocol: SMTP }, { number: 80, name: b, targetPort: 99999 }] }',
