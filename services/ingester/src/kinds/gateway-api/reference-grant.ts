@@ -1,5 +1,5 @@
 import type { Reader } from '@watershed/derive/graph.ts';
-import { decode, isServed, list, object, optional, required } from '../../decode.ts';
+import { decode, isServed, list, object, optional, refine, required } from '../../decode.ts';
 import type { Kind, World } from '../../kind.ts';
 import { group, groupName, kindName, namespaceName, objectName } from './fields.ts';
 
@@ -24,27 +24,36 @@ export interface ReferenceGrant {
 
 const maxEntries = 16;
 
+const from = refine(
+  object({
+    group: required(groupName),
+    kind: required(kindName),
+    namespace: required(namespaceName),
+  }),
+  (entry, at) => {
+    const isOurs = entry.group === group && ['Gateway', 'HTTPRoute'].includes(entry.kind);
+    if (!isOurs) {
+      const value = `${entry.group}/${entry.kind}`;
+      at.warn(value, `allows nothing: of ${group}, Gateway and HTTPRoute are read`);
+    }
+    return entry;
+  },
+);
+
+const to = refine(
+  object({ group: required(groupName), kind: required(kindName), name: optional(objectName) }),
+  (entry, at) => {
+    if (entry.group !== '' || !['Secret', 'Service'].includes(entry.kind)) {
+      const value = `${entry.group}/${entry.kind}`;
+      at.warn(value, 'allows nothing: of group "", Secret and Service are referred to');
+    }
+    return entry;
+  },
+);
+
 const grant = object({
-  from: required(
-    list(
-      object({
-        group: required(groupName),
-        kind: required(kindName),
-        namespace: required(namespaceName),
-      }),
-      { min: 1, max: maxEntries },
-    ),
-  ),
-  to: required(
-    list(
-      object({
-        group: required(groupName),
-        kind: required(kindName),
-        name: optional(objectName),
-      }),
-      { min: 1, max: maxEntries },
-    ),
-  ),
+  from: required(list(from, { min: 1, max: maxEntries })),
+  to: required(list(to, { min: 1, max: maxEntries })),
 });
 
 export const referenceGrantKind: Kind<ReferenceGrant> = {

@@ -229,6 +229,13 @@ const grants: readonly Case[] = [
     '{ from: [{ group: "", kind: a, namespace: A }], to: [{ group: "", kind: Secret }] }',
     'error: spec.from[0].namespace: must be the name of a namespace',
   ],
+  [
+    '{ from: [{ group: gateway.networking.k8s.io, kind: Httproute, namespace: a }, { group: a.b, kind: Gateway, namespace: a }], to: [{ group: core, kind: Service }, { group: "", kind: Secret }, { group: "", kind: Services }] }',
+    'warning: spec.from[0]: allows nothing: of gateway.networking.k8s.io, Gateway and HTTPRoute are read',
+    'warning: spec.from[1]: allows nothing',
+    'warning: spec.to[0]: allows nothing: of group "", Secret and Service are referred to',
+    'warning: spec.to[2]: allows nothing',
+  ],
 ];
 
 const tables = { Gateway: gateways, HTTPRoute: routes, ReferenceGrant: grants };
