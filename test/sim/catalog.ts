@@ -28,6 +28,8 @@ interface ServiceState {
   /** More endpoints of a service of the first cluster, and nothing else. */
   readonly isNamesake: boolean;
   isThere: boolean;
+  /** Nobody can read what is written of it. */
+  isUnreadable: boolean;
   /** Generations; `undefined`: it has none. */
   endpoints: number | undefined;
   policy: number | undefined;
@@ -53,13 +55,15 @@ export class Catalog {
   #generation = 0;
   #access = 0;
   readonly #sources = new Set<SimSource>();
+  /** Hosts of which something could not be read since `settled`. */
+  readonly #spoilt = new Set<string>();
 
   constructor() {
     this.#services = tenants.flatMap((tenant) =>
       services.map((service): ServiceState => {
         const host = `${service.name}.${tenant}.svc.cluster.local`;
         const nothing = { endpoints: undefined, policy: undefined, route: undefined };
-        return { ...service, tenant, host, isThere: false, ...nothing };
+        return { ...service, tenant, host, isThere: false, isUnreadable: false, ...nothing };
       }),
     );
   }
@@ -86,6 +90,32 @@ export class Catalog {
   /** Says again what is there, as a resync does. */
   repeat(random: Random): void {
     this.#tell(random.pick(this.#services));
+  }
+
+  /** What is written of a service cannot be read, until `mend`. */
+  spoil(random: Random): void {
+    const service = random.pick(this.#services);
+    service.isUnreadable = true;
+    this.#spoilt.add(service.host);
+    this.#tell(service);
+  }
+
+  /** Whether users may have routed to it while nobody could read that it is there. */
+  isSpoilt(host: string): boolean {
+    return this.#spoilt.has(host);
+  }
+
+  /** All that was written has arrived. */
+  settled(): void {
+    this.#spoilt.clear();
+  }
+
+  mend(): void {
+    for (const service of this.#services) {
+      if (!service.isUnreadable) continue;
+      service.isUnreadable = false;
+      this.#tell(service);
+    }
   }
 
   /** Changes something; says what. */
@@ -178,12 +208,17 @@ export class Catalog {
   }
 
   #unit(service: ServiceState): UnitUpdate {
+    const unit = `${service.tenant}/${service.name}`;
+    if (service.isUnreadable) {
+      const problems = [{ line: 1, reason: 'it cannot be read' }];
+      return { unit, version: String(this.#generation), objects: [], problems };
+    }
     const objects: Raw[] = [];
     if (service.isThere) objects.push(serviceObject(service));
     if (service.endpoints !== undefined) objects.push(sliceObject(service, service.endpoints));
     if (service.policy !== undefined) objects.push(policyObject(service, service.policy));
     if (service.route !== undefined) objects.push(routeObject(service, service.route));
-    return unitOf(`${service.tenant}/${service.name}`, this.#generation, objects);
+    return unitOf(unit, this.#generation, objects);
   }
 }
 

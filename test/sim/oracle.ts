@@ -6,7 +6,7 @@ import type { LogRecord } from '@watershed/log/port.ts';
 import { ManifestContent, XdsRecord, type SharedResource } from '@watershed/model/gen/record.ts';
 import { topics, xdsKeys } from '@watershed/model/keys.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
-import { privateNames, tenants } from './catalog.ts';
+import { privateNames, tenants, type Catalog } from './catalog.ts';
 import type { SimBlobs } from './blobs.ts';
 import type { Applied, Client } from './client.ts';
 import type { SimPartition } from './log/store.ts';
@@ -25,6 +25,7 @@ interface Seen {
 
 export interface OracleOptions {
   readonly blobs: SimBlobs;
+  readonly catalog: Pick<Catalog, 'isSpoilt'>;
   /** Pushers wait as long as it takes. Else what a bounded wait breaks is counted. */
   readonly isPatient: boolean;
   /** A number of something that may happen, but not without being told of. */
@@ -196,19 +197,23 @@ export class Oracle {
    *   after the routes to it only as far as disk and blobs still tell (here there is no disk).
    * - Who does not wait for a late shard for ever serves what is there without what is not.
    * - The log was put back: what clients have is of a history that is lost.
+   * - Users route to what was not there yet when its file could be read last.
    */
   #routable({ held, options, isResuming }: Client): void {
     const clusters = held.get(cluster);
     for (const [table, { bytes }] of held.get(route) ?? []) {
       for (const target of targetsOf(bytes)) {
         if (clusters?.has(target) === true) continue;
+        const host = target.slice(target.lastIndexOf('|') + 1);
         const excuse = this.#isBack
           ? 'the log went back'
-          : options.mode === 'sotw' && isResuming
-            ? 'a client without versions came back'
-            : this.#options.isPatient
-              ? undefined
-              : 'a bounded wait was over';
+          : this.#options.catalog.isSpoilt(host)
+            ? 'its file could not be read'
+            : options.mode === 'sotw' && isResuming
+              ? 'a client without versions came back'
+              : this.#options.isPatient
+                ? undefined
+                : 'a bounded wait was over';
         if (excuse === undefined) {
           throw new Violation(`${options.name} routes to ${target}, which is absent, in ${table}`);
         }

@@ -113,6 +113,7 @@ class Simulation {
   async #calm(): Promise<void> {
     const world = this.#world;
     this.#faults.set(false);
+    this.#catalog.mend();
     world.group.rebalance(() => 0);
     world.trace('calm');
     const expected = await this.#expected();
@@ -125,6 +126,7 @@ class Simulation {
     }
     if (wrong !== undefined) throw new Violation(`after ${settleMs} ms of calm ${wrong}`);
     world.oracle.settled();
+    this.#catalog.settled();
   }
 
   async #expected(): Promise<readonly string[]> {
@@ -247,4 +249,12 @@ const deeds: readonly (readonly [weight: number, name: string, deed: Deed])[] = 
   [2, 'a clock is wrong', (sim) => sim.process().life.setClock((sim.random.next() - 0.5) * 20_000)],
   [3, 'a stream breaks', (sim) => sim.random.pick(sim.world.clients).reconnect()],
   [2, 'a source says it again', (sim) => sim.catalog.repeat(sim.random)],
+  [
+    3,
+    'a file cannot be read',
+    (sim) => {
+      sim.catalog.spoil(sim.random);
+      sim.world.time.after(sim.random.spread(100, 60_000), () => sim.catalog.mend());
+    },
+  ],
 ];
