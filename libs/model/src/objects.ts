@@ -54,7 +54,8 @@ export function objectOf({ kind, namespace, name }: ConfigKey): ObjectName {
   const plain = { ...(kinds[kind] ?? { group: '', kind }), namespace, name };
   const at = name.indexOf(':');
   if (at < 0) return plain;
-  const rest = name.slice(at + 1);
+  // A route of an HTTPRoute may be one of several: `httproute:NAME:consumer`.
+  const [, rest = ''] = name.split(':');
   switch (kind) {
     case 'gateway':
       return { group: gatewayApi, kind: 'Gateway', namespace, name: rest };

@@ -98,9 +98,14 @@ function describe({ object, field, value, reason }: Finding): string {
   return `${kind} ${where}: ${what === '' ? '' : `${what}: `}${reason}`;
 }
 
-/** As the ingester's diagnostics are shown; fields are the model's. */
+/**
+ * As the ingester's diagnostics are shown; fields are the model's. `origin` is the resource or
+ * scope that it was found at, for files are not known here.
+ */
 export function shown({ object, severity, field, value, reason, at }: Finding): object {
-  return { ...subjectOf(object), severity, step: 'translate', field, value, reason, origin: at };
+  const [place = '', name] = at.split('\n');
+  const origin = name === undefined ? place : `${place.slice(place.lastIndexOf('.') + 1)} ${name}`;
+  return { ...subjectOf(object), severity, step: 'translate', field, value, reason, origin };
 }
 
 /** Of a key of `config`; what else there may be has no kind and is its own name. */

@@ -64,10 +64,25 @@ it.each([
     { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'public' },
   ],
   ['c|route|edge|a', { kind: 'VirtualService', name: 'a' }],
+  ['c|route|edge|httproute:a:consumer', { kind: 'HTTPRoute', name: 'a' }],
   ['c|route|edge|httproute:a', { kind: 'HTTPRoute', name: 'a' }],
   ['c|service|edge|a', { kind: 'Service', name: 'a' }],
   ['c|service|edge|a:*.example.com', { kind: 'ServiceEntry', name: 'a' }],
 ])('%s is shown as the object that the user wrote', (object, expected) => {
   diagnostics.set('scope a', { warning: [{ ...finding('is taken'), object }] });
   expect(diagnostics.list().map(shown)).toMatchObject([{ ...expected, namespace: 'edge' }]);
+});
+
+it('the origin is the scope, or the resource by its type and name', () => {
+  const origin = (at: string): unknown => {
+    diagnostics.set(at, { warning: [finding('is taken')] });
+    const found = diagnostics.list().map(shown);
+    diagnostics.clear(at);
+    return found;
+  };
+  expect(origin('scope a')).toMatchObject([{ origin: 'scope a' }]);
+  const type = 'type.googleapis.com/envoy.config.cluster.v3.Cluster';
+  expect(origin(`${type}\noutbound|80||a.b\ns=shop`)).toMatchObject([
+    { origin: 'Cluster outbound|80||a.b' },
+  ]);
 });
