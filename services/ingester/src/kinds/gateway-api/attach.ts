@@ -50,6 +50,7 @@ export function attach(read: Reader, world: World, route: SourceObject<RouteSpec
   const gateways = new Map<string, Parent>();
   const services = new Map<string, ServiceParent>();
   const problems: Problem[] = [];
+  let isAttached = true;
   for (const [index, reference] of route.spec.parentRefs.entries()) {
     const field = `spec.parentRefs[${index}]`;
     const warn = (reason: string): void => {
@@ -59,15 +60,17 @@ export function attach(read: Reader, world: World, route: SourceObject<RouteSpec
     };
     const kind = `${reference.group}/${reference.kind}`;
     if (kind === `${group}/Gateway`) {
-      for (const [id, parent] of toGateway(read, world, route, reference, warn)) {
-        gateways.set(id, parent);
-      }
+      const listeners = toGateway(read, world, route, reference, warn);
+      for (const [id, parent] of listeners) gateways.set(id, parent);
+      isAttached &&= listeners.length > 0;
     } else if (kind === '/Service' || kind === `${serviceEntryGroup}/ServiceEntry`) {
       for (const parent of toService(read, world, route, reference, warn)) {
         services.set(`${parent.host}|${parent.port}`, parent);
       }
     } else warn('is no parent that is supported: a Gateway, a Service or a ServiceEntry is');
   }
+  // A gateway to which it is not attached may be meant to serve them.
+  if (isAttached && gateways.size > 0) problems.push(...unservedHosts(route, gateways.values()));
   if (route.spec.parentRefs.length === 0) {
     const reason = 'is empty, so the route is attached to nothing';
     problems.push({ severity: 'warning', field: 'spec.parentRefs', value: '', reason });
@@ -75,6 +78,23 @@ export function attach(read: Reader, world: World, route: SourceObject<RouteSpec
   const sorted = <T>(map: ReadonlyMap<string, T>): T[] =>
     [...map].sort(([a], [b]) => byCodeUnit(a, b)).map(([, parent]) => parent);
   return { gateways: sorted(gateways), services: sorted(services), problems };
+}
+
+function unservedHosts(
+  { spec }: SourceObject<RouteSpec>,
+  parents: Iterable<Parent>,
+): readonly Problem[] {
+  const served = [...parents].flatMap(({ to }) => {
+    if (to?.$case !== 'gateway') return [];
+    return to.value.hosts.length > 0 ? to.value.hosts : [anyHost];
+  });
+  return spec.hostnames.flatMap((given, index): readonly Problem[] => {
+    const host = canonicalHost(given);
+    if (served.some((one) => hostIntersection(one, host) !== undefined)) return [];
+    const reason = 'is served nowhere: no listener of its parents has such a hostname';
+    const field = `spec.hostnames[${index}]`;
+    return [{ severity: 'warning', field, value: show(given), reason }];
+  });
 }
 
 type Warn = (reason: string) => void;

@@ -29,10 +29,10 @@ export function matchKeys(route: HttpRoute): readonly string[] {
 export function lostMatches(
   read: Reader,
   world: World,
-  own: { readonly route: HttpRoute; readonly attachment: Attachment },
+  of: { readonly route: HttpRoute; readonly attachment: Attachment },
   matches: Index<HttpRoute>,
 ): readonly Problem[] {
-  const { route, attachment } = own;
+  const { route, attachment } = of;
   const attachments = new Map<HttpRoute, Attachment>();
   const attachmentOf = (other: HttpRoute): Attachment => {
     const known = attachments.get(other) ?? attach(read, world, other);
@@ -40,8 +40,20 @@ export function lostMatches(
     return known;
   };
   const told = new Map<string, Problem>();
+  const own = new Map<string, string>();
   for (const { key, field, reference, host, match } of placesOf(route)) {
+    if (told.size === maxTold) break;
     if (told.has(field)) continue;
+    const value = show(`${match.path.type} ${match.path.value}`);
+    const tell = (reason: string): void => {
+      told.set(field, { severity: 'warning', field, value, reason });
+    };
+    const before = own.get(key) ?? field;
+    own.set(key, before);
+    if (before !== field) {
+      tell(`takes no request: ${before} is the same match and goes first`);
+      continue;
+    }
     const winner = firstBefore(route, read.lookup(matches, key), (other) =>
       isService(reference)
         ? speaksThere(other, route, reference)
@@ -51,13 +63,10 @@ export function lostMatches(
     const place = `${reference.kind} ${nameOf(reference, route)}`;
     const where = isService(reference) ? place : `host ${host} of ${place}`;
     const name = `${winner.ref.namespace}/${winner.ref.name}`;
-    told.set(field, {
-      severity: 'warning',
-      field,
-      value: show(`${match.path.type} ${match.path.value}`),
-      reason: `takes no request for ${where}: HTTPRoute ${name} has the same match and goes first (${whyFirst(winner, route)})`,
-    });
-    if (told.size === maxTold) break;
+    const why = whyFirst(winner, route);
+    tell(
+      `takes no request for ${where}: HTTPRoute ${name} has the same match and goes first (${why})`,
+    );
   }
   return [...told.values()];
 }

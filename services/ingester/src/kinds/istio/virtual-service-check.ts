@@ -37,6 +37,7 @@ export function checkVirtualService(spec: VirtualService, at: At, context: Check
   }
   if (!isDelegate) checkMatchGateways(spec, at.field('http'), context.namespace);
   checkReach(spec.http, at.field('http'));
+  checkRepeated(spec.http, at.field('http'));
   checkExportTo(at.field('exportTo'), spec.exportTo, {
     namespace: context.namespace,
     nobody: false,
@@ -110,6 +111,22 @@ function checkReach(rules: readonly HTTPRoute[], at: At): void {
   if (last < 0 || last === rules.length - 1) return;
   const item = at.item(last + 1);
   item.warn(rules[last + 1]?.name, `is never reached: rule ${last} takes every request`);
+}
+
+/** Of two equal matches the first one takes all requests; of a delegate's it is not known. */
+function checkRepeated(rules: readonly HTTPRoute[], at: At): void {
+  const seen = new Map<string, string>();
+  for (const [index, { match, delegate }] of rules.entries()) {
+    for (const [position, one] of delegate === undefined ? match.entries() : []) {
+      const key = JSON.stringify({ ...normaliseMatch(one), name: '' });
+      const before = seen.get(key);
+      if (before === undefined) seen.set(key, `http[${index}].match[${position}]`);
+      else {
+        const item = at.item(index).field('match').item(position);
+        item.warn(one.name, `is never reached: ${before} is the same match`);
+      }
+    }
+  }
 }
 
 function checkRule(rule: HTTPRoute, at: At, isDelegate: boolean): void {

@@ -73,6 +73,21 @@ const others = [
   { name: 'a', value: '1' },
 ];
 
+describe('a match that stands twice in one HTTPRoute', () => {
+  it('is that of the first rule', () => {
+    const backendRefs = [{ name: 'web', port: 80 }];
+    const other = { path: { value: '/other' } };
+    const rules = [
+      { matches: [other, cart], backendRefs },
+      { matches: [{ ...cart, path: { value: '/cart/' } }], backendRefs },
+    ];
+    expect(told(world(route('a', { rules })))).toEqual([
+      'HTTPRoute shop/a: warning: spec.rules[1].matches[0]: takes no request: ' +
+        'spec.rules[0].matches[1] is the same match and goes first: "PathPrefix /cart/"',
+    ]);
+  });
+});
+
 describe('a match that two HTTPRoutes have', () => {
   it('is of the older one', () => {
     const objects = world(route('a', { day: 2 }), route('b', { day: 1 }));
