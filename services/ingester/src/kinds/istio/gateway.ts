@@ -5,6 +5,7 @@ import { configKey } from '@watershed/model/keys.ts';
 import {
   Gateway,
   ServerTLSSettings_TLSmode,
+  serverTLSSettings_TLSmodeToJSON,
 } from '@watershed/proto/istio/networking/v1alpha3/gateway.ts';
 import type { Port, Server } from '@watershed/proto/istio/networking/v1alpha3/gateway.ts';
 import type { At } from '../../decode.ts';
@@ -68,7 +69,21 @@ function checkServer(server: Server, at: At): void {
   if (server.port === undefined) at.field('port').error(undefined, 'is required');
   else {
     checkServerPort(server.port, at.field('port'), server.bind);
-    checkTlsOfProtocol(server, parseProtocol(server.port.protocol), at);
+    const protocol = parseProtocol(server.port.protocol);
+    checkTlsOfProtocol(server, protocol, at);
+    if (protocol !== undefined) checkRouted(server, protocol, at);
+  }
+}
+
+/** Only HTTP is routed, and the translator leaves out the rest. */
+function checkRouted({ port, tls }: Server, protocol: Protocol, at: At): void {
+  const reason = 'is not supported: only HTTP is routed, and the server is left out';
+  if (protocol === Protocol.PROTOCOL_HTTPS) {
+    const { PASSTHROUGH, AUTO_PASSTHROUGH } = ServerTLSSettings_TLSmode;
+    if (tls?.mode !== PASSTHROUGH && tls?.mode !== AUTO_PASSTHROUGH) return;
+    at.field('tls').field('mode').warn(serverTLSSettings_TLSmodeToJSON(tls.mode), reason);
+  } else if (!isHttp(protocol) || protocol === Protocol.PROTOCOL_HTTP_PROXY) {
+    at.field('port').field('protocol').warn(port?.protocol, reason);
   }
 }
 

@@ -84,7 +84,12 @@ function checkSource(tls: ServerTLSSettings, at: At): void {
     return;
   }
   checkCredentialNames(tls, at);
-  if (tls.credentialName !== '' || tls.credentialNames.length > 0) return;
+  if (tls.credentialName !== '' || tls.credentialNames.length > 0) {
+    for (const field of ['serverCertificate', 'privateKey'] as const) {
+      if (tls[field] !== '') at.field(field).warn(tls[field], 'is not used beside a credential');
+    }
+    return;
+  }
   if (isMutual(tls.mode) && tls.caCertificates === '') {
     at.field('caCertificates').error('', 'is required to verify clients, or a credentialName');
   }

@@ -352,6 +352,18 @@ const gateways: readonly Case[] = [
     'error: spec.servers[0].tls.caCertificates: is required to verify clients',
   ],
   [
+    server('tls: { mode: SIMPLE, credentialName: a, privateKey: /k }'),
+    'warning: spec.servers[0].tls.privateKey: is not used beside a credential',
+  ],
+  [
+    server('tls: { mode: PASSTHROUGH }'),
+    'warning: spec.servers[0].tls.mode: is not supported: only HTTP is routed, and the server is',
+  ],
+  [
+    '{ servers: [{ port: { number: 1, name: a, protocol: TCP }, hosts: ["*"] }] }',
+    'warning: spec.servers[0].port.protocol: is not supported: only HTTP is routed',
+  ],
+  [
     server('tls: { mode: SIMPLE, credentialName: a, credentialNames: [b] }'),
     'error: spec.servers[0].tls: must have one source of certificates',
   ],
