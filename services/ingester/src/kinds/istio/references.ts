@@ -45,17 +45,39 @@ export function absentReferences(
       : unserved(gateways, host, ref.namespace);
     if (reason !== undefined) tell(`spec.hosts[${index}]`, given, reason);
   }
+  if (spec.gateways.every((name) => name === meshGateway)) {
+    const hosts = spec.hosts.map((host) => fullHost(host, ref.namespace, world.settings.domain));
+    for (const [field, port] of askedPorts(spec)) {
+      const reasons = hosts.map((host) => whyNoPort(read, world, host, port));
+      const [reason] = reasons;
+      if (reason !== undefined && !reasons.includes(undefined)) tell(field, String(port), reason);
+    }
+  }
   for (const [field, { host, port, subset }] of destinations(spec)) {
     const full = fullHost(host, ref.namespace, world.settings.domain);
     const absent = absentHost(read, world, full);
-    const ofPort = port && absentPort(read, world, full, port.number);
+    const ofPort = port && whyNoPort(read, world, full, port.number);
     if (absent !== undefined) tell(`${field}.host`, host, absent);
-    else if (ofPort !== undefined) tell(`${field}.port.number`, String(port?.number), ofPort);
+    if (ofPort !== undefined) tell(`${field}.port.number`, String(port?.number), ofPort);
     if (subset !== '' && !hasSubset(read, world, full, subset)) {
       tell(`${field}.subset`, subset, `no DestinationRule of ${full} has such a subset`);
     }
   }
   return problems;
+}
+
+function* askedPorts({ http }: VirtualService): Iterable<readonly [string, number]> {
+  for (const [index, { match: matches }] of http.entries()) {
+    for (const [at, { port }] of matches.entries()) {
+      if (port !== 0) yield [`spec.http[${index}].match[${at}].port`, port];
+    }
+  }
+}
+
+/** Of a host that is there: of others nothing is known. */
+function whyNoPort(read: Reader, world: World, host: string, port: number): string | undefined {
+  const isKnown = absentHost(read, world, host) === undefined;
+  return isKnown ? absentPort(read, world, host, port) : undefined;
 }
 
 function* destinations(spec: VirtualService): Iterable<readonly [string, Destination]> {

@@ -137,6 +137,21 @@ describe('a VirtualService', () => {
     },
   );
 
+  it('of the mesh is told of a match of a port that its hosts do not have', () => {
+    const asks = (hosts: readonly string[], gateways: readonly string[] = []): RawObject => {
+      const http = [{ match: [{ port: 80 }, { port: 81 }], directResponse: { status: 200 } }];
+      return { ...route([], []), spec: { hosts, gateways, http } };
+    };
+    expect(world(asks(['web', 'api.example.com']), service, api).problems()).toEqual([
+      'VirtualService shop/route: warning: spec.http[0].match[1].port: ' +
+        'Service web.shop.svc.cluster.local has no such port: "81"',
+    ]);
+    expect(world(asks(['web', 'a.test']), service).problems()).toEqual([]);
+    expect(world(asks(['web'], ['mesh', 'edge/edge']), service, gateway('*')).problems()).toEqual(
+      [],
+    );
+  });
+
   it('is told of a port that no ServiceEntry of the host has', () => {
     const objects = world(api, route(['b.example.org'], ['mesh'], 8888));
     expect(objects.problems()).toEqual([
