@@ -92,10 +92,12 @@ export interface Kind<T> {
     Record<string, (object: SourceObject<T>, settings: SourceSettings) => readonly string[]>
   >;
   /**
-   * Of a kind that holds secrets: the part of an object that `decode` reads. It alone is kept on
-   * the log, and sealed.
+   * Of a kind whose objects hold much that is an application's: the part that `decode` reads. It
+   * alone is kept on the log.
    */
-  readonly secretPart?: (raw: RawObject) => RawObject;
+  readonly partRead?: (raw: RawObject) => RawObject;
+  /** What is kept of it on the log is sealed. */
+  readonly isSecret?: boolean;
   readonly decode: (raw: RawObject, settings: SourceSettings) => Decoded<T>;
   readonly emit: (read: Reader, world: World, object: SourceObject<T>) => Emission;
 }

@@ -261,7 +261,7 @@ describe('last good', () => {
     };
     const value = encodeLastGood(
       refused,
-      { readsStatus: false, secretPart: undefined },
+      { readsStatus: false, partRead: undefined, isSecret: false },
       { seal: () => ({ sealed: new Uint8Array(0), keyId: '' }) },
     );
     const record = { topic: 'objects' as const, key: 'one||Service|shop|cart', value };

@@ -29,11 +29,14 @@ export interface StoredObject {
 
 /** Metadata that API servers change by themselves, and that no decoder looks at. */
 const volatile = new Set(['managedFields', 'resourceVersion', 'generation', 'selfLink']);
+/** `kubectl apply` keeps the whole object once more there. */
+const copy = 'kubectl.kubernetes.io/last-applied-configuration';
 
 /** The parts of an object that a decoder may look at, as JSON. */
 export function textOf(raw: RawObject, { readsStatus }: Pick<Installed, 'readsStatus'>): string {
   return JSON.stringify(raw, function replace(this: unknown, key: string, value: unknown) {
     if (this === raw.metadata && volatile.has(key)) return undefined;
+    if (key === copy && this === raw.metadata['annotations']) return undefined;
     if (this === raw && key === 'status' && !readsStatus) return undefined;
     return value;
   });
@@ -42,15 +45,14 @@ export function textOf(raw: RawObject, { readsStatus }: Pick<Installed, 'readsSt
 /** Equal objects give equal bytes. */
 export function encodeLastGood(
   { raw, source, held }: StoredObject,
-  installed: Pick<Installed, 'readsStatus' | 'secretPart'>,
+  installed: Pick<Installed, 'readsStatus' | 'partRead' | 'isSecret'>,
   sealing: Pick<Sealing, 'seal'>,
 ): Uint8Array {
-  const { secretPart } = installed;
-  const json = Buffer.from(textOf(secretPart?.(raw) ?? raw, installed));
-  const content =
-    secretPart === undefined
-      ? { json, sealed: new Uint8Array(0), keyId: '' }
-      : { json: new Uint8Array(0), ...sealing.seal(json) };
+  const { partRead, isSecret } = installed;
+  const json = Buffer.from(textOf(partRead?.(raw) ?? raw, installed));
+  const content = isSecret
+    ? { json: new Uint8Array(0), ...sealing.seal(json) }
+    : { json, sealed: new Uint8Array(0), keyId: '' };
   return LastGood.encode({ ...content, source, held }).finish();
 }
 

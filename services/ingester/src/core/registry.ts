@@ -50,7 +50,8 @@ export interface Installed {
   readonly apiVersions: readonly string[];
   readonly namespaced: boolean;
   readonly readsStatus: boolean;
-  readonly secretPart: Kind<unknown>['secretPart'];
+  readonly partRead: Kind<unknown>['partRead'];
+  readonly isSecret: boolean;
   readonly emission: Query<string, EncodedEmission>;
   /** Decodes an object and, unless it is refused, makes it the current value of its key. */
   accept(key: string, identity: Identity, raw: RawObject): DecodeOutcome;
@@ -127,7 +128,8 @@ export class KindWorld implements World {
       apiVersions: kind.apiVersions,
       namespaced: kind.namespaced,
       readsStatus: kind.readsStatus === true,
-      secretPart: kind.secretPart,
+      partRead: kind.partRead,
+      isSecret: kind.isSecret === true,
       emission: this.#emission(name, emit, collection),
       accept: (key, identity, raw) => accept(kind, this.settings, collection, key, identity, raw),
       remove: (key) => void collection.delete(key),

@@ -50,6 +50,10 @@ export const configMapKind: Kind<ConfigMapSpec> = {
   apiVersions: ['v1'],
   kind: 'ConfigMap',
   namespaced: true,
+  partRead: ({ apiVersion: version, kind, metadata, data }) => {
+    const mesh = isObject(data) ? data[meshEntry] : undefined;
+    return { apiVersion: version, kind, metadata, data: { [meshEntry]: mesh } };
+  },
   decode: decodeConfigMap,
   emit: (read, world, { spec }) =>
     spec.mesh === undefined || meshOfFile(read, world) !== undefined

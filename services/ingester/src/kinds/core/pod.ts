@@ -111,10 +111,24 @@ export const podKind: Kind<PodSpec> = {
   kind: 'Pod',
   namespaced: true,
   readsStatus: true,
+  partRead,
   indexes: { [addressIndex]: ({ spec }) => spec.addresses },
   decode: decodePod,
   emit: () => ({ events: [], problems: [] }),
 };
+
+/** Without what its containers are started with: passwords among it, now and then. */
+function partRead(raw: RawObject): RawObject {
+  const { spec } = raw;
+  if (!isObject(spec)) return raw;
+  const { nodeName, serviceAccountName, serviceAccount, hostNetwork } = spec;
+  const listed: readonly unknown[] = Array.isArray(spec['containers']) ? spec['containers'] : [];
+  const containers = listed.map((one) => ({ ports: isObject(one) ? one['ports'] : undefined }));
+  return {
+    ...raw,
+    spec: { nodeName, serviceAccountName, serviceAccount, hostNetwork, containers },
+  };
+}
 
 function decodePod(raw: RawObject): Decoded<PodSpec> {
   const { spec: pod, problems } = decode(podDecoder, raw, { path: '' });

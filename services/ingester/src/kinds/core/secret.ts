@@ -40,7 +40,8 @@ export const secretKind: Kind<SecretSpec> = {
   kind: 'Secret',
   namespaced: true,
   indexes: { [nameIndex]: ({ ref }) => [ref.name] },
-  secretPart,
+  partRead,
+  isSecret: true,
   decode: decodeSecret,
   emit: (_read, world, object) => emit(world, object),
 };
@@ -91,7 +92,7 @@ const entriesRead = new Set<string>([
 ]);
 
 /** Without what an application has beside its certificate, and tools' copies in annotations. */
-function secretPart(raw: RawObject): RawObject {
+function partRead(raw: RawObject): RawObject {
   const { apiVersion, kind, metadata, type } = raw;
   const { name, namespace, labels, creationTimestamp, uid } = metadata;
   const read = (field: string): object | undefined => {
