@@ -104,6 +104,36 @@ describe('silences', () => {
   });
 });
 
+describe('where a diagnostic was found', () => {
+  const origins = (core: Core): readonly string[] =>
+    core.diagnostics.list().map(({ origin }) => origin);
+
+  test('an object that moves in its file, or to another one, takes its diagnostics along', async () => {
+    const core = await Core.of({ 'a.yaml': service('cart', 99_999) });
+    expect(origins(core)).toEqual(['a.yaml:2']);
+    await core.write({ 'a.yaml': service('shop') + service('cart', 99_999) });
+    expect(origins(core)).toEqual(['a.yaml:7']);
+    await core.write({ 'a.yaml': undefined, 'b.yaml': service('cart', 99_999) });
+    expect(origins(core)).toEqual(['b.yaml:2']);
+  });
+
+  test('one that was held over a restart has a place again when it returns', async () => {
+    const wrong = `---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: route, namespace: shop }
+spec: { gateways: [nowhere], hosts: [a.test], http: [{ route: [{ destination: { host: b } }] }] }
+`;
+    const files = { 'a.yaml': wrong };
+    const before = await Core.of(files);
+    expect(origins(before).filter((origin) => origin !== 'a.yaml:2')).toEqual([]);
+    const after = await Core.of({ 'a.yaml': 'a: [' }, { stored: before.stored() });
+    expect(origins(after)).toContain('');
+    await after.write(files);
+    expect(origins(after)).toEqual(origins(before));
+  });
+});
+
 describe('duplicates', () => {
   test('of two places the first by path counts, and a diagnostic names both', async () => {
     const core = await Core.of({ 'b.yaml': service('cart', 82), 'a.yaml': service('cart', 81) });

@@ -107,6 +107,15 @@ export class Diagnostics {
     else this.#kept.set(id, steps);
   }
 
+  /** What these steps found is written at another place now. */
+  moved(subject: Subject, steps: readonly Step[], origin: string): void {
+    const kept = this.#kept.get(subjectId(subject));
+    for (const step of steps) {
+      const problems = kept?.get(step);
+      if (problems !== undefined) this.set({ subject, step, origin, problems });
+    }
+  }
+
   /** Everything about a subject, or about one of its steps. */
   clear(subject: Subject, step?: Step): void {
     const steps = step === undefined ? this.#kept.get(subjectId(subject))?.keys() : [step];

@@ -299,7 +299,11 @@ export class ObjectTable {
     const [first, ...others] = entry.placements;
     if (first === undefined) return false;
     const { subject } = entry;
-    entry.origin = originOf(first);
+    const origin = originOf(first);
+    if (origin !== entry.origin) {
+      this.#diagnostics.moved(subject, ['decode', 'emit', 'collision'], origin);
+    }
+    entry.origin = origin;
     this.#diagnostics.set({
       subject,
       step: 'duplicate',
@@ -327,7 +331,7 @@ export class ObjectTable {
       entry.lastGood = { raw: first.raw, source };
     }
     if (accepted?.changed === false) this.#counters.suppressed('object', subject.kind, 1);
-    this.#diagnostics.set({ subject, step: 'decode', origin: entry.origin, problems });
+    this.#diagnostics.set({ subject, step: 'decode', origin, problems });
     return accepted?.changed === true;
   }
 }
