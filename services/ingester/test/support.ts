@@ -40,6 +40,8 @@ export class Core {
   readonly #objects = new Map<string, Stored['objects'][number]>();
   readonly #chunks = new Map<string, ReadonlyMap<string, ParsedChunk>>();
   nowMs = 1_000;
+  /** What the process appends before it crashes. */
+  appendsLeft = Infinity;
   #isOpen = false;
 
   constructor(options: CoreOptions = {}) {
@@ -141,7 +143,8 @@ export class Core {
 
   #publish(events: readonly PublishedEvent[]): void {
     if (!this.#isOpen) throw new Error('published before it was opened');
-    for (const event of events) {
+    for (const event of events.toSorted((a, b) => turnOf(a) - turnOf(b))) {
+      if (this.appendsLeft-- <= 0) return;
       const { topic, key, value, owner } = event;
       if (topic === 'objects') {
         if (value === undefined) this.#objects.delete(key);
@@ -159,6 +162,12 @@ export class Core {
       else this.#events.set(id, { topic, key, value, owner });
     }
   }
+}
+
+/** In which order events of one batch are appended (`event-log.ts`). */
+function turnOf({ topic, value }: PublishedEvent): number {
+  if (topic === 'config') return 1;
+  return topic === 'endpoints' && value === undefined ? 2 : 0;
 }
 
 export function service(name: string, port = 80, more = ''): string {
