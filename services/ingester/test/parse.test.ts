@@ -78,13 +78,14 @@ describe('what is malformed', () => {
     ['a list at the top', '- a\n- b', /expected an object/],
     ['no kind', 'apiVersion: v1\nmetadata: { name: a }', /no kind/],
     ['no name', 'apiVersion: v1\nkind: A\nmetadata: {}', /no metadata.name/],
+    ['metadata that is no object', 'apiVersion: v1\nkind: A\nmetadata: 3', /no metadata.name/],
+    ['no apiVersion', 'kind: A\nmetadata: { name: a }', /no apiVersion/],
     [
       'a name that is no text',
       'apiVersion: v1\nkind: A\nmetadata: { name: 5 }',
-      /no metadata.name/,
+      /the "A" has a metadata.name that is no string: 5/,
     ],
-    ['metadata that is no object', 'apiVersion: v1\nkind: A\nmetadata: 3', /no metadata.name/],
-    ['no apiVersion', 'kind: A\nmetadata: { name: a }', /no apiVersion/],
+    ['a kind that is a list', 'apiVersion: v1\nkind: [A]', /has a kind that is no string/],
   ])('%s is told of with its line, and spoils no other document', async (_, bad, reason) => {
     const text = `${object('a')}---\n${bad}\n---\n${object('b')}`;
     const { objects, problems } = await parse(text);

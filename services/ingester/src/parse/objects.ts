@@ -150,16 +150,20 @@ function isList(
 
 function notAnObject(value: unknown): string | undefined {
   if (!isObject(value)) return `expected an object, found ${show(value)}`;
-  const kind = value['kind'];
-  if (typeof kind !== 'string' || kind === '') return 'the object has no kind';
-  const metadata = value['metadata'];
+  const { kind, metadata, apiVersion } = value;
+  const ofKind = notAString(kind, 'kind');
+  if (ofKind !== undefined) return `the object ${ofKind}`;
   const name = isObject(metadata) ? metadata['name'] : undefined;
-  if (typeof name !== 'string' || name === '') return `the ${show(kind)} has no metadata.name`;
-  const apiVersion = value['apiVersion'];
-  if (typeof apiVersion !== 'string' || apiVersion === '') {
-    return `the ${show(kind)} ${show(name)} has no apiVersion`;
-  }
-  return undefined;
+  const ofName = notAString(name, 'metadata.name');
+  if (ofName !== undefined) return `the ${show(kind)} ${ofName}`;
+  const ofVersion = notAString(apiVersion, 'apiVersion');
+  return ofVersion && `the ${show(kind)} ${show(name)} ${ofVersion}`;
+}
+
+/** YAML takes `name: 5` for a number. */
+function notAString(value: unknown, field: string): string | undefined {
+  if (value === undefined || value === null || value === '') return `has no ${field}`;
+  return typeof value === 'string' ? undefined : `has a ${field} that is no string: ${show(value)}`;
 }
 
 function isRawObject(value: unknown): value is RawObject {
