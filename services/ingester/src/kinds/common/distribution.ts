@@ -8,6 +8,12 @@ const known: Readonly<Record<string, Distribution>> = {
   PreferSameNode: Distribution.DISTRIBUTION_SAME_NODE,
 };
 
+/** Why a word says nothing; undefined if it says something. */
+export function distributionProblem(word: string): string | undefined {
+  if (word === '' || Object.hasOwn(known, word)) return undefined;
+  return `must be ${Object.keys(known).join(', ')}: endpoints of all zones are taken`;
+}
+
 /**
  * Where endpoints are looked for first: what the Service says, else its annotation. As in istiod, a
  * word that is not known is no preference.

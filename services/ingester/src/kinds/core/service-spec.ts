@@ -22,6 +22,7 @@ import {
   type Invalid,
 } from '../../decode.ts';
 import type { Decoded, Problem, RawObject } from '../../kind.ts';
+import { distributionProblem } from '../common/distribution.ts';
 import { isAddress, isDnsLabel, nameProblem } from '../common/hosts.ts';
 import { isLabelKey, isLabelValue } from '../common/labels.ts';
 
@@ -95,7 +96,8 @@ const specFields = {
   publishNotReadyAddresses: defaulted(bool, false),
   internalTrafficPolicy: defaulted(oneOf('Cluster', 'Local'), 'Cluster'),
   ipFamilies: defaulted(list(oneOf('IPv4', 'IPv6'), { max: 2 }), []),
-  trafficDistribution: defaulted(text({ max: 63 }), ''),
+  trafficDistribution: defaulted(refine(text({ max: 63 }), checkDistribution), ''),
+  sessionAffinity: optional(refine(text({ max: 63 }), checkAffinity)),
 };
 
 /** Fields of Kubernetes 1.37 that nothing here reads. */
@@ -108,7 +110,6 @@ const dropped = [
   'loadBalancerClass',
   'loadBalancerIP',
   'loadBalancerSourceRanges',
-  'sessionAffinity',
   'sessionAffinityConfig',
   'topologyKeys',
 ];
@@ -179,6 +180,19 @@ function checkPorts(
     numbers.add(`${port}/${protocol}`);
   }
   return isValid ? ports : invalid;
+}
+
+/** Kubernetes may know more words by now. */
+function checkDistribution(word: string, at: At): string {
+  const reason = distributionProblem(word);
+  if (reason !== undefined) at.warn(word, reason);
+  return word;
+}
+
+function checkAffinity(affinity: string, at: At): string {
+  const reason = 'has no effect on proxies: a DestinationRule can hash by the source IP';
+  if (affinity !== '' && affinity !== 'None') at.warn(affinity, reason);
+  return affinity;
 }
 
 function checkSelector(
