@@ -240,7 +240,7 @@ class IngesterPart implements Ingester {
     });
   }
 
-  /** The log takes this never; what it holds of the object stays. */
+  /** The log takes this never; its events that are there stay. */
   #refused({ topic, owner, unit }: PublishedEvent, reason: string): void {
     const found =
       topic === topics.objects

@@ -24,7 +24,7 @@ class Scripted implements EventWriter {
     await this.gate;
     const failure = this.failures.shift();
     if (failure !== undefined) throw failure;
-    if (batch.some(({ key }) => key === this.tooLarge)) {
+    if (batch.some(({ key, value }) => key === this.tooLarge && value !== undefined)) {
       throw new LogError('record-too-large', 'too large', { retriable: false });
     }
     this.batches.push(batch.map(({ key, value }) => `${key}=${value?.[0] ?? 'gone'}`));
@@ -49,7 +49,7 @@ function setUp() {
     },
     {
       events: [{ topic: 'config', key: 'known', value: new Uint8Array([1]), owner: '/Thing//x' }],
-      objects: [],
+      objects: [{ topic: 'objects', key: 'object', value: new Uint8Array([1]) }],
     },
   );
   return { writer, time, said, publisher };
@@ -99,6 +99,23 @@ test('one event that the log never takes is told of, and the others are written'
   await publisher.flushed();
   expect(writer.batches.flat()).toEqual(['a=1', 'b=1']);
   expect(said).toContain('refused huge: too large');
+});
+
+test('of an object that is too large no older version stays', async () => {
+  const object = (value: number): PublishedEvent => ({
+    ...event('object', value),
+    topic: 'objects',
+  });
+  const { writer, said, publisher } = setUp();
+  writer.tooLarge = 'object';
+  publisher.publish([object(2), event('a', 1)], undefined);
+  await publisher.flushed();
+  expect(writer.batches.flat()).toEqual(['a=1', 'object=gone']);
+  expect(said).toContain('refused object: too large');
+  writer.tooLarge = undefined;
+  publisher.publish([object(3)], undefined);
+  await publisher.flushed();
+  expect(writer.batches.at(-1)).toEqual(['object=3']);
 });
 
 test('a log that is lost for good is told of once, and nothing is written any more', async () => {

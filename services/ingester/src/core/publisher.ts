@@ -23,7 +23,7 @@ export interface PublisherOptions {
   readonly writer: EventWriter;
   readonly time: Time;
   readonly counters: Pick<Counters, 'suppressed' | 'published' | 'retried'>;
-  /** The log takes this event never (too large); its last value stays. */
+  /** The log takes this never (too large). An event's last value stays; an object's goes. */
   readonly refused: (event: PublishedEvent, reason: string) => void;
   /** The log takes nothing any more: another process owns it, or it is closed. */
   readonly failed: (error: unknown) => void;
@@ -139,6 +139,11 @@ export class Publisher {
       if (only === undefined) return;
       if (others.length === 0) {
         this.#options.refused(only, error.message);
+        // None is better than an older version: what the object gives is of this one.
+        const id = eventId(only.topic, only.key);
+        if (!isEvent(only) && !this.#pending.has(id)) {
+          this.#pending.set(id, { ...only, value: undefined });
+        }
         return;
       }
       for (const event of batch) await this.#write([event]);
