@@ -25,6 +25,7 @@ import { entryWorkload } from './entry-workloads.ts';
 import { endpointsEvent, servedPorts, workloadEndpoint } from './endpoints.ts';
 import { checkEndpoint, isDns } from './service-entry-check.ts';
 import { entryHosts, hostIndex, selectingIndex, serviceEntryKind } from './service-entry.ts';
+import { uselessParts } from './workload-references.ts';
 
 /** The spec, and what the workload's own health checks say. */
 export interface Workload {
@@ -79,6 +80,8 @@ function emit(read: Reader, world: World, object: SourceObject<Workload>): Emiss
   const { cluster } = world.settings;
   const ofEntries = ofServiceEntries(read, world, object);
   const ofOthers = ofServices(read, world, object);
+  const labels = workloadLabels(object);
+  const problems = uselessParts(read, world, { ref: object.ref, entry, labels });
   const services = [
     ...[...ofEntries].map(([host, { ports }]) =>
       workloadService(namespace, host, entryPorts(read, world, namespace, host), ports),
@@ -89,8 +92,8 @@ function emit(read: Reader, world: World, object: SourceObject<Workload>): Emiss
     }),
   ];
   const more = { services, unhealthy: !healthy };
-  const events = entryWorkload(world, object, entry, workloadLabels(object), more);
-  if (!healthy) return { events, problems: [] };
+  const events = entryWorkload(world, object, entry, labels, more);
+  if (!healthy) return { events, problems };
   const keyOf = (host: string): EndpointsKey => ({
     host,
     cluster,
@@ -106,7 +109,7 @@ function emit(read: Reader, world: World, object: SourceObject<Workload>): Emiss
     events.push(endpointsEvent(key, namespace, [endpoint]));
     events.push(...destinationsOf(key, service, [endpoint]));
   }
-  return { events, problems: [] };
+  return { events, problems };
 }
 
 /** The ports of the ServiceEntries of a namespace that have the host. */
