@@ -1,4 +1,4 @@
-import type { Cell } from './node.ts';
+import type { Cell, Input } from './node.ts';
 import { createCell } from './node.ts';
 
 export interface Entry<V> {
@@ -17,7 +17,7 @@ interface Watcher {
  * Declared input: keyed values that are set from outside. Readers that looked at a key, or at an
  * index key that the change moves, become dirty; nobody else does.
  */
-export class Collection<V> {
+export class Collection<V> implements Input {
   readonly name: string;
   readonly #watcher: Watcher;
   readonly #equal: (a: V, b: V) => boolean;
@@ -79,15 +79,18 @@ export class Collection<V> {
   cell(key: string): Cell {
     let cell = this.#cells.get(key);
     if (cell === undefined) {
-      cell = createCell({
-        name: this.name,
-        key,
-        entries: () => [key],
-        drop: () => this.#cells.delete(key),
-      });
+      cell = createCell(this, key);
       this.#cells.set(key, cell);
     }
     return cell;
+  }
+
+  entriesAt(key: string): Iterable<string> {
+    return [key];
+  }
+
+  forget(key: string): void {
+    this.#cells.delete(key);
   }
 
   #changed(key: string, before: V | undefined, after: V | undefined): void {
@@ -102,7 +105,7 @@ export class Collection<V> {
 /** Beyond so many changes since the last look, an index's entries are sorted anew. */
 const maxPatches = 64;
 
-export class Index<V> {
+export class Index<V> implements Input {
   readonly name: string;
   readonly #keysOf: (key: string, value: V) => readonly string[];
   readonly #buckets = new Map<string, Bucket<V>>();
@@ -138,7 +141,7 @@ export class Index<V> {
     for (const indexKey of touched) {
       const bucket = this.#buckets.get(indexKey);
       if (bucket?.values.size === 0) this.#buckets.delete(indexKey);
-      else bucket?.stale.add(key);
+      else if (bucket !== undefined) bucket.stale = (bucket.stale ?? new Set()).add(key);
       const cell = this.#cells.get(indexKey);
       if (cell !== undefined) cells.push(cell);
     }
@@ -148,21 +151,24 @@ export class Index<V> {
   cell(indexKey: string): Cell {
     let cell = this.#cells.get(indexKey);
     if (cell === undefined) {
-      cell = createCell({
-        name: this.name,
-        key: indexKey,
-        entries: () => this.#buckets.get(indexKey)?.values.keys() ?? [],
-        drop: () => this.#cells.delete(indexKey),
-      });
+      cell = createCell(this, indexKey);
       this.#cells.set(indexKey, cell);
     }
     return cell;
   }
 
+  entriesAt(indexKey: string): Iterable<string> {
+    return this.#buckets.get(indexKey)?.values.keys() ?? [];
+  }
+
+  forget(indexKey: string): void {
+    this.#cells.delete(indexKey);
+  }
+
   #bucket(indexKey: string): Bucket<V> {
     let bucket = this.#buckets.get(indexKey);
     if (bucket === undefined) {
-      bucket = { values: new Map(), sorted: [], stale: new Set() };
+      bucket = { values: new Map(), sorted: [], stale: undefined };
       this.#buckets.set(indexKey, bucket);
     }
     return bucket;
@@ -174,12 +180,12 @@ interface Bucket<V> {
   readonly values: Map<string, V>;
   sorted: readonly Entry<V>[];
   /** Keys whose entries in `sorted` are out of date. */
-  readonly stale: Set<string>;
+  stale: Set<string> | undefined;
 }
 
 function sortedOf<V>(bucket: Bucket<V>): readonly Entry<V>[] {
   const { values, stale } = bucket;
-  if (stale.size === 0) return bucket.sorted;
+  if (stale === undefined) return bucket.sorted;
   if (stale.size > maxPatches) {
     const all = [...values].map(([key, value]) => ({ key, value }));
     bucket.sorted = all.sort((a, b) => (a.key < b.key ? -1 : 1));
@@ -188,7 +194,7 @@ function sortedOf<V>(bucket: Bucket<V>): readonly Entry<V>[] {
     for (const key of stale) patch(patched, key, values);
     bucket.sorted = patched;
   }
-  stale.clear();
+  bucket.stale = undefined;
   return bucket.sorted;
 }
 

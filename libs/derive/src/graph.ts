@@ -12,7 +12,7 @@
  */
 import { Collection } from './collection.ts';
 import type { Entry, Index } from './collection.ts';
-import { addReader, readersOf, removeReader } from './node.ts';
+import { addReader, isChecking, readersOf, removeReader } from './node.ts';
 import type { Cell, Node, Rule, Source } from './node.ts';
 import { CycleError, entriesBelow, outcomeOf, sameError } from './outcome.ts';
 
@@ -28,6 +28,8 @@ export interface Reader {
    * defined.
    */
   query<K, V>(query: Query<K, V>, key: K): V;
+  /** A key's equal that the query has, or else itself: who keeps many keys keeps no copies then. */
+  same<K, V>(query: Query<K, V>, key: K): K;
 }
 
 export interface QuerySpec<K, V> {
@@ -41,7 +43,7 @@ export interface QuerySpec<K, V> {
 
 export interface Query<K, V> extends QuerySpec<K, V> {
   /** For the graph. */
-  readonly nodes: Map<string, Node<V>>;
+  readonly nodes: Map<string, Node<V, K>>;
   readonly rule: Rule<V>;
 }
 
@@ -113,7 +115,7 @@ export class Graph {
   }
 
   query<K, V>(spec: QuerySpec<K, V>): Query<K, V> {
-    const nodes = new Map<string, Node<V>>();
+    const nodes = new Map<string, Node<V, K>>();
     const given: QuerySpec<unknown, V> = spec;
     const rule: Rule<V> = {
       compute: (self) => given.compute(this.#reader(self), self.given),
@@ -213,11 +215,11 @@ export class Graph {
     }
   }
 
-  #node<K, V>(query: Query<K, V>, key: K): Node<V> {
+  #node<K, V>(query: Query<K, V>, key: K): Node<V, K> {
     const id = query.id(key);
     const known = query.nodes.get(id);
     if (known !== undefined) return known;
-    const node: Node<V> = {
+    const node: Node<V, K> = {
       kind: 'node',
       name: query.name,
       rule: query.rule,
@@ -274,6 +276,7 @@ export class Graph {
         this.#validate(source);
         return outcomeOf(source);
       },
+      same: (query, key) => query.nodes.get(query.id(key))?.given ?? key,
     };
   }
 
@@ -362,7 +365,7 @@ export class Graph {
       this.#orphans.delete(source);
       if (source.readers !== undefined || (source.kind === 'node' && source.observed)) continue;
       if (source.kind === 'cell') {
-        source.drop();
+        source.input.forget(source.key);
         continue;
       }
       source.rule.drop(source);
@@ -392,8 +395,4 @@ export class Graph {
       } else if (node.failure?.error instanceof CycleError) this.#circular = true;
     }
   }
-}
-
-function isChecking(node: Node<unknown>): boolean {
-  return node.state === 'checking';
 }

@@ -1,17 +1,23 @@
 /** Something that can be read: a cell of an input, or a node of a query. */
 export type Source = Cell | Node<unknown>;
 
+/** A collection, or an index of one. */
+export interface Input {
+  readonly name: string;
+  /** Keys of the entries that are read through a cell. */
+  entriesAt(key: string): Iterable<string>;
+  /** A cell's last reader is gone. */
+  forget(key: string): void;
+}
+
 /** One key of an input, once somebody has read it. */
 export interface Cell {
   readonly kind: 'cell';
   readonly name: string;
+  readonly input: Input;
   readonly key: string;
   changedAt: number;
   readers: Readers;
-  /** Keys of the entries that are read through it. */
-  entries(): Iterable<string>;
-  /** Called when the last reader is gone. */
-  drop(): void;
 }
 
 /**
@@ -29,13 +35,13 @@ export interface Rule<V> {
 }
 
 /** One key of a query: its outcome, what it read (in order), and who read it. */
-export interface Node<V> {
+export interface Node<V, K = unknown> {
   readonly kind: 'node';
   readonly name: string;
   readonly rule: Rule<V>;
   readonly key: string;
   /** The key as it was given to the query. */
-  readonly given: unknown;
+  readonly given: K;
   state: NodeState;
   /** The last value that was computed without an error. */
   good: Good<V> | undefined;
@@ -54,6 +60,11 @@ export interface Node<V> {
   readers: Readers;
 }
 
+/** It may be something else since it was last looked at. */
+export function isChecking({ state }: Node<unknown>): boolean {
+  return state === 'checking';
+}
+
 export interface Good<V> {
   readonly value: V;
 }
@@ -62,8 +73,8 @@ export interface Failure {
   readonly error: unknown;
 }
 
-export function createCell(spec: Pick<Cell, 'name' | 'key' | 'entries' | 'drop'>): Cell {
-  return { ...spec, kind: 'cell', changedAt: 0, readers: undefined };
+export function createCell(input: Input, key: string): Cell {
+  return { kind: 'cell', name: input.name, input, key, changedAt: 0, readers: undefined };
 }
 
 /** Most have one reader or none, and a set is three places of memory. */

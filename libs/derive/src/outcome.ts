@@ -28,7 +28,7 @@ export function entriesBelow(node: Node<unknown> | undefined): ReadonlySet<strin
     if (seen.has(source)) continue;
     seen.add(source);
     if (source.kind === 'node') queue.push(...source.reads);
-    else for (const entry of source.entries()) entries.add(entry);
+    else for (const entry of source.input.entriesAt(source.key)) entries.add(entry);
   }
   return entries;
 }

@@ -310,6 +310,31 @@ describe('a circle of queries', () => {
   });
 });
 
+describe('a key that another query has already', () => {
+  it('is given in place of its equals, as long as somebody needs it', () => {
+    const graph = new Graph();
+    const pairs = graph.query<readonly [number, number], number>({
+      name: 'pairs',
+      id: (pair) => pair.join(),
+      compute: (_, [a, b]) => a + b,
+    });
+    const keys = graph.query<string, readonly [number, number]>({
+      name: 'keys',
+      id,
+      compute: (read) => read.same(pairs, [1, 2]),
+      equal: (a, b) => a.join() === b.join(),
+    });
+    const first = [1, 2] as const;
+    graph.observe(pairs, first);
+    graph.settle();
+    expect(graph.read(keys, 'a')).toBe(first);
+    graph.unobserve(pairs, first);
+    graph.settle();
+    expect(graph.read(keys, 'b')).toEqual(first);
+    expect(graph.read(keys, 'b')).not.toBe(first);
+  });
+});
+
 describe('where a value comes from', () => {
   it('is told as the keys of all entries that were read, through indexes and other queries', () => {
     const { graph, people, report, adults } = teams();
