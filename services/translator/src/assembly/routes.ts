@@ -41,7 +41,11 @@ export function createSidecarRoutes(core: Core): SidecarRoutes {
   const hosts = graph.query<ResourceKey, readonly VirtualHostKey[]>({
     name: 'routeTableHosts',
     id: resourceId,
-    compute: (read, key) => hostsOf({ core, attached, choices }, read, parseRouteTable(key)),
+    compute: (read, key) => {
+      const own = hostsOf({ core, attached, choices }, read, parseRouteTable(key));
+      // Most are those of other tables, and each table keeps a thousand.
+      return own.map((host) => read.same(virtualHosts, host));
+    },
     equal: (a, b) => a.length === b.length && a.every((one, at) => one.id === b[at]?.id),
   });
   const catchAll = createCatchAll(core);
