@@ -158,14 +158,14 @@ export class ObjectTable {
 
   /**
    * Puts back what an earlier process knew of an object of which this one knows no good version.
-   * `undefined`: it is not needed, or no kind of today takes it.
+   * `undefined`: no kind of today takes it.
    */
   restore(subject: Subject, { raw, source }: StoredObject): ObjectEntry | undefined {
     const installed = this.#kinds.get(`${subject.group}/${subject.kind}`);
-    const known = this.#entries.get(subjectId(subject));
-    if (installed === undefined || known?.lastGood !== undefined) return undefined;
+    if (installed === undefined) return undefined;
     const { accepted, problems } = installed.accept(objectKey(subject), subject, raw);
     if (accepted === undefined) return undefined;
+    const known = this.#entries.get(subjectId(subject));
     const entry = known ?? this.#enter(subject, installed);
     entry.lastGood = { raw, source };
     if (known === undefined) {
