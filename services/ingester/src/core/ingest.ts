@@ -9,7 +9,6 @@ import type { Graph } from '@watershed/derive/graph.ts';
 import { Event } from '@watershed/model/gen/model.ts';
 import {
   configKey,
-  objectsKey,
   parseConfigKey,
   parseObjectsKey,
   topics,
@@ -23,10 +22,11 @@ import type { Counters } from './counters.ts';
 import { problem, subjectId, subjectOf, type Diagnostics, type Subject } from './diagnostics.ts';
 import { Ghosts } from './ghosts.ts';
 import { defaultHoldLimits, Holds, type HeldObject, type HoldLimits } from './holds.ts';
-import { decodeLastGood, encodeLastGood, type ObjectRecord } from './last-good.ts';
+import { decodeLastGood, type ObjectRecord } from './last-good.ts';
 import { ObjectTable, rawOf, type ObjectEntry, type TableChange } from './objects.ts';
 import { Outbox, type Outgoing, type StoredEvent } from './outbox.ts';
 import { isEmission, KindWorld, type Installed, type Registration } from './registry.ts';
+import { Unsaved, type SavedObject } from './unsaved.ts';
 
 export interface IngestOptions {
   readonly graph: Graph;
@@ -68,7 +68,13 @@ export interface ObjectView extends Subject {
 
 /** The name of the source marker's owner; no object has such an id. */
 const markerOwner = 'source';
-const noChange: TableChange = { vanished: [], appeared: [], accepted: [], changed: [], saved: [] };
+const noChange: TableChange = {
+  vanished: [],
+  appeared: [],
+  accepted: [],
+  changed: [],
+  renewed: [],
+};
 
 export class Ingest implements Sink {
   /** What it reads. */
@@ -79,8 +85,7 @@ export class Ingest implements Sink {
   readonly #outbox = new Outbox();
   readonly #queries = new Map<object, string>();
   readonly #ghosts: Ghosts;
-  /** Objects of which the log should say something else in the topic `objects`. */
-  readonly #unsaved = new Set<string>();
+  readonly #unsaved: Unsaved;
   #open = false;
 
   constructor(options: IngestOptions) {
@@ -94,6 +99,7 @@ export class Ingest implements Sink {
     }
     this.#table = new ObjectTable(installed, diagnostics, counters);
     this.#ghosts = new Ghosts(this.#table);
+    this.#unsaved = new Unsaved(settings.cluster, sealing);
     this.#holds = new Holds(options.monotonicMs, options.holdLimits ?? defaultHoldLimits);
   }
 
@@ -166,12 +172,12 @@ export class Ingest implements Sink {
     else this.#remove(gone, undefined, 'since the last run, ');
     this.#settle();
     this.#publish(this.#orphans(stored.events, mayBeUnread));
-    for (const entry of this.#table.entries()) this.#save(entry);
+    for (const entry of this.#table.entries()) this.#unsaved.add(entry);
     for (const { key } of stored.objects) {
       const id = subjectId(parseObjectsKey(key));
       if (this.#table.get(id) !== undefined) continue;
       if (mayBeUnread) this.#addGhost(id);
-      else this.#unsaved.add(id);
+      else this.#unsaved.addGone(id);
     }
     this.#step(noChange);
   }
@@ -229,7 +235,7 @@ export class Ingest implements Sink {
       this.#options.diagnostics.clear(subjectOf(id), 'kept');
       if (this.#table.get(id) !== undefined) continue;
       this.#outbox.drop(id);
-      this.#unsaved.add(id);
+      this.#unsaved.addGone(id);
     }
     this.#remove(gone.flatMap((id) => this.#table.get(id) ?? []));
   }
@@ -278,7 +284,7 @@ export class Ingest implements Sink {
     const { diagnostics } = this.#options;
     if (this.#holds.dissolve(id)) {
       diagnostics.clear(entry.subject, 'held');
-      this.#save(entry);
+      this.#unsaved.add(entry);
     }
     if (this.#ghosts.delete(id)) diagnostics.clear(entry.subject, 'kept');
   }
@@ -302,7 +308,7 @@ export class Ingest implements Sink {
   #hold(entry: ObjectEntry, why: Pick<HeldObject, 'source' | 'reason' | 'sinceMs'>): void {
     const { id, subject } = entry;
     this.#holds.hold({ id, subject, ...why });
-    this.#save(entry);
+    this.#unsaved.add(entry);
     const text = `its deletion is held until it is confirmed or the object returns: ${why.reason}`;
     const problems = [problem(text, 'warning')];
     this.#options.diagnostics.set({ subject, step: 'held', origin: why.source, problems });
@@ -312,7 +318,7 @@ export class Ingest implements Sink {
     this.#options.graph.unobserve(entry.installed.emission, entry.key);
     this.#table.drop(entry);
     this.#outbox.drop(entry.id);
-    this.#save(entry);
+    this.#unsaved.add(entry);
   }
 
   #step(change: TableChange): void {
@@ -331,30 +337,8 @@ export class Ingest implements Sink {
     for (const { id, subject } of change.changed) {
       if (!owners.has(id)) this.#options.counters.suppressed('event', subject.kind, 1);
     }
-    for (const entry of change.saved) this.#save(entry);
-    this.#publish([...this.#saved(), ...outgoing]);
-  }
-
-  /** One that was never good may have a name that no key can have. */
-  #save({ id, lastGood }: ObjectEntry): void {
-    if (lastGood !== undefined) this.#unsaved.add(id);
-  }
-
-  /** What the topic `objects` should say of those that are unsaved. */
-  #saved(): readonly Saved[] {
-    const { settings, sealing } = this.#options;
-    const saved: Saved[] = [];
-    for (const id of this.#unsaved) {
-      const entry = this.#table.get(id);
-      // Of one without a good version, the log may have what this process cannot read.
-      if (entry !== undefined && entry.lastGood === undefined) continue;
-      const key = objectsKey({ cluster: settings.cluster, ...subjectOf(id) });
-      const object = entry?.lastGood && { ...entry.lastGood, held: this.#holds.get(id) };
-      const value = object && encodeLastGood(object, entry.installed, sealing);
-      saved.push({ topic: topics.objects, key, value, owner: id });
-    }
-    this.#unsaved.clear();
-    return saved;
+    for (const entry of change.renewed) this.#unsaved.add(entry);
+    this.#publish([...this.#unsaved.take(this.#table, this.#holds), ...outgoing]);
   }
 
   /** Brings the outbox up to date with the objects. */
@@ -386,7 +370,7 @@ export class Ingest implements Sink {
     this.#outbox.set(entry.id, value.events, value.createdMs);
   }
 
-  #publish(outgoing: readonly (Outgoing | Saved)[]): void {
+  #publish(outgoing: readonly (Outgoing | SavedObject)[]): void {
     if (outgoing.length === 0) return;
     this.#options.publish(
       outgoing.map((event) => {
@@ -396,5 +380,3 @@ export class Ingest implements Sink {
     );
   }
 }
-
-type Saved = Pick<PublishedEvent, 'key' | 'value' | 'owner'> & Pick<ObjectRecord, 'topic'>;

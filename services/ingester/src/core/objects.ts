@@ -64,7 +64,7 @@ export interface TableChange {
   /** Another value than before was accepted. */
   readonly changed: readonly ObjectEntry[];
   /** `lastGood` is another than before, if only in what nothing reads. */
-  readonly saved: readonly ObjectEntry[];
+  readonly renewed: readonly ObjectEntry[];
 }
 
 interface Unit {
@@ -132,7 +132,7 @@ export class ObjectTable {
       appeared: [],
       accepted: [],
       changed: [],
-      saved: [],
+      renewed: [],
     };
     for (const entry of touched) {
       const wasThere = before.get(entry) === true;
@@ -150,7 +150,7 @@ export class ObjectTable {
       const { lastGood } = entry;
       if (this.#settle(entry, wasThere)) change.changed.push(entry);
       if (entry.lastGood === lastGood) continue;
-      change.saved.push(entry);
+      change.renewed.push(entry);
       if (lastGood === undefined) change.accepted.push(entry);
     }
     return change;

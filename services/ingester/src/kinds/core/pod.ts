@@ -117,9 +117,12 @@ export const podKind: Kind<PodSpec> = {
   emit: () => ({ events: [], problems: [] }),
 };
 
-/** Without what its containers are started with: passwords among it, now and then. */
+/**
+ * Without what its containers are started with (passwords among it, now and then), and without the
+ * times in its status, which change all the time.
+ */
 function partRead(raw: RawObject): RawObject {
-  const { spec } = raw;
+  const { spec, status } = raw;
   if (!isObject(spec)) return raw;
   const { nodeName, serviceAccountName, serviceAccount, hostNetwork } = spec;
   const listed: readonly unknown[] = Array.isArray(spec['containers']) ? spec['containers'] : [];
@@ -127,7 +130,19 @@ function partRead(raw: RawObject): RawObject {
   return {
     ...raw,
     spec: { nodeName, serviceAccountName, serviceAccount, hostNetwork, containers },
+    status: isObject(status) ? statusRead(status) : undefined,
   };
+}
+
+function statusRead({
+  phase,
+  podIP,
+  podIPs,
+  conditions,
+}: Readonly<Record<string, unknown>>): object {
+  const listed: readonly unknown[] = Array.isArray(conditions) ? conditions : [];
+  const known = listed.filter(isObject).map(({ type, status }) => ({ type, status }));
+  return { phase, podIP, podIPs, conditions: known.filter(({ type }) => type === 'Ready') };
 }
 
 function decodePod(raw: RawObject): Decoded<PodSpec> {
