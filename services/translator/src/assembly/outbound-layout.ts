@@ -142,6 +142,11 @@ function addressFor(
   return { address: anywhere, cidrs: [placement.address] };
 }
 
+/** Whether it is at all addresses of its port. */
+export function isAnywhere(placement: Placement): boolean {
+  return addressFor(placement, listenerProtocol(placement.protocol)).address === anywhere;
+}
+
 function open(
   placement: Placement,
   protocol: ListenerProtocol,

@@ -5,7 +5,7 @@ import { isPassthrough } from './cluster-facts.ts';
 import type { Client, Core } from './core.ts';
 import { sameData } from './equal.ts';
 import { isAddress } from './localities.ts';
-import { Layout, type ListenerSpec, type Placement } from './outbound-layout.ts';
+import { isAnywhere, Layout, type ListenerSpec, type Placement } from './outbound-layout.ts';
 import { isHttp, listenerProtocol } from './protocols.ts';
 import { addressesFor, type MergedService } from './services.ts';
 import type { EgressView, VisibleService } from './visibility.ts';
@@ -82,7 +82,10 @@ function layOut(
     const site = siteOf(listener, egress, key.direct);
     const shown = byAge(core, read, listener.services);
     if (hasOwnPort(listener)) {
-      for (const one of shown) placeAtPort(layout, one, listener, site);
+      for (const one of shown) {
+        const placement = placeAtPort(one, listener, site);
+        if (!isReserved(placement, reserved)) layout.add(placement);
+      }
       continue;
     }
     layout.lock();
@@ -116,18 +119,13 @@ function byAge(core: Core, read: Reader, services: readonly VisibleService[]): r
 }
 
 /** A listener of one port sends to each service's port of that number, or to its only one. */
-function placeAtPort(
-  layout: Layout,
-  { choice, service }: Shown,
-  listener: EgressView,
-  site: Site,
-): void {
+function placeAtPort({ choice, service }: Shown, listener: EgressView, site: Site): Placement {
   const [only, ...more] = service.ports;
   const clusterPort = only !== undefined && more.length === 0 ? only.number : listener.port;
   const { port, protocol } = listener;
   const [address = ''] = service.addresses[0]?.addresses ?? [];
   const { key: object } = service;
-  layout.add({ service: choice, object, port, protocol, clusterPort, address, ...site });
+  return { service: choice, object, port, protocol, clusterPort, address, ...site };
 }
 
 function placementsOf(
@@ -170,12 +168,11 @@ function isUsable(address: string): boolean {
   return isAddress(address.split('/')[0] ?? '') && address !== '0.0.0.0';
 }
 
+/** Whether the socket is one of the proxy's own: Envoy would refuse the second. */
 function isReserved(placement: Placement, reserved: ListenerPorts): boolean {
-  if (placement.bind !== '' && placement.bind !== '0.0.0.0') return false;
-  const anywhere = isHttp(placement.protocol) || placement.address === '';
   const { port } = placement;
   const own = port === reserved.outbound || port === reserved.inbound || agentPorts.includes(port);
-  return anywhere && own;
+  return own && isAnywhere(placement);
 }
 
 // ------------------------------------------------------- addresses behind headless services
