@@ -34,12 +34,18 @@ type State =
   | 'argsEnd'
   | 'variableEnd';
 
+/** Envoy takes none in what becomes a part of a header (of a path or a host, too). */
+export function controlProblem(text: string): string | undefined {
+  return control.test(text) ? 'must not contain control characters' : undefined;
+}
+
 /**
  * Why Envoy would refuse a value of a header to add; undefined if it takes it. `%` starts a
  * variable (`%START_TIME%`, `%REQ(X)%`), `%%` is a percent sign (Envoy's header_parser.cc).
  */
 export function headerValueProblem(value: string): string | undefined {
-  if (control.test(value)) return 'must not contain control characters';
+  const problem = controlProblem(value);
+  if (problem !== undefined) return problem;
   let state: State = 'literal';
   for (let i = 0; i < value.length; i++) {
     const char = value.charAt(i);

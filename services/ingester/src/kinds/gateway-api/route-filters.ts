@@ -14,7 +14,7 @@ import {
   text,
 } from '../../decode.ts';
 import type { At, Decoder, Invalid } from '../../decode.ts';
-import { headerValueProblem } from '../common/headers.ts';
+import { controlProblem, headerValueProblem } from '../common/headers.ts';
 import {
   groupName,
   headerName,
@@ -83,11 +83,16 @@ export interface PathModifier {
   readonly value: string;
 }
 
+const newPath = refine(text({ max: 1024 }), (path, at) => {
+  const problem = controlProblem(path);
+  return problem === undefined ? path : at.error(path, problem);
+});
+
 const pathModifier: Decoder<PathModifier> = refine(
   object({
     type: required(oneOf('ReplaceFullPath', 'ReplacePrefixMatch')),
-    replaceFullPath: optional(text({ max: 1024 })),
-    replacePrefixMatch: optional(text({ max: 1024 })),
+    replaceFullPath: optional(newPath),
+    replacePrefixMatch: optional(newPath),
   }),
   ({ type, replaceFullPath, replacePrefixMatch }, at) => {
     const isFull = type === 'ReplaceFullPath';

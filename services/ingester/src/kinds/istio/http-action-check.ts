@@ -10,7 +10,7 @@ import type {
 } from '@watershed/proto/istio/networking/v1alpha3/virtual_service.ts';
 import type { At } from '../../decode.ts';
 import { checkDuration, checkPercent, checkPort, checkRegex } from '../common/checks.ts';
-import { isHeaderName } from '../common/headers.ts';
+import { controlProblem, isHeaderName } from '../common/headers.ts';
 
 const kib = 1024;
 const redirectCodes = new Set([301, 302, 303, 307, 308]);
@@ -133,7 +133,14 @@ export function checkRedirect(redirect: HTTPRedirect | undefined, at: At): void 
   if (scheme !== '' && scheme !== 'http' && scheme !== 'https') {
     at.field('scheme').error(scheme, 'must be http or https');
   }
+  checkHeaderText(uri, at.field('uri'));
+  checkHeaderText(authority, at.field('authority'));
   if (redirectPort?.$case === 'port') checkPort(at.field('port'), redirectPort.value);
+}
+
+function checkHeaderText(text: string, at: At): void {
+  const problem = controlProblem(text);
+  if (problem !== undefined) at.error(text, problem);
 }
 
 export function checkResponse(response: HTTPDirectResponse | undefined, at: At): void {
@@ -173,8 +180,11 @@ export function checkRewrite(rewrite: HTTPRewrite | undefined, at: At): void {
   if (uri === '' && authority === '' && uriRegexRewrite === undefined) {
     at.error(rewrite, 'must rewrite the uri or the authority');
   }
+  checkHeaderText(uri, at.field('uri'));
+  checkHeaderText(authority, at.field('authority'));
   if (uriRegexRewrite === undefined) return;
   const inner = at.field('uriRegexRewrite');
   checkRegex(inner.field('match'), uriRegexRewrite.match);
+  checkHeaderText(uriRegexRewrite.rewrite, inner.field('rewrite'));
   if (uriRegexRewrite.rewrite === '') inner.field('rewrite').error('', 'must not be empty');
 }

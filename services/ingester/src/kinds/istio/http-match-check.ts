@@ -10,6 +10,9 @@ import { checkGatewayNames } from './gateway-names.ts';
 /** In a match of a header or a query parameter, not a regular expression: any value, but present. */
 export const anyValue = '*';
 
+/** Envoy's, of the name of a query parameter. */
+const maxParameter = 1024;
+
 export function checkMatches(matches: readonly HTTPMatchRequest[], at: At): void {
   for (const [index, match] of matches.entries()) checkMatch(match, at.item(index));
 }
@@ -27,7 +30,11 @@ function checkMatch(match: HTTPMatchRequest, at: At): void {
     }
   }
   for (const [name, value] of Object.entries(match.queryParams)) {
-    checkText(value, at.field('queryParams').field(name), true);
+    const item = at.field('queryParams').field(name);
+    if (name === '' || Buffer.byteLength(name) > maxParameter) {
+      item.error(name, `must be a name of at most ${maxParameter} bytes`);
+    }
+    checkText(value, item, true);
   }
   if (match.port !== 0) checkPort(at.field('port'), match.port);
   checkLabels(at.field('sourceLabels'), match.sourceLabels);

@@ -158,6 +158,12 @@ const routes: readonly Case[] = [
   ],
   [
     filter(
+      'type: URLRewrite, urlRewrite: { path: { type: ReplaceFullPath, replaceFullPath: "/a\\n" } }',
+    ),
+    'error: spec.rules[0].filters[0].urlRewrite.path.replaceFullPath: must not contain control',
+  ],
+  [
+    filter(
       'type: URLRewrite, urlRewrite: { path: { type: ReplaceFullPath, replacePrefixMatch: /a } }',
     ),
     'error: spec.rules[0].filters[0].urlRewrite.path.replacePrefixMatch: must not be set',

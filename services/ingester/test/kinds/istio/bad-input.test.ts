@@ -70,6 +70,11 @@ const virtualServices: readonly Case[] = [
     match('uri: { prefix: a }'),
     'warning: spec.http[0].match[0].uri.prefix: matches no request: paths',
   ],
+  [
+    match(`queryParams: { "": { exact: a }, ${'a'.repeat(1025)}: { exact: a } }`),
+    'error: spec.http[0].match[0].queryParams[""]: must be a name of at most 1024 bytes',
+    `error: spec.http[0].match[0].queryParams.${'a'.repeat(1025)}: must be a name`,
+  ],
   [match('uri: { prefix: "" }')],
   [match('gateways: [mesh, g]')],
   [match('gateways: [g, h]'), 'warning: spec.http[0].match[0].gateways: has none of spec.gateways'],
@@ -163,6 +168,20 @@ const virtualServices: readonly Case[] = [
     routed('mirrors: [{ percentage: { value: 101 } }]'),
     'error: spec.http[0].mirrors[0].destination: is required',
     'error: spec.http[0].mirrors[0].percentage.value: must be a percentage',
+  ],
+  [
+    http('redirect: { uri: "/a\\n", authority: "a\\r" }'),
+    'error: spec.http[0].redirect.uri: must not contain control characters',
+    'error: spec.http[0].redirect.authority: must not contain control characters',
+  ],
+  [
+    routed('rewrite: { uri: "/a\\0", authority: "a\\n" }'),
+    'error: spec.http[0].rewrite.uri: must not contain control characters',
+    'error: spec.http[0].rewrite.authority: must not contain control characters',
+  ],
+  [
+    routed('rewrite: { uriRegexRewrite: { match: a, rewrite: "\\n" } }'),
+    'error: spec.http[0].rewrite.uriRegexRewrite.rewrite: must not contain control characters',
   ],
   [http('redirect: {}'), 'error: spec.http[0].redirect: must change'],
   [
