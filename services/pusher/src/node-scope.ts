@@ -6,8 +6,8 @@
  */
 import { scopeId } from '@watershed/blob/scope-id.ts';
 import { OwnStreams, ProxyType, ScopeClass, type Selectors } from '@watershed/model/gen/record.ts';
-import { Node } from '@watershed/proto/envoy/config/core/v3/base.ts';
 import { OperatingError } from '@watershed/runtime/errors.ts';
+import { nodeFields, type NodeFields } from './node-fields.ts';
 import { printable } from './printable.ts';
 
 export interface ProxyNode {
@@ -65,9 +65,9 @@ const typeNames = 'sidecar, router or ztunnel';
 /** @throws OperatingError `invalid`: what is wrong with the node, for the client to read. */
 export function parseNode(bytes: Uint8Array): ProxyNode {
   if (bytes.length > maxBytes) throw wrong('node', `${bytes.length} bytes`, `over ${maxBytes}`);
-  let node: Node;
+  let node: NodeFields;
   try {
-    node = Node.decode(bytes);
+    node = nodeFields(bytes, metadataKeys);
   } catch (cause) {
     throw new OperatingError('invalid', 'the node cannot be decoded', { cause });
   }
@@ -104,7 +104,7 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
     region,
     zone,
     subZone,
-    version: versionOf(node),
+    version: printable(node.version.slice(0, maxText)),
     istioVersion: metadata.text('ISTIO_VERSION'),
     ...hostsOf(type, metadata.text('WATERSHED_VHDS')),
     ownStreams: ownStreamsOf(metadata.text('WATERSHED_STREAMS')),
@@ -174,14 +174,30 @@ function interceptionOf(type: ProxyType, proxyless: boolean, metadata: Metadata)
 /** Most nodes have no ports, many no labels: one object for all of them. */
 const none: Readonly<Record<string, never>> = Object.freeze({});
 
-class Metadata {
-  readonly #all: Readonly<Record<string, unknown>>;
+const metadataKeys = new Set([
+  'CLUSTER_ID',
+  'GENERATOR',
+  'INTERCEPTION_MODE',
+  'ISTIO_VERSION',
+  'LABELS',
+  'NAMESPACE',
+  'NETWORK',
+  'POD_PORTS',
+  'SERVICE_ACCOUNT',
+  'WATERSHED_CERTS',
+  'WATERSHED_STREAMS',
+  'WATERSHED_VHDS',
+] as const);
+type Key = typeof metadataKeys extends Set<infer Name> ? Name : never;
 
-  constructor(all: Readonly<Record<string, unknown>> | undefined) {
-    this.#all = all ?? {};
+class Metadata {
+  readonly #all: NodeFields['metadata'];
+
+  constructor(all: NodeFields['metadata']) {
+    this.#all = all;
   }
 
-  text(name: string): string {
+  text(name: Key): string {
     const value = this.#value(name);
     if (value === undefined || value === null) return '';
     if (typeof value !== 'string') throw wrong(`metadata ${name}`, kindOf(value), 'not a string');
@@ -238,8 +254,8 @@ class Metadata {
     return Object.fromEntries(ports);
   }
 
-  #value(name: string): unknown {
-    return Object.hasOwn(this.#all, name) ? this.#all[name] : undefined;
+  #value(name: Key): unknown {
+    return this.#all.get(name);
   }
 }
 
@@ -264,22 +280,14 @@ function isPort(value: number): boolean {
 }
 
 /** Envoy knows both and says so only if its bootstrap does; the short name is gRPC's. */
-function featuresOf({ clientFeatures }: Node): Pick<ProxyNode, 'resourceTtl' | 'resourceInSotw'> {
+function featuresOf({
+  clientFeatures,
+}: NodeFields): Pick<ProxyNode, 'resourceTtl' | 'resourceInSotw'> {
   const wraps = ['xds.config.supports-resource-in-sotw', 'xds.config.resource-in-sotw'];
   return {
     resourceTtl: clientFeatures.includes('xds.config.supports-resource-ttl'),
     resourceInSotw: wraps.some((feature) => clientFeatures.includes(feature)),
   };
-}
-
-function versionOf(node: Node): string {
-  const { userAgentVersionType } = node;
-  if (userAgentVersionType?.$case === 'userAgentVersion') {
-    return printable(userAgentVersionType.value.slice(0, maxText));
-  }
-  const version = userAgentVersionType?.value.version;
-  if (version === undefined) return '';
-  return `${version.majorNumber}.${version.minorNumber}.${version.patch}`;
 }
 
 function bounded(field: string, text: string, most = maxText): string {

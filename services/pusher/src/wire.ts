@@ -75,6 +75,13 @@ export class FieldReader {
     return this.bytes.subarray(this.start, this.end);
   }
 
+  /** A reader of the message that the present field is. */
+  within(): FieldReader {
+    const fields = new FieldReader(this.bytes, this.start);
+    fields.until = this.end;
+    return fields;
+  }
+
   /** The content of a string field. */
   text(): string {
     return textOf(this.bytes, this.start, this.end);

@@ -265,7 +265,7 @@ function addName(names: SetDigest, locator: FieldReader): void {
 }
 
 function nameIn(locator: FieldReader): readonly [start: number, end: number] {
-  const fields = within(locator);
+  const fields = locator.within();
   let name: [number, number] = [locator.start, locator.start];
   while (fields.next()) {
     if (fields.field === 1 && fields.wireType === 2) name = [fields.start, fields.end];
@@ -296,7 +296,7 @@ function versionsIn(bytes: Uint8Array): ReadonlyMap<string, string> {
   const fields = new FieldReader(bytes);
   while (fields.next()) {
     if (fields.wireType !== 2 || fields.field !== 5) continue;
-    const pair = within(fields);
+    const pair = fields.within();
     let [name, version] = ['', ''];
     while (pair.next()) {
       if (pair.wireType !== 2) continue;
@@ -307,13 +307,6 @@ function versionsIn(bytes: Uint8Array): ReadonlyMap<string, string> {
     versions.set(name, known === undefined || known === version ? version : '');
   }
   return versions;
-}
-
-/** A reader of the message in a reader's present field. */
-function within(field: FieldReader): FieldReader {
-  const fields = new FieldReader(field.bytes, field.start);
-  fields.until = field.end;
-  return fields;
 }
 
 /** A google.rpc.Status: code 1, message 2. */
