@@ -51,8 +51,8 @@ export class Records implements Source<Assignment> {
       const how = { log, topic: topics.xds, partition, writer: 'bench', time: systemTime };
       const owned = await OwnedPartition.open(how);
       const headers = { [epochHeader]: encodeEpoch(owned.epoch, undefined) };
-      for (const key of owned.keys()) {
-        const { record } = XdsRecord.decode(owned.get(key) ?? new Uint8Array());
+      for (const [key, value] of owned.entries()) {
+        const { record } = XdsRecord.decode(value);
         if (record?.$case !== 'resource') continue;
         const template = templateOf(record.value);
         if (template === undefined) continue;

@@ -111,10 +111,6 @@ export class OwnedPartition {
     return this.#held.get(key);
   }
 
-  keys(): IterableIterator<string> {
-    return this.#held.keys();
-  }
-
   entries(): IterableIterator<readonly [key: string, value: Uint8Array]> {
     return this.#held.entries();
   }
@@ -153,8 +149,10 @@ export class OwnedPartition {
       appends.push(this.#stamped(key, value, headers));
     }
     if (appends.length === 0) {
-      // The equal value may still be on its way.
-      await this.#lastAppend;
+      // The equal value may still be on its way; of another that can never be appended, no matter.
+      await this.#lastAppend.catch((error: unknown) => {
+        if (isRetriable(error) || changes.some(({ key }) => this.#doubtful.has(key))) throw error;
+      });
       await this.#reclaiming;
       this.#lost.signal.throwIfAborted();
       return 0;

@@ -161,6 +161,19 @@ describe('an owner', () => {
     expect(owner.lost.aborted).toBe(false);
   });
 
+  it('says nothing of others where the last change can never be appended', async () => {
+    const owner = await own();
+    await owner.set('k', bytes('1'));
+    const large = new Uint8Array(2 * 1024 * 1024);
+    const refused = owner.set('large', large);
+    // While it is on its way, and after.
+    for (let when = 0; when < 2; when++) {
+      expect(await owner.set('k', bytes('1'))).toBe(false);
+      await owner.complete();
+      await expect(refused).rejects.toMatchObject({ code: 'record-too-large' });
+    }
+  });
+
   it.each<Fate>(['lost', 'appended', 'late'])(
     'claims again and brings the change to the log after an append that was %s',
     async (fate) => {

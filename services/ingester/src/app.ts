@@ -128,7 +128,7 @@ class IngesterPart implements Ingester {
       ready();
       resolve(undefined);
     };
-    this.pages = debugPages(this, this.#ingest, settings.rootNamespace);
+    this.pages = debugPages(this, this.#ingest, options);
   }
 
   async start(): Promise<void> {
@@ -201,6 +201,7 @@ class IngesterPart implements Ingester {
         time,
         counters: this.#metrics.counters,
         refused: (event, reason) => this.#refused(event, reason),
+        taken: ({ owner }) => this.#diagnostics.clear(subjectOf(owner), 'append'),
         failed: (error) => this.#fail(error),
       },
       stored,
@@ -247,7 +248,7 @@ class IngesterPart implements Ingester {
         ? problem(`a restart will not know it, the log does not take it: ${reason}`, 'warning')
         : problem(`the log does not take its event: ${reason}`);
     const subject = subjectOf(owner);
-    this.#diagnostics.set({ subject, step: 'emit', origin: unit, problems: [found] });
+    this.#diagnostics.set({ subject, step: 'append', origin: unit, problems: [found] });
     this.#show();
   }
 

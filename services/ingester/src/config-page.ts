@@ -17,7 +17,7 @@ export function configObjects(objects: readonly ObjectView[]): readonly object[]
       ...(namespace === '' ? {} : { namespace }),
       ...(raw === undefined ? {} : shown(raw)),
     },
-    ...(raw?.['spec'] === undefined ? {} : { spec: raw['spec'] }),
+    ...(raw?.['spec'] === undefined || kind === 'Secret' ? {} : { spec: raw['spec'] }),
     origin,
     state,
   }));

@@ -564,6 +564,31 @@ describe('after a restart', () => {
     expect([after.news(), after.ingest.held().length]).toEqual([[], 0]);
   });
 
+  test('what an earlier process had no time to write that it is held is held with the rest', async () => {
+    const before = await Core.of({ 'a.yaml': services(0, 60) });
+    const good = before.stored();
+    await before.write({ 'a.yaml': undefined });
+    const { events, objects } = before.stored();
+    // It wrote it of 50, and was killed.
+    const half = objects.map((object, at) => (at < 10 ? (good.objects[at] ?? object) : object));
+    const after = await Core.of({}, { stored: { events, objects: half } });
+    expect([after.news(), after.ingest.held().length]).toEqual([[], 60]);
+  });
+
+  test('an object that is larger than a record is known after a restart', async () => {
+    const large = `${service('large')}# `.replace(
+      'ports: [',
+      `externalIPs: [${Array.from({ length: 60_000 }, (_, at) => `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`).join(', ')}], ports: [`,
+    );
+    const before = await Core.of({ 'a.yaml': large });
+    const { objects } = before.stored();
+    expect(Math.max(...objects.map(({ value }) => value.length))).toBeLessThan(1024 * 1024);
+    const after = await Core.of({ 'a.yaml': 'a: [' }, { stored: before.stored() });
+    expect(after.news()).toEqual([]);
+    await after.write({ 'a.yaml': large });
+    expect(after.news()).toEqual([]);
+  });
+
   test('what was held by what went seconds before stays held over a restart', async () => {
     const before = await Core.of({ 'a.yaml': services(0, 84) });
     await before.write({ 'a.yaml': services(40, 84) });

@@ -44,6 +44,7 @@ function setUp() {
         published: (kind, operation) => said.push(`${operation} ${kind}`),
         retried: () => said.push('retried'),
       },
+      taken: ({ key }) => said.push(`taken ${key}`),
       refused: ({ key }, reason) => said.push(`refused ${key}: ${reason}`),
       failed: (error) => said.push(`failed: ${String(error)}`),
     },

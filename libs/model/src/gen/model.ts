@@ -944,6 +944,8 @@ export interface LastGood {
   json: Uint8Array;
   /** the same, where it holds secrets; `json` is empty then */
   sealed: Uint8Array;
+  /** either is compressed (RFC 1951) */
+  deflated: boolean;
   /** which key sealed it */
   keyId: string;
   /** where it is, or was, written: a directory */
@@ -2114,7 +2116,14 @@ export const Source: MessageFns<Source> = {
 };
 
 function createBaseLastGood(): LastGood {
-  return { json: new Uint8Array(0), sealed: new Uint8Array(0), keyId: "", source: "", held: undefined };
+  return {
+    json: new Uint8Array(0),
+    sealed: new Uint8Array(0),
+    deflated: false,
+    keyId: "",
+    source: "",
+    held: undefined,
+  };
 }
 
 export const LastGood: MessageFns<LastGood> = {
@@ -2124,6 +2133,9 @@ export const LastGood: MessageFns<LastGood> = {
     }
     if (message.sealed.length !== 0) {
       writer.uint32(18).bytes(message.sealed);
+    }
+    if (message.deflated !== false) {
+      writer.uint32(48).bool(message.deflated);
     }
     if (message.keyId !== "") {
       writer.uint32(26).string(message.keyId);
@@ -2166,6 +2178,14 @@ export const LastGood: MessageFns<LastGood> = {
             message.sealed = reader.bytes();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.deflated = reader.bool();
+            continue;
+          }
           case 3: {
             if (tag !== 26) {
               break;
@@ -2206,6 +2226,7 @@ export const LastGood: MessageFns<LastGood> = {
     return {
       json: isSet(object.json) ? bytesFromBase64(object.json) : new Uint8Array(0),
       sealed: isSet(object.sealed) ? bytesFromBase64(object.sealed) : new Uint8Array(0),
+      deflated: isSet(object.deflated) ? globalThis.Boolean(object.deflated) : false,
       keyId: isSet(object.keyId)
         ? globalThis.String(object.keyId)
         : isSet(object.key_id)
@@ -2223,6 +2244,9 @@ export const LastGood: MessageFns<LastGood> = {
     }
     if (message.sealed.length !== 0) {
       obj.sealed = base64FromBytes(message.sealed);
+    }
+    if (message.deflated !== false) {
+      obj.deflated = message.deflated;
     }
     if (message.keyId !== "") {
       obj.keyId = message.keyId;
@@ -2243,6 +2267,7 @@ export const LastGood: MessageFns<LastGood> = {
     const message = createBaseLastGood();
     message.json = object.json ?? new Uint8Array(0);
     message.sealed = object.sealed ?? new Uint8Array(0);
+    message.deflated = object.deflated ?? false;
     message.keyId = object.keyId ?? "";
     message.source = object.source ?? "";
     message.held = (object.held !== undefined && object.held !== null) ? Hold.fromPartial(object.held) : undefined;

@@ -21,6 +21,7 @@ export type Step =
   | 'duplicate'
   | 'emit'
   | 'collision'
+  | 'append'
   | 'held'
   | 'kept'
   | 'source';

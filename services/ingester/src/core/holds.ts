@@ -81,6 +81,17 @@ export class Holds {
     return isHeld ? `${gone} of the ${all} objects of ${source} are gone at once` : undefined;
   }
 
+  /**
+   * What is held was by an earlier process: what is found to be gone now counts with it, because
+   * that process may have ended while it wrote what it held.
+   */
+  resume(): void {
+    const atMs = this.#monotonicMs();
+    for (const [source, held] of Map.groupBy(this.#held.values(), (object) => object.source)) {
+      this.#removals.set(source, [{ atMs, count: held.length, isHeld: true }]);
+    }
+  }
+
   hold(object: HeldObject): void {
     this.#held.set(object.id, object);
   }

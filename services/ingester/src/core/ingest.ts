@@ -197,6 +197,7 @@ export class Ingest implements Sink {
       const { source, held } = object;
       if (held !== undefined) this.#hold(entry, { source, ...held });
     }
+    this.#holds.resume();
     return gone;
   }
 

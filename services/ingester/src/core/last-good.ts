@@ -4,6 +4,7 @@
  * are in a file that cannot be read, or whose deletion is held, and whether or not they give events
  * of their own.
  */
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { LastGood } from '@watershed/model/gen/model.ts';
 import type { topics } from '@watershed/model/keys.ts';
 import type { Sealing } from '@watershed/runtime/sealing.ts';
@@ -27,6 +28,11 @@ export interface StoredObject {
   readonly held: Pick<HeldObject, 'reason' | 'sinceMs'> | undefined;
 }
 
+/** What is larger is compressed: a log takes records of 1 MiB, a file may hold objects of 10. */
+const plainBytes = 64 * 1024;
+/** More than any source gives. */
+const maxTextBytes = 64 * 1024 * 1024;
+
 /** Metadata that API servers change by themselves, and that no decoder looks at. */
 const volatile = new Set(['managedFields', 'resourceVersion', 'generation', 'selfLink']);
 /** `kubectl apply` keeps the whole object once more there. */
@@ -49,11 +55,13 @@ export function encodeLastGood(
   sealing: Pick<Sealing, 'seal'>,
 ): Uint8Array {
   const { partRead, isSecret } = installed;
-  const json = Buffer.from(textOf(partRead?.(raw) ?? raw, installed));
+  const text = Buffer.from(textOf(partRead?.(raw) ?? raw, installed));
+  const deflated = text.length > plainBytes;
+  const json = deflated ? deflateRawSync(text) : text;
   const content = isSecret
     ? { json: new Uint8Array(0), ...sealing.seal(json) }
     : { json, sealed: new Uint8Array(0), keyId: '' };
-  return LastGood.encode({ ...content, source, held }).finish();
+  return LastGood.encode({ ...content, deflated, source, held }).finish();
 }
 
 /** `undefined`: it was sealed with a key that is no more, or nobody of today wrote it. */
@@ -62,8 +70,9 @@ export function decodeLastGood(
   sealing: Pick<Sealing, 'unseal'>,
 ): StoredObject | undefined {
   try {
-    const { json, sealed, keyId, source, held } = LastGood.decode(value);
-    const text = sealed.length === 0 ? json : sealing.unseal(sealed, keyId);
+    const { json, sealed, keyId, deflated, source, held } = LastGood.decode(value);
+    const opened = sealed.length === 0 ? json : sealing.unseal(sealed, keyId);
+    const text = deflated ? inflateRawSync(opened, { maxOutputLength: maxTextBytes }) : opened;
     const raw: unknown = JSON.parse(Buffer.from(text).toString());
     return isRaw(raw) ? { raw, source, held } : undefined;
   } catch {

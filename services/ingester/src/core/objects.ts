@@ -285,7 +285,9 @@ export class ObjectTable {
       if (entry === undefined || found.has(entry)) continue;
       const first = problems[0];
       const text = `its file cannot be read whole (line ${first?.line}: ${first?.reason})`;
-      const lost = problems.length === 0 ? [] : [problem(`${text}; the last good value stays`)];
+      const isElsewhere = entry.placements.some(({ isLost }) => !isLost);
+      const isLost = problems.length > 0 && !isElsewhere;
+      const lost = isLost ? [problem(`${text}; the last good value stays`)] : [];
       const { subject, origin } = entry;
       this.#diagnostics.set({ subject, step: 'parse', origin, problems: lost });
     }

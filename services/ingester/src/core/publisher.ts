@@ -25,6 +25,8 @@ export interface PublisherOptions {
   readonly counters: Pick<Counters, 'suppressed' | 'published' | 'retried'>;
   /** The log takes this never (too large). An event's last value stays; an object's goes. */
   readonly refused: (event: PublishedEvent, reason: string) => void;
+  /** It takes what comes after one that it refused. */
+  readonly taken: (event: PublishedEvent) => void;
   /** The log takes nothing any more: another process owns it, or it is closed. */
   readonly failed: (error: unknown) => void;
 }
@@ -39,6 +41,8 @@ export class Publisher {
   /** A write of these failed: the log may have it, or get it yet, whatever is known. */
   readonly #doubtful = new Set<string>();
   readonly #pending = new Map<string, EventWrite>();
+  /** The log did not take the last value of these. */
+  readonly #refused = new Set<string>();
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
 
@@ -139,8 +143,9 @@ export class Publisher {
       if (only === undefined) return;
       if (others.length === 0) {
         this.#options.refused(only, error.message);
-        // None is better than an older version: what the object gives is of this one.
         const id = eventId(only.topic, only.key);
+        this.#refused.add(id);
+        // None is better than an older version: what the object gives is of this one.
         if (!isEvent(only) && !this.#pending.has(id)) {
           this.#pending.set(id, { ...only, value: undefined });
         }
@@ -156,7 +161,10 @@ export class Publisher {
     const id = eventId(event.topic, event.key);
     this.#doubtful.delete(id);
     if (event.value === undefined) this.#known.delete(id);
-    else this.#known.set(id, event.value);
+    else {
+      this.#known.set(id, event.value);
+      if (this.#refused.delete(id)) this.#options.taken(event);
+    }
     if (!isEvent(event)) return;
     const operation = event.value === undefined ? 'tombstone' : 'upsert';
     this.#options.counters.published(kindOf(event), operation);

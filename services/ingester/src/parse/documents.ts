@@ -160,8 +160,7 @@ interface Trouble {
 function troubleOf(document: Document.Parsed): Trouble | undefined {
   const found = document.errors[0] ?? document.warnings[0];
   if (found !== undefined) {
-    const reason = `${found.message.split('\n')[0] ?? 'malformed'} (${found.code})`;
-    return { offset: found.pos[0], reason };
+    return { offset: found.pos[0], reason: `${withoutText(found.message)} (${found.code})` };
   }
   const twice: Trouble[] = [];
   visit(document, {
@@ -182,6 +181,11 @@ function troubleOf(document: Document.Parsed): Trouble | undefined {
   return twice[0];
 }
 
+/** What the parser says, without the part of the document that it shows: that may be a secret. */
+function withoutText(message: string): string {
+  return message.split(/\n|: /u, 1)[0] ?? 'malformed';
+}
+
 type Value = { readonly value: unknown } | { readonly reason: string };
 
 function valueOf(document: Document.Parsed, limits: ParseLimits): Value {
@@ -190,7 +194,7 @@ function valueOf(document: Document.Parsed, limits: ParseLimits): Value {
     value = document.toJS({ maxAliasCount: limits.aliases });
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    return { reason: `${error.message} (aliases)` };
+    return { reason: `${withoutText(error.message)} (aliases)` };
   }
   return measure(value, limits) ?? { value };
 }

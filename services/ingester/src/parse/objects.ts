@@ -149,6 +149,8 @@ function isList(
 }
 
 function notAnObject(value: unknown): string | undefined {
+  // Never a text itself: it may be a key that somebody took for a document.
+  if (typeof value === 'string') return `expected an object, found ${value.length} characters`;
   if (!isObject(value)) return `expected an object, found ${show(value)}`;
   const { kind, metadata, apiVersion } = value;
   const ofKind = notAString(kind, 'kind');
