@@ -126,16 +126,10 @@ export class NetRpcServer implements RpcServer {
   #request({ socket }: NetSocket, stream: Stream, headers: RequestHeaders): void {
     const { time } = this.#options;
     const wire = new NetWire(stream, time);
-    const request = {
-      method: headers.method,
-      path: headers.path,
-      headerBytes: headers.bytes,
-      header: (name: string) => headers.get(name),
-    };
-    const verdict = judge(request, this.#methods, this.#limits);
+    const verdict = judge(headers, this.#methods, this.#limits);
     if ('http' in verdict) return wire.refuseHttp(verdict.http, verdict.headers);
     if ('grpc' in verdict) return wire.refuse(verdict.grpc);
-    const call = new GrpcCall(wire, request, {
+    const call = new GrpcCall(wire, headers, {
       peer: peerOf(socket),
       limits: limitsOf(this.#limits, verdict.call),
       assembly: this.#assembly,

@@ -9,20 +9,20 @@ export class RequestHeaders {
   readonly method: string;
   readonly path: string;
   /** As counted against the limit of a header list; the fields of one that is over are not all here. */
-  readonly bytes: number;
+  readonly headerBytes: number;
   /** By the `content-length`; -1: it is not told. NaN: it is no number. */
   readonly bodyBytes: number;
 
   constructor(fields: Fields, bytes: number) {
     this.#fields = fields;
-    this.bytes = bytes;
-    this.method = this.get(':method') ?? '';
-    this.path = this.get(':path') ?? '';
-    this.bodyBytes = bodyBytesOf(this.get('content-length'));
+    this.headerBytes = bytes;
+    this.method = this.header(':method') ?? '';
+    this.path = this.header(':path') ?? '';
+    this.bodyBytes = bodyBytesOf(this.header('content-length'));
   }
 
   /** All values of a name as one. */
-  get(name: string): string | undefined {
+  header(name: string): string | undefined {
     let found: string | undefined;
     const fields = this.#fields;
     for (let at = 0; at < fields.length; at += 2) {
