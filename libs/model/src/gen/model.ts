@@ -1097,7 +1097,7 @@ export interface Destination {
 export interface Endpoint {
   /** IP, DNS name, or unix:///path */
   address: string;
-  /** service port name → number; unix paths have none */
+  /** number by service port name; unix paths have none */
   ports: { [key: string]: number };
   labels: { [key: string]: string };
   locality:
