@@ -283,6 +283,20 @@ describe('last good', () => {
     ]);
   });
 
+  test('over a restart, a directory that comes back with a broken file has nothing taken away', async () => {
+    const files = { '/c/a.yaml': service('cart'), '/c/b.yaml': service('shop') };
+    const before = await Core.of(files);
+    const after = new Core({ stored: before.stored() });
+    const problems = [{ line: 1, reason: '/c does not exist' }];
+    const blind = { unit: '/c', version: '', objects: [], problems };
+    after.ingest.apply({ source: 'files', updates: [blind], unchanged: 0 });
+    after.open();
+    await after.write({ '/c': undefined, '/c/a.yaml': 'a: [', '/c/b.yaml': service('shop') });
+    expect(after.news()).toEqual([]);
+    await after.write({ '/c/a.yaml': service('ops') });
+    expect([...after.news()].sort()).toEqual([`+ ${serviceKey('ops')}`, `- ${serviceKey('cart')}`]);
+  });
+
   test('a record that this version cannot read stays while its object may be in an unread file', async () => {
     const refused = {
       raw: { apiVersion: 'v1', kind: 'Service', metadata: { name: 'cart' }, spec: { ports: 'no' } },

@@ -166,7 +166,7 @@ export class Ingest implements Sink {
    */
   open(stored: Stored): void {
     this.#open = true;
-    const mayBeUnread = this.#ghosts.begin();
+    const mayBeUnread = this.#table.isBroken;
     const gone = this.#restore(stored.objects).filter((entry) => !this.#holds.has(entry.id));
     if (mayBeUnread) for (const { id } of gone) this.#addGhost(id);
     else this.#remove(gone, undefined, 'since the last run, ');

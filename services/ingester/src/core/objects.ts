@@ -71,14 +71,14 @@ interface Unit {
   readonly ids: ReadonlySet<string>;
   /** Objects of kinds that are not known: all that they have is a diagnostic. */
   readonly refused: readonly Subject[];
-  /** Some part of it gave no object. */
-  readonly isBroken: boolean;
 }
 
 export class ObjectTable {
   readonly #kinds = new Map<string, Installed>();
   readonly #entries = new Map<string, ObjectEntry>();
   readonly #units = new Map<string, Unit>();
+  /** Units of which some part gave no object. */
+  readonly #broken = new Set<string>();
   readonly #diagnostics: Diagnostics;
   readonly #counters: Counters;
   /** Objects of documents that did not change are the same, so their digests are known. */
@@ -102,13 +102,9 @@ export class ObjectTable {
     return this.#entries.values();
   }
 
-  /** Units of which some part gave no object, so that there may be more objects than are known. */
-  brokenUnits(): readonly string[] {
-    return [...this.#units].flatMap(([unit, { isBroken }]) => (isBroken ? [unit] : []));
-  }
-
-  isBroken(unit: string): boolean {
-    return this.#units.get(unit)?.isBroken === true;
+  /** Whether some part of a unit gave no object, so that there may be more than are known. */
+  get isBroken(): boolean {
+    return this.#broken.size > 0;
   }
 
   /** How many objects a source holds now, by the place that counted last. */
@@ -222,9 +218,10 @@ export class ObjectTable {
       entry.placements = [...elsewhere, ...placements].sort(byPlace);
     }
     this.#tellOfUnit(update, before?.ids, found);
-    const isBroken = update.problems.length > 0;
-    if (ids.size === 0 && refused.length === 0 && !isBroken) this.#units.delete(unit);
-    else this.#units.set(unit, { ids, refused, isBroken });
+    if (update.problems.length > 0) this.#broken.add(unit);
+    else this.#broken.delete(unit);
+    if (ids.size === 0 && refused.length === 0) this.#units.delete(unit);
+    else this.#units.set(unit, { ids, refused });
   }
 
   #subjectOf({ raw }: LocatedObject): Subject {
