@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { isObject } from '../../src/decode.ts';
 import type { RawObject } from '../../src/kind.ts';
-import { headerValueProblem } from '../../src/kinds/common/headers.ts';
+import { headerValueProblem } from '../../src/kinds/common/format.ts';
 import {
   canonicalHost,
   fullHost,

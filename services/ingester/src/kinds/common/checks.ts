@@ -3,7 +3,8 @@
  * given.
  */
 import type { At } from '../../decode.ts';
-import { isAuthorityHeader, isHeaderName, headerValueProblem } from './headers.ts';
+import { headerValueProblem } from './format.ts';
+import { isAuthorityHeader, isHeaderName } from './headers.ts';
 import { isAddress, isDnsLabel, isSubnet, nameProblem, wildcardNameProblem } from './hosts.ts';
 import type { Labels } from './labels.ts';
 import { isLabelKey, isLabelValue } from './labels.ts';

@@ -17,6 +17,7 @@ import {
 import { isObject, type At } from '../../decode.ts';
 import type { Decoded, SourceSettings } from '../../kind.ts';
 import { checkDuration, checkPort, durationMs, type DurationValue } from '../common/checks.ts';
+import { formatProblem } from '../common/format.ts';
 import { isDnsLabel, nameProblem } from '../common/hosts.ts';
 import { decodeChecked } from '../istio/decode.ts';
 import { retry } from '../istio/http-rule.ts';
@@ -129,6 +130,7 @@ function check(mesh: MeshConfig, at: At): void {
   for (const name of ['proxyListenPort', 'proxyInboundListenPort', 'proxyHttpPort'] as const) {
     if (mesh[name] !== 0) checkPort(at.field(name), mesh[name]);
   }
+  checkAccessLog(mesh, at.field('accessLogFormat'));
   checkDuration(at.field('connectTimeout'), mesh.connectTimeout);
   const detection = mesh.protocolDetectionTimeout;
   if (!isZero(detection)) checkDuration(at.field('protocolDetectionTimeout'), detection);
@@ -152,6 +154,39 @@ function check(mesh: MeshConfig, at: At): void {
       if (['.', '*', '~'].includes(entry) || isDnsLabel(entry)) continue;
       at.field(name).item(index).error(entry, 'must be ".", "*", "~" or the name of a namespace');
     }
+  }
+}
+
+function checkAccessLog({ accessLogFormat, accessLogEncoding }: MeshConfig, at: At): void {
+  const isJson = accessLogEncoding === MeshConfig_AccessLogEncoding.JSON;
+  const formats = isJson && accessLogFormat !== '' ? textsOf(accessLogFormat) : [accessLogFormat];
+  if (formats === undefined) at.warn(accessLogFormat, 'is no JSON object: the default is used');
+  for (const format of formats ?? []) {
+    const problem = formatProblem(format);
+    if (problem !== undefined) at.error(format, problem);
+  }
+}
+
+/** The strings in a JSON object; undefined if it is none. */
+function textsOf(json: string): readonly string[] | undefined {
+  const parsed = parsedJson(json);
+  if (!isObject(parsed)) return undefined;
+  const texts: string[] = [];
+  const left: unknown[] = [parsed];
+  for (const value of left) {
+    if (typeof value === 'string') texts.push(value);
+    else if (typeof value === 'object' && value !== null) {
+      for (const one of Object.values(value)) left.push(one);
+    }
+  }
+  return texts;
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 

@@ -14,7 +14,8 @@ import {
   text,
 } from '../../decode.ts';
 import type { At, Decoder, Invalid } from '../../decode.ts';
-import { controlProblem, headerValueProblem } from '../common/headers.ts';
+import { headerValueProblem } from '../common/format.ts';
+import { controlProblem } from '../common/headers.ts';
 import {
   groupName,
   headerName,

@@ -210,7 +210,7 @@ const virtualServices: readonly Case[] = [
     routed('headers: { request: { set: { ":path": /, a: "%", b: "%x" }, remove: [host] } }'),
     'error: spec.http[0].headers.request.set[":path"]: must not be a pseudo-header',
     'error: spec.http[0].headers.request.set.a: has a "%"',
-    'error: spec.http[0].headers.request.set.b: has a variable that does not end',
+    'error: spec.http[0].headers.request.set.b: has a "%" that is neither doubled nor the start',
     'error: spec.http[0].headers.request.remove[0]: must not be the host',
   ],
   [
