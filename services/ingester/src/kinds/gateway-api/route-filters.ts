@@ -86,7 +86,9 @@ export interface PathModifier {
 
 const newPath = refine(text({ max: 1024 }), (path, at) => {
   const problem = controlProblem(path);
-  return problem === undefined ? path : at.error(path, problem);
+  if (problem !== undefined) return at.error(path, problem);
+  if (path !== '' && !path.startsWith('/')) at.warn(path, 'makes paths that do not start with "/"');
+  return path;
 });
 
 const pathModifier: Decoder<PathModifier> = refine(

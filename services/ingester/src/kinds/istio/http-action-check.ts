@@ -133,6 +133,9 @@ export function checkRedirect(redirect: HTTPRedirect | undefined, at: At): void 
   if (scheme !== '' && scheme !== 'http' && scheme !== 'https') {
     at.field('scheme').error(scheme, 'must be http or https');
   }
+  if (uri !== '' && !uri.startsWith('/')) {
+    at.field('uri').warn(uri, 'stands right behind the host, for it does not start with "/"');
+  }
   checkHeaderText(uri, at.field('uri'));
   checkHeaderText(authority, at.field('authority'));
   if (redirectPort?.$case === 'port') checkPort(at.field('port'), redirectPort.value);

@@ -163,6 +163,10 @@ const routes: readonly Case[] = [
     'error: spec.rules[0].filters[0].urlRewrite.path.replaceFullPath: must not contain control',
   ],
   [
+    filter('type: URLRewrite, urlRewrite: { path: { type: ReplaceFullPath, replaceFullPath: a } }'),
+    'warning: spec.rules[0].filters[0].urlRewrite.path.replaceFullPath: makes paths that do not',
+  ],
+  [
     filter(
       'type: URLRewrite, urlRewrite: { path: { type: ReplaceFullPath, replacePrefixMatch: /a } }',
     ),

@@ -170,6 +170,10 @@ const virtualServices: readonly Case[] = [
     'error: spec.http[0].mirrors[0].percentage.value: must be a percentage',
   ],
   [
+    http('redirect: { uri: a }'),
+    'warning: spec.http[0].redirect.uri: stands right behind the host',
+  ],
+  [
     http('redirect: { uri: "/a\\n", authority: "a\\r" }'),
     'error: spec.http[0].redirect.uri: must not contain control characters',
     'error: spec.http[0].redirect.authority: must not contain control characters',
