@@ -24,12 +24,19 @@ const blankRoute = Route.create();
 /** By host, in full form. */
 export const routeHostIndex = 'host';
 
+/** By what it delegates to, `namespace/name`. */
+const delegateIndex = 'delegate';
+
 export const virtualServiceKind: Kind<VirtualService> = {
   apiVersions,
   kind: 'VirtualService',
   namespaced: true,
   indexes: {
     [claimIndex]: claimsOf,
+    [delegateIndex]: ({ spec, ref }) =>
+      spec.http.flatMap(({ delegate }) =>
+        delegate === undefined ? [] : [`${delegate.namespace || ref.namespace}/${delegate.name}`],
+      ),
     [matchIndex]: matchKeys,
     [routeHostIndex]: ({ spec, ref }, { domain }) => routeHosts(spec, ref.namespace, domain),
   },
@@ -47,7 +54,15 @@ function emitRoute(read: Reader, world: World, object: SourceObject<VirtualServi
   const { cluster, domain } = world.settings;
   const absent = absentReferences(read, world, object);
   // A delegate is nothing by itself.
-  if (spec.hosts.length === 0) return { events: [], problems: absent };
+  if (spec.hosts.length === 0) {
+    const roots = read.lookup(
+      world.index(virtualServiceKind, delegateIndex),
+      `${namespace}/${name}`,
+    );
+    const reason = 'is empty, and no VirtualService delegates to this one: it has no effect';
+    const lost: Problem = { severity: 'warning', field: 'spec.hosts', value: '', reason };
+    return { events: [], problems: roots.length === 0 ? [lost, ...absent] : absent };
+  }
   const { rules, problems: ofRules } = wholeRules(read, world, object);
   const lost = lostHosts(read, world, object, world.index(virtualServiceKind, claimIndex));
   const own = { object, told: new Set(lost.map(({ field }) => field)) };
