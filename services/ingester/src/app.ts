@@ -17,11 +17,12 @@ import type { Tracing } from '@watershed/runtime/tracing.ts';
 import { Diagnostics, problem, subjectOf, type Diagnostic } from './core/diagnostics.ts';
 import type { HeldObject, HoldLimits } from './core/holds.ts';
 import { Ingest, type PublishedEvent } from './core/ingest.ts';
+import { decodeLastGood } from './core/last-good.ts';
 import { Publisher } from './core/publisher.ts';
 import type { Registration } from './core/registry.ts';
 import { debugPages } from './debug.ts';
 import { EventLog } from './event-log.ts';
-import type { SourceSettings } from './kind.ts';
+import type { RawObject, SourceSettings } from './kind.ts';
 import { ingestMetrics, type IngestMetrics } from './metrics.ts';
 import { DiagnosticLog } from './diagnostic-log.ts';
 import type { Source } from './source.ts';
@@ -76,9 +77,10 @@ export interface Ingester extends Part {
 
 /**
  * It is ready (token `ingester`) when all sources have been listed and the difference to what the
- * log held is on the log; a source that cannot be read is waited for, and `/ready` says why, then
- * and later. `start` resolves when the sources are being read; `stop` lets what waits
- * be written, and lets go of the log, which stays open.
+ * log held is on the log; a source that cannot be read, and of which the log has nothing, is waited
+ * for; `/ready` says which cannot be read and why, then and later. `start` resolves when the
+ * sources are being read; `stop` lets what waits be written, and lets go of the log, which stays
+ * open.
  */
 export function createIngester(options: IngesterOptions): Ingester {
   return new IngesterPart(options);
@@ -151,7 +153,8 @@ class IngesterPart implements Ingester {
         this.#show();
       },
     };
-    const listed = sources.map((source) => source.start(sink));
+    const known = (source: string): readonly RawObject[] => this.#known(source);
+    const listed = sources.map((source) => source.start(sink, known));
     this.#listing = this.#whenListed(Promise.all(listed)).catch((error: unknown) => {
       this.#fail(error);
     });
@@ -186,6 +189,14 @@ class IngesterPart implements Ingester {
 
   async flushed(): Promise<void> {
     await this.#publisher?.flushed();
+  }
+
+  #known(source: string): readonly RawObject[] {
+    const { sealing } = this.#options;
+    return (this.#log?.objects() ?? []).flatMap(({ value }) => {
+      const object = decodeLastGood(value, sealing);
+      return object?.source === source ? [object.raw] : [];
+    });
   }
 
   /** All sources are listed: the difference to what the log holds, then the marker. */

@@ -105,14 +105,19 @@ export class EventLog implements EventWriter {
 
   /** What the log holds for the cluster. */
   async stored(): Promise<Stored> {
-    const objects: Stored['objects'][number][] = [];
-    const events: Promise<readonly StoredEvent[]>[] = [];
-    for (const { topic, index, partition } of this.#owned) {
-      if (topic === topics.objects) {
-        for (const [key, value] of partition.entries()) objects.push({ topic, key, value });
-      } else events.push(this.#eventsIn(topic, index, partition));
-    }
-    return { objects, events: (await Promise.all(events)).flat() };
+    const events = this.#owned.flatMap(({ topic, index, partition }) =>
+      topic === topics.objects ? [] : [this.#eventsIn(topic, index, partition)],
+    );
+    return { objects: this.objects(), events: (await Promise.all(events)).flat() };
+  }
+
+  /** The part of `stored` that is known at once. */
+  objects(): Stored['objects'] {
+    return this.#owned.flatMap(({ topic, partition }) =>
+      topic === topics.objects
+        ? Array.from(partition.entries(), ([key, value]) => ({ topic, key, value }))
+        : [],
+    );
   }
 
   async #eventsIn(

@@ -2,8 +2,9 @@
  * What the core asks of a source (files, an API server): all that one place holds, each time that
  * it changes.
  *
- *     Source ─► Sink.apply(batch) … ─► Sink.listed() ─► Sink.apply(batch) …
+ *     Source ─► Sink.apply(batch) … ─► listed ─► Sink.apply(batch) …
  */
+import type { RawObject } from './kind.ts';
 import type { FileProblem } from './parse/documents.ts';
 import type { LocatedObject } from './parse/objects.ts';
 
@@ -40,9 +41,16 @@ export interface Sink {
   trouble(source: string, reason: string | undefined): void;
 }
 
+/** What the log has of the objects of a source (by its name): their last good versions. */
+export type Known = (source: string) => readonly RawObject[];
+
 export interface Source {
   readonly name: string;
-  /** Hands all over once, then goes on in the background. Resolves when all was handed over. */
-  start(sink: Sink): Promise<void>;
+  /**
+   * Hands all over once, then goes on in the background. Resolves when all was handed over: of what
+   * cannot be read, that it cannot. A source that cannot be read at all, and of which nothing is
+   * known, is waited for.
+   */
+  start(sink: Sink, known: Known): Promise<void>;
   stop(): Promise<void>;
 }

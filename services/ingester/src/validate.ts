@@ -122,15 +122,16 @@ async function readAll(
   const inTrouble = new Promise<void>((resolve) => {
     failed = resolve;
   });
-  const listed = source.start({
+  const sink = {
     apply,
-    trouble: (_source, reason) => {
+    trouble: (_source: string, reason: string | undefined): void => {
       if (reason === undefined) return;
       trouble(reason);
       // It would wait until it can be read; here that is an answer.
       failed();
     },
-  });
+  };
+  const listed = source.start(sink, () => []);
   await Promise.race([listed, inTrouble]);
   await source.stop();
 }

@@ -80,7 +80,15 @@ interface Running {
   stop(): Promise<void>;
 }
 
-async function start(wait = true): Promise<Running> {
+interface StartOptions {
+  readonly configDirs?: readonly string[];
+  readonly isAwaited?: boolean;
+}
+
+async function start({
+  configDirs = [config],
+  isAwaited = true,
+}: StartOptions = {}): Promise<Running> {
   const metrics = new Metrics();
   const readiness = new Readiness();
   const fatal: unknown[] = [];
@@ -96,7 +104,7 @@ async function start(wait = true): Promise<Running> {
   const ingester = createIngester({
     log,
     sources: await configuredSources({
-      configDirs: [config],
+      configDirs,
       meshConfig: undefined,
       time: systemTime,
       times,
@@ -115,7 +123,7 @@ async function start(wait = true): Promise<Running> {
   });
   running.push(ingester);
   await ingester.start();
-  if (wait) await ingester.synced;
+  if (isAwaited) await ingester.synced;
   const stop = async (): Promise<void> => {
     running = running.filter((other) => other !== ingester);
     await ingester.stop(AbortSignal.timeout(5_000));
@@ -370,22 +378,53 @@ test('what is held stays held when the process is started again', async () => {
   expect(await keysOf()).toEqual(keys);
 });
 
-test('a directory that is absent at the start is waited for, and /ready says why; the log keeps all', async () => {
+test('a directory that is absent at the start is waited for where the log has nothing of it, and /ready says why', async () => {
   await write('a.yaml', service('cart'));
+  const other = join(folder, 'other');
   const first = await start();
   await first.stop();
-  await rename(config, join(folder, 'away'));
-  const second = await start(false);
+  const second = await start({ configDirs: [config, other], isAwaited: false });
   await until(() => expect(second.ingester.diagnostics()).toHaveLength(1));
   expect(second.readiness.missing).toEqual(['ingester']);
   expect(second.readiness.remarks).toEqual([
-    `files:${config}: ${config} does not exist; it is waited for`,
+    `files:${other}: ${other} does not exist; it is waited for`,
   ]);
   expect(await keysOf()).toContain(serviceKey('cart'));
-  await rename(join(folder, 'away'), config);
+  await mkdir(other);
   await second.ingester.synced;
   expect(second.readiness.remarks).toEqual([]);
   expect(await keysOf()).toEqual([...always, serviceKey('cart')].sort());
+});
+
+test('a directory that is absent at a restart keeps what it held, and edits elsewhere are served', async () => {
+  const other = join(folder, 'other');
+  const configDirs = [config, other];
+  await mkdir(other);
+  await writeFile(join(other, 'a.yaml'), service('cart'));
+  await write('b.yaml', service('shop'));
+  const first = await start({ configDirs });
+  await first.stop();
+  await rename(other, join(folder, 'away'));
+  const { ingester, readiness } = await start({ configDirs });
+  const remark = `files:${other}: ${other} does not exist; what it held stays`;
+  expect([readiness.ready, readiness.remarks]).toEqual([true, [remark]]);
+  expect(ingester.diagnostics().map(({ kind, name }) => `${kind} ${name}`)).toEqual([
+    `File ${other}`,
+    'Service cart',
+    `Source files:${other}`,
+  ]);
+  await write('b.yaml', service('ops'));
+  const served = [...always, serviceKey('cart'), serviceKey('ops')].sort();
+  await until(async () => expect(await keysOf()).toEqual(served));
+  expect(ingester.held()).toEqual([]);
+  const before = (await log.end('config', 0)).offset;
+  await rename(join(folder, 'away'), other);
+  await until(() => expect(ingester.diagnostics()).toEqual([]));
+  expect(readiness.remarks).toEqual([]);
+  await ingester.flushed();
+  expect((await log.end('config', 0)).offset).toBe(before);
+  await rm(join(other, 'a.yaml'));
+  await until(async () => expect(await keysOf()).toEqual([...always, serviceKey('ops')].sort()));
 });
 
 test('a second ingester of the same cluster takes over, and the first one says so', async () => {

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { SourceBatch } from '../src/source.ts';
+import type { Known, SourceBatch } from '../src/source.ts';
 import { configuredSources } from '../src/sources/configured.ts';
 import { FileSource, type FileTimes } from '../src/sources/files.ts';
 import { unwatched, watchFolders } from '../src/sources/watch.ts';
@@ -62,11 +62,19 @@ class Seen {
   }
 }
 
-async function start(path = folder, watch = watchFolders, own = times): Promise<Seen> {
+/** The log has nothing of it. */
+const unknown: Known = () => [];
+
+async function start(
+  path = folder,
+  watch = watchFolders,
+  own = times,
+  known = unknown,
+): Promise<Seen> {
   const source = new FileSource({ name: 'files', path, time: systemTime, watch, times: own });
   open.push(source);
   const seen = new Seen();
-  const listed = source.start(seen.sink).then(() => {
+  const listed = source.start(seen.sink, known).then(() => {
     seen.isListed = true;
   });
   await Promise.race([listed, vi.waitFor(() => expect(seen.trouble).toBeDefined(), 5_000)]);
@@ -298,6 +306,37 @@ describe('a directory that is gone', () => {
     await until(() => expect(seen.isListed).toBe(true));
     await until(() => expect(seen.state).toEqual({ 'later/a.yaml': ['a'] }));
   });
+
+  test('at the start is one that cannot be read, if the log has objects of it', async () => {
+    const path = join(folder, 'later');
+    const raw = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'a' } };
+    const known: Known = (source) => (source === 'files' ? [raw] : []);
+    const seen = await start(path, watchFolders, times, known);
+    await until(() => expect(seen.isListed).toBe(true));
+    expect(seen.trouble).toMatch(/later does not exist; what it held stays$/);
+    expect(seen.state).toEqual({ later: [expect.stringMatching(/does not exist/)] });
+    await mkdir(join(folder, 'made'));
+    await write('made/a.yaml', service('a'));
+    await rename(join(folder, 'made'), path);
+    await until(() => expect(seen.state).toEqual({ 'later/a.yaml': ['a'] }));
+    expect(seen.trouble).toBeUndefined();
+    // In one batch: until then it may have whatever the log has.
+    expect(seen.batches).toHaveLength(2);
+  });
+
+  test('is told to be readable again with the files that are in it', async () => {
+    const path = join(folder, 'loop');
+    await symlink(path, path);
+    const seen = await start(path, watchFolders, { ...times, rescanMs: 60_000 });
+    await until(() => expect(seen.isListed).toBe(true));
+    expect(seen.state).toEqual({ loop: [expect.stringMatching(/ELOOP/)] });
+    await mkdir(join(folder, 'made'));
+    await write('made/a.yaml', service('a'));
+    await rm(path);
+    await rename(join(folder, 'made'), path);
+    await until(() => expect(seen.state).toEqual({ 'loop/a.yaml': ['a'] }));
+    expect(seen.batches).toHaveLength(2);
+  });
 });
 
 describe('configured sources', () => {
@@ -324,7 +363,7 @@ describe('configured sources', () => {
     await writeFile(mesh, '# defaults\ntrustDomain: example.org\n');
     const [source] = await make(mesh);
     const seen = new Seen();
-    await source?.start(seen.sink);
+    await source?.start(seen.sink, unknown);
     await source?.stop();
     expect(seen.batches[0]?.updates[0]?.objects).toMatchObject([
       { line: 2, raw: { kind: 'MeshConfig', spec: { trustDomain: 'example.org' } } },

@@ -11,7 +11,7 @@ import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import { describeError } from '@watershed/runtime/errors.ts';
 import type { ParsedDocument, ParseLimits } from '../parse/limits.ts';
 import type { DocumentObjects } from '../parse/objects.ts';
-import type { Sink, Source } from '../source.ts';
+import type { Known, Sink, Source } from '../source.ts';
 import { KnownFiles, type Changed } from './known-files.ts';
 import { Settling } from './settling.ts';
 import { isWanted, listTree, type TreeListing } from './tree.ts';
@@ -68,6 +68,8 @@ export class FileSource implements Source {
   /** Whether the root was there at the last look. */
   #isPresent = false;
   #listed: (() => void) | undefined;
+  /** Whether the log has objects of it. */
+  #isKnown: () => boolean = () => false;
 
   constructor(options: FileSourceOptions) {
     const { time, limits, objectsOf } = options;
@@ -83,9 +85,10 @@ export class FileSource implements Source {
     });
   }
 
-  start(sink: Sink): Promise<void> {
+  start(sink: Sink, known: Known): Promise<void> {
     return new Promise((resolve) => {
       this.#listed = resolve;
+      this.#isKnown = () => known(this.name).length > 0;
       this.#look(sink);
     });
   }
@@ -129,12 +132,12 @@ export class FileSource implements Source {
       ));
       const nowMs = time.monotonic();
       const hints = this.#hints;
-      if (hints !== undefined && nowMs < this.#rescanAtMs) {
-        this.#hints = new Set();
-        const among = new Set([...hints, ...this.#settling.waiting]);
-        return await this.#seen(sink, await this.#files.changedAmong(among), undefined);
-      }
       this.#hints = new Set();
+      if (hints !== undefined && nowMs < this.#rescanAtMs) {
+        const among = new Set([...hints, ...this.#settling.waiting]);
+        const changed = await this.#files.changedAmong(among);
+        if (changed !== undefined) return await this.#seen(sink, changed, undefined);
+      }
       this.#rescanAtMs = nowMs + this.#times.rescanMs;
       const folders = new Set<string>();
       // Watching begins before a folder is listed, so that nothing falls between the two.
@@ -143,7 +146,7 @@ export class FileSource implements Source {
         watching.add(folder, id);
       });
       watching.keep(folders);
-      if (listing.kind === 'missing') return await this.#missing(sink, listing.reason);
+      if (listing.kind === 'missing') return this.#missing(sink, path, listing.reason);
       return await this.#seen(sink, this.#files.changedIn(listing), listing);
     } catch (error) {
       this.#hints = undefined;
@@ -152,16 +155,31 @@ export class FileSource implements Source {
     }
   }
 
-  async #missing(sink: Sink, reason: string): Promise<number> {
-    const until = this.#listed === undefined ? 'what it held stays' : 'it is waited for';
-    sink.trouble(this.name, `${reason}; ${until}`);
+  #missing(sink: Sink, path: string, reason: string): number {
+    const isAwaited = this.#listed !== undefined && !this.#isKnown();
+    sink.trouble(this.name, `${reason}; ${isAwaited ? 'it is waited for' : 'what it held stays'}`);
     if (this.#isPresent) {
       this.#isPresent = false;
       const updates = this.#files.forget();
       sink.apply({ source: this.name, updates, unchanged: 0, suspect: reason });
+    } else if (this.#listed !== undefined && !isAwaited) {
+      // What it held is on the log, and will be there again, for all that is known.
+      const updates = this.#files.takeBlind([{ path, reason }]);
+      sink.apply({ source: this.name, updates, unchanged: 0 });
+      this.#isListed();
     }
     this.#hints = undefined;
+    return this.#soonMs;
+  }
+
+  /** When it is looked again for something that is not there. */
+  get #soonMs(): number {
     return Math.min(this.#times.rescanMs, this.#times.emptyQuietMs);
+  }
+
+  #isListed(): void {
+    this.#listed?.();
+    this.#listed = undefined;
   }
 
   /** `listing`: of the whole tree, if that is what was looked at. */
@@ -170,26 +188,37 @@ export class FileSource implements Source {
     changed: Changed,
     listing: (TreeListing & { kind: 'seen' }) | undefined,
   ): Promise<number> {
-    const { time } = this.#options;
+    const { time, path } = this.#options;
     // The first files, and those of a directory that is back, are nobody's edit.
     const isFirst = this.#listed !== undefined || !this.#isPresent;
     this.#isPresent = true;
     if (listing !== undefined) sink.trouble(this.name, undefined);
+    const isOtherwiseBlind = listing !== undefined && this.#files.isOtherwiseBlind(listing.blind);
+    const again = (afterMs: number): number => {
+      if (isOtherwiseBlind) this.#hints = undefined;
+      return afterMs;
+    };
     const waitMs = isFirst ? 0 : this.#settling.waitMs(changed, time.monotonic());
-    if (waitMs > 0) return waitMs;
+    if (waitMs > 0) return again(waitMs);
     const taken = await this.#files.take(changed, () => this.#isStopped);
     this.#settling.taken();
-    if (listing !== undefined) taken.updates.push(...this.#files.takeBlind(listing));
     const { updates, unchanged, moved } = taken;
+    // What can be looked at again is told of with all files in it: they may be on the log alone.
+    if (listing !== undefined && moved === 0 && !this.#isStopped) {
+      updates.push(...this.#files.takeBlind(listing.blind));
+    }
     if (updates.length > 0 || unchanged > 0) {
       sink.apply({ source: this.name, updates, unchanged });
     }
     if (moved > 0) {
       for (const path of changed.keys()) this.#hints?.add(path);
-      return this.#times.quietMs;
+      return again(this.#times.quietMs);
     }
-    this.#listed?.();
-    this.#listed = undefined;
+    this.#isListed();
+    if (listing?.blind.some((at) => at.path === path) === true) {
+      this.#hints = undefined;
+      return this.#soonMs;
+    }
     return Math.max(0, this.#rescanAtMs - time.monotonic());
   }
 }

@@ -10,7 +10,7 @@ import { defaultLimits, type ParsedDocument, type ParseLimits } from '../parse/l
 import { parseAside } from '../parse/aside.ts';
 import { parseFile, type DocumentObjects } from '../parse/objects.ts';
 import type { UnitUpdate } from '../source.ts';
-import { lookAt, type SeenFile, type TreeListing } from './tree.ts';
+import { lookAt, type Blind, type SeenFile, type TreeListing } from './tree.ts';
 
 export interface KnownFilesOptions {
   readonly time: Time;
@@ -67,11 +67,12 @@ export class KnownFiles {
     return changed;
   }
 
-  /** Of some paths. */
-  async changedAmong(paths: Iterable<string>): Promise<Changed> {
+  /** Of some paths; undefined if one cannot be looked at: a look at the whole tree says why. */
+  async changedAmong(paths: Iterable<string>): Promise<Changed | undefined> {
     const changed = new Map<string, SeenFile | undefined>();
     for (const path of paths) {
       const file = await lookAt(path);
+      if (file === 'blind') return undefined;
       const known = this.#known.get(path);
       if (known?.stamp !== file?.stamp) changed.set(path, file);
     }
@@ -95,8 +96,13 @@ export class KnownFiles {
     return taken;
   }
 
+  /** Whether other paths than before cannot be looked at. */
+  isOtherwiseBlind(blind: readonly Blind[]): boolean {
+    return blind.length !== this.#blind.size || blind.some(({ path }) => !this.#blind.has(path));
+  }
+
   /** A path that cannot be looked at is a unit of which no part can be read. */
-  takeBlind({ blind }: Listing): readonly UnitUpdate[] {
+  takeBlind(blind: readonly Blind[]): readonly UnitUpdate[] {
     const before = this.#blind;
     this.#blind = new Set(blind.map(({ path }) => path));
     const seenAgain = [...before].filter((path) => !this.#blind.has(path));
@@ -172,7 +178,7 @@ async function contentOf(
   try {
     const bytes = await readFile(file.path);
     const after = await lookAt(file.path);
-    if (after?.stamp !== file.stamp) return 'moved';
+    if (after === undefined || after === 'blind' || after.stamp !== file.stamp) return 'moved';
     return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
   } catch (error) {
     if ((await lookAt(file.path)) === undefined) return 'moved';

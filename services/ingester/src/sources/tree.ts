@@ -60,11 +60,8 @@ export async function listTree(
   else {
     const parent = await statOf(dirname(root));
     if (parent !== undefined && 'ino' in parent) onFolder(dirname(root), idOf(parent));
-    const file = await lookAt(root);
-    if (file !== undefined) files.set(root, file);
-    else if (!found.isFile()) {
-      blind.push({ path: root, reason: 'is neither a file nor a directory' });
-    }
+    if (found.isFile()) files.set(root, seen(root, found));
+    else blind.push({ path: root, reason: 'is neither a file nor a directory' });
   }
   return { kind: 'seen', files, blind };
 }
@@ -77,12 +74,15 @@ export function isWanted(root: string, path: string): boolean {
   return below.length <= maxDepth && below.every((name) => !name.startsWith('.'));
 }
 
-/** What `stat` says of one file now; undefined if it is no file any more. */
-export async function lookAt(path: string): Promise<SeenFile | undefined> {
+/**
+ * What `stat` says of one file now; undefined if it is no file any more; `blind` if it cannot be
+ * looked at.
+ */
+export async function lookAt(path: string): Promise<SeenFile | undefined | 'blind'> {
   const found = await statOf(path);
-  return found === undefined || 'reason' in found || !found.isFile()
-    ? undefined
-    : seen(path, found);
+  if (found === undefined) return undefined;
+  if ('reason' in found) return 'blind';
+  return found.isFile() ? seen(path, found) : undefined;
 }
 
 /**

@@ -74,14 +74,14 @@ class Folders implements Watching {
     }
     const path = join(folder, name);
     if (this.#isWanted(path)) this.#onChange(path);
-    else if (event === 'rename') void this.#cameOrWent(folder, path);
+    // A folder that is moved, removed or made (un)readable tells its own name.
+    else if (name === basename(folder) || this.#watched.has(path)) this.#onChange(undefined);
+    else if (event === 'rename') void this.#cameOrWent(path);
   }
 
-  async #cameOrWent(folder: string, path: string): Promise<void> {
-    const name = basename(path);
-    // A hidden symlink may be what everything hangs on (a ConfigMap's `..data`), and a folder that
-    // is moved or removed tells its own name.
-    const isMore = name.startsWith('.') || name === basename(folder) || this.#watched.has(path);
+  async #cameOrWent(path: string): Promise<void> {
+    // A hidden symlink may be what everything hangs on (a ConfigMap's `..data`).
+    const isMore = basename(path).startsWith('.');
     if (isMore || (await isFolder(path))) this.#onChange(undefined);
   }
 }
