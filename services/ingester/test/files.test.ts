@@ -264,6 +264,25 @@ describe('what cannot be read', () => {
     await until(() => expect(seen.state).toEqual({ 'a.yaml': ['a'] }));
   });
 
+  test('a file that could not be looked at for a while is what it was', async () => {
+    const path = join(folder, 'config');
+    const link = join(path, 'a.yaml');
+    await mkdir(path);
+    await write('real.yaml', service('a'));
+    await symlink('../real.yaml', link);
+    const seen = await start(path);
+    await rm(link);
+    await symlink(link, link);
+    await until(() =>
+      expect(seen.state).toEqual({ 'config/a.yaml': [expect.stringMatching(/^! ELOOP/)] }),
+    );
+    await rm(link);
+    await symlink('../real.yaml', link);
+    await until(() => expect(seen.state).toEqual({ 'config/a.yaml': ['a'] }));
+    await new Promise((resolve) => void setTimeout(resolve, 2 * times.rescanMs));
+    expect(seen.state).toEqual({ 'config/a.yaml': ['a'] });
+  });
+
   test('a file whose reading fails is told of, and the others are read', async () => {
     await write('a.yaml', service('a'));
     // A file of Linux that opens and cannot be read at its beginning, not even by root.
@@ -336,6 +355,23 @@ describe('a directory that is gone', () => {
     await rename(join(folder, 'made'), path);
     await until(() => expect(seen.state).toEqual({ 'loop/a.yaml': ['a'] }));
     expect(seen.batches).toHaveLength(2);
+  });
+});
+
+describe('a single file', () => {
+  test('that is removed is a source that is not there, and one that is replaced is not', async () => {
+    await write('a.yaml', service('a'));
+    const path = join(folder, 'a.yaml');
+    const seen = await start(path);
+    await rm(path);
+    await write('a.yaml', service('b'));
+    await until(() => expect(seen.state).toEqual({ 'a.yaml': ['b'] }));
+    expect([seen.troubles, seen.batches.length]).toEqual([0, 2]);
+    await rm(path);
+    await until(() => expect(seen.trouble).toMatch(/does not exist; what it held stays/));
+    expect(seen.batches.at(-1)).toMatchObject({ suspect: `${path} does not exist` });
+    await write('a.yaml', service('c'));
+    await until(() => expect(seen.state).toEqual({ 'a.yaml': ['c'] }));
   });
 });
 

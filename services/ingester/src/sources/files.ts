@@ -67,6 +67,7 @@ export class FileSource implements Source {
   #isStopped = false;
   /** Whether the root was there at the last look. */
   #isPresent = false;
+  #missingSinceMs: number | undefined;
   #listed: (() => void) | undefined;
   /** Whether the log has objects of it. */
   #isKnown: () => boolean = () => false;
@@ -135,7 +136,9 @@ export class FileSource implements Source {
       this.#hints = new Set();
       if (hints !== undefined && nowMs < this.#rescanAtMs) {
         const among = new Set([...hints, ...this.#settling.waiting]);
-        const changed = await this.#files.changedAmong(among);
+        // Whether the root is there is known of a look at all of it alone.
+        const isRoot = among.has(path);
+        const changed = isRoot ? undefined : await this.#files.changedAmong(among);
         if (changed !== undefined) return await this.#seen(sink, changed, undefined);
       }
       this.#rescanAtMs = nowMs + this.#times.rescanMs;
@@ -156,6 +159,12 @@ export class FileSource implements Source {
   }
 
   #missing(sink: Sink, path: string, reason: string): number {
+    this.#hints = undefined;
+    const nowMs = this.#options.time.monotonic();
+    this.#missingSinceMs ??= nowMs;
+    // What is replaced is away for a moment.
+    const leftMs = this.#missingSinceMs + this.#times.quietMs - nowMs;
+    if (this.#isPresent && leftMs > 0) return leftMs;
     const isAwaited = this.#listed !== undefined && !this.#isKnown();
     sink.trouble(this.name, `${reason}; ${isAwaited ? 'it is waited for' : 'what it held stays'}`);
     if (this.#isPresent) {
@@ -168,7 +177,6 @@ export class FileSource implements Source {
       sink.apply({ source: this.name, updates, unchanged: 0 });
       this.#isListed();
     }
-    this.#hints = undefined;
     return this.#soonMs;
   }
 
@@ -192,6 +200,7 @@ export class FileSource implements Source {
     // The first files, and those of a directory that is back, are nobody's edit.
     const isFirst = this.#listed !== undefined || !this.#isPresent;
     this.#isPresent = true;
+    this.#missingSinceMs = undefined;
     if (listing !== undefined) sink.trouble(this.name, undefined);
     const isOtherwiseBlind = listing !== undefined && this.#files.isOtherwiseBlind(listing.blind);
     const again = (afterMs: number): number => {
@@ -202,11 +211,10 @@ export class FileSource implements Source {
     if (waitMs > 0) return again(waitMs);
     const taken = await this.#files.take(changed, () => this.#isStopped);
     this.#settling.taken();
-    const { updates, unchanged, moved } = taken;
+    const { unchanged, moved } = taken;
     // What can be looked at again is told of with all files in it: they may be on the log alone.
-    if (listing !== undefined && moved === 0 && !this.#isStopped) {
-      updates.push(...this.#files.takeBlind(listing.blind));
-    }
+    const isWhole = listing !== undefined && moved === 0 && !this.#isStopped;
+    const updates = [...(isWhole ? this.#files.takeBlind(listing.blind) : []), ...taken.updates];
     if (updates.length > 0 || unchanged > 0) {
       sink.apply({ source: this.name, updates, unchanged });
     }

@@ -67,12 +67,15 @@ export class KnownFiles {
     return changed;
   }
 
-  /** Of some paths; undefined if one cannot be looked at: a look at the whole tree says why. */
+  /**
+   * Of some paths; undefined if one cannot, or could not, be looked at: that is for a look at the
+   * whole tree.
+   */
   async changedAmong(paths: Iterable<string>): Promise<Changed | undefined> {
     const changed = new Map<string, SeenFile | undefined>();
     for (const path of paths) {
       const file = await lookAt(path);
-      if (file === 'blind') return undefined;
+      if (file === 'blind' || this.#blind.has(path)) return undefined;
       const known = this.#known.get(path);
       if (known?.stamp !== file?.stamp) changed.set(path, file);
     }
@@ -101,14 +104,20 @@ export class KnownFiles {
     return blind.length !== this.#blind.size || blind.some(({ path }) => !this.#blind.has(path));
   }
 
-  /** A path that cannot be looked at is a unit of which no part can be read. */
+  /**
+   * A path that cannot be looked at is a unit of which no part can be read. What is a file there
+   * again is read anew, and its update goes after these.
+   */
   takeBlind(blind: readonly Blind[]): readonly UnitUpdate[] {
     const before = this.#blind;
     this.#blind = new Set(blind.map(({ path }) => path));
     const seenAgain = [...before].filter((path) => !this.#blind.has(path));
-    const updates = blind
-      .filter(({ path }) => !before.has(path))
-      .map(({ path, reason }) => ({ ...emptyUnit(path), problems: [{ line: 1, reason }] }));
+    const added = blind.filter(({ path }) => !before.has(path));
+    for (const { path } of added) this.#known.delete(path);
+    const updates = added.map(({ path, reason }) => ({
+      ...emptyUnit(path),
+      problems: [{ line: 1, reason }],
+    }));
     return [...updates, ...seenAgain.map(emptyUnit)];
   }
 
