@@ -18,6 +18,12 @@ const networkLabel = 'topology.istio.io/network';
 const localityLabel = 'istio-locality';
 
 /**
+ * Envoy refuses an assignment in which the weights of a locality, or of all localities, do not fit
+ * 32 bits together: 4,294 endpoints of this weight do.
+ */
+export const maxWeight = 1_000_000;
+
+/**
  * An endpoint as a WorkloadEntry describes it, inline or not, with the ports of the service that it
  * serves.
  */
@@ -33,7 +39,7 @@ export function workloadEndpoint(
     ports: isSocket ? {} : ports,
     labels,
     locality: localityOf(entry.locality || fromLabel(labels[localityLabel] ?? '')),
-    weight: entry.weight,
+    weight: Math.min(entry.weight, maxWeight),
     network: entry.network || (labels[networkLabel] ?? ''),
     serviceAccount: entry.serviceAccount,
     mtls: speaksMtls(entry, labels),

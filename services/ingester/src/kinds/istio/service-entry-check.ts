@@ -19,6 +19,7 @@ import {
 import { canonicalHost, isAddress, nameProblem } from '../common/hosts.ts';
 import { isHttp, isTls, parseProtocol } from '../common/protocol.ts';
 import type { CheckContext } from './decode.ts';
+import { maxWeight } from './endpoints.ts';
 
 const resolutions = ServiceEntry_Resolution;
 
@@ -146,6 +147,9 @@ export function checkEndpoint(endpoint: WorkloadEntry, at: At, rules: EndpointRu
     }
   }
   checkLabels(at.field('labels'), endpoint.labels);
+  if (endpoint.weight > maxWeight) {
+    at.field('weight').warn(endpoint.weight, `is taken as ${maxWeight}, which is the most`);
+  }
 }
 
 function checkEndpointAddress(endpoint: WorkloadEntry, at: At, rules: EndpointRules): void {

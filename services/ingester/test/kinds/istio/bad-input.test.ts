@@ -464,6 +464,10 @@ const entry = (fields: string): string =>
 
 const serviceEntries: readonly Case[] = [
   [
+    '{ hosts: [a.b], ports: [{ number: 1, name: a, protocol: HTTP }], resolution: STATIC, endpoints: [{ address: 10.0.0.1, weight: 1000000 }, { address: 10.0.0.2, weight: 4294967295 }] }',
+    'warning: spec.endpoints[1].weight: is taken as 1000000, which is the most',
+  ],
+  [
     '{ hosts: [a.b], resolution: STATIC }',
     'warning: spec.ports: is empty: nothing of the hosts is served',
     'warning: spec.endpoints: has none, and no workloadSelector is set: requests get 503',
