@@ -75,8 +75,14 @@ export function checkSubnet(at: At, subnet: string): void {
   if (!isSubnet(subnet)) at.error(subnet, 'must be an IP address or a CIDR block');
 }
 
+/** Linux's sun_path, with the zero that Envoy puts behind it. */
+const maxUnixPath = 107;
+
 /** The path of a socket, or an abstract name (`@name`), without `unix://`. */
 export function checkUnixPath(at: At, path: string): void {
+  if (Buffer.byteLength(path) > maxUnixPath) {
+    at.error(path, `must have at most ${maxUnixPath} bytes: a socket's path has no more`);
+  }
   if (path.startsWith('@')) return;
   if (!path.startsWith('/') || path.endsWith('/')) {
     at.error(path, 'must be the absolute path of a socket, or "@" and an abstract name');

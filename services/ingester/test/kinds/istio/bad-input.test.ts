@@ -509,6 +509,11 @@ const serviceEntries: readonly Case[] = [
     'error: spec.endpoints[3].address: must be the absolute path',
     'error: spec.endpoints[3].ports: must not be set for a unix socket',
   ],
+  [entry(`resolution: STATIC, endpoints: [{ address: "unix:///${'a'.repeat(106)}" }]`)],
+  [
+    entry(`resolution: STATIC, endpoints: [{ address: "unix:///${'a'.repeat(107)}" }]`),
+    'error: spec.endpoints[0].address: must have at most 107 bytes',
+  ],
   [
     entry('resolution: DNS_ROUND_ROBIN, endpoints: [{ address: a.b }, { address: c.d }]'),
     'error: spec.endpoints: must be one at most',
