@@ -83,7 +83,7 @@ test('what is no file is said to be none, a directory in place of the MeshConfig
     failure: '0 objects in 1 file: 1 error, 0 warnings',
   });
   const { lines } = await xdsctl('validate', '--meshConfig', root);
-  expect(lines).toEqual([expect.stringMatching(/--meshConfig: cannot read .*EISDIR/u)]);
+  expect(lines).toEqual([`${root}:1 is no file`]);
 });
 
 test('files are judged together: an object in another file is known', async () => {
@@ -146,9 +146,9 @@ test('a MeshConfig is judged with the files, and as the service would start with
   const mesh = join(root, 'mesh.yaml');
   const { lines, failure } = await xdsctl('validate', join(root, 'all'), '--meshConfig', mesh);
   expect(lines.map((line) => line.replaceAll(`${root}/`, ''))).toEqual([
-    expect.stringContaining('mesh.yaml --meshConfig: configSources[0].address "k8s://": expected'),
     expect.stringContaining('mesh.yaml:1 MeshConfig file connectTimeout: 10: expected a dur'),
     expect.stringContaining('mesh.yaml:1 MeshConfig file trustDomain: "a b": is no host'),
+    expect.stringContaining('MeshConfig file configSources[0].address: "k8s://": expected a dir'),
   ]);
   expect(failure).toBe('2 objects in 2 files: 3 errors, 0 warnings');
   await write('mesh.yaml', 'accessLogFile: /dev/stdout\nenableTracing: true\n');

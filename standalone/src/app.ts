@@ -40,7 +40,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
   const common = { ...around, log, writer: name };
   const ingester = createIngester({
     ...common,
-    sources: await configuredSources({
+    sources: configuredSources({
       configDirs: [config.configDir ?? sampleConfig(config) ?? []].flat(),
       meshConfig: config.meshConfig,
       time,

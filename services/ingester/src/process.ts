@@ -19,7 +19,7 @@ import { allKinds } from './validate.ts';
 
 export async function compose(config: Config, around: Surroundings): Promise<Composition> {
   const { logging, name: writer } = around;
-  const sources = await configuredSources({
+  const sources = configuredSources({
     configDirs: [config.configDir ?? []].flat(),
     meshConfig: config.meshConfig,
     time: around.time,

@@ -4,7 +4,6 @@
  */
 import { Graph } from '@watershed/derive/graph.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
-import { describeError, OperatingError } from '@watershed/runtime/errors.ts';
 import { noCounters } from './core/counters.ts';
 import { Diagnostics } from './core/diagnostics.ts';
 import { Ingest } from './core/ingest.ts';
@@ -14,8 +13,9 @@ import { coreKinds } from './kinds/core/kinds.ts';
 import { gatewayApiKinds } from './kinds/gateway-api/kinds.ts';
 import { istioKinds } from './kinds/istio/kinds.ts';
 import type { SourceBatch, UnitUpdate } from './source.ts';
-import { directoriesOf, meshDefaults, meshOf } from './sources/configured.ts';
+import { meshDefaults } from './sources/configured.ts';
 import { FileSource, type FileSourceOptions } from './sources/files.ts';
+import { meshFile } from './sources/mesh.ts';
 import { listTree } from './sources/tree.ts';
 import { unwatched } from './sources/watch.ts';
 
@@ -55,7 +55,7 @@ export async function validate(options: ValidateOptions): Promise<Validated> {
   const findings: Finding[] = [];
   const objectsOf = new Map<string, number>();
   const read = async (path: string, parsing: Parsing = {}): Promise<void> => {
-    const listing = await listTree(path);
+    const listing = await listTree(path, parsing);
     if (listing.kind === 'missing') {
       findings.push(atFile(path, 0, 'does not exist'));
       return;
@@ -72,13 +72,7 @@ export async function validate(options: ValidateOptions): Promise<Validated> {
       (reason) => findings.push(atFile(path, 0, reason)),
     );
   };
-  if (options.meshConfig !== undefined) {
-    const unusable = await problemOf(options.meshConfig);
-    if (unusable !== undefined) {
-      findings.push(atFile(options.meshConfig, 0, describeError(unusable)));
-    }
-    if (unusable?.code !== 'not-found') await read(options.meshConfig, { objectsOf: meshOf });
-  }
+  if (options.meshConfig !== undefined) await read(options.meshConfig, meshFile);
   for (const path of options.paths) await read(path);
   ingest.open({ events: [], objects: [] });
   for (const found of diagnostics.list()) {
@@ -109,7 +103,7 @@ function createIngest({ settings, time }: ValidateOptions, diagnostics: Diagnost
   });
 }
 
-type Parsing = Pick<FileSourceOptions, 'objectsOf'>;
+type Parsing = Pick<FileSourceOptions, 'objectsOf' | 'isOneFile'>;
 
 /** One look of the source that the service uses. */
 async function readAll(
@@ -134,16 +128,6 @@ async function readAll(
   const listed = source.start(sink, () => []);
   await Promise.race([listed, inTrouble]);
   await source.stop();
-}
-
-/** Why the service would not start with a MeshConfig. */
-async function problemOf(path: string): Promise<OperatingError | undefined> {
-  try {
-    await directoriesOf(path);
-    return undefined;
-  } catch (error) {
-    return error instanceof OperatingError ? error : undefined;
-  }
 }
 
 function unreadable({ unit, problems }: UnitUpdate): readonly Finding[] {

@@ -12,7 +12,7 @@ import { Logging } from '@watershed/runtime/logger.ts';
 import { Metrics } from '@watershed/runtime/metrics.ts';
 import { Readiness } from '@watershed/runtime/readiness.ts';
 import type { Span, SpanOptions, Tracing } from '@watershed/runtime/tracing.ts';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createIngester, type Ingester } from '../src/app.ts';
 import { configuredSources } from '../src/sources/configured.ts';
 import { validate } from '../src/validate.ts';
@@ -82,11 +82,13 @@ interface Running {
 
 interface StartOptions {
   readonly configDirs?: readonly string[];
+  readonly meshConfig?: string;
   readonly isAwaited?: boolean;
 }
 
 async function start({
   configDirs = [config],
+  meshConfig,
   isAwaited = true,
 }: StartOptions = {}): Promise<Running> {
   const metrics = new Metrics();
@@ -103,9 +105,9 @@ async function start({
   });
   const ingester = createIngester({
     log,
-    sources: await configuredSources({
+    sources: configuredSources({
       configDirs,
-      meshConfig: undefined,
+      meshConfig,
       time: systemTime,
       times,
     }),
@@ -425,6 +427,179 @@ test('a directory that is absent at a restart keeps what it held, and edits else
   expect((await log.end('config', 0)).offset).toBe(before);
   await rm(join(other, 'a.yaml'));
   await until(async () => expect(await keysOf()).toEqual([...always, serviceKey('ops')].sort()));
+});
+
+describe('the directories that a MeshConfig file names', () => {
+  let mesh = '';
+  let options: StartOptions = {};
+  /** Objects by the directory that they lie in. */
+  const lies = async (directory: string, text: string): Promise<void> => {
+    await mkdir(join(folder, directory), { recursive: true });
+    await writeFile(join(folder, directory, 'a.yaml'), text);
+  };
+  const names = (...directories: string[]): Promise<void> => {
+    const entries = directories.map((one) => `{ address: "fs://${folder}/${one}" }`);
+    return writeFile(mesh, `trustDomain: example.org\nconfigSources: [${entries.join(', ')}]\n`);
+  };
+  const served = async (): Promise<string> =>
+    (await keysOf()).flatMap((key) => /\|service\|shop\|(.*)/u.exec(key)?.[1] ?? []).join(' ');
+  const told = ({ ingester }: Running): readonly string[] =>
+    ingester.diagnostics().map(({ kind, name, reason }) => `${kind} ${name} ${reason}`);
+
+  beforeEach(() => {
+    mesh = join(folder, 'mesh.yaml');
+    options = { configDirs: [], meshConfig: mesh };
+  });
+
+  test('are followed: one that is added is read, one that is taken away goes', async () => {
+    await lies('x', service('cart'));
+    await lies('y', service('shop'));
+    await names('x');
+    await start(options);
+    expect(await served()).toBe('cart');
+    await names('x', 'y');
+    await until(async () => expect(await served()).toBe('cart shop'));
+    await names('y');
+    await until(async () => expect(await served()).toBe('shop'));
+    await lies('y', service('ops'));
+    await until(async () => expect(await served()).toBe('ops'));
+  });
+
+  test('are read before others are left: what has moved is never away', async () => {
+    await lies('x', service('cart'));
+    await names('x');
+    const first = await start(options);
+    const before = (await log.end('config', 0)).offset;
+    await names('later');
+    const remark = `files:${folder}/later: ${folder}/later does not exist; it is waited for`;
+    await until(() => expect(first.readiness.remarks).toEqual([remark]));
+    await lies('x', service('cart', 81));
+    await until(async () => expect((await log.end('config', 0)).offset).toBe(before + 1));
+    await mkdir(join(folder, 'made'));
+    await writeFile(join(folder, 'made', 'b.yaml'), service('cart', 81));
+    await rename(join(folder, 'made'), join(folder, 'later'));
+    await until(() => expect(first.readiness.remarks).toEqual([]));
+    await writeFile(join(folder, 'later', 'b.yaml'), service('cart', 82));
+    await until(async () => expect((await log.end('config', 0)).offset).toBe(before + 2));
+    await lies('x', service('shop'));
+    await writeFile(join(folder, 'later', 'b.yaml'), service('cart', 83));
+    await until(async () => expect((await log.end('config', 0)).offset).toBe(before + 3));
+    expect(await served()).toBe('cart');
+  });
+
+  test('that are taken away with many objects are held until it is confirmed', async () => {
+    await lies('x', services(0, 30));
+    await names('x');
+    const { ingester } = await start(options);
+    await names();
+    await until(() => expect(ingester.held()).toHaveLength(30));
+    await names('x');
+    await until(() => expect(ingester.held()).toEqual([]));
+    expect(ingester.diagnostics()).toEqual([]);
+    await names();
+    await until(() => expect(ingester.confirm()).toHaveLength(30));
+    await until(async () => expect(await served()).toBe(''));
+  });
+
+  test('one in the other keep what they both have', async () => {
+    await lies('x', service('cart'));
+    await lies('x/y', service('shop'));
+    await names('x', 'x/y');
+    const { ingester } = await start(options);
+    await names('x/y');
+    await until(async () => expect(await served()).toBe('shop'));
+    await names('x');
+    await until(async () => expect(await served()).toBe('cart shop'));
+    expect(ingester.diagnostics()).toEqual([]);
+  });
+
+  const unusable: readonly (readonly [string, string | undefined, RegExp])[] = [
+    ['cannot be parsed', 'configSources: [', /^File .* line 1: Flow/],
+    ['is empty', '', /^File .* line 1: is empty$/],
+    ['is cut off', 'trustDomain: a.b\nconfigSources:', /^MeshConfig file expected a list$/],
+    ['has a wrong type', 'configSources: { address: x }', /^MeshConfig file expected a list/],
+    [
+      'names a server',
+      'configSources: [{ address: "xds://mcp:15010" }]',
+      /^MeshConfig file expected a directory as fs:/,
+    ],
+    ['is not there', undefined, /^(File|Source) .* does not exist/],
+    ['is a directory', '/', /^File .* is no file$/],
+  ];
+  const spoil = async (text: string | undefined): Promise<void> => {
+    if (text === undefined || text === '/') await rm(mesh);
+    if (text === '/') await mkdir(mesh);
+    else if (text !== undefined) await writeFile(mesh, text);
+  };
+  const mend = async (...directories: string[]): Promise<void> => {
+    await rm(mesh, { recursive: true, force: true });
+    await names(...directories);
+  };
+
+  test.each(unusable)('stay those of before while the file %s', async (_, text, reason) => {
+    await lies('x', service('cart'));
+    await lies('y', service('shop'));
+    await names('x');
+    const run = await start(options);
+    const before = (await log.end('config', 0)).offset;
+    await spoil(text);
+    await until(() => expect(told(run)).toContainEqual(expect.stringMatching(reason)));
+    await lies('x', service('cart', 81));
+    await until(async () => expect((await log.end('config', 0)).offset).toBe(before + 1));
+    await mend('x', 'y');
+    await until(async () => expect(await served()).toBe('cart shop'));
+    await until(() => expect(told(run)).toEqual([]));
+    console.log(
+      (await recordsOf('config', 0))
+        .slice(-9)
+        .map((r) => r.key + ' ' + r.value?.length + ' ' + r.offset),
+      before,
+    );
+    expect((await log.end('config', 0)).offset).toBe(before + 2);
+  });
+
+  test.each(unusable)('are those of before at a restart when it %s', async (_, text, reason) => {
+    await lies('x', service('cart'));
+    await lies('y', service('shop'));
+    await names('x');
+    const first = await start(options);
+    await first.stop();
+    await spoil(text);
+    const second = await start(options);
+    const before = (await log.end('config', 0)).offset;
+    expect(told(second)).toContainEqual(expect.stringMatching(reason));
+    await lies('x', service('cart', 81));
+    await until(async () => expect((await log.end('config', 0)).offset).toBe(before + 1));
+    await mend('x', 'y');
+    await until(async () => expect(await served()).toBe('cart shop'));
+    await until(() => expect(told(second)).toEqual([]));
+    expect((await log.end('config', 0)).offset).toBe(before + 2);
+    expect(second.ingester.held()).toEqual([]);
+  });
+
+  test('may be mended at a first start that waits for one', async () => {
+    await lies('x', service('cart'));
+    await names('typo');
+    const { ingester, readiness } = await start({ ...options, isAwaited: false });
+    await until(() =>
+      expect(readiness.remarks).toEqual([expect.stringContaining('typo does not')]),
+    );
+    await names('x');
+    await ingester.synced;
+    expect([await served(), readiness.remarks]).toEqual(['cart', []]);
+    expect(ingester.diagnostics()).toEqual([]);
+  });
+
+  test.each(unusable)('are unknown at a first start when the file %s: it ends', async (_, text) => {
+    await writeFile(mesh, '');
+    await spoil(text);
+    const { fatal, readiness } = await start({ ...options, isAwaited: false });
+    await until(() => expect(fatal).toHaveLength(1));
+    expect(String(fatal[0])).toMatch(
+      /--meshConfig: .*mesh\.yaml: (line 1: (Flow|is)|configSources.*: expected|it does not exist)/,
+    );
+    expect(readiness.ready).toBe(false);
+  });
 });
 
 test('a second ingester of the same cluster takes over, and the first one says so', async () => {

@@ -379,41 +379,52 @@ describe('configured sources', () => {
   const make = (meshConfig: string | undefined, configDirs: readonly string[] = []) =>
     configuredSources({ configDirs, meshConfig, time: systemTime, watch: unwatched, times });
 
-  test('are the directories, the MeshConfig file and those that it names, each once', async () => {
+  test('are the directories and the MeshConfig file, each once', () => {
     const mesh = join(folder, 'mesh.yaml');
-    await writeFile(
-      mesh,
-      `configSources:\n- address: fs://${folder}/a%20b\n- address: fs:///etc/x\n`,
-    );
-    const sources = await make(mesh, [join(folder, 'c'), '/etc/x/', join(folder, 'c')]);
+    const sources = make(mesh, [join(folder, 'c'), '/etc/x/', join(folder, 'c'), '/etc/x']);
     expect(sources.map(({ name }) => name)).toEqual([
       `mesh:${mesh}`,
       `files:${join(folder, 'c')}`,
       'files:/etc/x',
-      `files:${join(folder, 'a b')}`,
     ]);
   });
 
-  test('a MeshConfig file is one object of its own kind, whatever it holds', async () => {
+  test('that a MeshConfig file names are read once, however they are spelled', async () => {
     const mesh = join(folder, 'mesh.yaml');
-    await writeFile(mesh, '# defaults\ntrustDomain: example.org\n');
-    const [source] = await make(mesh);
-    const seen = new Seen();
-    await source?.start(seen.sink, unknown);
-    await source?.stop();
-    expect(seen.batches[0]?.updates[0]?.objects).toMatchObject([
-      { line: 2, raw: { kind: 'MeshConfig', spec: { trustDomain: 'example.org' } } },
-    ]);
+    await mkdir(join(folder, 'a b'));
+    await write('a b/a.yaml', service('a'));
+    const address = `{ address: "fs://${folder}/a%20b" }, { address: "fs://${folder}/./a b/" }`;
+    await writeFile(mesh, `# Comments.\nconfig_sources: [${address}]\n`);
+    const [source] = make(mesh, [join(folder, 'a b')]);
+    const [alone] = make(mesh);
+    for (const [one, state] of [
+      [source, { 'mesh.yaml': ['file'] }],
+      [alone, { 'a b/a.yaml': ['a'], 'mesh.yaml': ['file'] }],
+    ] as const) {
+      const seen = new Seen();
+      await one?.start(seen.sink, unknown);
+      await one?.stop();
+      expect(seen.state).toEqual(state);
+      const batch = seen.batches.findLast(({ source: name }) => name.startsWith('mesh'));
+      expect(batch?.updates[0]?.objects).toMatchObject([{ line: 2, raw: { kind: 'MeshConfig' } }]);
+    }
   });
 
   test.each([
-    ['is absent', undefined, /--meshConfig: cannot read/],
+    ['is absent', undefined, /--meshConfig: cannot read .*: it does not exist/],
     ['names an API server', 'configSources: [{ address: "k8s://" }]', /expected a directory as fs/],
     ['names a server', 'configSources: [{ address: "xds://mcp:15010" }]', /"xds:\/\/mcp:15010"/],
     ['names no directory', 'configSources: [{ address: "fs://" }]', /expected a directory as fs/],
+    ['names no path', 'configSources: [{ address: "fs:///a%2Fb" }]', /expected a directory as fs/],
+    ['names nothing', 'configSources: [{}]', /address : expected a directory as fs/],
+    ['is not complete', 'a: [', /mesh\.yaml: line 1: Flow sequence/],
+    ['holds nothing', '# Comments.\n---\nnull\n', /mesh\.yaml: line 1: is empty/],
   ])('a MeshConfig file that %s is an error that says so', async (_, text, reason) => {
     const mesh = join(folder, 'mesh.yaml');
     if (text !== undefined) await writeFile(mesh, text);
-    await expect(make(mesh)).rejects.toThrow(reason);
+    const [source] = make(mesh);
+    const started = source?.start(new Seen().sink, unknown);
+    await expect(started).rejects.toThrow(reason);
+    await source?.stop();
   });
 });

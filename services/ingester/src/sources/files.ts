@@ -48,6 +48,8 @@ export interface FileSourceOptions {
   readonly limits?: ParseLimits;
   /** What a document holds; default: Kubernetes objects. */
   readonly objectsOf?: (document: ParsedDocument) => DocumentObjects;
+  /** `path` must be one file, and not empty (one that is cut off is). Default: it may be. */
+  readonly isOneFile?: boolean;
 }
 
 export class FileSource implements Source {
@@ -73,13 +75,14 @@ export class FileSource implements Source {
   #isKnown: () => boolean = () => false;
 
   constructor(options: FileSourceOptions) {
-    const { time, limits, objectsOf } = options;
+    const { time, limits, objectsOf, isOneFile = false } = options;
     this.name = options.name;
     this.#options = options;
     this.#times = options.times ?? defaultFileTimes;
     this.#settling = new Settling(this.#times);
     this.#files = new KnownFiles({
       time,
+      isOneFile,
       maxWaitMs: this.#times.maxWaitMs,
       ...(limits === undefined ? {} : { limits }),
       ...(objectsOf === undefined ? {} : { objectsOf }),
@@ -99,6 +102,20 @@ export class FileSource implements Source {
     this.#timer?.cancel();
     await this.#looking;
     this.#watching?.close();
+  }
+
+  /** Whether a unit was told of, and not that it is gone. */
+  has(unit: string): boolean {
+    return this.#files.has(unit);
+  }
+
+  /** Stops for good: takes back what it told of, except what others tell of as well. */
+  async leave(sink: Sink, isOthers: (unit: string) => boolean): Promise<void> {
+    await this.stop();
+    sink.trouble(this.name, undefined);
+    const all = [...this.#files.forget(), ...this.#files.takeBlind([])];
+    const updates = all.filter(({ unit }) => !isOthers(unit));
+    sink.apply({ source: this.name, updates, unchanged: 0 });
   }
 
   /** `path`: a file that was written, added or removed; without one: more than a file was. */
@@ -125,7 +142,7 @@ export class FileSource implements Source {
 
   /** One look. Returns after how long the next one is due. */
   async #once(sink: Sink): Promise<number> {
-    const { path, time, watch } = this.#options;
+    const { path, isOneFile = false, time, watch } = this.#options;
     try {
       const watching = (this.#watching ??= watch(
         (file) => isWanted(path, file),
@@ -144,10 +161,11 @@ export class FileSource implements Source {
       this.#rescanAtMs = nowMs + this.#times.rescanMs;
       const folders = new Set<string>();
       // Watching begins before a folder is listed, so that nothing falls between the two.
-      const listing = await listTree(path, (folder, id) => {
+      const onFolder = (folder: string, id: string): void => {
         folders.add(folder);
         watching.add(folder, id);
-      });
+      };
+      const listing = await listTree(path, { onFolder, isOneFile });
       watching.keep(folders);
       if (listing.kind === 'missing') return this.#missing(sink, path, listing.reason);
       return await this.#seen(sink, this.#files.changedIn(listing), listing);

@@ -17,6 +17,8 @@ export interface KnownFilesOptions {
   readonly limits?: ParseLimits;
   /** What a document holds; default: Kubernetes objects. */
   readonly objectsOf?: (document: ParsedDocument) => DocumentObjects;
+  /** A file without objects is one that cannot be read; default: it is none. */
+  readonly isOneFile?: boolean;
   /** A file that changes whenever it is read is given up after that. */
   readonly maxWaitMs: number;
 }
@@ -128,8 +130,13 @@ export class KnownFiles {
     return updates;
   }
 
+  /** Whether it is a unit of which something was told, and not that it is gone. */
+  has(unit: string): boolean {
+    return this.#known.has(unit) || this.#blind.has(unit);
+  }
+
   async #read(file: SeenFile, taken: Taken): Promise<void> {
-    const { limits = defaultLimits, objectsOf, time } = this.#options;
+    const { limits = defaultLimits, objectsOf, isOneFile = false, time } = this.#options;
     const known = this.#known.get(file.path);
     const refuse = (reason: string): void => {
       const version = hash('sha256', file.stamp, 'hex').slice(0, 16);
@@ -166,7 +173,13 @@ export class KnownFiles {
       aside: parseAside,
     });
     this.#known.set(file.path, { stamp: file.stamp, digest, chunks });
-    taken.updates.push({ unit: file.path, version: digest.slice(0, 16), objects, problems });
+    const isEmpty = objects.length === 0 && problems.length === 0;
+    taken.updates.push({
+      unit: file.path,
+      version: digest.slice(0, 16),
+      objects,
+      problems: isOneFile && isEmpty ? [{ line: 1, reason: 'is empty' }] : problems,
+    });
   }
 
   #isMovingTooLong(): boolean {

@@ -37,6 +37,12 @@ const maxFiles = 100_000;
 /** Called with each folder before it is listed; `id` tells it from another one of its name. */
 type OnFolder = (folder: string, id: string) => void;
 
+export interface ListOptions {
+  readonly onFolder?: OnFolder;
+  /** The root must be one file; default: it may be. */
+  readonly isOneFile?: boolean;
+}
+
 interface Walk {
   readonly files: Map<string, SeenFile>;
   readonly blind: Blind[];
@@ -49,19 +55,23 @@ interface Walk {
  */
 export async function listTree(
   root: string,
-  onFolder: OnFolder = () => undefined,
+  { onFolder = () => undefined, isOneFile = false }: ListOptions = {},
 ): Promise<TreeListing> {
   const files = new Map<string, SeenFile>();
   const blind: Blind[] = [];
   const found = await statOf(root);
   if (found === undefined) return { kind: 'missing', reason: `${root} does not exist` };
   if ('reason' in found) blind.push(found);
-  else if (found.isDirectory()) await walkInto({ files, blind, onFolder }, root, [idOf(found)]);
-  else {
+  else if (found.isDirectory() && !isOneFile) {
+    await walkInto({ files, blind, onFolder }, root, [idOf(found)]);
+  } else {
     const parent = await statOf(dirname(root));
     if (parent !== undefined && 'ino' in parent) onFolder(dirname(root), idOf(parent));
     if (found.isFile()) files.set(root, seen(root, found));
-    else blind.push({ path: root, reason: 'is neither a file nor a directory' });
+    else {
+      const reason = isOneFile ? 'is no file' : 'is neither a file nor a directory';
+      blind.push({ path: root, reason });
+    }
   }
   return { kind: 'seen', files, blind };
 }

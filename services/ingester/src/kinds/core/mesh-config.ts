@@ -19,6 +19,7 @@ import type {
   World,
 } from '../../kind.ts';
 import { parseChunk } from '../../parse/documents.ts';
+import { configSourcesOf } from './config-sources.ts';
 import { decodeMesh, meshEvent, type MeshSpec } from './mesh-spec.ts';
 
 const apiVersion = 'mesh.istio.io/v1alpha1';
@@ -34,7 +35,7 @@ export const meshConfigKind: Kind<MeshSpec> = {
   apiVersions: [apiVersion],
   kind: 'MeshConfig',
   namespaced: false,
-  decode: (raw) => decodeMesh(raw['spec'] ?? {}, ''),
+  decode: decodeMeshFile,
   emit: (read, world, object) =>
     object.ref.name === meshNames.defaults && writtenMesh(read, world) !== undefined
       ? { events: [], problems: [] }
@@ -60,6 +61,15 @@ export const configMapKind: Kind<ConfigMapSpec> = {
       ? { events: [], problems: [] }
       : meshEmission(world, spec.mesh),
 };
+
+/** An object of the kind MeshConfig. */
+export function decodeMeshFile({ spec: written = {} }: RawObject): Decoded<MeshSpec> {
+  const { spec, problems } = decodeMesh(written, '');
+  const found = configSourcesOf(written).problems;
+  return found.length > 0 || spec === undefined
+    ? { problems: [...problems, ...found] }
+    : { spec, problems };
+}
 
 /** A MeshConfig as an object of its own kind, from the plain YAML that users write. */
 export function meshConfigObject(name: string, spec: unknown): RawObject {

@@ -61,7 +61,7 @@ const readFields: ReadonlySet<string> = new Set([
   'accessLogEncoding',
   'accessLogFile',
   'accessLogFormat',
-  // By `configuredSources`.
+  // By `MeshSource`.
   'configSources',
   'connectTimeout',
   'defaultDestinationRuleExportTo',
