@@ -2,6 +2,7 @@
  * Files, judged as the service would judge them, with no log: parsed, decoded, and emitted with all
  * of them in view, so that a reference from one file to another is known.
  */
+import { normalize } from 'node:path';
 import { Graph } from '@watershed/derive/graph.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import { noCounters } from './core/counters.ts';
@@ -73,7 +74,8 @@ export async function validate(options: ValidateOptions): Promise<Validated> {
     );
   };
   if (options.meshConfig !== undefined) await read(options.meshConfig, meshFile);
-  for (const path of options.paths) await read(path);
+  const except = options.meshConfig && normalize(options.meshConfig);
+  for (const path of options.paths) await read(path, { except });
   ingest.open({ events: [], objects: [] });
   for (const found of diagnostics.list()) {
     if (found.kind === 'File' && found.group === '') continue;
@@ -103,7 +105,7 @@ function createIngest({ settings, time }: ValidateOptions, diagnostics: Diagnost
   });
 }
 
-type Parsing = Pick<FileSourceOptions, 'objectsOf' | 'isOneFile'>;
+type Parsing = Pick<FileSourceOptions, 'objectsOf' | 'isOneFile' | 'except'>;
 
 /** One look of the source that the service uses. */
 async function readAll(

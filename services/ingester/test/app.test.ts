@@ -501,6 +501,23 @@ describe('the directories that a MeshConfig file names', () => {
     await until(async () => expect(await served()).toBe(''));
   });
 
+  test('may have the file itself in one of them', async () => {
+    await lies('x', service('cart'));
+    await lies('y', service('shop'));
+    mesh = join(folder, 'x', 'mesh.yaml');
+    await names('x');
+    const run = await start({ configDirs: [], meshConfig: mesh });
+    await names('x', 'y');
+    await until(async () => expect(await served()).toBe('cart shop'));
+    expect(told(run)).toEqual([]);
+    await names('y');
+    await until(async () => expect(await served()).toBe('shop'));
+    expect(told(run)).toEqual([]);
+    expect((await folded())['config one|mesh||default']).toMatchObject({
+      mesh: { trustDomain: 'example.org' },
+    });
+  });
+
   test('one in the other keep what they both have', async () => {
     await lies('x', service('cart'));
     await lies('x/y', service('shop'));

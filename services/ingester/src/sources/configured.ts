@@ -25,12 +25,13 @@ export function configuredSources(options: ConfiguredSources): readonly Source[]
   const { configDirs, meshConfig, time, watch = watchFolders, times } = options;
   const common = { time, watch, ...(times === undefined ? {} : { times }) };
   const paths = new Set(configDirs.map((folder) => resolve(folder)));
+  const except = meshConfig === undefined ? undefined : resolve(meshConfig);
   const folders = new Map<string, FileSource>();
   for (const path of paths) {
-    folders.set(path, new FileSource({ ...common, name: `files:${path}`, path }));
+    folders.set(path, new FileSource({ ...common, name: `files:${path}`, path, except }));
   }
-  if (meshConfig === undefined) return [...folders.values()];
-  const mesh = new MeshSource({ ...common, path: resolve(meshConfig), others: folders });
+  if (except === undefined) return [...folders.values()];
+  const mesh = new MeshSource({ ...common, path: except, others: folders });
   return [mesh, ...folders.values()];
 }
 

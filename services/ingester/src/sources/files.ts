@@ -50,6 +50,8 @@ export interface FileSourceOptions {
   readonly objectsOf?: (document: ParsedDocument) => DocumentObjects;
   /** `path` must be one file, and not empty (one that is cut off is). Default: it may be. */
   readonly isOneFile?: boolean;
+  /** A file that another source reads, with this path if it lies in here. */
+  readonly except?: string | undefined;
 }
 
 export class FileSource implements Source {
@@ -75,7 +77,7 @@ export class FileSource implements Source {
   #isKnown: () => boolean = () => false;
 
   constructor(options: FileSourceOptions) {
-    const { time, limits, objectsOf, isOneFile = false } = options;
+    const { time, limits, objectsOf, isOneFile = false, except } = options;
     this.name = options.name;
     this.#options = options;
     this.#times = options.times ?? defaultFileTimes;
@@ -83,6 +85,7 @@ export class FileSource implements Source {
     this.#files = new KnownFiles({
       time,
       isOneFile,
+      except,
       maxWaitMs: this.#times.maxWaitMs,
       ...(limits === undefined ? {} : { limits }),
       ...(objectsOf === undefined ? {} : { objectsOf }),

@@ -19,6 +19,8 @@ export interface KnownFilesOptions {
   readonly objectsOf?: (document: ParsedDocument) => DocumentObjects;
   /** A file without objects is one that cannot be read; default: it is none. */
   readonly isOneFile?: boolean;
+  /** A file that another source reads. */
+  readonly except?: string | undefined;
   /** A file that changes whenever it is read is given up after that. */
   readonly maxWaitMs: number;
 }
@@ -59,6 +61,7 @@ export class KnownFiles {
   changedIn({ files, blind }: Listing): Changed {
     const changed = new Map<string, SeenFile | undefined>();
     for (const [path, file] of files) {
+      if (path === this.#options.except) continue;
       if (this.#known.get(path)?.stamp !== file.stamp) changed.set(path, file);
     }
     for (const path of this.#known.keys()) {
@@ -76,6 +79,7 @@ export class KnownFiles {
   async changedAmong(paths: Iterable<string>): Promise<Changed | undefined> {
     const changed = new Map<string, SeenFile | undefined>();
     for (const path of paths) {
+      if (path === this.#options.except) continue;
       const file = await lookAt(path);
       if (file === 'blind' || this.#blind.has(path)) return undefined;
       const known = this.#known.get(path);

@@ -115,9 +115,9 @@ export class MeshSource implements Source {
 
   /** Resolves when it was read, or could not be. */
   #add(path: string, sink: Sink, known: Known): Promise<void> {
-    const { time, watch, times } = this.#options;
+    const { path: except, time, watch, times } = this.#options;
     const common = { time, watch, ...(times === undefined ? {} : { times }) };
-    const source = new FileSource({ ...common, name: `files:${path}`, path });
+    const source = new FileSource({ ...common, name: `files:${path}`, path, except });
     const named: Named = { source, isListed: false };
     this.#named.set(path, named);
     return new Promise((looked) => {
@@ -144,7 +144,7 @@ export class MeshSource implements Source {
       if (wanted.has(path)) continue;
       this.#named.delete(path);
       const rest = [...this.#named.values()].map((other) => other.source);
-      const others = [this.#file, ...rest, ...this.#options.others.values()];
+      const others = [...rest, ...this.#options.others.values()];
       await source.leave(sink, (unit) => others.some((other) => other.has(unit)));
     }
     if (!this.#isFileListed) return;
