@@ -79,11 +79,11 @@ test('what cannot be read is told with its line, and the rest is judged', async 
 
 test('what is no file is said to be none, a directory in place of the MeshConfig among them', async () => {
   expect(await xdsctl('validate', '/dev/null')).toEqual({
-    lines: ['/dev/null:1 is neither a file nor a directory'],
-    failure: '0 objects in 1 file: 1 error, 0 warnings',
+    lines: ['/dev/null is neither a file nor a directory'],
+    failure: '0 objects in 0 files: 1 error, 0 warnings',
   });
   const { lines } = await xdsctl('validate', '--meshConfig', root);
-  expect(lines).toEqual([`${root}:1 is no file`]);
+  expect(lines).toEqual([`${root} is no file`]);
 });
 
 test('files are judged together: an object in another file is known', async () => {

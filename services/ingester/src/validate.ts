@@ -17,7 +17,7 @@ import type { SourceBatch, UnitUpdate } from './source.ts';
 import { meshDefaults } from './sources/configured.ts';
 import { FileSource, type FileSourceOptions } from './sources/files.ts';
 import { meshFile } from './sources/mesh.ts';
-import { listTree } from './sources/tree.ts';
+import { listTree, troubleOf } from './sources/tree.ts';
 import { unwatched } from './sources/watch.ts';
 
 /** Something wrong with an object, or with a part of a file (then `kind` is empty). */
@@ -57,8 +57,9 @@ export async function validate(options: ValidateOptions): Promise<Validated> {
   const objectsOf = new Map<string, number>();
   const read = async (path: string, parsing: Parsing = {}): Promise<void> => {
     const listing = await listTree(path, parsing);
-    if (listing.kind === 'missing') {
-      findings.push(atFile(path, 0, 'does not exist'));
+    const trouble = listing.kind === 'missing' ? 'does not exist' : troubleOf(path, listing);
+    if (trouble !== undefined) {
+      findings.push(atFile(path, 0, trouble));
       return;
     }
     await readAll(

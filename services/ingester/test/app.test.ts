@@ -613,7 +613,7 @@ describe('the directories that a MeshConfig file names', () => {
     const { fatal, readiness } = await start({ ...options, isAwaited: false });
     await until(() => expect(fatal).toHaveLength(1));
     expect(String(fatal[0])).toMatch(
-      /--meshConfig: .*mesh\.yaml: (line 1: (Flow|is)|configSources.*: expected|it does not exist)/,
+      /--meshConfig: .*mesh\.yaml: (line 1: (Flow|is)|configSources.*: expected|.* does not exist|is no file)/,
     );
     expect(readiness.ready).toBe(false);
   });

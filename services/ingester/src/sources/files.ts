@@ -14,7 +14,7 @@ import type { DocumentObjects } from '../parse/objects.ts';
 import type { Known, Sink, Source } from '../source.ts';
 import { KnownFiles, type Changed } from './known-files.ts';
 import { Settling } from './settling.ts';
-import { isWanted, listTree, type TreeListing } from './tree.ts';
+import { isWanted, listTree, troubleOf, type TreeListing } from './tree.ts';
 import type { Watch, Watching } from './watch.ts';
 
 export interface FileTimes {
@@ -95,7 +95,8 @@ export class FileSource implements Source {
   start(sink: Sink, known: Known): Promise<void> {
     return new Promise((resolve) => {
       this.#listed = resolve;
-      this.#isKnown = () => known(this.name).length > 0;
+      let isKnown: boolean | undefined;
+      this.#isKnown = () => (isKnown ??= known(this.name).length > 0);
       this.#look(sink);
     });
   }
@@ -170,6 +171,12 @@ export class FileSource implements Source {
       };
       const listing = await listTree(path, { onFolder, isOneFile });
       watching.keep(folders);
+      const reason = troubleOf(path, listing);
+      if (reason !== undefined && this.#listed !== undefined && !this.#isKnown()) {
+        this.#hints = undefined;
+        sink.trouble(this.name, `${reason}; it is waited for`);
+        return this.#soonMs;
+      }
       if (listing.kind === 'missing') return this.#missing(sink, path, listing.reason);
       return await this.#seen(sink, this.#files.changedIn(listing), listing);
     } catch (error) {
@@ -186,19 +193,22 @@ export class FileSource implements Source {
     // What is replaced is away for a moment.
     const leftMs = this.#missingSinceMs + this.#times.quietMs - nowMs;
     if (this.#isPresent && leftMs > 0) return leftMs;
-    const isAwaited = this.#listed !== undefined && !this.#isKnown();
-    sink.trouble(this.name, `${reason}; ${isAwaited ? 'it is waited for' : 'what it held stays'}`);
+    this.#sayUnreadable(sink, reason);
     if (this.#isPresent) {
       this.#isPresent = false;
       const updates = this.#files.forget();
       sink.apply({ source: this.name, updates, unchanged: 0, suspect: reason });
-    } else if (this.#listed !== undefined && !isAwaited) {
+    } else if (this.#listed !== undefined) {
       // What it held is on the log, and will be there again, for all that is known.
       const updates = this.#files.takeBlind([{ path, reason }]);
       sink.apply({ source: this.name, updates, unchanged: 0 });
       this.#isListed();
     }
     return this.#soonMs;
+  }
+
+  #sayUnreadable(sink: Sink, reason: string | undefined): void {
+    sink.trouble(this.name, reason && `${reason}; what it held stays`);
   }
 
   /** When it is looked again for something that is not there. */
@@ -222,7 +232,8 @@ export class FileSource implements Source {
     const isFirst = this.#listed !== undefined || !this.#isPresent;
     this.#isPresent = true;
     this.#missingSinceMs = undefined;
-    if (listing !== undefined) sink.trouble(this.name, undefined);
+    const trouble = listing === undefined ? undefined : troubleOf(path, listing);
+    if (listing !== undefined) this.#sayUnreadable(sink, trouble);
     const isOtherwiseBlind = listing !== undefined && this.#files.isOtherwiseBlind(listing.blind);
     const again = (afterMs: number): number => {
       if (isOtherwiseBlind) this.#hints = undefined;
@@ -244,10 +255,8 @@ export class FileSource implements Source {
       return again(this.#times.quietMs);
     }
     this.#isListed();
-    if (listing?.blind.some((at) => at.path === path) === true) {
-      this.#hints = undefined;
-      return this.#soonMs;
-    }
-    return Math.max(0, this.#rescanAtMs - time.monotonic());
+    if (trouble === undefined) return Math.max(0, this.#rescanAtMs - time.monotonic());
+    this.#hints = undefined;
+    return this.#soonMs;
   }
 }

@@ -13,7 +13,7 @@ import type { ParsedDocument } from '../parse/limits.ts';
 import type { DocumentObjects } from '../parse/objects.ts';
 import type { Known, Sink, Source, SourceBatch, UnitUpdate } from '../source.ts';
 import { FileSource, type FileSourceOptions } from './files.ts';
-import { listTree } from './tree.ts';
+import { listTree, troubleOf } from './tree.ts';
 
 export interface MeshSourceOptions extends Pick<FileSourceOptions, 'time' | 'watch' | 'times'> {
   /** Of the file. */
@@ -65,8 +65,11 @@ export class MeshSource implements Source {
     const [last] = known(this.name);
     const before = last === undefined ? undefined : toldBy({ objects: [{ raw: last, line: 1 }] });
     if (before !== undefined && 'directories' in before) this.#wanted = this.#setOf(before);
-    else if ((await listTree(path)).kind === 'missing') {
-      throw new OperatingError('not-found', `--meshConfig: cannot read ${path}: it does not exist`);
+    else {
+      const reason = troubleOf(path, await listTree(path, meshFile));
+      if (reason !== undefined) {
+        throw new OperatingError('not-found', `--meshConfig: cannot read ${path}: ${reason}`);
+      }
     }
     const own: Sink = {
       apply: (batch) => this.#next(sink, () => this.#take(batch, sink, known)),

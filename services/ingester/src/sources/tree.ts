@@ -76,6 +76,12 @@ export async function listTree(
   return { kind: 'seen', files, blind };
 }
 
+/** Why nothing at all is known of what is at a root; undefined if something is. */
+export function troubleOf(root: string, listing: TreeListing): string | undefined {
+  if (listing.kind === 'missing') return listing.reason;
+  return listing.blind.find(({ path }) => path === root)?.reason;
+}
+
 /** Whether a path below the root is one that a listing may have. */
 export function isWanted(root: string, path: string): boolean {
   if (path === root) return true;
