@@ -711,6 +711,27 @@ describe('held deletions', () => {
     expect(core.news()).toEqual([`+ ${serviceKey('s39')}`]);
   });
 
+  test('one that returns does not let the next ones go', async () => {
+    const core = await Core.of({ 'a.yaml': services(0, 100) });
+    await core.write({ 'a.yaml': services(0, 40) });
+    await core.write({ 'a.yaml': services(0, 41) });
+    expect(core.ingest.held()).toHaveLength(59);
+    core.nowMs += 600;
+    await core.write({ 'a.yaml': services(5, 41) });
+    expect([core.ingest.held().length, core.keys().length]).toEqual([64, 100]);
+  });
+
+  test('what was kept of a file that cannot be read is held when its directory goes', async () => {
+    const before = await Core.of({ 'a.yaml': services(0, 5), 'b.yaml': services(5, 10) });
+    const after = await Core.of(
+      { 'a.yaml': services(0, 5), 'b.yaml': '}{' },
+      { stored: before.stored() },
+    );
+    const suspect = 'the directory is gone';
+    await after.write({ 'a.yaml': undefined, 'b.yaml': undefined }, { suspect });
+    expect([after.news(), after.ingest.held().length]).toEqual([[], 10]);
+  });
+
   test('other changes go on while a deletion is held', async () => {
     const core = await Core.of({ 'a.yaml': services(0, 40), 'b.yaml': service('cart') });
     await core.write({ 'a.yaml': undefined });

@@ -149,3 +149,17 @@ test('Secrets of other types and of other applications give no event', async () 
   expect(core.keys()).toEqual([]);
   expect(core.problems()).toEqual([]);
 });
+
+test.each([
+  'data: c2VjcmV0',
+  'stringData: secret',
+  'Data: secret',
+  'tls.key: secret',
+  'immutable: secret',
+])('of what is written in the wrong place nothing is shown: %s', async (line) => {
+  const core = await Core.of({
+    's.yaml': `apiVersion: v1\nkind: Secret\nmetadata: { name: cert, namespace: shop }\n${line}\n`,
+  });
+  expect(core.problems()).toHaveLength(1);
+  expect(core.problems()[0]).not.toMatch(/secret|c2Vj/u);
+});

@@ -96,15 +96,29 @@ export class Holds {
     this.#held.set(object.id, object);
   }
 
-  /** It returned, or was released. Then what was held with it was no accident, or is over. */
-  dissolve(id: string): boolean {
+  /** It is written again; of what was held with it, the rest still counts. `false`: it was not held. */
+  returned(id: string): boolean {
     const held = this.#held.get(id);
     if (held === undefined) return false;
     const removals = this.#removals.get(held.source) ?? [];
+    const at = removals.findIndex(({ isHeld, count }) => isHeld && count > 0);
     this.#removals.set(
       held.source,
-      removals.filter(({ isHeld }) => !isHeld),
+      removals.map((removal, index) =>
+        index === at ? { ...removal, count: removal.count - 1 } : removal,
+      ),
     );
     return this.#held.delete(id);
+  }
+
+  /** A person says that it may go: then what was held with it was no accident. */
+  release(id: string): void {
+    const source = this.#held.get(id)?.source ?? '';
+    const removals = this.#removals.get(source) ?? [];
+    this.#removals.set(
+      source,
+      removals.filter(({ isHeld }) => !isHeld),
+    );
+    this.#held.delete(id);
   }
 }

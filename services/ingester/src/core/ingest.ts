@@ -149,7 +149,7 @@ export class Ingest implements Sink {
       this.#options.graph.observe(entry.installed.emission, entry.key);
     }
     this.#remove(change.vanished, batch.suspect);
-    this.#layGhosts();
+    this.#layGhosts(batch.suspect);
     if (this.#open) this.#step(change);
   }
 
@@ -230,7 +230,7 @@ export class Ingest implements Sink {
     this.#options.diagnostics.set({ subject: subjectOf(id), step: 'kept', origin: '', problems });
   }
 
-  #layGhosts(): void {
+  #layGhosts(suspect: string | undefined): void {
     const gone = this.#ghosts.lay();
     for (const id of gone) {
       this.#options.diagnostics.clear(subjectOf(id), 'kept');
@@ -238,7 +238,10 @@ export class Ingest implements Sink {
       this.#outbox.drop(id);
       this.#unsaved.addGone(id);
     }
-    this.#remove(gone.flatMap((id) => this.#table.get(id) ?? []));
+    this.#remove(
+      gone.flatMap((id) => this.#table.get(id) ?? []),
+      suspect,
+    );
   }
 
   /**
@@ -266,7 +269,7 @@ export class Ingest implements Sink {
       .list()
       .filter((held) => source === undefined || held.source === source);
     for (const { id, subject } of released) {
-      this.#holds.dissolve(id);
+      this.#holds.release(id);
       this.#options.diagnostics.clear(subject);
       const entry = this.#table.get(id);
       if (entry !== undefined) this.#drop(entry);
@@ -283,7 +286,7 @@ export class Ingest implements Sink {
   #returned(entry: ObjectEntry): void {
     const { id } = entry;
     const { diagnostics } = this.#options;
-    if (this.#holds.dissolve(id)) {
+    if (this.#holds.returned(id)) {
       diagnostics.clear(entry.subject, 'held');
       this.#unsaved.add(entry);
     }

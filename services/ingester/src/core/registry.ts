@@ -195,7 +195,10 @@ function accept<T>(
   }
   const metadata = decodeMetadata(raw);
   const decoded = decodeSafely(kind, raw, settings);
-  const problems = [...metadata.problems, ...decoded.problems];
+  // Whatever was written in the wrong place: of a kind that holds secrets no value is shown.
+  const shown = (found: Problem): Problem =>
+    kind.isSecret === true ? { ...found, value: '' } : found;
+  const problems = [...metadata.problems, ...decoded.problems].map(shown);
   if (metadata.spec === undefined || decoded.spec === undefined) return { problems };
   const changed = collection.set(key, {
     ref: { kind: kind.kind, ...identity },

@@ -64,7 +64,10 @@ function checkHosts(
   const full = spec.hosts.map((host) => fullHost(host, context.namespace, context.domain));
   for (const [index, host] of full.entries()) {
     const before = full.findIndex((other) => hostsOverlap(host, other));
-    if (before < index) {
+    const written = [spec.hosts[before], spec.hosts[index]];
+    // A short name beside its full one is one host, as istiod takes it.
+    const isOne = host === full[before] && written.filter((one) => one?.includes('.')).length === 1;
+    if (before < index && !isOne) {
       const other = JSON.stringify(spec.hosts[before]);
       at.item(index).error(spec.hosts[index], `is already matched by ${other}`);
     }
