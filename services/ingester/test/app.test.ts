@@ -566,12 +566,6 @@ describe('the directories that a MeshConfig file names', () => {
     await mend('x', 'y');
     await until(async () => expect(await served()).toBe('cart shop'));
     await until(() => expect(told(run)).toEqual([]));
-    console.log(
-      (await recordsOf('config', 0))
-        .slice(-9)
-        .map((r) => r.key + ' ' + r.value?.length + ' ' + r.offset),
-      before,
-    );
     expect((await log.end('config', 0)).offset).toBe(before + 2);
   });
 
