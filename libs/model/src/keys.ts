@@ -55,13 +55,18 @@ export function parseConfigKey(key: string): ConfigKey {
   };
 }
 
-/** An object as its source has it: `group` is empty for Kubernetes' core. */
-export interface ObjectsKey {
-  readonly cluster: string;
+/** An object as users call it. */
+export interface ObjectName {
+  /** Empty for the core group. */
   readonly group: string;
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
+}
+
+/** Of the last good version of an object. */
+export interface ObjectsKey extends ObjectName {
+  readonly cluster: string;
 }
 
 /** `cluster|group|kind|namespace|name` */

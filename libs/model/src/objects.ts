@@ -3,7 +3,7 @@
  * kind, and objects of the same name; what their records' names have more is what no name of an
  * object can have.
  */
-import type { ConfigKey, ConfigKind } from './keys.ts';
+import type { ConfigKey, ConfigKind, ObjectName } from './keys.ts';
 
 const gatewayPrefix = 'gateway-api:';
 const httpRoutePrefix = 'httproute:';
@@ -21,15 +21,6 @@ export function httpRouteName(name: string): string {
 /** Of one host of a ServiceEntry; a Service has its own name. */
 export function entryName(name: string, host: string): string {
   return `${name}:${host}`;
-}
-
-/** An object as users call it. */
-export interface ObjectName {
-  /** Empty for the core group. */
-  readonly group: string;
-  readonly kind: string;
-  readonly namespace: string;
-  readonly name: string;
 }
 
 const networking = 'networking.istio.io';

@@ -193,10 +193,8 @@ class IngesterPart implements Ingester {
 
   #known(source: string): readonly RawObject[] {
     const { sealing } = this.#options;
-    return (this.#log?.objects() ?? []).flatMap(({ value }) => {
-      const object = decodeLastGood(value, sealing);
-      return object?.source === source ? [object.raw] : [];
-    });
+    const records = this.#log?.objects() ?? [];
+    return records.flatMap(({ value }) => decodeLastGood(value, sealing, source)?.raw ?? []);
   }
 
   /** All sources are listed: the difference to what the log holds, then the marker. */

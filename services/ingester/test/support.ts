@@ -7,10 +7,10 @@ import { describe, Diagnostics } from '../src/core/diagnostics.ts';
 import type { HoldLimits } from '../src/core/holds.ts';
 import { Ingest, type PublishedEvent, type Stored } from '../src/core/ingest.ts';
 import type { SourceSettings } from '../src/kind.ts';
-import { meshConfigObject, meshNames } from '../src/kinds/core/mesh-config.ts';
 import type { ParsedChunk } from '../src/parse/documents.ts';
 import { parseFile } from '../src/parse/objects.ts';
 import type { SourceBatch, UnitUpdate } from '../src/source.ts';
+import { meshDefaults } from '../src/sources/configured.ts';
 import { allKinds } from './kinds/all-kinds.ts';
 
 export const settings: SourceSettings = {
@@ -67,18 +67,7 @@ export class Core {
       ...(options.holdLimits === undefined ? {} : { holdLimits: options.holdLimits }),
       publish: (events) => this.#publish(events),
     });
-    this.ingest.apply({
-      source: meshNames.defaults,
-      unchanged: 0,
-      updates: [
-        {
-          unit: meshNames.defaults,
-          version: '',
-          problems: [],
-          objects: [{ raw: meshConfigObject(meshNames.defaults, {}), line: 1 }],
-        },
-      ],
-    });
+    this.ingest.apply(meshDefaults);
   }
 
   /** Applies an edit as one batch of the source `files`. */

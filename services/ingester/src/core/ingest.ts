@@ -167,30 +167,32 @@ export class Ingest implements Sink {
   open(stored: Stored): void {
     this.#open = true;
     const mayBeUnread = this.#table.isBroken;
-    const gone = this.#restore(stored.objects).filter((entry) => !this.#holds.has(entry.id));
+    const restored = this.#restore(stored.objects, mayBeUnread);
+    const gone = restored.filter((entry) => !this.#holds.has(entry.id));
     if (mayBeUnread) for (const { id } of gone) this.#addGhost(id);
     else this.#remove(gone, undefined, 'since the last run, ');
     this.#settle();
     this.#publish(this.#orphans(stored.events, mayBeUnread));
     for (const entry of this.#table.entries()) this.#unsaved.add(entry);
-    for (const { key } of stored.objects) {
-      const id = subjectId(parseObjectsKey(key));
-      if (this.#table.get(id) !== undefined) continue;
-      if (mayBeUnread) this.#addGhost(id);
-      else this.#unsaved.addGone(id);
-    }
     this.#step(noChange);
   }
 
   /** Puts back what is known from the log alone; gives what of it is written nowhere. */
-  #restore(stored: readonly ObjectRecord[]): readonly ObjectEntry[] {
+  #restore(stored: readonly ObjectRecord[], mayBeUnread: boolean): readonly ObjectEntry[] {
     const gone: ObjectEntry[] = [];
     for (const { key, value } of stored) {
       const { cluster: _cluster, ...subject } = parseObjectsKey(key);
-      if (this.#table.get(subjectId(subject))?.lastGood !== undefined) continue;
+      const id = subjectId(subject);
+      const known = this.#table.get(id);
+      if (known?.lastGood !== undefined) continue;
       const object = decodeLastGood(value, this.#options.sealing);
       const entry = object === undefined ? undefined : this.#table.restore(subject, object);
-      if (object === undefined || entry === undefined) continue;
+      if (object === undefined || entry === undefined) {
+        // Nobody has it here, nor can this version read what the log has.
+        if (known === undefined && mayBeUnread) this.#addGhost(id);
+        else if (known === undefined) this.#unsaved.addGone(id);
+        continue;
+      }
       this.#options.graph.observe(entry.installed.emission, entry.key);
       if (entry.placements.length > 0) continue;
       gone.push(entry);

@@ -64,13 +64,18 @@ export function encodeLastGood(
   return LastGood.encode({ ...content, deflated, source, held }).finish();
 }
 
-/** `undefined`: it was sealed with a key that is no more, or nobody of today wrote it. */
+/**
+ * `undefined`: it was sealed with a key that is no more, or nobody of today wrote it, or it is of
+ * another source than the one that is asked for.
+ */
 export function decodeLastGood(
   value: Uint8Array,
   sealing: Pick<Sealing, 'unseal'>,
+  ofSource?: string,
 ): StoredObject | undefined {
   try {
     const { json, sealed, keyId, deflated, source, held } = LastGood.decode(value);
+    if (ofSource !== undefined && ofSource !== source) return undefined;
     const opened = sealed.length === 0 ? json : sealing.unseal(sealed, keyId);
     const text = deflated ? inflateRawSync(opened, { maxOutputLength: maxTextBytes }) : opened;
     const raw: unknown = JSON.parse(Buffer.from(text).toString());

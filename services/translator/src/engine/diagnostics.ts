@@ -1,5 +1,5 @@
-import { parseConfigKey } from '@watershed/model/keys.ts';
-import { objectOf, type ObjectName } from '@watershed/model/objects.ts';
+import { parseConfigKey, type ObjectName } from '@watershed/model/keys.ts';
+import { objectOf } from '@watershed/model/objects.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Gauge, Metrics } from '@watershed/runtime/metrics.ts';

@@ -1,31 +1,6 @@
 /** Of two Sidecars for all workloads of a namespace, the one without effect. */
 import { describe, expect, it } from 'vitest';
-import type { RawObject } from '../../../src/kind.ts';
-import { Objects } from '../harness.ts';
-
-interface Rest {
-  readonly namespace?: string;
-  /** Of a month. */
-  readonly day?: number;
-  readonly [field: string]: unknown;
-}
-
-function sidecar(name: string, rest: Rest = {}): RawObject {
-  const { namespace = 'shop', day, ...spec } = rest;
-  const age = day === undefined ? {} : { creationTimestamp: `2026-01-0${day}T00:00:00Z` };
-  return {
-    apiVersion: 'networking.istio.io/v1',
-    kind: 'Sidecar',
-    metadata: { name, namespace, ...age },
-    spec: { egress: [{ hosts: ['*/*'] }], ...spec },
-  };
-}
-
-function world(...objects: readonly RawObject[]): Objects {
-  const all = new Objects();
-  for (const one of objects) all.put(one);
-  return all;
-}
+import { sidecar, world } from './sidecars.ts';
 
 describe('of two Sidecars for all workloads of a namespace', () => {
   const lost = (name: string, winner: string, why: string): string =>
