@@ -15,7 +15,7 @@ const sample = fileURLToPath(new URL('../../examples/shop', import.meta.url));
 
 const help = `npm run cluster -- [options]
 
-  --config-dir DIR   objects to serve (default: the sample shop)
+  --config-dir DIR   objects to serve, of several directories too (default: the sample shop)
   --brokers N        Kafka brokers (1)
   --translators N    shards of the translator (2)
   --pushers N        replicas of the pusher (2)
@@ -26,7 +26,7 @@ const help = `npm run cluster -- [options]
 const { values } = parseArgs({
   options: {
     help: { type: 'boolean', short: 'h' },
-    'config-dir': { type: 'string' },
+    'config-dir': { type: 'string', multiple: true },
     'data-dir': { type: 'string' },
     brokers: { type: 'string' },
     translators: { type: 'string' },
@@ -58,7 +58,7 @@ async function run(): Promise<void> {
   const directory =
     given === undefined ? await mkdtemp(join(tmpdir(), 'watershed-cluster-')) : resolve(given);
   cluster = await startCluster({
-    configDir: resolve(values['config-dir'] ?? sample),
+    configDir: (values['config-dir'] ?? [sample]).map((dir) => resolve(dir)).join(','),
     directory,
     cache: cacheDirectory(process.env),
     progress: say,

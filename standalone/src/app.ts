@@ -41,7 +41,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
   const ingester = createIngester({
     ...common,
     sources: configuredSources({
-      configDirs: [config.configDir ?? sampleConfig(config) ?? []].flat(),
+      configDirs: [...config.configDirs, sampleConfig(config) ?? []].flat(),
       meshConfig: config.meshConfig,
       time,
     }),

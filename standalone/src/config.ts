@@ -52,7 +52,7 @@ export type Config = ConfigOf<typeof table>;
 const sample = fileURLToPath(new URL('../../examples/shop', import.meta.url));
 
 /** What is read when no source was named: the sample shop, in a checkout. */
-export function sampleConfig(config: Config): string | undefined {
-  if (config.configDir !== undefined || config.meshConfig !== undefined) return undefined;
+export function sampleConfig({ configDirs, meshConfig }: Config): string | undefined {
+  if (configDirs.length > 0 || meshConfig !== undefined) return undefined;
   return existsSync(sample) ? sample : undefined;
 }

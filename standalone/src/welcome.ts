@@ -22,7 +22,7 @@ export interface Welcome {
 export function welcome({ config, addresses, proxy, xdsctl }: Welcome): string {
   const { grpc, secureGrpc, monitoring } = addresses;
   const sample = sampleConfig(config);
-  const sources = [config.configDir, config.meshConfig, sample].filter(
+  const sources = [...config.configDirs, config.meshConfig, sample].filter(
     (source) => source !== undefined,
   );
   const demo = 'see it route traffic to sample backends through a real Envoy:\n  npm run demo\nor ';

@@ -125,14 +125,14 @@ export const processOptions = defineOptions({
 
 /** Where configuration comes from and what its names mean. */
 export const sourceOptions = defineOptions({
-  configDir: {
-    type: 'string',
+  configDirs: {
+    type: 'list',
     flag: '--configDir',
     aliases: ['--config-dir'],
     env: ['WATERSHED_CONFIG_DIR'],
-    placeholder: 'directory',
+    placeholder: 'directory,…',
     group: configuration,
-    doc: 'A directory of YAML or JSON files to read and to watch.',
+    doc: 'Directories of YAML or JSON files to read and to watch; may be given several times.',
   },
   meshConfig: {
     type: 'string',

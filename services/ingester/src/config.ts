@@ -39,7 +39,7 @@ export const program: Program<typeof table> = {
   table,
   check: (config) => {
     const problems = [...checkShared(config, { blobs: false })];
-    if (config.configDir === undefined && config.meshConfig === undefined) {
+    if (config.configDirs.length === 0 && config.meshConfig === undefined) {
       problems.push('--configDir: nothing to read; name a directory, or a file with --meshConfig');
     }
     if (config.sealingKey !== undefined && config.sealingKeyFile !== undefined) {

@@ -20,7 +20,7 @@ import { allKinds } from './validate.ts';
 export async function compose(config: Config, around: Surroundings): Promise<Composition> {
   const { logging, name: writer } = around;
   const sources = configuredSources({
-    configDirs: [config.configDir ?? []].flat(),
+    configDirs: config.configDirs,
     meshConfig: config.meshConfig,
     time: around.time,
   });

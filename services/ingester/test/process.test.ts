@@ -43,6 +43,14 @@ test('the environment and flags are read as istiod spells them', () => {
   });
 });
 
+test.each([
+  [['--configDir', 'a', '--config-dir', 'b'], {}],
+  [[], { WATERSHED_CONFIG_DIR: 'a,b' }],
+])('several directories are read: %j %j', (argv, environment) => {
+  const parsed = parse([...argv, '--kafkaBrokers', 'kafka:9092'], environment);
+  expect(parsed).toMatchObject({ config: { configDirs: ['a', 'b'] } });
+});
+
 interface Ended {
   readonly code: number | null;
   readonly output: string;

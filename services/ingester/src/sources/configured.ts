@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import type { Time } from '@watershed/runtime/clock.ts';
 import { meshConfigObject, meshNames } from '../kinds/core/mesh-config.ts';
 import type { Source, SourceBatch } from '../source.ts';
-import { FileSource, type FileTimes } from './files.ts';
+import { directorySource, type FileTimes } from './files.ts';
 import { MeshSource } from './mesh.ts';
 import { watchFolders, type Watch } from './watch.ts';
 
@@ -18,18 +18,19 @@ export interface ConfiguredSources {
   readonly time: Time;
   /** Default: the operating system's notifications. */
   readonly watch?: Watch;
-  readonly times?: FileTimes;
+  readonly times?: FileTimes | undefined;
 }
 
 export function configuredSources(options: ConfiguredSources): readonly Source[] {
   const { configDirs, meshConfig, time, watch = watchFolders, times } = options;
-  const common = { time, watch, ...(times === undefined ? {} : { times }) };
-  const paths = new Set(configDirs.map((folder) => resolve(folder)));
+  const common = { time, watch, times };
   const except = meshConfig === undefined ? undefined : resolve(meshConfig);
-  const folders = new Map<string, FileSource>();
-  for (const path of paths) {
-    folders.set(path, new FileSource({ ...common, name: `files:${path}`, path, except }));
-  }
+  const folders = new Map(
+    configDirs.map((folder) => {
+      const path = resolve(folder);
+      return [path, directorySource(path, { ...common, except })];
+    }),
+  );
   if (except === undefined) return [...folders.values()];
   const mesh = new MeshSource({ ...common, path: except, others: folders });
   return [mesh, ...folders.values()];

@@ -44,7 +44,7 @@ export interface FileSourceOptions {
   readonly path: string;
   readonly time: Time;
   readonly watch: Watch;
-  readonly times?: FileTimes;
+  readonly times?: FileTimes | undefined;
   readonly limits?: ParseLimits;
   /** What a document holds; default: Kubernetes objects. */
   readonly objectsOf?: (document: ParsedDocument) => DocumentObjects;
@@ -53,6 +53,13 @@ export interface FileSourceOptions {
   /** A file that another source reads, with this path if it lies in here. */
   readonly except?: string | undefined;
 }
+
+/** A directory that a user's options name. */
+export function directorySource(path: string, options: DirectoryOptions): FileSource {
+  return new FileSource({ ...options, name: `files:${path}`, path });
+}
+
+export type DirectoryOptions = Pick<FileSourceOptions, 'time' | 'watch' | 'times' | 'except'>;
 
 export class FileSource implements Source {
   readonly name: string;

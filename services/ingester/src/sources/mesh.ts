@@ -12,10 +12,10 @@ import { decodeMeshFile, meshConfigObject, meshNames } from '../kinds/core/mesh-
 import type { ParsedDocument } from '../parse/limits.ts';
 import type { DocumentObjects } from '../parse/objects.ts';
 import type { Known, Sink, Source, SourceBatch, UnitUpdate } from '../source.ts';
-import { FileSource, type FileSourceOptions } from './files.ts';
+import { directorySource, FileSource, type DirectoryOptions } from './files.ts';
 import { listTree, troubleOf } from './tree.ts';
 
-export interface MeshSourceOptions extends Pick<FileSourceOptions, 'time' | 'watch' | 'times'> {
+export interface MeshSourceOptions extends Omit<DirectoryOptions, 'except'> {
   /** Of the file. */
   readonly path: string;
   /** Directories that are read in any case, by path. */
@@ -119,8 +119,7 @@ export class MeshSource implements Source {
   /** Resolves when it was read, or could not be. */
   #add(path: string, sink: Sink, known: Known): Promise<void> {
     const { path: except, time, watch, times } = this.#options;
-    const common = { time, watch, ...(times === undefined ? {} : { times }) };
-    const source = new FileSource({ ...common, name: `files:${path}`, path, except });
+    const source = directorySource(path, { time, watch, times, except });
     const named: Named = { source, isListed: false };
     this.#named.set(path, named);
     return new Promise((looked) => {
