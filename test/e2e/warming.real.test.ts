@@ -161,7 +161,7 @@ test.each(protocols)(
     await envoy.waitFor('to ask for its endpoints', () => plain.asked.includes(eds));
     plain.send(eds, '1', assignment);
     await envoy.waitFor('to have the endpoint', async () => (await members()) === 1);
-    // The first clusters are warm: only then does it ask for this, which would count as asked below.
+    // With the first clusters warm it asks for this, which would count as asked below.
     await envoy.waitFor('to ask for listeners', () => plain.asked.includes(lds));
 
     plain.asked.length = 0;
