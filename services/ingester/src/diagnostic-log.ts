@@ -22,12 +22,12 @@ export class DiagnosticLog implements Watcher {
     if (found.step === 'held') {
       this.#held++;
       this.#why = found.reason;
-    } else if (isTold(found)) this.#problems.arose(describe(found));
+    } else if (isTold(found)) this.#problems.arose(describe(found), found.origin);
   }
 
   ended(found: Diagnostic): void {
     if (found.step === 'held') this.#released++;
-    else if (isTold(found)) this.#problems.ended(describe(found));
+    else if (isTold(found)) this.#problems.ended(describe(found), found.origin);
   }
 
   /** A batch is over. */

@@ -61,6 +61,20 @@ it('that a problem is over is logged, and not where another one of the field has
   expect(said('decode', undefined, 1)).toEqual([]);
 });
 
+it('a problem is logged with where it is written, and again only where it is another', () => {
+  const subject = subjectOf(0);
+  const found = (step: Step, line: number): void => {
+    diagnostics.set({ subject, step, origin: `a.yaml:${line}`, problems: [problem('is odd')] });
+  };
+  found('kind', 3);
+  expect(logged()).toEqual([expect.stringContaining('"origin":"a.yaml:3"')]);
+  diagnostics.clear(subject);
+  found('kind', 4);
+  expect(logged()).toEqual([]);
+  diagnostics.clear(subject);
+  expect(logged()).toEqual([expect.stringMatching(/"origin":"a\.yaml:4".*is over/u)]);
+});
+
 it("an object's problems are over when it goes", () => {
   said('emit', 'is lost', 1);
   diagnostics.clear(subjectOf(0));
