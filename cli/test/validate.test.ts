@@ -68,6 +68,31 @@ spec:
   });
 });
 
+test('a reference to an object that was refused says so, whichever file is read first', async () => {
+  const route = `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: cart, namespace: shop}
+spec:
+  hosts: [cart.example.com]
+  gateways: [edge]
+  http: [{route: [{destination: {host: cart}}]}]
+`;
+  await write('a.yaml', `${service}---\n${route}`);
+  await write(
+    'b.yaml',
+    `apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec: {selectors: {app: edge}}
+`,
+  );
+  const { lines } = await validate('.');
+  expect(lines).toContain(
+    'a.yaml:7 VirtualService shop/cart spec.gateways[0]: "edge": warning: Gateway shop/edge was refused (see its own diagnostics)',
+  );
+  expect(lines.filter((line) => line.startsWith('b.yaml:'))).not.toEqual([]);
+});
+
 test('what cannot be read is told with its line, and the rest is judged', async () => {
   await write('half.yaml', `${service}---\nkind: [\n---\n${service.replace('80', '0')}`);
   const { lines, failure } = await validate('half.yaml', 'absent.yaml');

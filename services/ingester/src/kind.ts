@@ -92,6 +92,15 @@ export interface Kind<T> {
     Record<string, (object: SourceObject<T>, settings: SourceSettings) => readonly string[]>
   >;
   /**
+   * By what else than `namespace/name` others name an object. It is asked of one that was refused,
+   * so the fields may hold anything.
+   */
+  readonly alsoNamed?: (
+    raw: RawObject,
+    ref: ObjectRef,
+    settings: SourceSettings,
+  ) => readonly string[];
+  /**
    * Of a kind whose objects hold much that is an application's: the part that `decode` reads. It
    * alone is kept on the log.
    */
@@ -111,5 +120,11 @@ export interface World {
   readonly index: <T>(kind: Kind<T>, name: string) => Index<SourceObject<T>>;
   /** Whether a namespace has objects of the kind: asked first, it spares many reads of nothing. */
   readonly hasAny: <T>(read: Reader, kind: Kind<T>, namespace: string) => boolean;
+  /**
+   * Those that are there, but no version of which was ever good: they are in no collection, and
+   * their own diagnostics say why. By `namespace/name`, by `namespace/` (all of it), or as
+   * `alsoNamed` has it.
+   */
+  readonly refused: <T>(read: Reader, kind: Kind<T>, by: string) => readonly ObjectRef[];
   readonly seal: (material: Uint8Array) => { readonly sealed: Uint8Array; readonly keyId: string };
 }

@@ -10,6 +10,7 @@ import type {
   Emission,
   Emitted,
   Kind,
+  ObjectRef,
   Problem,
   RawObject,
   SourceObject,
@@ -18,6 +19,7 @@ import type {
 } from '../kind.ts';
 import { problem } from './diagnostics.ts';
 import { decodeMetadata, type Identity } from './metadata.ts';
+import { Refused } from './refused.ts';
 
 /** One event as bytes: what is compared and appended. */
 export interface EncodedEvent {
@@ -84,6 +86,7 @@ interface Shelf {
   readonly indexes: ReadonlyMap<string, unknown>;
   /** By namespace. */
   readonly any: Query<string, boolean>;
+  readonly refused: Refused;
 }
 
 export class KindWorld implements World {
@@ -114,6 +117,10 @@ export class KindWorld implements World {
     return read.query(this.#shelf(kind).any, namespace);
   }
 
+  refused<T>(read: Reader, kind: Kind<T>, by: string): readonly ObjectRef[] {
+    return this.#shelf(kind).refused.by(read, by);
+  }
+
   install<T>(kind: Kind<T>, emit: Kind<T>['emit']): Installed {
     const [preferred] = kind.apiVersions;
     if (preferred === undefined) throw new RangeError(`kind ${kind.kind} has no apiVersion`);
@@ -121,7 +128,9 @@ export class KindWorld implements World {
     const group = groupOf(preferred);
     const name = `${group}/${kind.kind}`;
     const collection = this.#graph.collection<SourceObject<T>>(name, isDeepStrictEqual);
-    this.#shelves.set(kind, this.#shelve(kind, collection));
+    const shelf = this.#shelve(kind, collection);
+    this.#shelves.set(kind, shelf);
+    const { refused } = shelf;
     return {
       group,
       kind: kind.kind,
@@ -131,8 +140,23 @@ export class KindWorld implements World {
       partRead: kind.partRead,
       isSecret: kind.isSecret === true,
       emission: this.#emission(name, emit, collection),
-      accept: (key, identity, raw) => accept(kind, this.settings, collection, key, identity, raw),
-      remove: (key) => void collection.delete(key),
+      accept: (key, identity, raw) => {
+        const { object, problems } = decodeObject(kind, this.settings, identity, raw);
+        if (object !== undefined) {
+          const changed = collection.set(key, object);
+          refused.delete(key);
+          return { accepted: { changed }, problems };
+        }
+        if (collection.peek(key) === undefined) {
+          const ref = { kind: kind.kind, ...identity };
+          refused.add(key, ref, kind.alsoNamed?.(raw, ref, this.settings) ?? []);
+        }
+        return { problems };
+      },
+      remove: (key) => {
+        collection.delete(key);
+        refused.delete(key);
+      },
     };
   }
 
@@ -158,7 +182,7 @@ export class KindWorld implements World {
       id: (namespace) => namespace,
       compute: (read, namespace) => read.lookup(byNamespace, namespace).length > 0,
     });
-    return { collection, indexes, any };
+    return { collection, indexes, any, refused: new Refused(this.#graph, collection.name) };
   }
 
   #emission<T>(
@@ -179,14 +203,13 @@ export class KindWorld implements World {
   }
 }
 
-function accept<T>(
+/** No object: it is refused. */
+function decodeObject<T>(
   kind: Kind<T>,
   settings: SourceSettings,
-  collection: Collection<SourceObject<T>>,
-  key: string,
   identity: Identity,
   raw: RawObject,
-): DecodeOutcome {
+): { readonly object?: SourceObject<T>; readonly problems: readonly Problem[] } {
   if (!kind.apiVersions.includes(raw.apiVersion)) {
     const [preferred = ''] = kind.apiVersions;
     const reason = `this version of ${kind.kind} is not supported; use ${preferred}`;
@@ -200,12 +223,8 @@ function accept<T>(
     kind.isSecret === true ? { ...found, value: '' } : found;
   const problems = [...metadata.problems, ...decoded.problems].map(shown);
   if (metadata.spec === undefined || decoded.spec === undefined) return { problems };
-  const changed = collection.set(key, {
-    ref: { kind: kind.kind, ...identity },
-    ...metadata.spec,
-    spec: decoded.spec,
-  });
-  return { accepted: { changed }, problems };
+  const ref = { kind: kind.kind, ...identity };
+  return { object: { ref, ...metadata.spec, spec: decoded.spec }, problems };
 }
 
 /** One object that a decoder did not foresee must not stop all others. */

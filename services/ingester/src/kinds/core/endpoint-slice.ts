@@ -3,6 +3,7 @@ import type { Reader } from '@watershed/derive/graph.ts';
 import { Endpoint, Health, type Locality } from '@watershed/model/gen/model.ts';
 import { show } from '../../decode.ts';
 import type { Emission, Emitted, Kind, Problem, SourceObject, World } from '../../kind.ts';
+import { whyAbsent } from '../common/absent.ts';
 import { serviceHost } from '../common/hosts.ts';
 import { maxTold } from '../common/told.ts';
 import { workloadEvent, workloadService } from '../common/workload.ts';
@@ -47,7 +48,7 @@ function emit(read: Reader, world: World, object: SourceObject<SliceSpec>): Emis
   const { cluster, domain } = world.settings;
   const { namespace, name } = ref;
   const service = read.get(world.objects(serviceKind), `${namespace}/${spec.service}`);
-  const problems = uselessParts(spec, `${namespace}/${spec.service}`, service?.spec);
+  const problems = uselessParts(read, world, spec, `${namespace}/${spec.service}`, service?.spec);
   // A slice of no Service, or of DNS names (which no Kubernetes controller makes): nobody's
   // endpoints.
   if (spec.service === '' || spec.addressType === 'FQDN') return { events: [], problems };
@@ -76,6 +77,8 @@ function emit(read: Reader, world: World, object: SourceObject<SliceSpec>): Emis
 
 /** What of a slice nobody can use. Kubernetes' controllers make none of that; who writes files may. */
 function uselessParts(
+  read: Reader,
+  world: World,
   { service: name, addressType, ports }: SliceSpec,
   key: string,
   service: ServiceSpec | undefined,
@@ -88,7 +91,9 @@ function uselessParts(
   if (addressType === 'FQDN') {
     return [tell('addressType', addressType, 'is not supported: the slice has no effect')];
   }
-  if (service === undefined) return [tell(ofService, name, `Service ${key} is not found`)];
+  if (service === undefined) {
+    return [tell(ofService, name, whyAbsent(read, world, serviceKind, key))];
+  }
   const known = service.ports.map((port) => port.name);
   const strange = Object.keys(ports).filter((port) => !known.includes(port));
   return strange

@@ -40,6 +40,7 @@ export const secretKind: Kind<SecretSpec> = {
   kind: 'Secret',
   namespaced: true,
   indexes: { [nameIndex]: ({ ref }) => [ref.name] },
+  alsoNamed: (_raw, { name }) => [name],
   partRead,
   isSecret: true,
   decode: decodeSecret,

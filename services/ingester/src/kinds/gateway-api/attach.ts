@@ -4,6 +4,7 @@ import { GatewayParent } from '@watershed/model/gen/model.ts';
 import type { Parent } from '@watershed/model/gen/model.ts';
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
+import { whyAbsent } from '../common/absent.ts';
 import {
   byCodeUnit,
   canonicalHost,
@@ -17,7 +18,7 @@ import { namespaceKind } from '../core/namespace.ts';
 import { serviceKind } from '../core/service.ts';
 import { entryHosts, serviceEntryKind } from '../istio/service-entry.ts';
 import { group } from './fields.ts';
-import { ownerOfClass } from './gateway-class.ts';
+import { gatewayClassKind, ownerOfClass } from './gateway-class.ts';
 import type { GatewaySpec, Listener } from './gateway-spec.ts';
 import { k8sGatewayKind, usableListeners } from './gateway.ts';
 import { gatewayName } from '@watershed/model/objects.ts';
@@ -108,14 +109,17 @@ function toGateway(
   warn: Warn,
 ): [string, Parent][] {
   const namespace = reference.namespace ?? route.ref.namespace;
-  const gateway = read.get(world.objects(k8sGatewayKind), `${namespace}/${reference.name}`);
+  const key = `${namespace}/${reference.name}`;
+  const gateway = read.get(world.objects(k8sGatewayKind), key);
   if (gateway === undefined) {
-    warn('is not found');
+    warn(whyAbsent(read, world, k8sGatewayKind, key));
     return [];
   }
   const { gatewayClassName } = gateway.spec;
   const owner = ownerOfClass(read, world, gatewayClassName);
-  if (owner === 'unknown') warn(`is of class ${gatewayClassName}, which no GatewayClass defines`);
+  if (owner === 'unknown') {
+    warn(`is left alone: ${whyAbsent(read, world, gatewayClassKind, `/${gatewayClassName}`)}`);
+  }
   // Another controller's, which decides about it.
   if (owner !== 'ours') return [];
   const usable = usableListeners(gateway.spec.listeners).listeners.map(({ listener }) => listener);
@@ -243,6 +247,12 @@ function toService(
     const entry = read.get(world.objects(serviceEntryKind), key);
     if (entry !== undefined) hosts = entryHosts(entry.spec);
   }
-  if (hosts.length === 0) warn('is not found');
+  if (hosts.length === 0) {
+    warn(
+      reference.kind === 'Service'
+        ? whyAbsent(read, world, serviceKind, key)
+        : whyAbsent(read, world, serviceEntryKind, key),
+    );
+  }
   return hosts.map((host) => ({ host, port, isProducer }));
 }

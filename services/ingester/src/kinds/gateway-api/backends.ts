@@ -2,13 +2,14 @@
 import type { Reader } from '@watershed/derive/graph.ts';
 import { Backend, HeaderOps } from '@watershed/model/gen/model.ts';
 import type { World } from '../../kind.ts';
+import { butRefused, whyAbsent } from '../common/absent.ts';
 import { isAuthorityHeader } from '../common/headers.ts';
 import { canonicalHost, serviceHost, sortedSet } from '../common/hosts.ts';
 import { hasPort } from '../core/service-spec.ts';
 import { serviceKind } from '../core/service.ts';
 import { hostIndex, serviceEntryKind } from '../istio/service-entry.ts';
 import { group } from './fields.ts';
-import { isGranted } from './reference-grant.ts';
+import { isGranted, referenceGrantKind } from './reference-grant.ts';
 import type { BackendReference, Header, HeaderModifier } from './route-filters.ts';
 
 const blankBackend = Backend.create();
@@ -37,12 +38,14 @@ export function resolveBackend(
   const namespace = reference.namespace ?? own;
   const from = { group, kind: 'HTTPRoute', namespace: own };
   if (!isGranted(read, world, from, { group: '', kind, namespace, name })) {
-    return invalid(`no ReferenceGrant of namespace ${namespace} allows Service ${name}`);
+    const refused = butRefused(world.refused(read, referenceGrantKind, `${namespace}/`));
+    return invalid(`no ReferenceGrant of namespace ${namespace} allows Service ${name}${refused}`);
   }
-  const service = read.get(world.objects(serviceKind), `${namespace}/${name}`);
-  if (service === undefined) return invalid(`Service ${namespace}/${name} is not found`);
+  const key = `${namespace}/${name}`;
+  const service = read.get(world.objects(serviceKind), key);
+  if (service === undefined) return invalid(whyAbsent(read, world, serviceKind, key));
   if (!hasPort(service.spec, port)) {
-    return invalid(`Service ${namespace}/${name} has no port ${port}`);
+    return invalid(`Service ${key} has no port ${port}`);
   }
   return { ...blankBackend, host: serviceHost(name, namespace, world.settings.domain), port };
 }
@@ -59,7 +62,15 @@ function toHostname(read: Reader, world: World, reference: BackendReference, own
     const exported = spec.exportTo.length === 0 ? ['*'] : spec.exportTo;
     return ref.namespace === own || exported.includes('*') || exported.includes(own);
   });
-  if (!visible) return invalid(`no ServiceEntry has host ${host}`);
+  if (!visible) {
+    const refused = butRefused(world.refused(read, serviceEntryKind, host));
+    const isHidden = entries.length > 0 && refused === '';
+    return invalid(
+      isHidden
+        ? `no ServiceEntry of host ${host} is exported to namespace ${own}`
+        : `no ServiceEntry has host ${host}${refused}`,
+    );
+  }
   return { ...blankBackend, host, port };
 }
 

@@ -3,10 +3,11 @@ import { Gateway, GatewayListener, Protocol } from '@watershed/model/gen/model.t
 import { configKey } from '@watershed/model/keys.ts';
 import { decode, isServed, show } from '../../decode.ts';
 import type { Emission, Kind, Problem, SourceObject, World } from '../../kind.ts';
+import { whyAbsent } from '../common/absent.ts';
 import { serviceAt } from '../common/hosts.ts';
 import { serviceKind } from '../core/service.ts';
 import { group } from './fields.ts';
-import { ownerOfClass } from './gateway-class.ts';
+import { gatewayClassKind, ownerOfClass } from './gateway-class.ts';
 import { gatewaySpec } from './gateway-spec.ts';
 import type { GatewaySpec, Listener } from './gateway-spec.ts';
 import { listenerTls } from './listener-tls.ts';
@@ -40,7 +41,8 @@ const protocols: Readonly<Record<string, Protocol>> = {
 function emit(read: Reader, world: World, object: SourceObject<GatewaySpec>): Emission {
   const { spec, ref } = object;
   const owner = ownerOfClass(read, world, spec.gatewayClassName);
-  if (owner !== 'ours') return { events: [], problems: owner === 'foreign' ? [] : [lost(spec)] };
+  if (owner === 'foreign') return { events: [], problems: [] };
+  if (owner === 'unknown') return { events: [], problems: [lost(read, world, spec)] };
   const { namespace, name } = ref;
   const problems: Problem[] = [];
   const { listeners, conflicts } = usableListeners(spec.listeners);
@@ -68,8 +70,9 @@ function emit(read: Reader, world: World, object: SourceObject<GatewaySpec>): Em
   return { events: [{ topic: 'config', key, event }], problems: [...problems, ...placed.problems] };
 }
 
-function lost({ gatewayClassName }: GatewaySpec): Problem {
-  const reason = 'no GatewayClass has this name: the Gateway is left alone';
+function lost(read: Reader, world: World, { gatewayClassName }: GatewaySpec): Problem {
+  const why = whyAbsent(read, world, gatewayClassKind, `/${gatewayClassName}`);
+  const reason = `the Gateway is left alone: ${why}`;
   const value = show(gatewayClassName);
   return { severity: 'warning', field: 'spec.gatewayClassName', value, reason };
 }
@@ -164,13 +167,15 @@ function placement(read: Reader, world: World, object: SourceObject<GatewaySpec>
     if (type !== 'Hostname') warn(`of type ${type} is not assigned: addresses are the Service's`);
     else if (service === undefined) warn('names no Service of this cluster, and is left out');
     else {
-      const found = read.get(world.objects(serviceKind), `${service.namespace}/${service.name}`);
+      const key = `${service.namespace}/${service.name}`;
+      const found = read.get(world.objects(serviceKind), key);
       const selector = found?.spec.selector ?? {};
       if (Object.keys(selector).length > 0) {
         const sameNamespace = service.namespace === namespace;
         return { where: { selector: { ...selector }, sameNamespace }, problems };
       }
-      warn('names a Service that is absent, or selects nothing, and is left out');
+      const why = found === undefined ? whyAbsent(read, world, serviceKind, key) : undefined;
+      warn(`is left out: ${why ?? `Service ${key} selects nothing`}`);
     }
   }
   return { where: own, problems };

@@ -3,13 +3,14 @@ import type { Reader } from '@watershed/derive/graph.ts';
 import { ServerTls, ServerTlsMode } from '@watershed/model/gen/model.ts';
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
+import { butRefused, whyAbsent } from '../common/absent.ts';
 import { secretKind } from '../core/secret.ts';
 import { secretKey } from '../istio/credentials.ts';
 import { isCipherSuite } from '../istio/tls-check.ts';
 import { group } from './fields.ts';
 import type { ObjectReference } from './fields.ts';
 import type { Frontend, GatewaySpec, Listener, ListenerTls } from './gateway-spec.ts';
-import { isGranted } from './reference-grant.ts';
+import { isGranted, referenceGrantKind } from './reference-grant.ts';
 
 const blankTls = ServerTls.create();
 
@@ -143,16 +144,14 @@ function secretOf(
   const namespace = reference.namespace ?? own;
   const from = { group, kind: 'Gateway', namespace: own };
   if (!isGranted(read, world, from, { group: '', kind, namespace, name })) {
-    return refused(`is in namespace ${namespace}, of which no ReferenceGrant allows it`);
+    const reason = `is in namespace ${namespace}, of which no ReferenceGrant allows it`;
+    return refused(reason + butRefused(world.refused(read, referenceGrantKind, `${namespace}/`)));
   }
   const key = secretKey(namespace, name);
   const secret = read.get(world.objects(secretKind), `${namespace}/${name}`);
   if (secret === undefined) {
-    return {
-      key,
-      isPresent: false,
-      reason: `is absent or was refused: Secret ${namespace}/${name}`,
-    };
+    const reason = whyAbsent(read, world, secretKind, `${namespace}/${name}`);
+    return { key, isPresent: false, reason };
   }
   const isPresent = secret.spec.material !== undefined;
   return { key, isPresent, reason: isPresent ? '' : 'holds no certificate' };

@@ -15,9 +15,10 @@ import {
   type Gateway,
 } from '@watershed/proto/istio/networking/v1alpha3/gateway.ts';
 import { show } from '../../decode.ts';
-import type { Problem, SourceObject, World } from '../../kind.ts';
+import type { ObjectRef, Problem, World } from '../../kind.ts';
+import { butRefused, wasRefused } from '../common/absent.ts';
 import { maxTold } from '../common/told.ts';
-import { nameIndex, secretKind, type SecretSpec } from '../core/secret.ts';
+import { nameIndex, secretKind } from '../core/secret.ts';
 import { credentialName } from './credentials.ts';
 import { isTerminating } from './tls-check.ts';
 
@@ -42,8 +43,8 @@ export function absentCredentials(
   for (const { field, name, of } of wanted) {
     if (told.has(field)) continue;
     const bare = credentialName(name);
-    const secrets = secretsFor(read, world, of === 'roots' ? rootNames(bare) : [bare], namespace);
-    const reason = whyUnusable(secrets, of, namespace);
+    const names = of === 'roots' ? rootNames(bare) : [bare];
+    const reason = whyUnusable(read, world, { names, of, namespace });
     if (reason === undefined) continue;
     told.set(field, { severity: 'warning', field, value: show(name), reason });
     if (told.size === maxTold) break;
@@ -56,34 +57,36 @@ function rootNames(name: string): readonly string[] {
   return [`${owner}${caSuffix}`, owner];
 }
 
-type Secret = SourceObject<SecretSpec>;
-
-function secretsFor(
-  read: Reader,
-  world: World,
-  names: readonly string[],
-  namespace: string | undefined,
-): readonly Secret[] {
-  const index = world.index(secretKind, nameIndex);
-  const found = names.flatMap((name) => read.lookup(index, name).map(({ value }) => value));
-  return found.filter(({ ref }) => namespace === undefined || ref.namespace === namespace);
+interface Search extends Pick<Wanted, 'of'> {
+  readonly names: readonly string[];
+  readonly namespace: string | undefined;
 }
 
 function whyUnusable(
-  secrets: readonly Secret[],
-  of: Wanted['of'],
-  namespace: string | undefined,
+  read: Reader,
+  world: World,
+  { names, of, namespace }: Search,
 ): string | undefined {
+  const isThere = (ref: ObjectRef): boolean => {
+    return namespace === undefined || ref.namespace === namespace;
+  };
+  const index = world.index(secretKind, nameIndex);
+  const secrets = names.flatMap((name) =>
+    read.lookup(index, name).flatMap(({ value }) => (isThere(value.ref) ? [value] : [])),
+  );
   const entry = of === 'roots' ? 'caCertificates' : 'certificateChain';
   if (secrets.some(({ spec }) => (spec.material?.[entry].length ?? 0) > 0)) return undefined;
+  const refused = names.flatMap((name) => world.refused(read, secretKind, name)).filter(isThere);
   const [first] = secrets;
   if (first === undefined) {
+    if (refused.length > 0) return wasRefused(refused);
     return namespace === undefined
-      ? 'is absent or was refused: no namespace has a usable Secret of this name; proxies look in their own'
-      : `is absent or was refused: namespace ${namespace} has no usable Secret of this name`;
+      ? 'no namespace has such a Secret; proxies look in their own'
+      : `namespace ${namespace} has no such Secret`;
   }
   const lacks = of === 'roots' ? 'CA certificate' : 'certificate with its key';
-  return `has no ${lacks}: Secret ${first.ref.namespace}/${first.ref.name}`;
+  const reason = `Secret ${first.ref.namespace}/${first.ref.name} has no ${lacks}`;
+  return `${reason}${butRefused(refused)}`;
 }
 
 export function* credentialsOfServers({ servers }: Gateway): Iterable<Wanted> {

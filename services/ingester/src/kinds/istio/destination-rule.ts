@@ -4,6 +4,7 @@ import { configKey } from '@watershed/model/keys.ts';
 import { DestinationRule } from '@watershed/proto/istio/networking/v1alpha3/destination_rule.ts';
 import { show, type At } from '../../decode.ts';
 import type { Emission, Kind, Problem, SourceObject, World } from '../../kind.ts';
+import { textsOf } from '../common/absent.ts';
 import {
   checkDnsLabel,
   checkExportTo,
@@ -27,17 +28,20 @@ const blankSubset = Subset.create();
 /** By host as it was written; a short name is `name.namespace`, for the domain is not known. */
 export const ruleHostIndex = 'host';
 
+function ruleHost(host: string, namespace: string): string {
+  const isShort = !host.includes('.') && host !== '*' && !isAddress(host);
+  return canonicalHost(isShort ? `${host}.${namespace}` : host);
+}
+
 export const destinationRuleKind: Kind<DestinationRule> = {
   apiVersions,
   kind: 'DestinationRule',
   namespaced: true,
   indexes: {
-    [ruleHostIndex]: ({ spec: { host }, ref }) => {
-      const isShort = !host.includes('.') && host !== '*' && !isAddress(host);
-      return [canonicalHost(isShort ? `${host}.${ref.namespace}` : host)];
-    },
+    [ruleHostIndex]: ({ spec: { host }, ref }) => [ruleHost(host, ref.namespace)],
     [siblingIndex]: siblingKeys,
   },
+  alsoNamed: (raw, { namespace }) => textsOf(raw, 'host').map((host) => ruleHost(host, namespace)),
   decode: istioDecoder({
     typeName: 'istio.networking.v1alpha3.DestinationRule',
     codec: DestinationRule,

@@ -1,7 +1,8 @@
 /** Which hosts there are, as far as this source says. */
 import type { Reader } from '@watershed/derive/graph.ts';
 import type { ServiceEntry } from '@watershed/proto/istio/networking/v1alpha3/service_entry.ts';
-import type { SourceObject, World } from '../../kind.ts';
+import type { ObjectRef, SourceObject, World } from '../../kind.ts';
+import { butRefused } from '../common/absent.ts';
 import { serviceAt, wildcardsOver } from '../common/hosts.ts';
 import { hasPort, type ServiceSpec } from '../core/service-spec.ts';
 import { serviceKind } from '../core/service.ts';
@@ -20,11 +21,19 @@ export function entriesOf(
   return read.lookup(world.index(serviceEntryKind, hostIndex), host).map(({ value }) => value);
 }
 
+/** Those that would be called so, had they not been refused. */
+export function refusedOf(read: Reader, world: World, host: string): readonly ObjectRef[] {
+  const at = serviceAt(host, world.settings.domain);
+  const services = at && world.refused(read, serviceKind, `${at.namespace}/${at.name}`);
+  return [...(services ?? []), ...world.refused(read, serviceEntryKind, host)];
+}
+
 /** Why nothing is called so; undefined: something is. A cluster has one host's name, as it is. */
 export function absentHost(read: Reader, world: World, host: string): string | undefined {
   if (serviceOf(read, world, host) !== undefined) return undefined;
   if (entriesOf(read, world, host).length > 0) return undefined;
-  const reason = `no Service or ServiceEntry has host ${host}`;
+  const refused = refusedOf(read, world, host);
+  const reason = `no Service or ServiceEntry has host ${host}${butRefused(refused)}`;
   // `web.shop` is taken as it is.
   const longer = `${host}.svc.${world.settings.domain}`;
   if (serviceOf(read, world, longer) !== undefined) return `${reason}; ${longer} is a Service's`;

@@ -10,6 +10,7 @@ import type {
 } from '@watershed/proto/istio/networking/v1alpha3/virtual_service.ts';
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
+import { butRefused, whyAbsent } from '../common/absent.ts';
 import { fullHost, hostsOverlap, isWildcard, serviceAt, wildcardsOver } from '../common/hosts.ts';
 import { maxTold } from '../common/told.ts';
 import { destinationRuleKind, ruleHostIndex } from './destination-rule.ts';
@@ -33,7 +34,7 @@ export function absentReferences(
     if (name === meshGateway) continue;
     const gateway = read.get(world.objects(gatewayKind), name);
     if (gateway !== undefined) gateways.push(gateway);
-    else tell(`spec.gateways[${index}]`, given, `Gateway ${name} is not found`);
+    else tell(`spec.gateways[${index}]`, given, whyAbsent(read, world, gatewayKind, name));
   }
   const isOfMesh = spec.gateways.length === 0 || spec.gateways.includes(meshGateway);
   // A gateway that is not found may serve them.
@@ -59,9 +60,8 @@ export function absentReferences(
     const ofPort = port && whyNoPort(read, world, full, port.number);
     if (absent !== undefined) tell(`${field}.host`, host, absent);
     if (ofPort !== undefined) tell(`${field}.port.number`, String(port?.number), ofPort);
-    if (subset !== '' && !hasSubset(read, world, full, subset)) {
-      tell(`${field}.subset`, subset, `no DestinationRule of ${full} has such a subset`);
-    }
+    const ofSubset = subset === '' ? undefined : whyNoSubset(read, world, full, subset);
+    if (ofSubset !== undefined) tell(`${field}.subset`, subset, ofSubset);
   }
   return problems;
 }
@@ -121,7 +121,7 @@ function serves({ spec, ref }: SourceObject<Gateway>, host: string, namespace: s
 }
 
 /** Whose rule counts for whom is not asked: that none has it is what a typing error looks like. */
-function hasSubset(read: Reader, world: World, host: string, subset: string): boolean {
+function whyNoSubset(read: Reader, world: World, host: string, subset: string): string | undefined {
   const index = world.index(destinationRuleKind, ruleHostIndex);
   const at = serviceAt(host, world.settings.domain);
   const hosts = [
@@ -130,9 +130,12 @@ function hasSubset(read: Reader, world: World, host: string, subset: string): bo
     '*',
     ...(at === undefined ? [] : [`${at.name}.${at.namespace}`]),
   ];
-  return hosts.some((of) =>
+  const isThere = hosts.some((of) =>
     read
       .lookup(index, of)
       .some(({ value }) => value.spec.subsets.some(({ name }) => name === subset)),
   );
+  if (isThere) return undefined;
+  const refused = hosts.flatMap((of) => world.refused(read, destinationRuleKind, of));
+  return `no DestinationRule of ${host} has such a subset${butRefused(refused)}`;
 }

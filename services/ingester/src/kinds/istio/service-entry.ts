@@ -9,6 +9,7 @@ import {
   ServiceEntry_Resolution,
 } from '@watershed/proto/istio/networking/v1alpha3/service_entry.ts';
 import type { Emission, Emitted, Kind, SourceObject, World } from '../../kind.ts';
+import { textsOf } from '../common/absent.ts';
 import { distributionOf } from '../common/distribution.ts';
 import { exportedTo } from '../common/export-to.ts';
 import { canonicalHost, sortedSet, wildcardsOver } from '../common/hosts.ts';
@@ -62,6 +63,7 @@ export const serviceEntryKind: Kind<ServiceEntry> = {
         ? [ref.namespace]
         : [],
   },
+  alsoNamed: (raw) => textsOf(raw, 'hosts').map(canonicalHost),
   decode: istioDecoder({
     typeName: 'istio.networking.v1alpha3.ServiceEntry',
     codec: ServiceEntry,

@@ -6,7 +6,8 @@ import type {
   Sidecar,
 } from '@watershed/proto/istio/networking/v1alpha3/sidecar.ts';
 import { show } from '../../decode.ts';
-import type { Problem, SourceObject, World } from '../../kind.ts';
+import type { ObjectRef, Problem, SourceObject, World } from '../../kind.ts';
+import { butRefused } from '../common/absent.ts';
 import {
   canonicalHost,
   hostIntersection,
@@ -21,7 +22,7 @@ import { parseProtocol } from '../common/protocol.ts';
 import { maxTold } from '../common/told.ts';
 import { namespaceKind } from '../core/namespace.ts';
 import { serviceKind, servicePortIndex } from '../core/service.ts';
-import { entriesOf, serviceOf } from './known-hosts.ts';
+import { entriesOf, refusedOf, serviceOf } from './known-hosts.ts';
 import { entryHosts, entryPortIndex, serviceEntryKind, widerHostIndex } from './service-entry.ts';
 import { routeHostIndex, virtualServiceKind } from './virtual-service.ts';
 
@@ -91,7 +92,8 @@ function whyAbsent(read: Reader, world: World, named: EgressHost, own: string): 
   if (isWildcard(host) || isAddress(host)) return undefined;
   if (selectsAny(read, world, named) || hasRoute(read, world, named)) return undefined;
   const of = namespace === '*' ? '' : ` of namespace ${namespace}`;
-  return `no Service, ServiceEntry or VirtualService${of} has host ${host}`;
+  const refused = butRefused(refusedOfHost(read, world, named));
+  return `no Service, ServiceEntry or VirtualService${of} has host ${host}${refused}`;
 }
 
 /** Files need not have a Namespace for what is in it; the root namespace may be without any object. */
@@ -101,8 +103,28 @@ function isThere(read: Reader, world: World, namespace: string): boolean {
   return (
     world.hasAny(read, serviceKind, namespace) ||
     world.hasAny(read, serviceEntryKind, namespace) ||
-    world.hasAny(read, virtualServiceKind, namespace)
+    world.hasAny(read, virtualServiceKind, namespace) ||
+    refusedIn(read, world, namespace).length > 0 ||
+    world.refused(read, namespaceKind, `/${namespace}`).length > 0
   );
+}
+
+function refusedIn(read: Reader, world: World, namespace: string): readonly ObjectRef[] {
+  return [
+    ...world.refused(read, serviceKind, `${namespace}/`),
+    ...world.refused(read, serviceEntryKind, `${namespace}/`),
+    ...world.refused(read, virtualServiceKind, `${namespace}/`),
+  ];
+}
+
+/** What would have the host, had it not been refused. */
+function refusedOfHost(
+  read: Reader,
+  world: World,
+  { namespace, host }: EgressHost,
+): readonly ObjectRef[] {
+  const all = [...refusedOf(read, world, host), ...world.refused(read, virtualServiceKind, host)];
+  return all.filter((ref) => isOf(namespace, ref.namespace));
 }
 
 /** Beside services, a host that routes alone have is one that clients call. */

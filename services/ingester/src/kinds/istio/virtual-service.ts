@@ -8,6 +8,7 @@ import type {
 } from '@watershed/proto/istio/networking/v1alpha3/virtual_service.ts';
 import { show } from '../../decode.ts';
 import type { Emission, Kind, Problem, SourceObject, World } from '../../kind.ts';
+import { textsOf, whyAbsent } from '../common/absent.ts';
 import { exportedTo } from '../common/export-to.ts';
 import { fullHost, sortedSet } from '../common/hosts.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
@@ -40,6 +41,8 @@ export const virtualServiceKind: Kind<VirtualService> = {
     [matchIndex]: matchKeys,
     [routeHostIndex]: ({ spec, ref }, { domain }) => routeHosts(spec, ref.namespace, domain),
   },
+  alsoNamed: (raw, { namespace }, { domain }) =>
+    textsOf(raw, 'hosts').map((host) => fullHost(host, namespace, domain)),
   decode: istioDecoder({
     typeName: 'istio.networking.v1alpha3.VirtualService',
     codec: VirtualService,
@@ -139,8 +142,9 @@ function delegateOf(
   at: { readonly namespace: string; readonly name: string },
   from: string,
 ): SourceObject<VirtualService> | string {
-  const object = read.get(world.objects(virtualServiceKind), `${at.namespace}/${at.name}`);
-  if (object === undefined) return 'is not found';
+  const key = `${at.namespace}/${at.name}`;
+  const object = read.get(world.objects(virtualServiceKind), key);
+  if (object === undefined) return whyAbsent(read, world, virtualServiceKind, key);
   if (object.spec.hosts.length > 0) return 'has hosts of its own, so it is no delegate';
   const given = object.spec.exportTo;
   const exported = exportedTo(read, world, { given, of: 'route', namespace: at.namespace });

@@ -3,6 +3,7 @@ import type { Reader } from '@watershed/derive/graph.ts';
 import type { WorkloadEntry } from '@watershed/proto/istio/networking/v1alpha3/workload_entry.ts';
 import { show } from '../../decode.ts';
 import type { ObjectRef, Problem, World } from '../../kind.ts';
+import { butRefused } from '../common/absent.ts';
 import { isAddress } from '../common/hosts.ts';
 import { selects } from '../common/labels.ts';
 import { maxTold } from '../common/told.ts';
@@ -32,9 +33,13 @@ export function uselessParts(read: Reader, world: World, of: Labelled): readonly
   };
   const selecting = [...selectingIt(read, world, of)];
   if (selecting.length === 0) {
+    const refused = [
+      ...world.refused(read, serviceEntryKind, `${ref.namespace}/`),
+      ...world.refused(read, serviceKind, `${ref.namespace}/`),
+    ];
     const reason = `no ServiceEntry or Service of namespace ${ref.namespace} selects it`;
     const text = Object.entries(labels).map(([key, value]) => `${key}=${value}`);
-    tell('spec.labels', text.join(', '), reason);
+    tell('spec.labels', text.join(', '), `${reason}${butRefused(refused)}`);
     return problems;
   }
   for (const { name, takesNames } of isAddress(entry.address) ? [] : selecting) {

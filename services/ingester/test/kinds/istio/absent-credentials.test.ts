@@ -39,8 +39,8 @@ function told(object: RawObject, ...secrets: readonly RawObject[]): readonly str
     .map((line) => line.replace(/^.*: warning: spec\./u, ''));
 }
 
-const nowhere =
-  'is absent or was refused: no namespace has a usable Secret of this name; proxies look in their own';
+const nowhere = 'no namespace has such a Secret; proxies look in their own';
+const refused = 'Secret edge/cert was refused (see its own diagnostics)';
 const simple = gateway({ mode: 'SIMPLE', credentialName: 'cert' });
 const mutual = gateway({ mode: 'MUTUAL', credentialName: 'cert' });
 
@@ -51,19 +51,19 @@ describe('a Gateway', () => {
     [
       'that was refused for its key',
       [secret('cert', { ...pair, 'tls.key': fixture('b.key') })],
-      [`servers[0].tls.credentialName: ${nowhere}: "cert"`],
+      [`servers[0].tls.credentialName: ${refused}: "cert"`],
     ],
     [
       'that holds no certificate',
       [secret('cert', { other: 'x' })],
-      ['servers[0].tls.credentialName: has no certificate with its key: Secret edge/cert: "cert"'],
+      ['servers[0].tls.credentialName: Secret edge/cert has no certificate with its key: "cert"'],
     ],
   ])('names a Secret %s', (_, secrets, expected) => {
     expect(told(simple, ...secrets)).toEqual(expected);
   });
 
   it('that verifies clients needs roots too: of the Secret, or of one beside it', () => {
-    const reason = 'has no CA certificate: Secret edge/cert';
+    const reason = 'Secret edge/cert has no CA certificate';
     expect(told(mutual)).toEqual([`servers[0].tls.credentialName: ${nowhere}: "cert"`]);
     expect(told(mutual, secret('cert', pair))).toEqual([
       `servers[0].tls.credentialName: ${reason}: "cert"`,
@@ -103,7 +103,7 @@ describe('a DestinationRule', () => {
     expect(told(originates, secret('client', roots))).toEqual([]);
     const shows = rule({ mode: 'MUTUAL', credentialName: 'client' });
     expect(told(shows, secret('client', roots))).toEqual([
-      `${field}: has no certificate with its key: Secret edge/client: "client"`,
+      `${field}: Secret edge/client has no certificate with its key: "client"`,
     ]);
     expect(told(shows, secret('client', { ...pair, ...roots }))).toEqual([]);
   });
@@ -118,7 +118,7 @@ describe('a DestinationRule', () => {
     const tls = { mode: 'SIMPLE', credentialName: 'client' };
     const selecting = rule(tls, { workloadSelector: { matchLabels: { app: 'web' } } });
     expect(told(selecting, secret('client', roots))).toEqual([
-      `${field}: is absent or was refused: namespace shop has no usable Secret of this name: "client"`,
+      `${field}: namespace shop has no such Secret: "client"`,
     ]);
     expect(told(selecting, secret('client', roots, 'shop'))).toEqual([]);
   });
