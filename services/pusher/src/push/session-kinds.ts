@@ -1,4 +1,7 @@
-import type { SessionOptions } from '../session/session-options.ts';
+import { ttlsFor } from '../lifetimes.ts';
+import type { ProxyNode } from '../node-scope.ts';
+import type { SessionLimits, SessionOptions } from '../session/session-options.ts';
+import type { StreamHow } from './carrier.ts';
 
 /** Finds the options of sessions that are alike, so that a stream's share of them is a pointer. */
 export class SessionKinds {
@@ -26,4 +29,24 @@ function isSame(a: SessionOptions, b: SessionOptions): boolean {
     a.ttlsMs === b.ttlsMs &&
     a.limits === b.limits
   );
+}
+
+interface StreamOptions extends Pick<StreamHow, 'mode'> {
+  readonly onlyType: string | undefined;
+  readonly once: boolean;
+  readonly mayHaveSecrets: boolean;
+  readonly limits: SessionLimits;
+  readonly ttlsMs: ReadonlyMap<string, number>;
+}
+
+/** Of a stream's session, by what its client is. */
+export function optionsFor(node: ProxyNode, stream: StreamOptions): SessionOptions {
+  const { mode, onlyType, once, mayHaveSecrets, limits } = stream;
+  const ttlsMs = ttlsFor(stream.ttlsMs, node, mode);
+  return {
+    ...{ mode, mayHaveSecrets, limits, alwaysAnswer: once },
+    ...(ttlsMs === undefined ? {} : { ttlsMs }),
+    ...(node.hostsApart ? { hostsApart: true, hostsOnDemand: node.hostsOnDemand } : {}),
+    ...(onlyType === undefined ? {} : { onlyType }),
+  };
 }

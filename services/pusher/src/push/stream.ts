@@ -1,20 +1,14 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import type { PeerIdentity } from '../identity/authenticator.ts';
-import { ttlsFor } from '../lifetimes.ts';
 import type { ProxyNode } from '../node-scope.ts';
 import type { SessionContext } from '../session/context.ts';
 import type { Frame } from '../session/frame.ts';
 import type { RequestDecoder } from '../session/request-codec.ts';
 import type { Mode, Request } from '../session/request.ts';
 import type { ScopeQuarantine } from '../session/quarantine.ts';
-import type {
-  SessionLimits,
-  SessionNack,
-  SessionObserver,
-  SessionOptions,
-} from '../session/session-options.ts';
-import type { SessionKinds } from './session-kinds.ts';
+import type { SessionLimits, SessionNack, SessionObserver } from '../session/session-options.ts';
+import { optionsFor, type SessionKinds } from './session-kinds.ts';
 import { Session } from '../session/session.ts';
 import type { NameList, Subscription } from '../session/subscription.ts';
 import { noCost, type Cost, type KeptNames } from '../session/kept-names.ts';
@@ -285,6 +279,12 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     return this.#host.names.change(this.peer, before, kept);
   }
 
+  /** What it says that it has may be false, and its answer one that is encoded for it alone. */
+  mayBegin(exceeds: (bytes: number) => boolean): boolean {
+    if (this.#isAdmitted) return true;
+    return !exceeds(this.#host.admission.freeBytes - this.#newBytes) || this.#ask();
+  }
+
   sent(frame: Frame): void {
     this.#host.observer.sent(this, frame);
   }
@@ -321,9 +321,12 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   /** Whether it may be given more. Those that come back and need next to nothing do not wait. */
   #mayTake(session: Session): boolean {
     if (this.#isAdmitted || session.goal === undefined) return true;
-    const { admission } = this.#host;
-    if (this.isResumed && this.#newBytes < admission.freeBytes) return true;
-    const answer = admission.ask(this);
+    const { freeBytes } = this.#host.admission;
+    return (this.isResumed && this.#newBytes < freeBytes) || this.#ask();
+  }
+
+  #ask(): boolean {
+    const answer = this.#host.admission.ask(this);
     if (answer === 'full') this.end({ code: 'unavailable', message: 'too many new streams wait' });
     else this.#isAdmitted = answer === 'go';
     return this.#isAdmitted;
@@ -335,23 +338,12 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     const node = this.#carrier.caller.claim(bytes);
     if (this.#node !== undefined) return;
     this.#node = node;
-    const { context } = this.#host;
-    this.#session = new Session(context, this.#host.kinds.of(this.#optionsFor(node)), this);
+    const { context, kinds, limits, ttlsMs } = this.#host;
+    const { mayHaveSecrets } = this.#carrier.caller;
+    const how = { mode: this.mode, onlyType: this.#onlyType, once: this.#once };
+    const options = optionsFor(node, { ...how, mayHaveSecrets, limits, ttlsMs });
+    this.#session = new Session(context, kinds.of(options), this);
     this.#host.identified(this, node);
-  }
-
-  #optionsFor(node: ProxyNode): SessionOptions {
-    const { limits } = this.#host;
-    const ttlsMs = ttlsFor(this.#host.ttlsMs, node, this.mode);
-    return {
-      mode: this.mode,
-      mayHaveSecrets: this.#carrier.caller.mayHaveSecrets,
-      limits,
-      alwaysAnswer: this.#once,
-      ...(ttlsMs === undefined ? {} : { ttlsMs }),
-      ...(node.hostsApart ? { hostsApart: true, hostsOnDemand: node.hostsOnDemand } : {}),
-      ...(this.#onlyType === undefined ? {} : { onlyType: this.#onlyType }),
-    };
   }
 
   /** Who may ask does not depend on a node: istioctl makes one up, whoever it is. */

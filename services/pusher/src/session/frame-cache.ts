@@ -77,9 +77,11 @@ export class FrameCache {
     return this.#young.bytes + this.#old.bytes + this.#few.bytes;
   }
 
-  /** What to say, or `undefined` if the step needs no words. */
-  plan(step: Step): Plan | undefined {
-    return this.#cachedOf(step).plan;
+  /** Whether the resources that a step says are more than so many bytes; nothing is encoded. */
+  exceeds(step: Step, most: number): boolean {
+    if (isStill(step)) return false;
+    let bytes = 0;
+    return this.#cachedOf(step).plan?.entries.some(({ size }) => (bytes += size) > most) === true;
   }
 
   /** The frame of a step that has a plan, newer than `afterSequence`. */

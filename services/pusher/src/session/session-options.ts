@@ -70,6 +70,11 @@ export interface SessionObserver {
   newest?(): ScopeView | undefined;
   /** These names are kept for it now. `false`: with others of its connection, that is too much. */
   keeps?(kept: readonly Cost[]): boolean;
+  /**
+   * The first of a type is to be sent, and not encoded yet; `exceeds`: whether its resources are
+   * more than so many bytes. `false`: not now; `next` is to be called again when there is room.
+   */
+  mayBegin?(exceeds: (bytes: number) => boolean): boolean;
   sent?(frame: Frame): void;
   /** A view changed and the stream had nothing to be told. */
   suppressed?(typeUrl: string): void;

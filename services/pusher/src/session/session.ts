@@ -29,7 +29,9 @@ import {
 import type { Outstanding } from './outstanding.ts';
 import { NameList } from './subscription.ts';
 import { Targets } from './targets.ts';
+import type { Step } from './step.ts';
 import type { TypeState } from './type-state.ts';
+import { stages } from './type-traits.ts';
 
 export class Session {
   readonly #context: SessionContext;
@@ -117,7 +119,6 @@ export class Session {
     else applyDelta(this.#context, state, request, first);
     state.mustAnswer ||= this.#options.alwaysAnswer === true;
     this.#answers ||= state.resumed;
-    if (first) state.resuming = state.resumed;
     if (first && state.resumed) this.#gates.resumed(state);
     // That it took what it was sent changes nothing for a client for which nothing waits.
     const asks = first || state.owes || state.mustAnswer || state.subscription !== subscription;
@@ -141,10 +142,10 @@ export class Session {
     if (this.goal === undefined) return undefined;
     this.setGoal(this.goal);
     this.#gates.look(nowMs);
-    const frame =
+    const said =
       this.#make(nowMs) ?? this.#break(nowMs) ?? this.#probe(nowMs) ?? this.#refresh(nowMs);
-    this.#idle = frame === undefined;
-    return frame;
+    this.#idle = said === undefined;
+    return said === 'later' ? undefined : said;
   }
 
   /** All types in their present state, for debug pages. */
@@ -197,7 +198,7 @@ export class Session {
    * Additions and changes: secrets and clusters, their endpoints, then, once those are there, the
    * rest.
    */
-  #make(nowMs: number): Frame | undefined {
+  #make(nowMs: number): Said {
     for (const stage of stages.first) {
       for (const state of this.#targets.types) {
         if (state.traits.stage !== stage) continue;
@@ -226,7 +227,7 @@ export class Session {
    * Removals, once all else was accepted: routes, then the clusters that they named, then the rest
    * (rule 30).
    */
-  #break(nowMs: number): Frame | undefined {
+  #break(nowMs: number): Said {
     let removal = false;
     let making = false;
     for (const state of this.#targets.types) {
@@ -250,7 +251,7 @@ export class Session {
   }
 
   /** Tries doubtful versions again, some at a time, to find out which is bad. */
-  #probe(nowMs: number): Frame | undefined {
+  #probe(nowMs: number): Said {
     for (const state of this.#targets.types) {
       if (state.quarantine === undefined) continue;
       const atMs = probeAtMs(state, nowMs, this.#limits.probeAfterMs);
@@ -270,7 +271,7 @@ export class Session {
   }
 
   /** Heartbeats, where the client drops what it does not hear of (rule 46). */
-  #refresh(nowMs: number): Frame | undefined {
+  #refresh(nowMs: number): Said {
     for (const state of this.#targets.types) {
       const { lifetime, held } = state;
       if (lifetime === undefined || held === undefined) continue;
@@ -307,28 +308,37 @@ export class Session {
   }
 
   /** Moves one type to `target`, in silence where nothing of it concerns the stream. */
-  #advance(state: TypeState, target: TypeView, nowMs: number, probed = 0): Frame | undefined {
-    if (state.held === target && !state.owes && !state.mustAnswer) return undefined;
+  #advance(state: TypeState, target: TypeView, nowMs: number, probed = 0): Said {
+    if (state.held === target && !state.owes && !state.mustAnswer) return this.#begun(state);
     if (this.#gates.blocks(state, nowMs)) {
       this.#gates.wake((state.outstanding.at(-1)?.sentMs ?? nowMs) + this.#limits.ackWaitMs);
       return this.#reply(state, target, nowMs);
     }
     const { held: before, owed } = state;
     const step = this.#step(state, target, owed, state.mustAnswer);
+    if (state.begins && !this.#mayBegin(step)) return 'later';
     const frame = this.#context.frames.frame(step, state.lastSequence);
     state.held = target;
     if (owed !== undefined) state.owed = undefined;
     if (state.traits.stage === 'assignments') this.#gates.sentAssignments();
-    if (state.resuming) {
-      state.resuming = false;
-      this.#observer?.resumed?.(state.traits.typeUrl, frame === undefined);
-    }
+    this.#begun(state, frame);
     if (frame === undefined) {
       if (before !== undefined) this.#observer?.suppressed?.(state.traits.typeUrl);
       return undefined;
     }
     state.mustAnswer = false;
     return this.#sent(state, this.#context.sendings.of(frame, before, nowMs, probed), owed);
+  }
+
+  #mayBegin(step: Step): boolean {
+    const exceeds = (bytes: number): boolean => this.#context.frames.exceeds(step, bytes);
+    return this.#observer?.mayBegin?.(exceeds) !== false;
+  }
+
+  #begun(state: TypeState, frame?: Frame): undefined {
+    if (!state.begins) return;
+    state.begins = false;
+    if (state.resumed) this.#observer?.resumed?.(state.traits.typeUrl, frame === undefined);
   }
 
   /** Answers newly named resources at once, from what the client holds, though the type has to wait. */
@@ -346,22 +356,15 @@ export class Session {
     const now =
       later.length === 0 ? owed : new NameList(owed.names.filter((name) => !gone.has(name)));
     if (now.length === 0) return undefined;
-    const frame = this.#context.frames.frame(
-      this.#step(state, held, now, false),
-      state.lastSequence,
-    );
+    const step = this.#step(state, held, now, false);
+    const frame = this.#context.frames.frame(step, state.lastSequence);
     state.owed = later.length === 0 ? undefined : new NameList([...gone]);
     state.held = held;
     if (frame === undefined) return undefined;
     return this.#sent(state, this.#context.sendings.of(frame, held, nowMs, 0), now);
   }
 
-  #step(
-    state: TypeState,
-    target: TypeView,
-    owed: NameList | undefined,
-    mustAnswer: boolean,
-  ): Parameters<SessionContext['frames']['frame']>[0] {
+  #step(state: TypeState, target: TypeView, owed: NameList | undefined, mustAnswer: boolean): Step {
     const { held, subscription } = state;
     const ttlMs = state.lifetime?.ttlMs ?? 0;
     const { mode } = this;
@@ -391,9 +394,5 @@ export class Session {
   }
 }
 
-/** In their order. */
-const stages = {
-  first: ['secrets', 'clusters', 'assignments', 'other'],
-  routing: ['listeners', 'routes', 'hosts'],
-  removals: ['routes', 'clusters', 'assignments'],
-} as const;
+/** `later`: there is something to say, and no room for it yet. */
+type Said = Frame | 'later' | undefined;

@@ -38,8 +38,8 @@ export class TypeState {
   resume: string | undefined;
   /** The client came with something from an earlier stream. */
   resumed = false;
-  /** It has not been told yet how that went. */
-  resuming = false;
+  /** Nothing of it was answered on this stream. */
+  begins = true;
   quarantine: Quarantine | undefined;
   /** For which target the quarantine was last looked through. */
   quarantineCheckedFor: TypeView | undefined;

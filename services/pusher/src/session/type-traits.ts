@@ -10,6 +10,13 @@ export type Stage =
   | 'hosts'
   | 'other';
 
+/** In their order. */
+export const stages = {
+  first: ['secrets', 'clusters', 'assignments', 'other'],
+  routing: ['listeners', 'routes', 'hosts'],
+  removals: ['routes', 'clusters', 'assignments'],
+} as const;
+
 /** What the protocol says of one type of resource. */
 export interface TypeTraits {
   readonly typeUrl: string;

@@ -1,6 +1,6 @@
 import { afterEach, expect, it } from 'vitest';
 import { CDS } from '../session/support.ts';
-import { contentOf, DeltaClient, node } from '../support/client.ts';
+import { contentOf, DeltaClient, node, SotwClient } from '../support/client.ts';
 import { scopeOfNode } from '../support/scope.ts';
 import { run, until, type Running } from '../support/world.ts';
 
@@ -50,15 +50,29 @@ it('new streams wait for room; those that come back with what they have do not',
   });
 });
 
-it('a client that says it has what it has not waits once it was sent so much', async () => {
+it('a client that says it has what it has not waits before anything is encoded for it', async () => {
   running = await run({ admissionLimits: { queuedBytes: 0, freeBytes: 1_000 } });
   const { translator, port, metrics } = running;
   await translator.publish({ [CDS]: shop }, scopes);
   const liar = client(port, 1);
   liar.request(CDS, { initialResourceVersions: { c0: 'false' } });
-  liar.ack(await liar.next());
-  await translator.publish({ [CDS]: { ...shop, c1: 'new' } }, scopes);
-  await until('it waits', async () => (await metrics.value('watershed_streams_waiting')) === 1);
+  const other = new SotwClient(port, node('sidecar~10.0.0.1~web-2.shop~shop.svc.cluster.local'));
+  open.push(other);
+  other.request(CDS, [], { versionInfo: 'false' });
+  await until('both wait', async () => (await metrics.value('watershed_streams_waiting')) === 2);
+  expect(await metrics.text()).not.toMatch(/^watershed_encodings_total/mu);
+  expect([...liar.responses, ...other.responses]).toEqual([]);
+});
+
+it('one that says so is served when there is room, in turn', async () => {
+  running = await run({ admissionLimits: { sliceMs: 1, queuedBytes: 100_000, freeBytes: 1_000 } });
+  const { translator, port } = running;
+  await translator.publish({ [CDS]: shop }, scopes);
+  const clients = Array.from({ length: 20 }, (_, i) => client(port, i));
+  for (const [i, one] of clients.entries()) {
+    one.request(CDS, { initialResourceVersions: { c0: `false ${i}` } });
+  }
+  for (const one of clients) expect(contentOf(await one.next())).toEqual(shop);
 });
 
 it('many that come at once are all served', async () => {

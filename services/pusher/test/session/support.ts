@@ -119,6 +119,8 @@ abstract class Stream<Seen> {
   readonly nacks: SessionNack[] = [];
   readonly forced: string[] = [];
   suppressed = 0;
+  /** What a type may begin with, in bytes. */
+  room = Number.POSITIVE_INFINITY;
 
   constructor(
     world: World,
@@ -133,6 +135,7 @@ abstract class Stream<Seen> {
       gateForced: (stage) => this.forced.push(stage),
       suppressed: () => this.suppressed++,
       newest: () => this.world.view,
+      mayBegin: (exceeds) => !exceeds(this.room),
       keeps,
     });
     this.follow();
