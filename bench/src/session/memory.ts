@@ -83,7 +83,7 @@ function hostOf({ context }: Scope): StreamHost {
     time: systemTime,
     alarms: new Alarms(systemTime),
     limits: defaultLimits,
-    names: new KeptNames(defaultLimits.maxNameBytes),
+    names: new KeptNames(defaultLimits),
     kinds: new SessionKinds(),
     sendTimeoutMs: 300_000,
     admission: new Admission({

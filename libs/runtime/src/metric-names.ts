@@ -313,6 +313,12 @@ export const watershedMetrics = {
     help: 'Streams ended for what they asked: invalid-argument, or resource-exhausted where a limit is named.',
     labels: ['code'],
   },
+  identityBytes: {
+    kind: 'gauge',
+    name: 'watershed_xds_identity_bytes',
+    help: 'What is counted of streams and their names for the identity for which that is most (see WATERSHED_XDS_MAX_IDENTITY_BYTES).',
+    labels: [],
+  },
   scopes: { kind: 'gauge', name: 'watershed_scopes', help: 'Scopes that are held.', labels: [] },
   scopesWaiting: {
     kind: 'gauge',

@@ -311,6 +311,15 @@ export const xdsOptions = defineOptions({
     unit: 'bytes',
     doc: 'What the names may take that one connection asks for or says that it has, all its streams together: their characters, and 192 bytes for each. A stream that asks for more ends with RESOURCE_EXHAUSTED. A sidecar that comes back with 20,000 clusters and their endpoints takes 20 MB.',
   },
+  maxIdentityBytes: {
+    type: 'int',
+    env: ['WATERSHED_XDS_MAX_IDENTITY_BYTES'],
+    default: 0,
+    min: 0,
+    max: 1_099_511_627_776,
+    unit: 'bytes',
+    doc: 'What the streams of one identity may take, with or without a proxy behind each: 16 KiB a stream, and their names, equal lists once. A client without an identity counts by its address. A stream beyond it ends with RESOURCE_EXHAUSTED. 0: half of what the process may have as heap, with 4 GB the streams of 130,000 proxies.',
+  },
   cacheEntries: {
     type: 'int',
     env: ['PILOT_XDS_CACHE_SIZE'],

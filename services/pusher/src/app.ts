@@ -4,6 +4,7 @@
  *     xds topic ─► view (cuts, scopes, blobs) ─► hub (fan-out) ─► streams (sessions) ─► gRPC
  *                                        feedback ◄─┘
  */
+import { getHeapStatistics } from 'node:v8';
 import { formatAddress, type Address } from '@watershed/runtime/address.ts';
 import type { Timer } from '@watershed/runtime/clock.ts';
 import { pagesByPath, type DebugPage } from '@watershed/runtime/debug-pages.ts';
@@ -60,6 +61,9 @@ const defaultColdAfterMs = 2_000;
 
 /** For a log that others keep: three times what it lets a reader wait that has read all. */
 export const silentAfterMs = 15_000;
+
+/** What node gives a process by the machine's memory, or its container's. */
+const halfOfHeap = (): number => Math.floor(getHeapStatistics().heap_size_limit / 2);
 
 const defaultIdentity: AuthenticatorOptions = {
   trustDomains: ['cluster.local'],
@@ -159,6 +163,7 @@ class PusherPart {
       sendTimeoutMs: options.sendTimeoutMs ?? 300_000,
       limits: {
         maxNameBytes: settings.maxNameBytes ?? defaultLimits.maxNameBytes,
+        maxIdentityBytes: settings.maxIdentityBytes || halfOfHeap(),
         ...options.sessionLimits,
       },
       maxScopesOfNamespace: options.maxScopesOfNamespace,
@@ -169,6 +174,7 @@ class PusherPart {
       cold: this.#cold,
       coldAfterMs: options.coldAfterMs ?? defaultColdAfterMs,
     });
+    this.#metrics.identityBytes(() => this.hub.names.most);
     this.#view = this.#createView(scopes);
     this.pages = pagesOf({
       ...{ placement: this.#placement, hub: this.hub, scopes, view: this.#view },

@@ -108,6 +108,11 @@ export class PusherMetrics {
   }
 
   /** They end their streams. */
+  /** Asked for when it is read. */
+  identityBytes(most: () => number): void {
+    this.#metrics.derived(watershedMetrics.identityBytes, most);
+  }
+
   badRequests(code: 'invalid-argument' | 'resource-exhausted'): Counter {
     return this.#metrics.counter(watershedMetrics.badRequests).with({ code });
   }

@@ -28,6 +28,8 @@ export interface PusherSettings {
   readonly maxRequestsPerSecond: number;
   /** See `SessionLimits`. */
   readonly maxNameBytes?: number;
+  /** 0: half of the heap. */
+  readonly maxIdentityBytes?: number;
   /** `eds=5m`: after which clients drop what they do not hear of. Default none. */
   readonly resourceTtls?: readonly string[];
   /** Where proxies reach it. Default: where it listens, by the machine's name. */

@@ -2,6 +2,7 @@
 import { describeError, toOperatingError } from '@watershed/runtime/errors.ts';
 import type { PeerIdentity } from '../identity/authenticator.ts';
 import type { Caller } from '../identity/caller.ts';
+import type { Client } from '../session/kept-names.ts';
 import type { Mode } from '../session/request.ts';
 import { LimitError, WireError } from '../wire.ts';
 
@@ -35,6 +36,12 @@ export interface Carrier {
   /** Whether what is written now leaves at once. */
   readonly isReady: boolean;
   end(end: StreamEnd): void;
+}
+
+/** For what is counted of streams together. */
+export function clientOf({ peer, caller }: Carrier): Client {
+  const { address, port } = peer;
+  return { address, port, identity: caller.account || address };
 }
 
 /** What a stream ends with that cannot go on. */

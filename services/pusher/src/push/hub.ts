@@ -107,7 +107,7 @@ export class Hub implements StreamHost {
     this.time = options.time;
     this.alarms = new Alarms(options.time);
     this.limits = { ...defaultLimits, ...options.limits };
-    this.names = new KeptNames(this.limits.maxNameBytes);
+    this.names = new KeptNames(this.limits);
     this.decoder = new RequestDecoder(options.digestKey, this.limits.maxNames);
     this.sendTimeoutMs = options.sendTimeoutMs;
     this.ttlsMs = options.ttlsMs ?? new Map();
@@ -145,7 +145,7 @@ export class Hub implements StreamHost {
     const stream = new XdsStream(this, carrier, { ...how, id: ++this.#lastStream });
     this.#streams.add(stream);
     this.#options.metrics.streams(stream.mode).add(1);
-    return stream;
+    return stream.opened();
   }
 
   /** What tells scopes is known: streams that waited for it are placed. */

@@ -16,7 +16,7 @@ import type { Stage } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { Alarms, Sleeper } from './alarms.ts';
 import type { Admission, Newcomer } from './admission.ts';
-import { endOf, type Carrier, type StreamEnd, type StreamHow } from './carrier.ts';
+import { clientOf, endOf, type Carrier, type StreamEnd, type StreamHow } from './carrier.ts';
 import { DebugQueries, isDebugType, type AnswerQuery } from './debug-queries.ts';
 import type { StreamObserver } from './stream-observer.ts';
 
@@ -117,6 +117,13 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
 
   get tenant(): string {
     return this.#node?.namespace ?? '';
+  }
+
+  /** It is one of those that the host has. */
+  opened(): this {
+    const excess = this.#host.names.open(clientOf(this.#carrier));
+    if (excess !== undefined) this.#refuse({ code: 'resource-exhausted', message: excess });
+    return this;
   }
 
   admitted(): void {
@@ -263,6 +270,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     if (this.isClosed) return;
     this.isClosed = true;
     this.keeps(noCost);
+    this.#host.names.close(clientOf(this.#carrier));
     this.#left?.();
     this.#host.admission.forget(this);
     this.#host.alarms.cancel(this);
@@ -273,10 +281,10 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     return this.#host.newest(this);
   }
 
-  keeps(kept: readonly Cost[]): boolean {
+  keeps(kept: readonly Cost[]): string | undefined {
     const before = this.#kept;
     this.#kept = kept;
-    return this.#host.names.change(this.peer, before, kept);
+    return this.#host.names.change(clientOf(this.#carrier), before, kept);
   }
 
   /** What it says that it has may be false, and its answer one that is encoded for it alone. */

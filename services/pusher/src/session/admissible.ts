@@ -44,15 +44,14 @@ function longestOther(request: Request): number {
 export function excessOf(
   types: readonly TypeState[],
   asked: TypeState,
-  { maxNames, maxNameBytes }: SessionLimits,
+  { maxNames }: SessionLimits,
   observer: SessionObserver | undefined,
 ): Violation | undefined {
   let names = 0;
   for (const { subscription } of types) names += subscription.size;
   if (names > maxNames) return exhausted(`more than ${maxNames} names subscribed`);
-  if (observer?.keeps?.(countedOf(types)) === false) {
-    return exhausted(`more than ${maxNameBytes} bytes of names on one connection`);
-  }
+  const excess = observer?.keeps?.(countedOf(types));
+  if (excess !== undefined) return exhausted(excess);
   // They may be dropped as fast as they are named; which are the same is looked at now and then.
   const owesMuch = asked.owedCount > 2 * maxNames && (asked.owed?.length ?? 0) > maxNames;
   return owesMuch ? exhausted(`more than ${maxNames} names without an answer`) : undefined;

@@ -1,6 +1,6 @@
 import type { Frame } from './frame.ts';
 import type { ScopeView } from '../view/scope-view.ts';
-import type { Cost } from './kept-names.ts';
+import type { Cost, KeptLimits } from './kept-names.ts';
 import type { ErrorDetail, Mode } from './request.ts';
 import type { Stage } from './type-traits.ts';
 
@@ -28,13 +28,11 @@ export interface SessionOptions {
   readonly limits?: SessionLimits;
 }
 
-export interface SessionLimits {
+export interface SessionLimits extends KeptLimits {
   /** Of one stream. Default 16. */
   readonly maxTypes: number;
   /** Subscribed by name, of all types together. Default 100,000. */
   readonly maxNames: number;
-  /** Kept of names for one connection, of all its streams. Default 128 MiB (see `KeptNames`). */
-  readonly maxNameBytes: number;
   /** Of one name, type or version, in characters. Default 1,024. */
   readonly maxNameLength: number;
   /** Responses of one type without an answer; more wait. Default 8. */
@@ -56,6 +54,7 @@ export const defaultLimits: SessionLimits = {
   maxTypes: 16,
   maxNames: 100_000,
   maxNameBytes: 128 * 1024 * 1024,
+  maxIdentityBytes: Number.POSITIVE_INFINITY,
   maxNameLength: 1_024,
   maxOutstanding: 8,
   gateWaitMs: 5_000,
@@ -68,8 +67,8 @@ export const defaultLimits: SessionLimits = {
 export interface SessionObserver {
   /** The newest view of the stream's scope; asked for by a session that holds none (`park`). */
   newest?(): ScopeView | undefined;
-  /** These names are kept for it now. `false`: with others of its connection, that is too much. */
-  keeps?(kept: readonly Cost[]): boolean;
+  /** These names are kept for it now. Gives what is too much, with others of its client. */
+  keeps?(kept: readonly Cost[]): string | undefined;
   /**
    * The first of a type is to be sent, and not encoded yet; `exceeds`: whether its resources are
    * more than so many bytes. `false`: not now; `next` is to be called again when there is room.

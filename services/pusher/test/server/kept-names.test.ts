@@ -4,11 +4,13 @@ import {
   DeltaDiscoveryResponse,
 } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { bytesPerStream } from '../../src/session/kept-names.ts';
 import { EDS } from '../session/support.ts';
 import { deltaAds, node } from '../support/client.ts';
 import { run, until, type Running } from '../support/world.ts';
 
 const MiB = 1024 * 1024;
+const maxIdentityBytes = 3 * MiB;
 
 /** Names of 0.6 MiB, with what each takes. */
 function some(prefix: string): string[] {
@@ -22,7 +24,7 @@ describe.each(['net', 'http2', 'grpc-js'] as const)(
     let clients: Client[];
 
     beforeEach(async () => {
-      running = await run({ transport, options: { maxNameBytes: 2 * MiB } });
+      running = await run({ transport, options: { maxNameBytes: 2 * MiB, maxIdentityBytes } });
       clients = [];
     });
 
@@ -83,6 +85,23 @@ describe.each(['net', 'http2', 'grpc-js'] as const)(
       await until('it is over', () => streams() === 3);
       ask(client, 'f');
       await settled(4);
+    });
+
+    it('are refused, as streams are, where all connections of an identity have too many', async () => {
+      for (const prefix of ['a', 'b', 'c', 'd']) ask(connect(), prefix);
+      await settled(4);
+      // Who shows none is known by his address.
+      const refusal = `more than ${maxIdentityBytes} bytes of streams and names of 127.0.0.1`;
+      const { code, details } = await ask(connect(), 'e').ended;
+      expect([code, details]).toEqual([status.RESOURCE_EXHAUSTED, refusal]);
+      const counted = await running.metrics.value('watershed_xds_identity_bytes');
+      expect(counted).toBeLessThanOrEqual(maxIdentityBytes);
+      const more = Math.floor((maxIdentityBytes - counted) / bytesPerStream);
+      const client = connect();
+      for (let i = 0; i < more; i++) ask(client, 'a');
+      await until('they are there', () => streams() === 4 + more);
+      expect((await ask(connect(), 'a').ended).details).toBe(refusal);
+      await settled(4 + more);
     });
   },
 );

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { KeptNames, noCost, type Cost } from '../../src/session/kept-names.ts';
+import {
+  bytesPerStream,
+  KeptNames,
+  noCost,
+  type Cost,
+  type KeptLimits,
+} from '../../src/session/kept-names.ts';
 import { defaultLimits } from '../../src/session/session-options.ts';
 import { CDS, EDS, World, type DeltaStream, type SotwStream } from './support.ts';
 
@@ -21,29 +27,38 @@ class Connections {
   readonly names: KeptNames;
   readonly #limits: typeof defaultLimits;
 
-  constructor(maxNameBytes = MiB) {
-    this.#limits = { ...defaultLimits, maxNameBytes };
-    this.names = new KeptNames(maxNameBytes);
+  constructor(limits: Partial<KeptLimits> = { maxNameBytes: MiB }) {
+    this.#limits = { ...defaultLimits, ...limits };
+    this.names = new KeptNames(this.#limits);
   }
 
-  delta(port = 1): { readonly stream: DeltaStream; readonly close: () => void } {
-    const { keeps, close } = this.#share(port);
+  delta(
+    port = 1,
+    identity = 'shop/web',
+  ): { readonly stream: DeltaStream; readonly close: () => void } {
+    const { keeps, close } = this.#share(port, identity);
     return { stream: this.world.delta({ limits: this.#limits }, keeps), close };
   }
 
   sotw(port = 1): SotwStream {
-    return this.world.sotw({ limits: this.#limits }, this.#share(port).keeps);
+    return this.world.sotw({ limits: this.#limits }, this.#share(port, 'shop/web').keeps);
   }
 
-  #share(port: number): { keeps: (kept: readonly Cost[]) => boolean; close: () => void } {
-    const peer = { address: '10.0.0.1', port };
+  #share(port: number, identity: string) {
+    const client = { address: '10.0.0.1', port, identity };
+    const excess = this.names.open(client);
+    if (excess !== undefined) throw new Error(excess);
     let before = noCost;
-    const keeps = (kept: readonly Cost[]): boolean => {
-      const isFree = this.names.change(peer, before, kept);
+    const keeps = (kept: readonly Cost[]): string | undefined => {
+      const all = before;
       before = kept;
-      return isFree;
+      return this.names.change(client, all, kept);
     };
-    return { keeps, close: () => void keeps(noCost) };
+    const close = (): void => {
+      keeps(noCost);
+      this.names.close(client);
+    };
+    return { keeps, close };
   }
 }
 
@@ -100,22 +115,22 @@ describe('what names of a connection take', () => {
       stream.ack(seen);
       stream.send(EDS, { unsub: names });
     }
-    expect(connections.names.size).toBe(0);
+    expect(connections.names.connections).toBe(0);
     stream.send(EDS, { sub: some(800, 1_000, 'a') });
-    expect(connections.names.size).toBe(1);
+    expect(connections.names.connections).toBe(1);
     close();
-    expect(connections.names.size).toBe(0);
+    expect(connections.names.connections).toBe(0);
     connections.delta().stream.send(EDS, { sub: some(800, 1_000, 'b') });
   });
 
   it('is not counted of a stream that names little', () => {
     const connections = new Connections();
-    for (let i = 0; i < 100; i++) connections.delta().stream.send(EDS, { sub: some(200, 100) });
-    expect(connections.names.size).toBe(0);
+    for (let i = 0; i < 100; i++) connections.delta().stream.send(EDS, { sub: some(50, 100) });
+    expect(connections.names.connections).toBe(0);
   });
 
   it('may by default be what the largest real clients have', () => {
-    const connections = new Connections(defaultLimits.maxNameBytes);
+    const connections = new Connections({});
     const digest = 'd'.repeat(64);
     const clusters = some(20_000, 100, 'outbound|80||');
     const { stream } = connections.delta();
@@ -124,5 +139,39 @@ describe('what names of a connection take', () => {
     // Beside it, by way of a proxy of connections, one of ztunnel's size.
     const workloads = versions(some(50_000, 100), digest);
     connections.delta().stream.send('istio.workload.Address', { sub: ['*'], initial: workloads });
+  });
+});
+
+describe('what streams and names of an identity take', () => {
+  const refused = `more than ${MiB} bytes of streams and names of shop/web`;
+
+  it('is bounded over all its connections, and not for others', () => {
+    const clients = new Connections({ maxIdentityBytes: MiB });
+    const all = [1, 2, 3].map((port) => clients.delta(port));
+    const ask = (i: number, prefix: string): unknown =>
+      all[i]?.stream.send(EDS, { sub: some(400, 1_000, prefix) });
+    ask(0, 'a');
+    ask(1, 'b');
+    expect(() => ask(2, 'c')).toThrow(`resource-exhausted: ${refused}`);
+    clients.delta(4, 'shop/cart').stream.send(EDS, { sub: some(400, 1_000, 'd') });
+    // Of what is over nothing is left.
+    for (const { close } of all) close();
+    expect(clients.names.most).toBeLessThan(MiB / 2);
+    clients.delta(5).stream.send(EDS, { sub: some(400, 1_000, 'e') });
+  });
+
+  it('bounds how many streams there are, though they name nothing', () => {
+    const clients = new Connections({ maxIdentityBytes: MiB });
+    for (let port = 0; port < MiB / bytesPerStream; port++) clients.delta(port);
+    expect(clients.names.most).toBe(MiB);
+    expect(() => clients.delta(99)).toThrow(refused);
+    clients.delta(99, 'shop/cart');
+  });
+
+  it('counts once what its proxies have in common: a Deployment of many is one identity', () => {
+    const clients = new Connections({ maxIdentityBytes: MiB });
+    const names = some(1_000, 100, 'outbound|80||');
+    for (let port = 0; port < 40; port++) clients.delta(port).stream.send(EDS, { sub: names });
+    expect(clients.names.most).toBeLessThan(MiB);
   });
 });

@@ -126,7 +126,7 @@ abstract class Stream<Seen> {
     world: World,
     mode: 'sotw' | 'delta',
     options: Partial<SessionOptions>,
-    keeps: Keeps = () => true,
+    keeps: Keeps = () => undefined,
   ) {
     this.world = world;
     const all = { mayHaveSecrets: true, ...options, mode };
