@@ -14,12 +14,13 @@ import type { Metrics } from '@watershed/runtime/metrics.ts';
 import type { Readiness } from '@watershed/runtime/readiness.ts';
 import type { Sealing } from '@watershed/runtime/sealing.ts';
 import type { Tracing } from '@watershed/runtime/tracing.ts';
-import { Diagnostics, problem, subjectOf, type Diagnostic } from './core/diagnostics.ts';
+import { Diagnostics, type Diagnostic } from './core/diagnostics.ts';
 import type { HeldObject, HoldLimits } from './core/holds.ts';
 import { Ingest, type PublishedEvent } from './core/ingest.ts';
 import { decodeLastGood } from './core/last-good.ts';
 import { Publisher } from './core/publisher.ts';
 import type { Registration } from './core/registry.ts';
+import { Untaken } from './core/untaken.ts';
 import { debugPages } from './debug.ts';
 import { EventLog } from './event-log.ts';
 import type { RawObject, SourceSettings } from './kind.ts';
@@ -94,6 +95,7 @@ class IngesterPart implements Ingester {
   readonly #metrics: IngestMetrics;
   readonly #problems: DiagnosticLog;
   readonly #diagnostics: Diagnostics;
+  readonly #untaken: Untaken;
   readonly #ingest: Ingest;
   readonly #markSynced: () => void;
   #log: EventLog | undefined;
@@ -110,6 +112,7 @@ class IngesterPart implements Ingester {
     const { xdsctl = (command): string => `xdsctl ${command}` } = options;
     this.#problems = new DiagnosticLog(options.logger, xdsctl);
     this.#diagnostics = new Diagnostics(() => time.now(), this.#problems);
+    this.#untaken = new Untaken(this.#diagnostics);
     this.#ingest = new Ingest({
       graph: new Graph(),
       kinds,
@@ -209,8 +212,14 @@ class IngesterPart implements Ingester {
         writer: log,
         time,
         counters: this.#metrics.counters,
-        refused: (event, reason) => this.#refused(event, reason),
-        taken: ({ owner }) => this.#diagnostics.clear(subjectOf(owner), 'append'),
+        refused: (event, reason) => {
+          this.#untaken.refused(event, reason);
+          this.#show();
+        },
+        taken: (event) => {
+          this.#untaken.taken(event);
+          this.#show();
+        },
         failed: (error) => this.#fail(error),
       },
       stored,
@@ -248,17 +257,6 @@ class IngesterPart implements Ingester {
       span.end();
       this.#metrics.durableAfter((time.monotonic() - startMs) / 1_000);
     });
-  }
-
-  /** The log takes this never; its events that are there stay. */
-  #refused({ topic, owner, unit }: PublishedEvent, reason: string): void {
-    const found =
-      topic === topics.objects
-        ? problem(`a restart will not know it, the log does not take it: ${reason}`, 'warning')
-        : problem(`the log does not take its event: ${reason}`);
-    const subject = subjectOf(owner);
-    this.#diagnostics.set({ subject, step: 'append', origin: unit, problems: [found] });
-    this.#show();
   }
 
   /** Once per change: a source that stays in trouble is looked at again and again. */

@@ -1,15 +1,15 @@
 /** `/debug/configz` and `/debug/resourcesz`: what is read, in istiod's shapes. */
-import type { ObjectView } from './core/ingest.ts';
+import type { ObjectView } from './core/object-view.ts';
 import { isObject } from './decode.ts';
 import type { RawObject } from './kind.ts';
 
 /**
- * Objects as Kubernetes has them, with where each is written (`origin`) and whether it is used
- * (`state`). Of an object, `metadata` and `spec` alone: Secrets have their material elsewhere, and
- * no page shows that.
+ * Objects as Kubernetes has them, with where each is written (`origin`), whether it is used
+ * (`state`) and why not (`reason`). Of an object, `metadata` and `spec` alone: Secrets have their
+ * material elsewhere, and no page shows that.
  */
 export function configObjects(objects: readonly ObjectView[]): readonly object[] {
-  return objects.map(({ group, kind, namespace, name, raw, origin, state }) => ({
+  return objects.map(({ group, kind, namespace, name, raw, origin, state, reason }) => ({
     apiVersion: raw?.apiVersion ?? group,
     kind,
     metadata: {
@@ -20,6 +20,7 @@ export function configObjects(objects: readonly ObjectView[]): readonly object[]
     ...(raw?.['spec'] === undefined || kind === 'Secret' ? {} : { spec: raw['spec'] }),
     origin,
     state,
+    ...(reason === undefined ? {} : { reason }),
   }));
 }
 

@@ -169,6 +169,11 @@ const write = (name: string, text: string): Promise<void> => writeFile(join(conf
 const until = (check: () => void | Promise<void>): Promise<void> =>
   vi.waitFor(check, { timeout: 10_000, interval: 20 });
 
+function pageOf({ pages }: Ingester, path: string, query = ''): unknown {
+  const found = pages.find((candidate) => candidate.path === path);
+  return found?.handle({ method: 'POST', query: new URLSearchParams(query), body: '' });
+}
+
 const slice = `---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -322,10 +327,7 @@ test('a mass deletion is held, shown, and released by the page that xdsctl asks'
   const gauge = (): Promise<number> => metrics.value('watershed_held_deletions');
   expect(await gauge()).toBe(30);
   expect(await keysOf()).toHaveLength(32);
-  const page = (path: string, query = '') => {
-    const found = ingester.pages.find((candidate) => candidate.path === path);
-    return found?.handle({ method: 'POST', query: new URLSearchParams(query), body: '' });
-  };
+  const page = (path: string, query = '') => pageOf(ingester, path, query);
   expect(page('/debug/heldz')).toHaveLength(30);
   expect(page('/debug/diagnosticz')).toHaveLength(30);
   await expect(page('/debug/confirm', 'source=nobody')).rejects.toThrow(
@@ -338,6 +340,38 @@ test('a mass deletion is held, shown, and released by the page that xdsctl asks'
   expect(await keysOf()).toEqual(always);
   expect(await page('/debug/confirm')).toBe('nothing is held\n');
   expect(await gauge()).toBe(0);
+});
+
+test('an object whose event is too large for the log is shown as refused, and why, until one fits', async () => {
+  await log.close();
+  log = await openEmbeddedLog({
+    dir: join(folder, 'log'),
+    time: systemTime,
+    maxRecordBytes: 2_000,
+  });
+  const ports = Array.from({ length: 200 }, (_, at) => `{ name: p${at}, port: ${at + 1} }`);
+  const large = service('cart').replace(/ports: .*\]/u, `ports: [${ports.join(', ')}]`);
+  await write('a.yaml', service('cart'));
+  const { ingester, logged } = await start();
+  const shown = () => pageOf(ingester, '/debug/configz');
+  const cart = { kind: 'Service', metadata: { name: 'cart', namespace: 'shop' } };
+  for (let round = 0; round < 2; round++) {
+    await write('a.yaml', large);
+    const reason = expect.stringMatching(/^the log does not take its event: /u);
+    const refused = expect.objectContaining({ ...cart, state: 'refused', reason });
+    await until(() => expect(shown()).toContainEqual(refused));
+    expect(await folded()).toMatchObject({ [serviceKey('cart')]: { service: { ports: [{}] } } });
+    // What the log has never left it.
+    await write('a.yaml', service('cart'));
+    await until(() => expect(ingester.diagnostics()).toEqual([]));
+    expect(shown()).toContainEqual(expect.objectContaining({ ...cart, state: 'good' }));
+  }
+  await write('a.yaml', large);
+  await until(() => expect(ingester.diagnostics()).toHaveLength(2));
+  await write('a.yaml', '');
+  await until(() => expect(ingester.diagnostics()).toEqual([]));
+  expect(await keysOf()).toEqual(always);
+  expect(logged.at(-1)).toContain('is over');
 });
 
 test('a directory that vanishes takes nothing with it, and its return tells readers nothing', async () => {

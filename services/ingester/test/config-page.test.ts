@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { authorizations, configObjects, kindNames } from '../src/config-page.ts';
-import type { ObjectView } from '../src/core/ingest.ts';
+import type { ObjectView } from '../src/core/object-view.ts';
 import type { RawObject } from '../src/kind.ts';
 
 function view(raw: RawObject, more: Partial<ObjectView> = {}): ObjectView {

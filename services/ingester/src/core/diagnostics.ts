@@ -170,10 +170,15 @@ export class Diagnostics {
 
 /** One line for logs: `Service shop/cart: spec.ports[0].port "x": must be …`. */
 export function describe(diagnostic: Diagnostic): string {
-  const { kind, namespace, name, field, value, reason } = diagnostic;
+  const { kind, namespace, name } = diagnostic;
   const where = namespace === '' ? name : `${namespace}/${name}`;
+  return `${kind} ${where}: ${said(diagnostic)}`;
+}
+
+/** Without the object: `spec.ports[0].port "x": must be …`. */
+export function said({ field, value, reason }: Problem): string {
   const what = [field, value].filter((part) => part !== '').join(' ');
-  return `${kind} ${where}: ${what === '' ? '' : `${what}: `}${reason}`;
+  return `${what === '' ? '' : `${what}: `}${reason}`;
 }
 
 /** A problem with no field of its own. */

@@ -16,14 +16,15 @@ import {
 } from '@watershed/model/keys.ts';
 import { describeError } from '@watershed/runtime/errors.ts';
 import type { Sealing } from '@watershed/runtime/sealing.ts';
-import type { RawObject, SourceSettings } from '../kind.ts';
+import type { SourceSettings } from '../kind.ts';
 import type { Sink, SourceBatch } from '../source.ts';
 import type { Counters } from './counters.ts';
-import { problem, subjectId, subjectOf, type Diagnostics, type Subject } from './diagnostics.ts';
+import { problem, subjectId, subjectOf, type Diagnostics } from './diagnostics.ts';
 import { Ghosts } from './ghosts.ts';
 import { defaultHoldLimits, Holds, type HeldObject, type HoldLimits } from './holds.ts';
 import { decodeLastGood, type ObjectRecord } from './last-good.ts';
-import { ObjectTable, rawOf, type ObjectEntry, type TableChange } from './objects.ts';
+import { viewOf, type ObjectView } from './object-view.ts';
+import { ObjectTable, type ObjectEntry, type TableChange } from './objects.ts';
 import { Outbox, type Outgoing, type StoredEvent } from './outbox.ts';
 import { isEmission, KindWorld, type Installed, type Registration } from './registry.ts';
 import { Unsaved, type SavedObject } from './unsaved.ts';
@@ -55,15 +56,6 @@ export interface PublishedEvent extends Omit<Outgoing, 'topic'> {
   /** The file (or API object) that it comes from, and its version; empty if that is gone. */
   readonly unit: string;
   readonly version: string;
-}
-
-/** An object as people see it. */
-export interface ObjectView extends Subject {
-  /** As it is written at the place that counts; what is written nowhere, as it was last. */
-  readonly raw: RawObject | undefined;
-  readonly origin: string;
-  /** `held`: written nowhere any more. `refused`: no version of it was ever good. */
-  readonly state: 'good' | 'last good' | 'refused' | 'held';
 }
 
 /** The name of the source marker's owner; no object has such an id. */
@@ -115,12 +107,9 @@ export class Ingest implements Sink {
   /** Sorted by group, kind, namespace and name. */
   objects(): readonly ObjectView[] {
     const entries = [...this.#table.entries()].sort((a, b) => (a.id < b.id ? -1 : 1));
-    return entries.map((entry) => ({
-      ...entry.subject,
-      raw: rawOf(entry),
-      origin: entry.origin,
-      state: this.#stateOf(entry),
-    }));
+    const { diagnostics } = this.#options;
+    const judges = { diagnostics, holds: this.#holds, ghosts: this.#ghosts };
+    return entries.map((entry) => viewOf(entry, judges));
   }
 
   /** What is said on the log of the configuration of one kind, by key. */
@@ -129,17 +118,6 @@ export class Ingest implements Sink {
       const parsed = topic === topics.config ? parseConfigKey(key) : undefined;
       return parsed?.kind === kind ? [[parsed, Event.decode(value)] as const] : [];
     });
-  }
-
-  #stateOf(entry: ObjectEntry): ObjectView['state'] {
-    if (this.#holds.has(entry.id)) return 'held';
-    if (entry.lastGood === undefined) return 'refused';
-    if (this.#ghosts.has(entry.id)) return 'last good';
-    const found = this.#options.diagnostics.of(entry.subject);
-    const isBad = found.some(
-      ({ severity, step }) => severity === 'error' && (step === 'decode' || step === 'parse'),
-    );
-    return isBad ? 'last good' : 'good';
   }
 
   apply(batch: SourceBatch): void {

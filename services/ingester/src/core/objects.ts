@@ -300,7 +300,7 @@ export class ObjectTable {
     const { subject } = entry;
     const origin = originOf(first);
     if (origin !== entry.origin) {
-      this.#diagnostics.moved(subject, ['decode', 'emit', 'collision'], origin);
+      this.#diagnostics.moved(subject, ['decode', 'emit', 'collision', 'append'], origin);
     }
     entry.origin = origin;
     this.#diagnostics.set({

@@ -25,7 +25,7 @@ export interface PublisherOptions {
   readonly counters: Pick<Counters, 'suppressed' | 'published' | 'retried'>;
   /** The log takes this never (too large). An event's last value stays; an object's goes. */
   readonly refused: (event: PublishedEvent, reason: string) => void;
-  /** It takes what comes after one that it refused. */
+  /** It has what comes after one that it refused: that is gone, or the same as before. */
   readonly taken: (event: PublishedEvent) => void;
   /** The log takes nothing any more: another process owns it, or it is closed. */
   readonly failed: (error: unknown) => void;
@@ -117,8 +117,12 @@ export class Publisher {
       const { value } = event;
       const isSame =
         value === undefined ? known === undefined : known !== undefined && sameBytes(known, value);
-      if (!isSame || this.#doubtful.has(id)) batch.push(event);
-      else if (isEvent(event)) this.#options.counters.suppressed('log', kindOf(event), 1);
+      if (!isSame || this.#doubtful.has(id)) {
+        batch.push(event);
+        continue;
+      }
+      this.#settled(event);
+      if (isEvent(event)) this.#options.counters.suppressed('log', kindOf(event), 1);
     }
     return batch;
   }
@@ -142,13 +146,14 @@ export class Publisher {
       const [only, ...others] = batch;
       if (only === undefined) return;
       if (others.length === 0) {
-        this.#options.refused(only, error.message);
         const id = eventId(only.topic, only.key);
-        this.#refused.add(id);
         // None is better than an older version: what the object gives is of this one.
-        if (!isEvent(only) && !this.#pending.has(id)) {
-          this.#pending.set(id, { ...only, value: undefined });
+        if (!isEvent(only) && (this.#known.has(id) || this.#doubtful.has(id))) {
+          await this.#options.writer.write([{ ...only, value: undefined }]);
+          this.#known.delete(id);
         }
+        this.#refused.add(id);
+        this.#options.refused(only, error.message);
         return;
       }
       for (const event of batch) await this.#write([event]);
@@ -161,13 +166,15 @@ export class Publisher {
     const id = eventId(event.topic, event.key);
     this.#doubtful.delete(id);
     if (event.value === undefined) this.#known.delete(id);
-    else {
-      this.#known.set(id, event.value);
-      if (this.#refused.delete(id)) this.#options.taken(event);
-    }
+    else this.#known.set(id, event.value);
+    this.#settled(event);
     if (!isEvent(event)) return;
     const operation = event.value === undefined ? 'tombstone' : 'upsert';
     this.#options.counters.published(kindOf(event), operation);
+  }
+
+  #settled(event: EventWrite): void {
+    if (this.#refused.delete(eventId(event.topic, event.key))) this.#options.taken(event);
   }
 }
 
