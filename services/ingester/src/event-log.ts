@@ -14,6 +14,7 @@ import { traced, type Tracing } from '@watershed/runtime/tracing.ts';
 import type { PublishedEvent, Stored } from './core/ingest.ts';
 import type { StoredEvent } from './core/outbox.ts';
 import type { EventWrite, EventWriter } from './core/publisher.ts';
+import { turnOf } from './core/waiting.ts';
 
 export interface EventLogOptions {
   readonly log: Log;
@@ -134,10 +135,8 @@ export class EventLog implements EventWriter {
   }
 
   /**
-   * Resolves when all are durable, in `history` too. Writing the same again is safe. Endpoints are
-   * there before the configuration that may name their service, and go after it: whoever has read
-   * the configuration can know that there are some to be read. What a restart is to know of objects
-   * is there first.
+   * Resolves when all are durable, in `history` too; they go in the order of `turnOf`. Writing the
+   * same again is safe.
    */
   write(batch: readonly EventWrite[]): Promise<void> {
     const traces = new Set(batch.flatMap(({ traceparent }) => traceparent ?? []));
@@ -149,13 +148,10 @@ export class EventLog implements EventWriter {
   }
 
   async #append(batch: readonly EventWrite[]): Promise<void> {
-    const steps = [
-      ({ topic, value }: EventWrite) =>
-        topic === topics.objects || (topic === topics.endpoints && value !== undefined),
-      (event: EventWrite) => event.topic === topics.config,
-      (event: EventWrite) => event.topic === topics.endpoints && event.value === undefined,
-    ];
-    for (const step of steps) await this.#writeOwned(batch.filter(step));
+    // Endpoints wait for no object's record: after a crash between the two it is a version behind,
+    // which shows only if the object has become bad before the next process reads it.
+    const steps = Map.groupBy(batch, (event) => Math.max(1, turnOf(event)));
+    for (const [, events] of [...steps].sort(([a], [b]) => a - b)) await this.#writeOwned(events);
     const events = batch.filter(({ topic }) => topic !== topics.objects);
     if (events.length > 0) {
       await this.#options.log.append(events.map((event) => this.#historyOf(event)));

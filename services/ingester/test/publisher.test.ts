@@ -80,6 +80,35 @@ test('while the log is away it is tried again, with the newest value of each key
   expect(said.filter((line) => line === 'retried')).toHaveLength(2);
 });
 
+test('through many writes objects go first, then endpoints, configuration, and what takes endpoints back', async () => {
+  const { writer, publisher } = setUp();
+  const publish = (value: number, endpoints: number | undefined): void => {
+    const some = (topic: PublishedEvent['topic'], given: number | undefined) =>
+      Array.from({ length: 700 }, (_, at) => ({ ...event(`${topic} ${at} `, given), topic }));
+    const events = [
+      ...some('endpoints', endpoints),
+      ...some('config', value),
+      ...some('objects', value),
+    ];
+    publisher.publish(events, undefined);
+  };
+  const written = async (): Promise<readonly string[]> => {
+    await publisher.flushed();
+    const lines = writer.batches.splice(0).flatMap((batch) => batch);
+    return [...new Set(lines.map((line) => line.replace(/ \d+ =/u, ' ')))];
+  };
+  publish(1, 1);
+  expect(await written()).toEqual(['objects 1', 'endpoints 1', 'config 1']);
+  publish(2, undefined);
+  expect(await written()).toEqual(['objects 2', 'config 2', 'endpoints gone']);
+  // The first write is under way when these come.
+  publish(3, 3);
+  publish(4, undefined);
+  publish(5, 5);
+  const expected = ['objects 3', 'endpoints 3', 'objects 5', 'endpoints 5', 'config 5'];
+  expect(await written()).toEqual(expected);
+});
+
 test('a value that comes back before it was written costs nothing', async () => {
   const { writer, publisher } = setUp();
   const { promise, resolve } = Promise.withResolvers<undefined>();

@@ -6,6 +6,7 @@ import { noCounters, type Counters, type Silence } from '../src/core/counters.ts
 import { describe, Diagnostics } from '../src/core/diagnostics.ts';
 import type { HoldLimits } from '../src/core/holds.ts';
 import { Ingest, type PublishedEvent, type Stored } from '../src/core/ingest.ts';
+import { turnOf } from '../src/core/waiting.ts';
 import type { SourceSettings } from '../src/kind.ts';
 import type { ParsedChunk } from '../src/parse/documents.ts';
 import { parseFile } from '../src/parse/objects.ts';
@@ -151,12 +152,6 @@ export class Core {
       else this.#events.set(id, { topic, key, value, owner });
     }
   }
-}
-
-/** In which order events of one batch are appended (`event-log.ts`). */
-function turnOf({ topic, value }: PublishedEvent): number {
-  if (topic === 'config') return 1;
-  return topic === 'endpoints' && value === undefined ? 2 : 0;
 }
 
 export function service(name: string, port = 80, more = ''): string {

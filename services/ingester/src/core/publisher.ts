@@ -1,6 +1,7 @@
 /**
- * Brings what should be on the log there: one write at a time, the newest value of each key, tried
- * again for as long as the log may come back. What waits is bounded by the number of keys.
+ * Brings what should be on the log there: one write at a time, the newest value of each key, in the
+ * order of `turnOf` however many writes it takes, tried again for as long as the log may come back.
+ * What waits is bounded by the number of keys.
  */
 import { isRetriable, LogError } from '@watershed/log/port.ts';
 import { topics } from '@watershed/model/keys.ts';
@@ -9,6 +10,7 @@ import type { Counters } from './counters.ts';
 import type { PublishedEvent, Stored } from './ingest.ts';
 import { eventId } from './outbox.ts';
 import { sameBytes } from './registry.ts';
+import { Waiting } from './waiting.ts';
 
 export interface EventWrite extends PublishedEvent {
   readonly traceparent: string | undefined;
@@ -40,7 +42,7 @@ export class Publisher {
   readonly #known = new Map<string, Uint8Array>();
   /** A write of these failed: the log may have it, or get it yet, whatever is known. */
   readonly #doubtful = new Set<string>();
-  readonly #pending = new Map<string, EventWrite>();
+  readonly #waiting = new Waiting<EventWrite>();
   /** The log did not take the last value of these. */
   readonly #refused = new Set<string>();
   readonly #stop = new AbortController();
@@ -56,15 +58,13 @@ export class Publisher {
 
   /** How many keys wait. */
   get waiting(): number {
-    return this.#pending.size;
+    return this.#waiting.size;
   }
 
   publish(events: readonly PublishedEvent[], traceparent: string | undefined): void {
     if (this.#stop.signal.aborted) return;
-    for (const event of events) {
-      this.#pending.set(eventId(event.topic, event.key), { ...event, traceparent });
-    }
-    if (this.#running !== undefined || this.#pending.size === 0) return;
+    for (const event of events) this.#waiting.put({ ...event, traceparent });
+    if (this.#running !== undefined || this.waiting === 0) return;
     this.#running = this.#run().finally(() => {
       this.#running = undefined;
     });
@@ -87,7 +87,7 @@ export class Publisher {
 
   async #run(): Promise<void> {
     let retryMs = firstRetryMs;
-    while (this.#pending.size > 0 && !this.#stop.signal.aborted) {
+    while (this.waiting > 0 && !this.#stop.signal.aborted) {
       const batch = this.#take();
       if (batch.length === 0) continue;
       try {
@@ -110,15 +110,15 @@ export class Publisher {
   /** The next events that differ from what the log holds, as far as that is known. */
   #take(): readonly EventWrite[] {
     const batch: EventWrite[] = [];
-    for (const [id, event] of this.#pending) {
-      if (batch.length >= maxBatch) break;
-      this.#pending.delete(id);
+    for (const event of this.#waiting.take()) {
+      const id = eventId(event.topic, event.key);
       const known = this.#known.get(id);
       const { value } = event;
       const isSame =
         value === undefined ? known === undefined : known !== undefined && sameBytes(known, value);
       if (!isSame || this.#doubtful.has(id)) {
         batch.push(event);
+        if (batch.length >= maxBatch) break;
         continue;
       }
       this.#settled(event);
@@ -129,9 +129,8 @@ export class Publisher {
 
   #giveBack(batch: readonly EventWrite[]): void {
     for (const event of batch) {
-      const id = eventId(event.topic, event.key);
-      this.#doubtful.add(id);
-      if (!this.#pending.has(id)) this.#pending.set(id, event);
+      this.#doubtful.add(eventId(event.topic, event.key));
+      if (!this.#waiting.has(event)) this.#waiting.put(event);
     }
   }
 
