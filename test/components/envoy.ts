@@ -45,10 +45,13 @@ export async function startTestEnvoy(options: TestEnvoyOptions): Promise<TestEnv
 }
 
 /** Envoy's own opinion of a bootstrap. */
-export async function validateWithEnvoy(bootstrap: object | string): Promise<Validation> {
+export async function validateWithEnvoy(
+  bootstrap: object | string,
+  version?: string,
+): Promise<Validation> {
   const directory = await mkdtemp(join(tmpdir(), 'watershed-validate-'));
   try {
-    return await validateEnvoy({ binary: await testEnvoyBinary(), bootstrap, directory });
+    return await validateEnvoy({ binary: await testEnvoyBinary(version), bootstrap, directory });
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
