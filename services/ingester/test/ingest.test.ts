@@ -523,6 +523,27 @@ describe('after a restart', () => {
     ]);
   });
 
+  test('the difference is one step, in which what goes is last and a route is behind its service', async () => {
+    const routeTo = (name: string): string =>
+      [
+        '---',
+        'apiVersion: networking.istio.io/v1',
+        'kind: VirtualService',
+        'metadata: { name: a, namespace: shop }',
+        `spec: { hosts: [a.test], http: [{ route: [{ destination: { host: ${name} } }] }] }`,
+        '',
+      ].join('\n');
+    const before = await Core.of({ 'a.yaml': routeTo('old') + service('old') });
+    const now = routeTo('new') + service('new');
+    const after = await Core.of({ 'a.yaml': now }, { stored: before.stored() });
+    expect(after.steps).toBe(1);
+    expect(after.news()).toEqual([
+      `+ ${serviceKey('new')}`,
+      '+ config one|route|shop|a',
+      `- ${serviceKey('old')}`,
+    ]);
+  });
+
   test('records that no process of today would write are taken away', async () => {
     const key = 'one|service|shop|old';
     const value = new Uint8Array([1]);

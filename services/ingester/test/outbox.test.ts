@@ -29,6 +29,27 @@ test('a key goes out when its value changes, and once more when nobody claims it
   expect(taken(outbox).out).toEqual(['k=gone by a', 'l=gone by a']);
 });
 
+test('what routes lead to goes out before them, and what is gone last', () => {
+  const outbox = new Outbox();
+  outbox.set('old', [event('c|route|n|x', 1), event('c|service|n|x', 1)], 0);
+  outbox.take();
+  outbox.drop('old');
+  outbox.set('new', [event('c|route|n|y', 1), event('c|service|n|y', 1)], 0);
+  expect(taken(outbox).out).toEqual([
+    'c|service|n|y=1 by new',
+    'c|route|n|y=1 by new',
+    'c|route|n|x=gone by old',
+    'c|service|n|x=gone by old',
+  ]);
+});
+
+test('what the log has and nobody gives goes out as gone, unless somebody comes to give it', () => {
+  const outbox = new Outbox();
+  for (const key of ['k', 'l']) outbox.orphan({ ...event(key, 1), owner: 'gone' });
+  outbox.set('a', [event('l', 1)], 0);
+  expect(taken(outbox).out).toEqual(['k=gone by gone']);
+});
+
 test('what comes and goes between two looks never goes out', () => {
   const outbox = new Outbox();
   outbox.set('a', [event('k', 1)], 0);

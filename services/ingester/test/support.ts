@@ -40,6 +40,8 @@ export class Core {
   readonly #events = new Map<string, Stored['events'][number]>();
   readonly #objects = new Map<string, Stored['objects'][number]>();
   readonly #chunks = new Map<string, ReadonlyMap<string, ParsedChunk>>();
+  /** How often something was published. */
+  steps = 0;
   nowMs = 1_000;
   /** What the process appends before it crashes. */
   appendsLeft = Infinity;
@@ -133,6 +135,7 @@ export class Core {
 
   #publish(events: readonly PublishedEvent[]): void {
     if (!this.#isOpen) throw new Error('published before it was opened');
+    this.steps++;
     for (const event of events.toSorted((a, b) => turnOf(a) - turnOf(b))) {
       if (this.appendsLeft-- <= 0) return;
       const { topic, key, value, owner } = event;

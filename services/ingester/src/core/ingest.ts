@@ -138,9 +138,10 @@ export class Ingest implements Sink {
   }
 
   /**
-   * All sources are listed, and `stored` is what the log holds: publishes the difference, and from
-   * now on every change. Objects that are gone take their records with them, unless they are so
-   * many that they are held, or may be in what cannot be read.
+   * All sources are listed, and `stored` is what the log holds: publishes the difference, in one
+   * step (what goes must not be gone before what takes its place is there), and from now on every
+   * change. Objects that are gone take their records with them, unless they are so many that they
+   * are held, or may be in what cannot be read.
    */
   open(stored: Stored): void {
     this.#open = true;
@@ -150,7 +151,7 @@ export class Ingest implements Sink {
     if (mayBeUnread) for (const { id } of gone) this.#addGhost(id);
     else this.#remove(gone, undefined, 'since the last run, ');
     this.#settle();
-    this.#publish(this.#orphans(stored.events, mayBeUnread));
+    this.#takeOrphans(stored.events, mayBeUnread);
     for (const entry of this.#table.entries()) this.#unsaved.add(entry);
     this.#step(noChange);
   }
@@ -182,24 +183,22 @@ export class Ingest implements Sink {
   }
 
   /**
-   * Tombstones for records that no object gives any more. But what says nothing for sure takes
-   * nothing away: an object of which no version is good here, or that may be unread.
+   * Takes back records that no object gives any more. But what says nothing for sure takes nothing
+   * away: an object of which no version is good here, or that may be unread.
    */
-  #orphans(stored: readonly StoredEvent[], mayBeUnread: boolean): readonly Outgoing[] {
-    const tombstones: Outgoing[] = [];
+  #takeOrphans(stored: readonly StoredEvent[], mayBeUnread: boolean): void {
     for (const event of stored) {
       const { topic, key, owner } = event;
       if (key === this.#markerKey() || this.#outbox.claims(topic, key)) continue;
       const entry = this.#table.get(owner);
       const isSure = entry === undefined ? !mayBeUnread : entry.emitted !== undefined;
       if (isSure) {
-        tombstones.push({ topic, key, value: undefined, owner });
+        this.#outbox.orphan(event);
         continue;
       }
       this.#outbox.retain(owner, event);
       if (entry === undefined) this.#addGhost(owner);
     }
-    return tombstones;
   }
 
   #addGhost(id: string): void {

@@ -6,6 +6,7 @@
  * everywhere in Kubernetes; of two that are equally old the one whose id sorts first, so that no
  * order of arrival shows.
  */
+import { topics } from '@watershed/model/keys.ts';
 import { sameBytes, type EncodedEvent } from './registry.ts';
 
 export interface Outgoing {
@@ -86,7 +87,17 @@ export class Outbox {
     this.#replace(owner, []);
   }
 
-  /** What changed since the last call. */
+  /** The log has it of an earlier process, and nobody gives it any more. */
+  orphan({ owner, ...event }: StoredEvent): void {
+    const id = eventId(event.topic, event.key);
+    this.#wins.set(id, { owner, event, createdMs: 0, retained: true });
+    this.#changed.add(id);
+  }
+
+  /**
+   * What changed since the last call. The log may take it in parts, and whoever reads may stop
+   * between them: so what routes lead to comes before them, and what goes is last, routes first.
+   */
   take(): OutboxChange {
     const outgoing: Outgoing[] = [];
     const touched = new Set<string>();
@@ -112,6 +123,7 @@ export class Outbox {
       }
     }
     this.#changed.clear();
+    outgoing.sort((a, b) => turnOf(a) - turnOf(b));
     return { outgoing, collisions: this.#collisionsOf(touched) };
   }
 
@@ -149,6 +161,12 @@ export class Outbox {
 /** Topic and key in one string, for maps. */
 export function eventId(topic: string, key: string): string {
   return `${topic}\n${key}`;
+}
+
+function turnOf({ topic, key, value }: Outgoing): number {
+  const isRoute = topic === topics.config && key.split('|', 2)[1] === 'route';
+  if (value === undefined) return isRoute ? 2 : 3;
+  return isRoute ? 1 : 0;
 }
 
 function tombstone({ event, owner }: Claim): Outgoing {
