@@ -33,7 +33,7 @@ export class Writer implements Source<Host> {
       tracing: noTracing,
     });
     const hosts: Host[] = [];
-    for (const { topic, key, value, owner } of (await events.stored()).events) {
+    for (const { topic, key, value, owner } of events.stored().events) {
       if (topic !== topics.endpoints) continue;
       const { object } = Event.decode(value);
       if (object?.$case !== 'endpoints') continue;

@@ -1,5 +1,5 @@
 import type { Domain } from './ownership.ts';
-import type { Log } from './port.ts';
+import type { Log, LogRecord } from './port.ts';
 import type { LogTime } from './time.ts';
 
 /** How late an owner may hear that it is none any more: readers know from the claim. */
@@ -16,6 +16,8 @@ export interface OwnedPartitionOptions {
   readonly time: LogTime;
   /** Unique for ever. Default: a version 4 UUID. */
   readonly newClaimId?: () => string;
+  /** Told of each valid record of before the claim, in order; a tombstone is one too. */
+  readonly takenOver?: (record: LogRecord) => void;
   /** Between two tries while the log is unavailable. Default 500 ms. */
   readonly retryMs?: number;
 }

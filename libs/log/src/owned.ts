@@ -347,6 +347,7 @@ export class OwnedPartition {
       const verdict = this.#before.judge(record);
       if (verdict === 'valid') {
         this.#hold(key, value);
+        this.#o.takenOver?.(record);
         this.#doubtful.delete(key);
         this.#contested.delete(key);
       } else (this.#held.has(key) ? this.#doubtful : this.#contested).add(key);

@@ -205,7 +205,7 @@ class IngesterPart implements Ingester {
     await listed;
     const log = this.#log;
     if (log === undefined || this.#isStopped) return;
-    const stored = await log.stored();
+    const stored = log.stored();
     const { time, logger } = this.#options;
     this.#publisher = new Publisher(
       {

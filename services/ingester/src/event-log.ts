@@ -3,10 +3,9 @@
  * `objects`, beside the ingesters of other clusters, reads back what an earlier process left there,
  * and appends every event to `history` as well.
  */
-import { Fold } from '@watershed/log/fold.ts';
 import type { OwnedWrite } from '@watershed/log/owned-options.ts';
 import { OwnedPartition } from '@watershed/log/owned.ts';
-import type { Append, Log } from '@watershed/log/port.ts';
+import type { Append, Log, LogRecord } from '@watershed/log/port.ts';
 import { parseEndpointsKey, partitionOf, topics } from '@watershed/model/keys.ts';
 import { schemaHeader, schemaVersion } from '@watershed/model/schema.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
@@ -55,9 +54,9 @@ const firstOf: Readonly<Record<Topic, number>> = { config: 0, objects: 1, endpoi
 
 interface Owned {
   readonly topic: Topic;
-  /** Which partition of the topic. */
-  readonly index: number;
   readonly partition: OwnedPartition;
+  /** By key, what each record that was there comes from. */
+  readonly sources: Map<string, string>;
 }
 
 export class EventLog implements EventWriter {
@@ -86,8 +85,15 @@ export class EventLog implements EventWriter {
     const { partitions, cluster } = options;
     const open = async (topic: Topic, index: number): Promise<Owned> => {
       const domain = { part: clusterParts[topic], value: cluster };
-      const partition = await OwnedPartition.open({ ...options, topic, partition: index, domain });
-      return { topic, index, partition };
+      const sources = new Map<string, string>();
+      const takenOver = ({ key, value, headers }: LogRecord): void => {
+        const source = value && headers[headerNames.object];
+        if (source === undefined) sources.delete(key);
+        else sources.set(key, source);
+      };
+      const place = { topic, partition: index, domain };
+      const partition = await OwnedPartition.open({ ...options, ...place, takenOver });
+      return { topic, partition, sources };
     };
     const endpoints = Array.from({ length: partitions.endpoints }, (_, at) => at);
     const opened = await Promise.allSettled([
@@ -104,12 +110,13 @@ export class EventLog implements EventWriter {
     return new EventLog(options, owned);
   }
 
-  /** What the log holds for the cluster. */
-  async stored(): Promise<Stored> {
-    const events = this.#owned.flatMap(({ topic, index, partition }) =>
-      topic === topics.objects ? [] : [this.#eventsIn(topic, index, partition)],
+  /** What the log holds for the cluster; before anything is written, and once. */
+  stored(): Stored {
+    const events = this.#owned.flatMap(({ topic, partition, sources }) =>
+      topic === topics.objects ? [] : eventsIn(topic, partition, sources),
     );
-    return { objects: this.objects(), events: (await Promise.all(events)).flat() };
+    for (const { sources } of this.#owned) sources.clear();
+    return { objects: this.objects(), events };
   }
 
   /** The part of `stored` that is known at once. */
@@ -119,19 +126,6 @@ export class EventLog implements EventWriter {
         ? Array.from(partition.entries(), ([key, value]) => ({ topic, key, value }))
         : [],
     );
-  }
-
-  async #eventsIn(
-    topic: StoredEvent['topic'],
-    index: number,
-    partition: OwnedPartition,
-  ): Promise<readonly StoredEvent[]> {
-    const headers = await this.#headers(topic, index);
-    return Array.from(partition.entries(), ([key, value]) => {
-      const unknown = `/unknown//${key.replaceAll('|', ' ')}`;
-      const owner = headers.get(key)?.[headerNames.object] ?? unknown;
-      return { topic, key, value, owner };
-    });
   }
 
   /**
@@ -208,25 +202,17 @@ export class EventLog implements EventWriter {
     if (topic === topics.config) return 0;
     return partitionOf(parseEndpointsKey(key).host, this.#options.partitions.history);
   }
+}
 
-  /** The headers of the last valid record of each key. */
-  async #headers(
-    topic: Topic,
-    partition: number,
-  ): Promise<ReadonlyMap<string, Readonly<Record<string, string>>>> {
-    const headers = new Map<string, Readonly<Record<string, string>>>();
-    const fold = new Fold();
-    const stop = new AbortController();
-    for await (const batch of this.#options.log.read(topic, partition, undefined, stop.signal)) {
-      for (const { key, record } of fold.apply(batch)) {
-        if (record?.value === undefined) headers.delete(key);
-        else headers.set(key, record.headers);
-      }
-      if (fold.caughtUp) break;
-    }
-    stop.abort();
-    return headers;
-  }
+function eventsIn(
+  topic: StoredEvent['topic'],
+  partition: OwnedPartition,
+  sources: ReadonlyMap<string, string>,
+): readonly StoredEvent[] {
+  return Array.from(partition.entries(), ([key, value]) => {
+    const owner = sources.get(key) ?? `/unknown//${key.replaceAll('|', ' ')}`;
+    return { topic, key, value, owner };
+  });
 }
 
 function headersOf({ owner, unit, version, traceparent }: EventWrite): Record<string, string> {
