@@ -235,11 +235,13 @@ test('a change of a file is one record', async () => {
   await until(() => expect(spans.ended.length).toBeGreaterThan(2));
 });
 
-test('silences cost no record, and each is counted', async () => {
+test('silences cost no record and no trace, and each is counted', async () => {
   const annotated = (value: string): string =>
     service('cart', 80, `annotations: { note: "${value}" }`);
   await write('a.yaml', annotated('1'));
-  const { metrics } = await start();
+  const { ingester, metrics, spans } = await start();
+  await ingester.flushed();
+  const traced = spans.ended.length;
   const before = (await log.end('config', 0)).offset;
   const count = (silence: string): Promise<number> =>
     metrics.value('watershed_ingest_silences_total', { silence });
@@ -251,6 +253,8 @@ test('silences cost no record, and each is counted', async () => {
   await rename(join(config, 'a.tmp'), join(config, 'a.yaml'));
   await until(async () => expect(await count('unit')).toBe(1));
   expect((await log.end('config', 0)).offset).toBe(before);
+  await ingester.flushed();
+  expect(spans.ended.length).toBe(traced);
 });
 
 test("objects that come, change, go or are refused are counted by istiod's names", async () => {
