@@ -3,7 +3,7 @@ import { digestOf } from '@watershed/blob/digest.ts';
 import { memoryBlobs } from '@watershed/blob/memory.ts';
 import { scopeId } from '@watershed/blob/scope-id.ts';
 import { Event } from '@watershed/model/gen/model.ts';
-import { Feedback, XdsRecord } from '@watershed/model/gen/record.ts';
+import { Feedback, ManifestContent, XdsRecord } from '@watershed/model/gen/record.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
 import { configKey, parseEndpointsKey, partitionOf, xdsKeys } from '@watershed/model/keys.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
@@ -11,6 +11,7 @@ import type { Logger } from '@watershed/runtime/logger.ts';
 import { Metrics } from '@watershed/runtime/metrics.ts';
 import { noTracing } from '@watershed/runtime/tracing.ts';
 import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
+import { digestText } from '@watershed/translator/bytes.ts';
 import { Engine } from '@watershed/translator/engine/engine.ts';
 import type { EngineOptions } from '@watershed/translator/engine/engine.ts';
 import type { OutputRecord } from '@watershed/translator/engine/published.ts';
@@ -57,6 +58,7 @@ export interface Share {
 export class Bed {
   readonly #engine: Engine;
   readonly #virtual = new VirtualTime();
+  readonly #blobs = memoryBlobs();
   readonly #appended: OutputRecord[] = [];
   /** What the log would hold. */
   readonly #held = new Map<string, Uint8Array>();
@@ -76,7 +78,7 @@ export class Bed {
     this.#engine = new Engine({
       plans,
       partitions: share.partitions,
-      blobs: memoryBlobs(),
+      blobs: this.#blobs,
       clock: virtual,
       timers: { after: (ms, done) => virtual.after(ms, done), soon: systemTime.soon },
       logger,
@@ -196,6 +198,15 @@ export class Bed {
       known.startsWith(xdsKeys.resource(typeUrl, name, '')),
     );
     return key === undefined ? '' : contentOf(this.#held.get(key));
+  }
+
+  /** What a scope has, as its manifest on the log says; `undefined`: it has none. */
+  async manifest(scope: ScopeClass): Promise<ManifestContent | undefined> {
+    const value = this.#held.get(xdsKeys.manifest(scopeId(scope)));
+    const { record } = XdsRecord.decode(value ?? new Uint8Array(0));
+    if (record?.$case !== 'manifest') return undefined;
+    const [bytes] = await this.#blobs.get([digestText(record.value.content)]);
+    return bytes && ManifestContent.decode(bytes);
   }
 
   /** Something keeps its last good output. */

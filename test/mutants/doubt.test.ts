@@ -34,22 +34,26 @@ const gone = (input: Input): Input => ({ ...input, object: undefined });
 
 async function open(inputs: readonly Input[]) {
   const reads: (() => void)[] = [];
-  const bed = await Bed.open(
-    createPlans,
-    { inputs, scopes: [scopeOf({ namespace: 'shop' })] },
-    undefined,
-    {
-      ...{ partitions: 1, owned: [0] },
-      allRead: () => new Promise((resolve) => reads.push(resolve)),
-    },
-  );
+  const scope = scopeOf({ namespace: 'shop' });
+  const bed = await Bed.open(createPlans, { inputs, scopes: [scope] }, undefined, {
+    ...{ partitions: 1, owned: [0] },
+    allRead: () => new Promise((resolve) => reads.push(resolve)),
+  });
   /** All is read that is on the log. */
   const read = async (): Promise<void> => {
     for (const done of reads.splice(0)) done();
     await bed.apply([]);
   };
   const published = (): string => bed.published(resourceTypes.endpoint, name);
-  return { bed, read, published };
+  /** Names of the clusters and of the assignments in the scope's manifest. */
+  const listed = async (): Promise<readonly (readonly string[])[]> => {
+    const content = await bed.manifest(scope);
+    return [resourceTypes.cluster, resourceTypes.endpoint].map(
+      (type) =>
+        content?.types.find(({ typeUrl }) => typeUrl === type)?.shared.map((one) => one.name) ?? [],
+    );
+  };
+  return { bed, read, published, listed };
 }
 
 test('the assignment of a new service waits for endpoints that are on the log', async () => {
@@ -61,6 +65,18 @@ test('the assignment of a new service waits for endpoints that are on the log', 
   expect(full).not.toBe('');
   await read();
   expect(published()).toBe(full);
+  await bed.close();
+});
+
+test('a manifest lists the assignment of a new service before it is there: pushers wait for it', async () => {
+  const { bed, read, published, listed } = await open([]);
+  await bed.apply([web]);
+  const [clusters, assignments] = await listed();
+  expect([clusters?.includes(name), assignments?.includes(name)]).toEqual([true, true]);
+  expect(published()).toBe('');
+  await read();
+  expect(published()).not.toBe('');
+  expect(await listed()).toEqual([clusters, assignments]);
   await bed.close();
 });
 

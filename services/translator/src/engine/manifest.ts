@@ -21,7 +21,7 @@ export interface BuiltManifest {
   readonly diagnostics: readonly Diagnostic[];
   /** Of generators; their resources are the last good ones, where there were any. */
   readonly errors: readonly GeneratorError[];
-  /** Shared resources that do not exist yet were left out. */
+  /** Shared resources that do not exist yet were left out, or may be listed. */
   readonly waits: boolean;
   /** Own resources that failed, and of which no last good one is known, were left out. */
   readonly lacks: boolean;
@@ -70,7 +70,8 @@ export function buildManifest(
   ];
   types.sort((a, b) => compare(a.typeUrl, b.typeUrl));
   const listed = listing.reduce((sum, type) => sum + type.shared.length, 0);
-  const waits = types.reduce((sum, type) => sum + type.shared.length, 0) < listed;
+  const lists = types.reduce((sum, type) => sum + type.shared.length, 0);
+  const waits = lists < listed || resources.hasComing;
   return { content: { types }, own, diagnostics, errors, waits, lacks };
 }
 

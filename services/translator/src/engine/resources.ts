@@ -62,6 +62,8 @@ export class Resources {
   /** Gained in this pass: all of them was read. */
   readonly #fresh = new Set<number>();
   #doubtful: Entry[] = [];
+  /** In doubt, and never published: it will be, full or empty. */
+  readonly #coming = new Set<Entry>();
 
   constructor(options: ResourcesOptions) {
     this.#options = options;
@@ -189,11 +191,20 @@ export class Resources {
     return this.#options.plans.whole?.has(typeUrl) === true;
   }
 
-  /** Whether a manifest may list it: it is on the log, or will be, or is another shard's. */
+  /**
+   * Whether a manifest may list it: it is on the log, or will be, or is another shard's. Pushers
+   * hold a scope until what it lists is there: shown without its assignment, a cluster would not
+   * warm, and be routed to.
+   */
   available(key: ResourceKey): boolean {
     const entry = this.#find(key);
-    if (entry !== undefined) return entry.content !== undefined;
+    if (entry !== undefined) return entry.content !== undefined || this.#coming.has(entry);
     return !this.#options.owned.has(this.#partitionOf(key));
+  }
+
+  /** Something may be listed that is not there yet: should it fail, manifests must not list it. */
+  get hasComing(): boolean {
+    return this.#coming.size > 0;
   }
 
   changed(change: Change<ResourceKey, ResourcePlan | undefined>, nowMs: number): void {
@@ -230,8 +241,10 @@ export class Resources {
     const empty = entry.plan?.empty === true;
     if (empty && !entry.trulyEmpty && !this.#fresh.has(entry.partition)) {
       this.#doubtful.push(entry);
+      if (entry.content === undefined) this.#coming.add(entry);
       return true;
     }
+    this.#coming.delete(entry);
     entry.trulyEmpty = empty;
     return false;
   }
@@ -317,6 +330,7 @@ export class Resources {
     this.#unlisted.delete(entry.id);
     entry.dropped = true;
     this.#dirty.delete(entry.id);
+    this.#coming.delete(entry);
     this.#staged.delete(entry);
   }
 

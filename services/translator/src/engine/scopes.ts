@@ -58,7 +58,7 @@ export class Scopes {
    * Never seen before, and not yet to be shown: absence says nothing before the sources are synced.
    */
   readonly #held = new Set<string>();
-  /** Their manifests leave out what does not exist yet. */
+  /** Their manifests leave out what does not exist yet, or may list it (see `Resources`). */
   readonly #waiting = new Set<string>();
   /** The manifest on the log stays, and so does what it lists. */
   readonly #failed = new Set<string>();
