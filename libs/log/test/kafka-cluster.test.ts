@@ -5,6 +5,7 @@ import {
   deleteTopicsV6,
   fetchV13,
   listOffsetsV7,
+  metadataV12,
   stringSerializers,
 } from '@platformatic/kafka';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -13,6 +14,8 @@ import { Fold } from '../src/fold.ts';
 import { openKafkaLog } from '../src/kafka.ts';
 import type { KafkaLogOptions } from '../src/kafka.ts';
 import { OwnedPartition } from '../src/owned.ts';
+import { answer } from '../src/kafka/codec.ts';
+import { code } from '../src/kafka/failure.ts';
 import type { FetchResponse } from '../src/kafka/session.ts';
 import type { Log, ReadBatch, ReadOptions, TopicSpec } from '../src/port.ts';
 import { brief, bytes, readAll, realTime, sleep, tail, textOf, until } from './support.ts';
@@ -49,24 +52,40 @@ async function start(spec = compacted()): Promise<{ log: Log; topic: string }> {
   return { log, topic: spec.name };
 }
 
-async function deleteTopic(name: string): Promise<void> {
+async function connectedTo<T>(broker: string, use: (c: Connection) => Promise<T>): Promise<T> {
   const connection = new Connection('test');
-  const [host = '', port = ''] = kafka.brokers[0]!.split(':');
+  const [host = '', port = ''] = broker.split(':');
   await connection.connect(host, Number(port));
-  await deleteTopicsV6.api.async(connection, [{ name }], 10_000);
-  await connection.close();
+  try {
+    return await use(connection);
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Resolves when no broker knows it: one that is late would give the old topic for the new one. */
+async function deleteTopic(name: string): Promise<void> {
+  const [first = ''] = kafka.brokers;
+  await connectedTo(first, (connection) =>
+    deleteTopicsV6.api.async(connection, [{ name }], 10_000),
+  );
+  for (const broker of kafka.brokers) {
+    await until(`${broker} has forgotten ${name}`, () =>
+      connectedTo(broker, async (connection) => {
+        const call = metadataV12.api.async(connection, [name], false, false);
+        const { topics } = await answer(call);
+        return topics.every(({ errorCode }) => errorCode === code.unknownTopicOrPartition);
+      }),
+    );
+  }
 }
 
 /** At each broker: sessions of fetches have random numbers. */
 async function endSession(session: number): Promise<void> {
   for (const broker of kafka.brokers) {
-    const connection = new Connection('test');
-    const [host = '', port = ''] = broker.split(':');
-    await connection.connect(host, Number(port));
-    await fetchV13.api
-      .async(connection, 0, 1, 1024, 0, session, -1, [], [], '')
-      .catch(() => undefined);
-    await connection.close();
+    await connectedTo(broker, (connection) =>
+      fetchV13.api.async(connection, 0, 1, 1024, 0, session, -1, [], [], ''),
+    ).catch(() => undefined);
   }
 }
 
