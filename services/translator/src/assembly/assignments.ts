@@ -73,7 +73,7 @@ function problemOf(
   const says = (key: string): boolean =>
     read.get(inputs.policies, key)?.value.subsets.some(({ name }) => name === subset) ?? false;
   const object = keys.find(says) ?? '';
-  const field = `subsets[${subset}].labels`;
+  const field = `spec.subsets[${subset}].labels`;
   const value = JSON.stringify(facts.subsetLabels);
   return { object, field, value, reason: `no endpoint of ${host} has these labels` };
 }

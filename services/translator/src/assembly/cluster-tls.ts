@@ -5,8 +5,10 @@ import { caSuffix } from '../generators/tls.ts';
 import type { ClientCertificate, Roots, UpstreamTls } from '../generators/upstream-tls.ts';
 import type { Diagnostic } from '../plan.ts';
 import { originatedTls, type ClusterFacts } from './cluster-facts.ts';
-import { nameOfCluster, type ClusterKey } from './cluster-key.ts';
+import type { ClusterKey } from './cluster-key.ts';
 import type { LocalityQueries } from './localities.ts';
+import { secretName } from './secrets.ts';
+import { clusterWords } from './user-fields.ts';
 
 /** `undefined`: plain text. */
 export function tlsOf(
@@ -85,13 +87,15 @@ export function problemsOf(key: ClusterKey, facts: ClusterFacts): readonly Diagn
   const tls = originatedTls(facts.traffic);
   if (tls === undefined || !isWithheld(key, facts)) return [];
   const object = key.policies.split(' ')[0] ?? '';
-  const name = nameOfCluster(key);
+  const at = 'spec.trafficPolicy.tls';
+  const name = clusterWords(key);
   if (tls.credential !== '') {
     const reason = `a sidecar gets a credential only by a rule with a workloadSelector (${name})`;
-    return [{ object, field: 'trafficPolicy.tls.credentialName', value: tls.credential, reason }];
+    const value = secretName(tls.credential);
+    return [{ object, field: `${at}.credentialName`, value, reason }];
   }
   const reason = `MUTUAL needs a client certificate and its key (${name})`;
-  return [{ object, field: 'trafficPolicy.tls.clientCertificate', value: '', reason }];
+  return [{ object, field: `${at}.clientCertificate`, value: '', reason }];
 }
 
 /** Names of secrets over SDS that a cluster needs. */

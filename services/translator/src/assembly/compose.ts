@@ -36,8 +36,9 @@ import { createProxyless, isProxylessListener, type Proxyless } from './proxyles
 import { nativeTypes } from './native-types.ts';
 import type { NativeType, PlanOf, RouterPlans, SidecarRoutes } from './parts.ts';
 import { isRouteTable } from './route-table.ts';
-import { createSecretPlans, secretKeys } from './secrets.ts';
+import { createSecretPlans, lackOf, secretKeys } from './secrets.ts';
 import { createSpecialClusters, specialClustersOf } from './special-clusters.ts';
+import { destinationWords } from './user-fields.ts';
 
 interface Parts {
   readonly clusters: PlanOf;
@@ -173,9 +174,10 @@ function absentSecret(
 ): Diagnostic {
   const cluster = entries.find(({ secrets }) => secrets.includes(name))?.cluster;
   const key = cluster && parseCluster(cluster.name, cluster.variant);
-  const reason = `namespace ${namespace} has no such certificate: ${cluster?.name} waits for it`;
+  const { secret, lack } = lackOf(name, namespace);
+  const reason = `${lack}: ${destinationWords(cluster?.name ?? '')} waits for it`;
   const object = key?.policies.split(' ')[0] ?? '';
-  return { object, field: 'trafficPolicy.tls.credentialName', value: name, reason };
+  return { object, field: 'spec.trafficPolicy.tls.credentialName', value: secret, reason };
 }
 
 function sidecarTypes(parts: Parts, read: Reader, client: Client): readonly ManifestTypePlan[] {

@@ -23,6 +23,7 @@ import {
   routerId,
 } from './gateway-ports.ts';
 import { selects } from './policies.ts';
+import { objectName, serverField } from './user-fields.ts';
 
 /** One listener of one gateway object. */
 export interface Server {
@@ -145,10 +146,10 @@ function refuse(
   }
   const other = endsTls(listener) ? plain[0] : secure[0];
   if (other !== undefined) {
-    return `the port is taken by ${nameOf(other)}, which speaks another protocol`;
+    return `the port is taken by ${objectName(other.key)}, which speaks another protocol`;
   }
   const same = secure.find((server) => server.table === table);
-  return same === undefined ? undefined : `${nameOf(same)} has a port of this name`;
+  return same === undefined ? undefined : `${objectName(same.key)} has a port of this name`;
 }
 
 /** Two chains of one server name would be rejected by Envoy: the older keeps the name. */
@@ -158,15 +159,11 @@ function claim(chains: Map<string, Server>, server: Server): string | undefined 
   for (const name of names) {
     const other = chains.get(name);
     if (other !== undefined) {
-      return `host ${name} has a certificate of ${nameOf(other)} on this port`;
+      return `host ${name} has a certificate of ${objectName(other.key)} on this port`;
     }
   }
   for (const name of names) chains.set(name, server);
   return undefined;
-}
-
-function nameOf({ namespace, gateway }: Server): string {
-  return `${namespace}/${gateway}`;
 }
 
 /** What clients may ask for; with "*" among its hosts, that is all. */
@@ -178,7 +175,7 @@ export function serverNames({ listener }: Server): readonly string[] {
 function diagnose({ key, listener }: Server, reason: string): Diagnostic {
   return {
     object: key,
-    field: `listeners[${listener.name}].port`,
+    field: serverField(key, listener.name, 'port.number'),
     value: String(listener.port),
     reason,
   };

@@ -179,7 +179,11 @@ function join(
   if (protocol === 'http' && current.protocol !== 'tcp') return;
   if (speaksFirst(placement.protocol) || speaksFirst(current.wellKnown)) {
     if (placement.protocol !== current.wellKnown) {
-      refuse(current, placement, 'where the server speaks first, no other protocol can be told');
+      refuse(
+        current,
+        placement,
+        'MySQL and Mongo share no address with another protocol: there the server speaks first',
+      );
       return;
     }
   }
@@ -249,7 +253,7 @@ function matchId(chain: ChainSpec): string {
 }
 
 function ownerOf(chain: ChainSpec): string {
-  return chain.kind === 'tcp' ? chain.service.host : `HTTP (${chain.routes})`;
+  return chain.kind === 'tcp' ? chain.service.host : 'services that speak HTTP';
 }
 
 function refuse(current: Building, { object, port }: Placement, reason: string): void {

@@ -9,6 +9,7 @@ import { nameOfCluster, type ClusterKey } from './cluster-key.ts';
 import { tlsOf } from './cluster-tls.ts';
 import type { LocalityQueries } from './localities.ts';
 import { limitsOf } from './pools.ts';
+import { clusterWords } from './user-fields.ts';
 
 /** @param named endpoints that are named with the cluster, for discovery by DNS */
 export function proxylessArgument(
@@ -69,8 +70,8 @@ function problemsOf(
   const object = key.policies.split(' ')[0] ?? '';
   const refuse = (field: string, value: string, reason: string): void => {
     if (object === '') return;
-    const full = `gRPC without a proxy: ${reason} (${nameOfCluster(key)})`;
-    problems.push({ object, field: `trafficPolicy.${field}`, value, reason: full });
+    const full = `gRPC without a proxy: ${reason} (${clusterWords(key)})`;
+    problems.push({ object, field: `spec.trafficPolicy.${field}`, value, reason: full });
   };
   const { loadBalancer, outlierDetection } = traffic;
   const other = loadBalancer && balancers[loadBalancer.algorithm];
@@ -82,8 +83,11 @@ function problemsOf(
   }
   const tls = originatedTls(traffic);
   if (tls !== undefined) refuse('tls.mode', '', 'TLS is with the certificates of the mesh alone');
-  if (named.flatMap(({ endpoints }) => endpoints).length > 1) {
-    refuse('endpoints', '', 'of several names the first alone is called');
+  const [called, ...others] = named.flatMap(({ endpoints }) => endpoints);
+  if (called !== undefined && others.length > 0) {
+    // Of the host: which of its objects has the endpoints is not known here.
+    const reason = 'gRPC without a proxy: of several names the first alone is called';
+    problems.push({ object: key.host, field: 'endpoints', value: called.address, reason });
   }
   return problems;
 }

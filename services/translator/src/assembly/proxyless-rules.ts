@@ -14,6 +14,7 @@ import type { RetryArgument } from '../generators/retry-policy.ts';
 import { quoteRegex } from '../generators/values.ts';
 import type { RuleArgument } from '../generators/virtual-host.ts';
 import type { Diagnostic } from '../plan.ts';
+import { destinationWords, ruleField } from './user-fields.ts';
 
 export interface RoutedRule extends RuleArgument {
   /** Config key of the route that it is a rule of; '' for what nobody wrote. */
@@ -55,12 +56,12 @@ function routesOf(context: Context): readonly ProxylessRouteArgument[] {
   return all.map((match) => ({ match, ...action }));
 }
 
-/** `rules[NAME].what`, as users find it in their object. */
+/** `field`: below the rule, as a VirtualService has it. */
 function refuse({ rule, problems }: Context, field: string, value: string, reason: string): void {
   if (rule.object === '') return;
-  const at = rule.name === '' ? 'rules' : `rules[${rule.name}]`;
+  const { object, name } = rule;
   const full = `gRPC without a proxy: ${reason}`;
-  problems.push({ object: rule.object, field: `${at}.${field}`, value, reason: full });
+  problems.push({ object, field: ruleField(object, name, field), value, reason: full });
 }
 
 // ---------------------------------------------------------------- matches
@@ -116,8 +117,8 @@ function actionOf(context: Context): Action {
   const { rule } = context;
   if (rule.cors !== undefined) refuse(context, 'corsPolicy', '', 'CORS is not checked');
   for (const [field, ops] of [
-    ['requestHeaders', rule.requestHeaders],
-    ['responseHeaders', rule.responseHeaders],
+    ['headers.request', rule.requestHeaders],
+    ['headers.response', rule.responseHeaders],
   ] as const) {
     if (ops !== undefined) refuse(context, field, '', 'headers are not edited');
   }
@@ -155,12 +156,13 @@ function forward(context: Context, argument: ForwardArgument): Action {
   if (mirrors.length > 0) refuse(context, 'mirrors', '', 'calls are not mirrored');
   const backends = argument.backends.flatMap(({ cluster, weight, ...rest }) => {
     if (cluster === undefined || !context.exists(cluster)) {
-      const field = 'route.destination';
-      refuse(context, field, cluster ?? '', 'not there, so its share goes to the others');
+      const value = destinationWords(cluster ?? '');
+      const reason = 'it is not there, so its share goes to the others';
+      refuse(context, 'route.destination', value, reason);
       return [];
     }
     if (rest.requestHeaders !== undefined || rest.responseHeaders !== undefined) {
-      refuse(context, 'route.headers', cluster, 'headers are not edited');
+      refuse(context, 'route.headers', destinationWords(cluster), 'headers are not edited');
     }
     return [{ cluster, weight }];
   });
@@ -171,12 +173,27 @@ function forward(context: Context, argument: ForwardArgument): Action {
     retry: retryOf(context, retry),
     hash: hash.flatMap((key) => {
       if (key.source?.$case === 'header') return [key.source.value];
-      refuse(context, 'consistentHash', key.source?.$case ?? '', 'only headers are hashed');
+      const reason = "calls are spread by headers alone, not by the DestinationRule's";
+      refuse(
+        context,
+        'route.destination',
+        '',
+        `${reason} ${hashWords[key.source?.$case ?? 'none']}`,
+      );
       return [];
     }),
     fault: context.rule.fault,
   };
 }
+
+/** A DestinationRule's `consistentHash`. */
+const hashWords = {
+  header: 'httpHeaderName',
+  cookie: 'httpCookie',
+  sourceIp: 'useSourceIp',
+  queryParameter: 'httpQueryParameterName',
+  none: 'consistentHash',
+};
 
 /** Those that gRPC retries on (A44). */
 const retried = ['cancelled', 'deadline-exceeded', 'internal', 'resource-exhausted', 'unavailable'];

@@ -1,6 +1,7 @@
 /** What gateways add to a router's set: listeners, route tables, and the secrets of their servers. */
 import type { Query, Reader } from '@watershed/derive/graph.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
+import type { GatewayListener } from '@watershed/model/gen/model.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
 import { gatewayListener, type GatewayChain } from '../generators/gateway-listener.ts';
 import {
@@ -32,7 +33,8 @@ import { sameJob, sameManifest } from './jobs.ts';
 import { createListenerSettings, type ListenerSettings } from './listener-settings.ts';
 import { streamsOf } from './own-streams.ts';
 import type { RouterPlans, RouterSet } from './parts.ts';
-import { createSecretPlans, namesNamespace, secretKeys } from './secrets.ts';
+import { createSecretPlans, lackOf, secretKeys } from './secrets.ts';
+import { serverField } from './user-fields.ts';
 
 interface Context {
   readonly core: Core;
@@ -183,13 +185,13 @@ interface MadeChain {
 
 /** A server whose certificate is not there is left out: waiting for it would hold up the whole port. */
 function secureChain(context: Context, read: Reader, scope: ScopeClass, server: Server): MadeChain {
-  const { listener } = server;
-  const refuse = (field: string, value: string, reason: string): MadeChain => {
-    const at = `listeners[${listener.name}].${field}`;
+  const { key: object, listener } = server;
+  const refuse = (of: string, value: string, reason: string): MadeChain => {
+    const field = serverField(object, listener.name, of);
     return {
       chain: undefined,
       secrets: [],
-      problems: [{ object: server.key, field: at, value, reason }],
+      problems: [{ object, field, value, reason }],
     };
   };
   const made = serverChain(listener, scope.certificates);
@@ -197,10 +199,12 @@ function secureChain(context: Context, read: Reader, scope: ScopeClass, server: 
   const secrets = secretKeys(made.secrets, scope);
   const missing = secrets.find((key) => !context.secretExists(read, key));
   if (missing !== undefined) {
-    const { name } = missing;
-    const where = namesNamespace(name) ? 'there is' : `namespace ${scope.namespace} has`;
-    const reason = `${where} no such certificate: this server is off until there is`;
-    return refuse('tls.credentialName', name, reason);
+    const { secret, lack } = lackOf(missing.name, scope.namespace);
+    return refuse(
+      credentialField(listener, missing.name),
+      secret,
+      `${lack}: this server is off until there is`,
+    );
   }
   const names = serverNames(server).filter((name) => name !== '*');
   const chain: GatewayChain = {
@@ -209,4 +213,10 @@ function secureChain(context: Context, read: Reader, scope: ScopeClass, server: 
     secure: { serverNames: names, tls: made.tls },
   };
   return { chain, secrets, problems: [] };
+}
+
+function credentialField({ tls }: GatewayListener, secret: string): string {
+  const { caCredential = '', credentials = [] } = tls ?? {};
+  if (caCredential !== '' && !credentials.includes(secret)) return 'tls.caCertCredentialName';
+  return credentials.length > 1 ? 'tls.credentialNames' : 'tls.credentialName';
 }

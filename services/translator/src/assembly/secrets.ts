@@ -18,8 +18,33 @@ import { decodeVariant, encodeVariant, field } from './variant.ts';
 const scheme = 'kubernetes://';
 
 /** Whether it is a reference into a namespace; else it is into that of the proxy. */
-export function namesNamespace(name: string): boolean {
+function namesNamespace(name: string): boolean {
   return name.slice(scheme.length).includes('/');
+}
+
+/** The Secret as users name it. */
+export function secretName(name: string): string {
+  return name.slice(name.lastIndexOf('/') + 1);
+}
+
+/**
+ * Of a name under which proxies of a namespace find nothing: which Secret users look for, and what
+ * it lacks. Whether it is there and was refused is not known here.
+ */
+export function lackOf(name: string, own: string): { secret: string; lack: string } {
+  const path = name.slice(scheme.length);
+  const at = path.indexOf('/');
+  const namespace = at < 0 ? own : path.slice(0, at);
+  const whole = secretName(name);
+  const isRoots = whole.endsWith(caSuffix);
+  const secret = isRoots ? whole.slice(0, -caSuffix.length) : whole;
+  const lack = isRoots
+    ? `no CA certificate, in Secret ${secret} or ${whole}`
+    : `no certificate in a Secret ${secret}`;
+  return {
+    secret,
+    lack: `namespace ${namespace} has ${lack} (if it was refused, see its own diagnostics)`,
+  };
 }
 
 /** Keys of the secrets that a proxy of the scope finds under these names. */

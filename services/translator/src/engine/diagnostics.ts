@@ -90,16 +90,17 @@ export class Diagnostics {
   }
 }
 
-/** `Gateway edge/public: listeners[https].port 80: reason` */
+/** `Gateway edge/public: spec.servers[https].port.number 80: reason` */
 function describe({ object, field, value, reason }: Finding): string {
   const { kind, namespace, name } = subjectOf(object);
-  const where = namespace === '' ? name : `${namespace}/${name}`;
-  const what = [field, value].filter((part) => part !== '').join(' ');
-  return `${kind} ${where}: ${what === '' ? '' : `${what}: `}${reason}`;
+  const said = (parts: readonly string[]): string => parts.filter((part) => part !== '').join(' ');
+  const subject = said([kind, namespace === '' ? name : `${namespace}/${name}`]);
+  const what = said([field, value]);
+  return `${subject}: ${what === '' ? '' : `${what}: `}${reason}`;
 }
 
 /**
- * As the ingester's diagnostics are shown; fields are the model's. `origin` is the resource or
+ * As the ingester's diagnostics are shown. `origin` is the resource or
  * scope that it was found at, for files are not known here.
  */
 export function shown({ object, severity, field, value, reason, at }: Finding): object {

@@ -289,7 +289,8 @@ export class Engine {
   }
 
   /** The record of the key cannot be read: its object keeps the value that it had. */
-  refuse(key: string, reason: string): void {
+  refuse(key: string, cause: string): void {
+    const reason = `its record on the log is left out: ${cause}`;
     this.#diagnostics.set(`record ${key}`, {
       error: [{ object: key, field: '', value: '', reason }],
     });

@@ -278,7 +278,8 @@ export class Shard {
    */
   #blame(entries: ReadonlySet<string>, at: string, error: unknown): void {
     const { diagnostics, logger } = this.#options;
-    const reason = describeError(error);
+    const cause = describeError(error);
+    const reason = `internal error: ${cause}; what proxies have of it stays`;
     const before = diagnostics.at(at).filter((finding) => finding.severity === 'error');
     let objects = [...entries].filter((key) => this.#causes?.keys.has(key) === true);
     if (objects.length === 0) objects = before.map((finding) => finding.object);
@@ -286,9 +287,13 @@ export class Shard {
     if (objects.length === 0) objects = [''];
     const blamed = objects.slice(0, maxBlamed);
     diagnostics.set(at, {
-      error: blamed.map((object) => ({ object, field: '', value: at, reason })),
+      error: blamed.map((object) => ({ object, field: '', value: '', reason })),
     });
     if (before.length > 0) return;
-    logger.warn('an output keeps its last good value', { output: at, reason, objects: blamed });
+    logger.warn('an output keeps its last good value', {
+      output: at,
+      reason: cause,
+      objects: blamed,
+    });
   }
 }

@@ -20,7 +20,7 @@ beforeEach(() => {
 
 const finding = (reason: string) => ({
   object: 'c|gateway|edge|public',
-  field: 'listeners[https].port',
+  field: 'spec.servers[https].port.number',
   value: '443',
   reason,
 });
@@ -35,7 +35,7 @@ it('a warning is logged once, in however many places it is found, and when no pl
   diagnostics.set('scope a', { warning: [finding('is taken')] });
   diagnostics.set('scope b', { warning: [finding('is taken')] });
   expect(logged()).toEqual([
-    expect.stringContaining('Gateway edge/public: listeners[https].port 443: is taken'),
+    expect.stringContaining('Gateway edge/public: spec.servers[https].port.number 443: is taken'),
   ]);
   diagnostics.set('scope a', { warning: [finding('is taken')] });
   diagnostics.clear('scope b');

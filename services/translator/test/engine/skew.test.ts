@@ -70,7 +70,9 @@ it('says which kinds it does not know, until they are gone, and goes on', async 
   const unknown = { topic: topics.config, partition: 0, key, value: later };
   await world.write(unknown, service({ host: 'a.test', port: 81 }));
   expect(await portOf(world)).toBe(81);
-  expect(findings(world)).toEqual([[key, 'unknown kind "rateLimit"']]);
+  expect(findings(world)).toEqual([
+    [key, 'its record on the log is left out: unknown kind "rateLimit"'],
+  ]);
   await world.write({ ...unknown, value: undefined });
   expect(findings(world)).toEqual([]);
   expect(world.fatal).toEqual([]);
@@ -81,7 +83,10 @@ it('keeps the last value of an object whose event is of a case that it does not 
   await world.write({ ...service({ host: 'a.test' }), value: later });
   expect(await portOf(world)).toBe(80);
   expect(findings(world)).toEqual([
-    ['c|service|shop|a.test', 'the event is of kind none that this version knows'],
+    [
+      'c|service|shop|a.test',
+      'its record on the log is left out: the event is of kind none that this version knows',
+    ],
   ]);
   await world.write(service({ host: 'a.test', port: 82 }));
   expect(await portOf(world)).toBe(82);
@@ -93,7 +98,10 @@ it('keeps the last value of an object whose record is of a later schema, and say
   await world.write(ofSchema(service({ host: 'a.test', port: 81 }), '2'));
   expect(await portOf(world)).toBe(80);
   expect(findings(world)).toEqual([
-    ['c|service|shop|a.test', 'it is of schema "2", and this version reads up to 1'],
+    [
+      'c|service|shop|a.test',
+      'its record on the log is left out: it is of schema "2", and this version reads up to 1',
+    ],
   ]);
   await world.write(ofSchema(service({ host: 'a.test', port: 82 }), '1'));
   expect(await portOf(world)).toBe(82);
