@@ -18,6 +18,11 @@ const badService = object('v1', 'Service shop/web', { ports: 'none' });
 const badEntry = object(istio, 'ServiceEntry shop/db', { hosts: ['db.example.com'], ...bad });
 const badGateway = object(istio, 'Gateway shop/edge', bad);
 const badGrant = object('gateway.networking.k8s.io/v1beta1', 'ReferenceGrant data/grant', {});
+const badNamespace = {
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  metadata: { name: 'shop', labels: { edge: ['yes'] } },
+};
 const badSecret = {
   apiVersion: 'v1',
   kind: 'Secret',
@@ -123,6 +128,37 @@ const cases = [
     sidecar('data/db.example.com'),
     [object(istio, 'VirtualService data/db', { hosts: ['db.example.com'], ...bad })],
     `spec.egress[0].hosts[0]: no Service, ServiceEntry or VirtualService of namespace data has host db.example.com; ${own('VirtualService data/db')}: "data/db.example.com"`,
+  ],
+  [
+    "what a Sidecar's wildcard would select",
+    sidecar('./*'),
+    [badService],
+    `spec.egress[0].hosts: select no Service and no ServiceEntry: the listener serves nothing; ${own('Service shop/web')}: "./*"`,
+  ],
+  [
+    'what would delegate to a VirtualService',
+    virtualService({ http: [to('a.example.com')] }),
+    [object(istio, 'VirtualService shop/root', bad)],
+    `spec.hosts: is empty, and no VirtualService delegates to this one: it has no effect; ${own('VirtualService shop/root')}`,
+  ],
+  [
+    'the Namespace that a listener selects',
+    httpRoute({ parentRefs: [{ name: 'edge', namespace: 'infra' }] }),
+    [
+      badNamespace,
+      object(k8s, 'Gateway infra/edge', {
+        gatewayClassName: 'istio',
+        listeners: [
+          {
+            ...{ name: 'http', port: 80, protocol: 'HTTP' },
+            allowedRoutes: {
+              namespaces: { from: 'Selector', selector: { matchLabels: { edge: 'yes' } } },
+            },
+          },
+        ],
+      }),
+    ],
+    `spec.parentRefs[0]: has no listener that allows HTTPRoutes of this namespace; ${own('Namespace shop')}: "Gateway infra/edge"`,
   ],
   [
     'what would select a WorkloadEntry',

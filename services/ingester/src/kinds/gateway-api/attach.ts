@@ -4,7 +4,7 @@ import { GatewayParent } from '@watershed/model/gen/model.ts';
 import type { Parent } from '@watershed/model/gen/model.ts';
 import { show } from '../../decode.ts';
 import type { Problem, SourceObject, World } from '../../kind.ts';
-import { whyAbsent } from '../common/absent.ts';
+import { butRefused, whyAbsent } from '../common/absent.ts';
 import {
   byCodeUnit,
   canonicalHost,
@@ -134,7 +134,8 @@ function toGateway(
   }
   const allowed = chosen.filter((listener) => isAllowed(read, world, route, gateway, listener));
   if (allowed.length === 0) {
-    warn('has no listener that allows HTTPRoutes of this namespace');
+    const refused = world.refused(read, namespaceKind, `/${route.ref.namespace}`);
+    warn(`has no listener that allows HTTPRoutes of this namespace${butRefused(refused)}`);
     return [];
   }
   const parents = allowed.flatMap((listener) => {

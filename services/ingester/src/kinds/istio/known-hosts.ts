@@ -22,7 +22,7 @@ export function entriesOf(
 }
 
 /** Those that would be called so, had they not been refused. */
-export function refusedOf(read: Reader, world: World, host: string): readonly ObjectRef[] {
+export function refusedAt(read: Reader, world: World, host: string): readonly ObjectRef[] {
   const at = serviceAt(host, world.settings.domain);
   const services = at && world.refused(read, serviceKind, `${at.namespace}/${at.name}`);
   return [...(services ?? []), ...world.refused(read, serviceEntryKind, host)];
@@ -32,7 +32,7 @@ export function refusedOf(read: Reader, world: World, host: string): readonly Ob
 export function absentHost(read: Reader, world: World, host: string): string | undefined {
   if (serviceOf(read, world, host) !== undefined) return undefined;
   if (entriesOf(read, world, host).length > 0) return undefined;
-  const refused = refusedOf(read, world, host);
+  const refused = refusedAt(read, world, host);
   const reason = `no Service or ServiceEntry has host ${host}${butRefused(refused)}`;
   // `web.shop` is taken as it is.
   const longer = `${host}.svc.${world.settings.domain}`;

@@ -22,7 +22,7 @@ import { parseProtocol } from '../common/protocol.ts';
 import { maxTold } from '../common/told.ts';
 import { namespaceKind } from '../core/namespace.ts';
 import { serviceKind, servicePortIndex } from '../core/service.ts';
-import { entriesOf, refusedOf, serviceOf } from './known-hosts.ts';
+import { entriesOf, refusedAt, serviceOf } from './known-hosts.ts';
 import { entryHosts, entryPortIndex, serviceEntryKind, widerHostIndex } from './service-entry.ts';
 import { routeHostIndex, virtualServiceKind } from './virtual-service.ts';
 
@@ -63,16 +63,17 @@ export function emptyEgress(
       if (problems.length === maxTold) return problems;
     }
     if (present.length === 0) continue;
+    const refused = (): string => butRefused(present.flatMap((one) => refusedOf(read, world, one)));
     const port = portOf(listener);
     if (port === undefined) {
       if (present.some((host) => selectsAny(read, world, host))) continue;
       const reason = 'select no Service and no ServiceEntry: the listener serves nothing';
-      tell('hosts', listener.hosts.join(', '), reason);
+      tell('hosts', listener.hosts.join(', '), `${reason}${refused()}`);
     } else if (!present.some((host) => selectsPort(read, world, host, port))) {
       const reason =
         'is no port of a Service or ServiceEntry that the hosts of the listener select: ' +
         'the listener serves nothing';
-      tell('port.number', port, reason);
+      tell('port.number', port, `${reason}${refused()}`);
     }
   }
   return problems;
@@ -92,7 +93,7 @@ function whyAbsent(read: Reader, world: World, named: EgressHost, own: string): 
   if (isWildcard(host) || isAddress(host)) return undefined;
   if (selectsAny(read, world, named) || hasRoute(read, world, named)) return undefined;
   const of = namespace === '*' ? '' : ` of namespace ${namespace}`;
-  const refused = butRefused(refusedOfHost(read, world, named));
+  const refused = butRefused(refusedOf(read, world, named));
   return `no Service, ServiceEntry or VirtualService${of} has host ${host}${refused}`;
 }
 
@@ -105,6 +106,7 @@ function isThere(read: Reader, world: World, namespace: string): boolean {
     world.hasAny(read, serviceEntryKind, namespace) ||
     world.hasAny(read, virtualServiceKind, namespace) ||
     refusedIn(read, world, namespace).length > 0 ||
+    world.refused(read, virtualServiceKind, `${namespace}/`).length > 0 ||
     world.refused(read, namespaceKind, `/${namespace}`).length > 0
   );
 }
@@ -113,17 +115,17 @@ function refusedIn(read: Reader, world: World, namespace: string): readonly Obje
   return [
     ...world.refused(read, serviceKind, `${namespace}/`),
     ...world.refused(read, serviceEntryKind, `${namespace}/`),
-    ...world.refused(read, virtualServiceKind, `${namespace}/`),
   ];
 }
 
-/** What would have the host, had it not been refused. */
-function refusedOfHost(
+/** What would have the host, had it not been refused; of a wildcard, what may. */
+function refusedOf(
   read: Reader,
   world: World,
   { namespace, host }: EgressHost,
 ): readonly ObjectRef[] {
-  const all = [...refusedOf(read, world, host), ...world.refused(read, virtualServiceKind, host)];
+  if (isWildcard(host)) return namespace === '*' ? [] : refusedIn(read, world, namespace);
+  const all = [...refusedAt(read, world, host), ...world.refused(read, virtualServiceKind, host)];
   return all.filter((ref) => isOf(namespace, ref.namespace));
 }
 

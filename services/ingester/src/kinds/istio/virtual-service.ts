@@ -8,7 +8,7 @@ import type {
 } from '@watershed/proto/istio/networking/v1alpha3/virtual_service.ts';
 import { show } from '../../decode.ts';
 import type { Emission, Kind, Problem, SourceObject, World } from '../../kind.ts';
-import { textsOf, whyAbsent } from '../common/absent.ts';
+import { butRefused, textsOf, whyAbsent } from '../common/absent.ts';
 import { exportedTo } from '../common/export-to.ts';
 import { fullHost, sortedSet } from '../common/hosts.ts';
 import { apiVersions, istioDecoder } from './decode.ts';
@@ -62,9 +62,12 @@ function emitRoute(read: Reader, world: World, object: SourceObject<VirtualServi
       world.index(virtualServiceKind, delegateIndex),
       `${namespace}/${name}`,
     );
-    const reason = 'is empty, and no VirtualService delegates to this one: it has no effect';
+    if (roots.length > 0) return { events: [], problems: absent };
+    const refused = butRefused(world.refused(read, virtualServiceKind, `${namespace}/`));
+    const none = 'is empty, and no VirtualService delegates to this one: it has no effect';
+    const reason = `${none}${refused}`;
     const lost: Problem = { severity: 'warning', field: 'spec.hosts', value: '', reason };
-    return { events: [], problems: roots.length === 0 ? [lost, ...absent] : absent };
+    return { events: [], problems: [lost, ...absent] };
   }
   const { rules, problems: ofRules } = wholeRules(read, world, object);
   const lost = lostHosts(read, world, object, world.index(virtualServiceKind, claimIndex));
