@@ -134,47 +134,6 @@ spec: { gateways: [nowhere], hosts: [a.test], http: [{ route: [{ destination: { 
   });
 });
 
-describe('duplicates', () => {
-  test('of two places the first by path counts, and a diagnostic names both', async () => {
-    const core = await Core.of({ 'b.yaml': service('cart', 82), 'a.yaml': service('cart', 81) });
-    expect(core.event(serviceKey('cart'))).toMatchObject({ service: { ports: [{ number: 81 }] } });
-    expect(core.problems()).toEqual([
-      'error Service shop/cart: metadata.name "cart": ' +
-        'is written twice; a.yaml:2 is used, b.yaml:2 is not',
-    ]);
-  });
-
-  test('when the place that counts is gone, the other one does', async () => {
-    const core = await Core.of({ 'b.yaml': service('cart', 82), 'a.yaml': service('cart', 81) });
-    core.news();
-    await core.write({ 'a.yaml': undefined });
-    expect(core.news()).toEqual([`+ ${serviceKey('cart')}`]);
-    expect(core.event(serviceKey('cart'))).toMatchObject({ service: { ports: [{ number: 82 }] } });
-    expect(core.problems()).toEqual([]);
-  });
-
-  test('twice in one file, the first counts', async () => {
-    const core = await Core.of({ 'a.yaml': service('cart', 81) + service('cart', 82) });
-    expect(core.event(serviceKey('cart'))).toMatchObject({ service: { ports: [{ number: 81 }] } });
-    expect(core.problems()).toHaveLength(1);
-  });
-
-  test('objects of two API versions with one name are one object', async () => {
-    const entry = (version: string, port: number): string => `---
-apiVersion: networking.istio.io/${version}
-kind: ServiceEntry
-metadata: { name: api, namespace: shop }
-spec:
-  hosts: [api.example.com]
-  ports: [{ number: ${port}, name: http, protocol: HTTP }]
-  resolution: DNS
-`;
-    const core = await Core.of({ 'a.yaml': entry('v1', 80) + entry('v1alpha3', 81) });
-    expect(core.keys()).toEqual(['config one|service|shop|api:api.example.com']);
-    expect(core.problems()).toHaveLength(1);
-  });
-});
-
 describe('last good', () => {
   test('a bad object keeps its last good event until it is fixed', async () => {
     const core = await Core.of({ 'a.yaml': service('cart') + service('shop') });

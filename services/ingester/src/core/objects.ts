@@ -3,30 +3,32 @@
  * good value.
  *
  * An object is _good_ once one version of it was accepted, by this process or an earlier one; from
- * then on its collection holds the last accepted one, whatever is written later.
+ * then on its collection holds the last accepted one, whatever is written later. Of several places
+ * the first one that is good counts, as if the bad ones were not written: so it is after a restart,
+ * which cannot know which was good before.
  */
 import { hash } from 'node:crypto';
-import type { RawObject } from '../kind.ts';
+import type { Problem, RawObject } from '../kind.ts';
 import type { LocatedObject } from '../parse/objects.ts';
 import type { SourceBatch, UnitUpdate } from '../source.ts';
 import type { Counters } from './counters.ts';
 import { problem, subjectId, type Diagnostics, type Subject } from './diagnostics.ts';
+import { duplicatesOf } from './duplicates.ts';
 import { identityOf } from './metadata.ts';
 import { textOf, type StoredObject } from './last-good.ts';
-import { groupOf, objectKey, type EncodedEmission, type Installed } from './registry.ts';
+import { byPlace, originOf, type Placement } from './placement.ts';
+import {
+  groupOf,
+  objectKey,
+  type DecodeOutcome,
+  type EncodedEmission,
+  type Installed,
+} from './registry.ts';
 import { refusedKind } from './unknown-kinds.ts';
 
-/** One place where an object is written. */
-interface Placement {
-  readonly source: string;
-  readonly unit: string;
-  readonly version: string;
-  readonly line: number;
-  readonly raw: RawObject;
-  /** Of the parts that a decoder may look at. */
-  readonly digest: string;
-  /** It may be in a part of its unit that cannot be read: any other place counts more. */
-  readonly isLost: boolean;
+/** Without an outcome: what was decoded before. */
+interface Good extends Partial<DecodeOutcome> {
+  readonly place: Placement;
 }
 
 type DecodedPlace = Pick<Placement, 'digest' | 'source' | 'unit' | 'version'>;
@@ -42,6 +44,8 @@ export interface ObjectEntry {
   decoded: DecodedPlace | undefined;
   /** `unit:line` of the place that counts. */
   origin: string;
+  /** Of the places that were found bad, by digest. */
+  refused: ReadonlyMap<string, readonly Problem[]>;
   /** What was accepted last, and the source that it is, or was, written in. */
   lastGood: Pick<StoredObject, 'raw' | 'source'> | undefined;
   /** What it gave last; undefined before, and if the emitter failed. */
@@ -257,6 +261,7 @@ export class ObjectTable {
       placements: [],
       decoded: undefined,
       origin: '',
+      refused: new Map(),
       lastGood: undefined,
       emitted: undefined,
     };
@@ -290,59 +295,59 @@ export class ObjectTable {
     }
   }
 
-  /**
-   * Decodes the place that counts, if it is not what was decoded last. Returns whether the value
-   * changed.
-   */
+  /** Decodes what is new of the places. Returns whether the value changed. */
   #settle(entry: ObjectEntry, wasThere: boolean): boolean {
-    const [first, ...others] = entry.placements;
+    const [first] = entry.placements;
     if (first === undefined) return false;
-    const { subject } = entry;
-    const origin = originOf(first);
+    const { subject, decoded } = entry;
+    const good = this.#firstGood(entry);
+    const counts = good?.place ?? first;
+    const origin = originOf(counts);
     if (origin !== entry.origin) {
       this.#diagnostics.moved(subject, ['decode', 'emit', 'collision', 'append'], origin);
     }
     entry.origin = origin;
-    this.#diagnostics.set({
-      subject,
-      step: 'duplicate',
-      origin: others.map(originOf).join(', '),
-      problems: others.map((other) => {
-        const reason = `is written twice; ${originOf(first)} is used, ${originOf(other)} is not`;
-        return problem(reason, 'error', { field: 'metadata.name', value: subject.name });
-      }),
-    });
-    const { digest, source, unit, version } = first;
-    const same = entry.decoded?.digest === digest;
+    const { digest, source, unit, version } = counts;
     entry.decoded = { digest, source, unit, version };
-    if (entry.lastGood !== undefined && entry.lastGood.source !== source) {
+    if (good?.accepted !== undefined) entry.lastGood = { raw: counts.raw, source };
+    else if (entry.lastGood !== undefined && entry.lastGood.source !== source) {
       entry.lastGood = { ...entry.lastGood, source };
     }
-    if (same) {
+    const problems = good === undefined ? entry.refused.get(digest) : good.problems;
+    if (problems !== undefined) {
+      this.#diagnostics.set({ subject, step: 'decode', origin, problems });
+    }
+    this.#diagnostics.set(duplicatesOf(entry, counts, good !== undefined));
+    const isSame = decoded?.digest === digest;
+    if (!isSame && wasThere) this.#counters.seen(subject, 'update');
+    if (isSame || good?.accepted?.changed === false) {
       this.#counters.suppressed('object', subject.kind, 1);
-      return false;
     }
-    if (wasThere) this.#counters.seen(subject, 'update');
-    const { accepted, problems } = entry.installed.accept(entry.key, subject, first.raw);
-    if (accepted === undefined) this.#counters.refused(first.raw, 'invalid');
-    else {
-      this.#counters.accepted(first.raw);
-      entry.lastGood = { raw: first.raw, source };
-    }
-    if (accepted?.changed === false) this.#counters.suppressed('object', subject.kind, 1);
-    this.#diagnostics.set({ subject, step: 'decode', origin, problems });
-    return accepted?.changed === true;
+    return good?.accepted?.changed === true;
   }
-}
 
-function originOf({ unit, line }: Placement): string {
-  return `${unit}:${line}`;
-}
-
-function byPlace(a: Placement, b: Placement): number {
-  if (a.isLost !== b.isLost) return a.isLost ? 1 : -1;
-  if (a.unit !== b.unit) return a.unit < b.unit ? -1 : 1;
-  return a.line - b.line;
+  /** The place that counts, unless none is good. Says of those before it why they are not. */
+  #firstGood(entry: ObjectEntry): Good | undefined {
+    const { installed, key, subject, decoded, refused: before } = entry;
+    const refused = new Map<string, readonly Problem[]>();
+    entry.refused = refused;
+    for (const place of entry.placements) {
+      const { digest, raw } = place;
+      if (refused.has(digest)) continue;
+      const known = before.get(digest);
+      if (known === undefined) {
+        if (digest === decoded?.digest) return { place };
+        const { accepted, problems } = installed.accept(key, subject, raw);
+        if (accepted !== undefined) {
+          this.#counters.accepted(raw);
+          return { place, accepted, problems };
+        }
+        this.#counters.refused(raw, 'invalid');
+        refused.set(digest, problems);
+      } else refused.set(digest, known);
+    }
+    return undefined;
+  }
 }
 
 function digestOf(raw: RawObject, installed: Installed): string {
