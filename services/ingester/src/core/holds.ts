@@ -5,7 +5,9 @@
  * keeps of each (`last-good.ts`) says that it is held.
  *
  * "At once" is one batch of a source plus what was removed in the seconds before: `rm` of a tree
- * may be seen in pieces.
+ * may be seen in pieces. What is gone since the last run is one batch, however long ago that was;
+ * what that run let go in its last seconds does not count with it: of which source it was is not
+ * on the log any more, and it was less than would have been held.
  */
 import type { Subject } from './diagnostics.ts';
 
