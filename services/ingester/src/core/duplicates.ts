@@ -1,15 +1,21 @@
 /** What is said of an object that is written in several places. */
 import type { Problem } from '../kind.ts';
-import { problem, said, type Found } from './diagnostics.ts';
-import type { ObjectEntry } from './objects.ts';
+import { problem, said, type Found, type Subject } from './diagnostics.ts';
 import { originOf, type Placement } from './placement.ts';
 
 /** Other places of one object that are told of. */
 const maxTold = 16;
 
+interface Written {
+  readonly subject: Subject;
+  readonly placements: readonly Placement[];
+  /** Of the places that were found bad, by digest. */
+  readonly refused: ReadonlyMap<string, readonly Problem[]>;
+}
+
 /** `counts`: the one of them that does; `isGood`: it is used, too. */
 export function duplicatesOf(
-  { subject, placements, refused }: ObjectEntry,
+  { subject, placements, refused }: Written,
   counts: Placement,
   isGood: boolean,
 ): Found {
