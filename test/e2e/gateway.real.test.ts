@@ -5,7 +5,7 @@ import { ask, askHttp2, echoOf, type Answer, type Ask } from '../components/clie
 import type { TestEnvoy } from '../components/envoy.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
-import { spread } from './harness/load.ts';
+import { offBy } from './harness/load.ts';
 import { gatewayApi, httpGateway, istio, service, tlsSecret } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import {
@@ -324,10 +324,9 @@ describe.each(protocols)('a gateway over %s', (protocol) => {
 
   test('divides 2,000 requests by weight, within 3 points', async () => {
     const { http } = portsOf(protocol);
-    const by = await spread(2_000, { port: http, authority: 'weights.test' });
-    const total = (by.get('a') ?? 0) + (by.get('b') ?? 0);
-    expect((100 * (by.get('b') ?? 0)) / total).toBeGreaterThan(17);
-    expect((100 * (by.get('b') ?? 0)) / total).toBeLessThan(23);
+    const to = { port: http, authority: 'weights.test' };
+    const share = { count: 2_000, wanted: 20, within: 3 };
+    expect(await offBy('b', share, to)).toBeLessThan(3);
   });
 
   test('tries again as often as it was told', async () => {
@@ -406,10 +405,9 @@ describe.each(protocols)('a gateway over %s', (protocol) => {
 
   test('an HTTPRoute divides 2,000 requests by weight, within 3 points', async () => {
     const { api } = portsOf(protocol);
-    const by = await spread(2_000, { port: api, authority: 'route-weights.test' });
-    const total = (by.get('a') ?? 0) + (by.get('b') ?? 0);
-    expect((100 * (by.get('b') ?? 0)) / total).toBeGreaterThan(22);
-    expect((100 * (by.get('b') ?? 0)) / total).toBeLessThan(28);
+    const to = { port: api, authority: 'route-weights.test' };
+    const share = { count: 2_000, wanted: 25, within: 3 };
+    expect(await offBy('b', share, to)).toBeLessThan(3);
   });
 
   test("an HTTPRoute's filters rewrite, set headers and redirect", async () => {

@@ -146,7 +146,8 @@ test('each service by itself waits for a log that comes later, and stops in orde
   }
   await kafka.restart(0);
   for (const { monitoring, child, directory } of services) {
-    await until('it is ready', async () => (await ready(monitoring)).startsWith('200 '));
+    const isReady = async (): Promise<boolean> => (await ready(monitoring)).startsWith('200 ');
+    await until('it is ready', isReady, 60_000);
     await child.stop(10_000);
     await rm(directory, { recursive: true, force: true });
   }

@@ -222,9 +222,10 @@ describe.each(languages)('a client of %s', (language) => {
 
   test('opens no more calls at once than the circuit breaker allows', async () => {
     expect((await call('narrow')).codes).toEqual({ [ok]: 1 });
-    const slow = { metadata: { 'x-delay-ms': '600' } };
+    const slow = { metadata: { 'x-delay-ms': '1000' } };
+    const before = backends.get('one')?.requests ?? 0;
     const open = call('narrow', { count: 2, parallel: 2, ...slow });
-    await sleep(200);
+    await until('both are there', () => backends.get('one')?.requests === before + 2);
     expect((await call('narrow', { count: 3 })).codes).toEqual({ [unavailable]: 3 });
     expect((await open).codes).toEqual({ [ok]: 2 });
     expect((await call('narrow')).codes).toEqual({ [ok]: 1 });

@@ -16,7 +16,7 @@ import {
   DiscoveryResponse,
 } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
 import type { Protocol } from './proxy.ts';
-import { until } from './wait.ts';
+import { untilQuiet } from './wait.ts';
 
 export const { cluster, endpoint, listener, route } = resourceTypes;
 const wildcards: ReadonlySet<string> = new Set([cluster, listener]);
@@ -122,17 +122,9 @@ export class AdsClient {
       .reduce((sum, response) => sum + response.bytes, 0);
   }
 
-  /** Resolves when nothing has come for `quietMs`. */
+  /** Resolves when it was answered (ever), and nothing has come for `quietMs`. */
   async settle(quietMs = 400): Promise<void> {
-    let count = -1;
-    let since = performance.now();
-    await until('the responses have ended', () => {
-      if (count !== this.responses.length) {
-        count = this.responses.length;
-        since = performance.now();
-      }
-      return performance.now() - since > quietMs;
-    });
+    await untilQuiet('the responses', () => this.responses.length, { quietMs, least: 1 });
   }
 
   #of(typeUrl: string): Map<string, Held> {

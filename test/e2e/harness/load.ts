@@ -75,6 +75,31 @@ export class Load {
   }
 }
 
+/** What a backend should get of so many requests, of 100, and how far off that may be. */
+export interface Share {
+  readonly count: number;
+  readonly wanted: number;
+  readonly within: number;
+}
+
+/**
+ * How far off a backend's share of requests is. Each is drawn by lot, so where that is more than it
+ * may be it is looked at more closely: with four times as many.
+ */
+export async function offBy(
+  name: string,
+  { count, wanted, within }: Share,
+  options: LoadOptions,
+): Promise<number> {
+  const off = async (requests: number): Promise<number> => {
+    const by = await spread(requests, options);
+    const total = [...by.values()].reduce((sum, answers) => sum + answers, 0);
+    return Math.abs((100 * (by.get(name) ?? 0)) / total - wanted);
+  };
+  const found = await off(count);
+  return found < within ? found : off(4 * count);
+}
+
 /** So many requests as fast as a few connections carry them: how often each backend answered. */
 export async function spread(
   count: number,

@@ -7,7 +7,7 @@ import {
 import { Authorization } from '@watershed/proto/istio/workloadapi/security/authorization.ts';
 import { Address } from '@watershed/proto/istio/workloadapi/workload.ts';
 import { typeUrls } from '@watershed/proto/any.ts';
-import { until } from './wait.ts';
+import { untilQuiet, type Quiet } from './wait.ts';
 
 const path = '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources';
 export const { address, authorization } = typeUrls;
@@ -89,19 +89,20 @@ export class ZtunnelClient {
     return held === undefined ? undefined : Authorization.decode(held.body);
   }
 
-  /** What it is told from now on, until nothing has come for a while. */
-  async during(work: () => Promise<void> | void, quietMs = 700): Promise<readonly Told[]> {
+  /** What it is told from now on: something, until nothing has come for a while. */
+  async during(work: () => Promise<void> | void): Promise<readonly Told[]> {
+    return await this.#told(work, { quietMs: 500, least: 1 });
+  }
+
+  /** The same, where nothing at all may come. */
+  async silently(work: () => Promise<void> | void, quietMs = 700): Promise<readonly Told[]> {
+    return await this.#told(work, { quietMs, least: 0 });
+  }
+
+  async #told(work: () => Promise<void> | void, quiet: Quiet): Promise<readonly Told[]> {
     const from = this.told.length;
     await work();
-    let count = -1;
-    let since = performance.now();
-    await until('the responses have ended', () => {
-      if (count !== this.told.length) {
-        count = this.told.length;
-        since = performance.now();
-      }
-      return performance.now() - since > quietMs;
-    });
+    await untilQuiet('the responses', () => this.told.length - from, quiet);
     return this.told.slice(from);
   }
 

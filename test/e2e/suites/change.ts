@@ -9,7 +9,7 @@ import { Load, type LoadResult } from '../harness/load.ts';
 import { httpGateway, istio, routeTo, service } from '../harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { protocols, rejections, startProxy, type Protocol } from '../harness/proxy.ts';
-import { until } from '../harness/wait.ts';
+import { until, untilQuiet } from '../harness/wait.ts';
 
 const ns = 'edge';
 const host = 'shop.test';
@@ -176,7 +176,8 @@ export function changeSuite(kind: PlaneKind): void {
       await writeShop();
       await config.write('routes', route('b', 'quiet'));
       await routed('two');
-      await sleep(1_000);
+      const pushes = async (): Promise<number> => (await plane.metrics()).sum('pilot_xds_pushes');
+      await untilQuiet('the pushes', pushes, { quietMs: 1_000, least: 1 });
       await plane.kill();
       await plane.start();
       for (const { envoy } of proxies.values()) {
@@ -187,7 +188,7 @@ export function changeSuite(kind: PlaneKind): void {
       await until('both streams are open', async () => {
         return (await plane.metrics()).sum('watershed_streams') === 2;
       });
-      await sleep(1_500);
+      await untilQuiet('the pushes', pushes, { quietMs: 1_000, least: 2 });
       const metrics = await plane.metrics();
       const sent = (type: string): number => metrics.sum('pilot_xds_pushes', { type });
       // SotW cannot say what it holds of named types: they are answered.

@@ -183,6 +183,7 @@ export function silenceSuite(kind: PlaneKind): void {
       const { events, generations } = await costs();
       one.cut();
       one.connect();
+      await until('it is answered', () => one.responses.length >= from + 2);
       await one.settle(800);
       expect(one.bytes(cluster, from) + one.bytes(listener, from)).toBe(0);
       expect(one.responses.slice(from).map(({ typeUrl }) => typeUrl)).toEqual([endpoint, route]);
@@ -233,6 +234,7 @@ export function silenceSuite(kind: PlaneKind): void {
         isCut = false;
         const back = one.responses.length;
         one.connect();
+        await until('it is answered', () => one.responses.length > back);
         await one.settle(800);
         const sent = one.responses.slice(back);
         // The cluster is held; Envoy warms it until its endpoints have come.
