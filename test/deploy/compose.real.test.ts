@@ -197,7 +197,8 @@ describe('its services, as processes', () => {
       Promise.all(
         composed.of('translator').map(({ ports }) => metric(ports, 'watershed_partitions_owned')),
       );
-    await until('each has its half', async () => (await owned()).every((count) => count === 32));
+    const isHalved = async (): Promise<boolean> => (await owned()).every((count) => count === 32);
+    await until('each has its half', isHalved, 60_000);
   });
 
   test("route a request through the sample's Envoy to its backend, at whichever pusher", async () => {
