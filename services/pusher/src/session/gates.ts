@@ -32,6 +32,7 @@ export class Gates {
   #forced = 0;
   /** The client may hold clusters, and have asked for none. */
   #mayWarmUnasked: boolean;
+  #hasSentClusters = false;
   /** What clusters need that were sent since the client was last brought up to its assignments. */
   #unfed: ReadonlySet<string> | undefined;
 
@@ -78,7 +79,9 @@ export class Gates {
     clusters.warming = needs;
     const before = this.#unfed;
     this.#unfed = before === undefined ? needs : new Set([...before, ...needs]);
-    if (before !== undefined) this.#oweSame(needs);
+    // Before the first it is not known which clusters the client has: what it was sent is of these.
+    if (before !== undefined || !this.#hasSentClusters) this.#oweSame(needs);
+    this.#hasSentClusters = true;
   }
 
   /** A client that came back has said what it holds of a type. */

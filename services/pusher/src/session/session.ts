@@ -231,7 +231,8 @@ export class Session {
     let removal = false;
     let making = false;
     for (const state of this.#targets.types) {
-      if (state.held === undefined || state.held === this.#targets.of(state)) continue;
+      // One that has had nothing yet waits for its first answer, as what it names does.
+      if (state.held === this.#targets.of(state)) continue;
       if (state.held === this.#targets.make(state)) removal = true;
       else making = true;
     }

@@ -46,6 +46,8 @@ export class ModelClient {
   readonly #lastNonce = new Map<string, string>();
   readonly #version = new Map<string, string>();
   readonly #refused = new Set<string>();
+  /** It has reconnected, and asks for no clusters until all are warm. */
+  pausesClusters = false;
   /** A nonce that a newer one of its type replaced. */
   #stale: readonly [typeUrl: string, nonce: string] | undefined;
 
@@ -75,7 +77,18 @@ export class ModelClient {
     this.#stale = undefined;
     this.#refused.clear();
     this.#session = this.#connect();
-    for (const typeUrl of order) if (this.#asked.has(typeUrl)) this.#ask(typeUrl, [], [], true);
+    this.pausesClusters = this.mode === 'sotw' && this.warming.size > 0;
+    for (const typeUrl of order) {
+      const pauses = typeUrl === CDS && this.pausesClusters;
+      if (this.#asked.has(typeUrl) && !pauses) this.#ask(typeUrl, [], [], true);
+    }
+  }
+
+  /** As Envoy of state of the world, which asks for no clusters while it warms some. */
+  #resumeClusters(): void {
+    if (!this.pausesClusters || this.warming.size > 0) return;
+    this.pausesClusters = false;
+    this.#ask(CDS, [], [], true);
   }
 
   /** Sends an ACK of long ago once more, as a client whose answers cross does. */
@@ -166,6 +179,7 @@ export class ModelClient {
     for (const name of gone) this.#drop(typeUrl, name);
     if (bad.length === 0) this.#version.set(typeUrl, frame.plan.version);
     this.#answer(typeUrl, frame.nonce, bad);
+    this.#resumeClusters();
     if (typeUrl === CDS && this.#asked.has(EDS)) this.#want(EDS, [...this.#held(CDS).keys()]);
   }
 

@@ -152,16 +152,18 @@ function start(client: ModelClient): void {
 function settle(client: ModelClient, replicas: Replicas): void {
   replicas.catchUp();
   client.follow();
-  let waited = false;
+  let waitedMs = 0;
   for (let round = 0; round < 400; round++) {
     start(client);
     let moved = client.deliverRequest();
     moved = client.serverStep() || moved;
     moved = client.deliverResponse() || moved;
     if (moved) continue;
-    if (waited) return;
-    waited = true;
-    for (const world of replicas.worlds) world.nowMs += 500;
+    // Who warms what is gone, and asks for no clusters meanwhile, is given it after 5 s.
+    const waitMs = waitedMs === 0 ? 500 : client.pausesClusters ? 5_000 : 0;
+    if (waitMs === 0 || waitedMs > 5_000) return;
+    waitedMs += waitMs;
+    for (const world of replicas.worlds) world.nowMs += waitMs;
   }
   throw new Error('it never comes to rest');
 }

@@ -3,7 +3,7 @@
  * it was sent have their assignments, or for 15 s.
  */
 import { expect, it } from 'vitest';
-import { CDS, EDS, World, type DeltaSeen, type SotwSeen } from './support.ts';
+import { CDS, EDS, RDS, World, type DeltaSeen, type SotwSeen } from './support.ts';
 
 const shop = { [CDS]: { a: '1', b: '1' }, [EDS]: { a: '1', b: '1' } };
 const clusters = { ...shop[CDS], c: '1' };
@@ -116,4 +116,48 @@ it('rule 27: who asks for clusters is not given what there is not', () => {
   world.nowMs += 10_000;
   expect(client.take()).toEqual([]);
   expect(client.session.wakeAtMs).toBe(Number.POSITIVE_INFINITY);
+});
+
+it('rule 27: a cluster that comes after its assignment, on a new stream, is given that again', () => {
+  const world = new World();
+  world.cut(shop);
+  const { version = '' } = world.sotw().send(CDS, [])[0] ?? {};
+  world.cut({ ...shop, [CDS]: { a: '2', b: '1' } });
+  // It warms `a`, so it asks for its clusters when it has what those need.
+  const back = world.sotw();
+  const [assignments] = back.send(EDS, ['a', 'b']);
+  back.ack(assignments, ['a', 'b']);
+  const seen = back.send(CDS, [], { versionInfo: version });
+  expect(namesOf(seen)).toEqual([
+    [CDS, ['a', 'b']],
+    [EDS, ['a']],
+  ]);
+});
+
+it('rule 29: routes that are asked for late wait for a new cluster, though another is to go', () => {
+  const world = new World();
+  world.cut({ ...shop, [RDS]: {} });
+  const { sotw, delta } = clientsOf(world);
+  world.cut({ [CDS]: { a: '1', c: '1' }, [EDS]: { a: '1', c: '1' }, [RDS]: { r: 'c@1' } });
+  const [ofSotw, ...early] = sotw.follow().send(RDS, ['r']);
+  const [ofDelta, ...earlyToo] = delta.follow().send(RDS, { sub: ['r'] });
+  expect([ofSotw?.names, early, ofDelta?.names, earlyToo]).toEqual([
+    ['a', 'b', 'c'],
+    [],
+    ['c'],
+    [],
+  ]);
+  // The clusters are accepted before the new one is warm.
+  expect([...sotw.ack(ofSotw), ...delta.ack(ofDelta)]).toEqual([]);
+  const warmSotw = sotw.send(EDS, ['a', 'b', 'c']);
+  const warmDelta = delta.send(EDS, { sub: ['c'] });
+  expect(namesOf([...warmSotw, ...warmDelta])).toEqual([
+    [EDS, ['c']],
+    [EDS, ['c']],
+  ]);
+  const routes = [...sotw.ack(warmSotw[0], ['a', 'b', 'c']), ...delta.ack(warmDelta[0])];
+  expect(namesOf(routes)).toEqual([
+    [RDS, ['r']],
+    [RDS, ['r']],
+  ]);
 });
