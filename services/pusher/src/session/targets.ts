@@ -221,7 +221,9 @@ export class Targets {
       stage === 'listeners' || stage === 'hosts' || stage === 'other' || stage === 'secrets';
     if (atOnce) return target;
     const { held, subscription } = state;
-    const view = takesNothing({ held, target, subscription }) ? target : target.union(held);
+    const isPart = takesNothing({ held, target, subscription });
+    // What a client says that it has is without bytes, until it has had its first answer.
+    const view = isPart ? target : target.union(held, state.begins);
     return stage === 'assignments' ? this.#withOrphans(state, view) : view;
   }
 

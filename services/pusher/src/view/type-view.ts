@@ -195,8 +195,11 @@ export class TypeView {
     return same ? tables : { referrers, aliases, members };
   }
 
-  /** This view and what only `old` has: the first half of make-before-break. */
-  union(old: TypeView | undefined): TypeView {
+  /**
+   * This view and what only `old` has: the first half of make-before-break. `isSaid`: of what `old`
+   * has no bytes may be there.
+   */
+  union(old: TypeView | undefined, isSaid = false): TypeView {
     if (old === undefined || old === this) return this;
     this.#unions ??= new WeakMap();
     const known = this.#unions.get(old);
@@ -208,7 +211,7 @@ export class TypeView {
       else differs = true;
     });
     // `old` itself where it has all of this: so the union of a union is found to be the same.
-    const union = !differs && kept.length > 0 ? old : this.with(kept);
+    const union = !differs && kept.length > 0 && !isSaid ? old : this.with(kept);
     this.#unions.set(old, union);
     return union;
   }

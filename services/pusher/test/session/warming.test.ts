@@ -161,3 +161,26 @@ it('rule 29: routes that are asked for late wait for a new cluster, though anoth
     [RDS, ['r']],
   ]);
 });
+
+it('rule 27: who comes back with more than there is is given what it warms, not told that it is gone', () => {
+  const world = new World();
+  world.cut(shop);
+  const { delta } = clientsOf(world);
+  const held = delta.session.types().map(({ held: view }) => {
+    const versions: Record<string, string> = {};
+    view?.each(({ name, version }) => {
+      versions[name] = version;
+    });
+    return versions;
+  });
+  // `b` is gone; it warms `a` as it was for a while, and its assignment is as before.
+  world.cut({ [CDS]: { a: '1' }, [EDS]: { a: '1' } });
+  const back = world.delta();
+  const clusters = back.send(CDS, { initial: { ...held[0], a: 'another' } });
+  const assignments = back.send(EDS, { sub: ['a', 'b'], initial: held[1] ?? {} });
+  expect(namesOf([...clusters, ...assignments])).toEqual([
+    [CDS, ['a']],
+    [EDS, ['a']],
+  ]);
+  expect(assignments[0]?.removed).toEqual([]);
+});
