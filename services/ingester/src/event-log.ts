@@ -13,7 +13,7 @@ import { traced, type Tracing } from '@watershed/runtime/tracing.ts';
 import type { PublishedEvent, Stored } from './core/ingest.ts';
 import type { StoredEvent } from './core/outbox.ts';
 import type { EventWrite, EventWriter } from './core/publisher.ts';
-import { turnOf } from './core/waiting.ts';
+import { turnOf } from './core/turns.ts';
 
 export interface EventLogOptions {
   readonly log: Log;
@@ -144,7 +144,7 @@ export class EventLog implements EventWriter {
   async #append(batch: readonly EventWrite[]): Promise<void> {
     // Endpoints wait for no object's record: after a crash between the two it is a version behind,
     // which shows only if the object has become bad before the next process reads it.
-    const steps = Map.groupBy(batch, (event) => Math.max(1, turnOf(event)));
+    const steps = Map.groupBy(batch, stepOf);
     for (const [, events] of [...steps].sort(([a], [b]) => a - b)) await this.#writeOwned(events);
     const events = batch.filter(({ topic }) => topic !== topics.objects);
     if (events.length > 0) {
@@ -202,6 +202,11 @@ export class EventLog implements EventWriter {
     if (topic === topics.config) return 0;
     return partitionOf(parseEndpointsKey(key).host, this.#options.partitions.history);
   }
+}
+
+/** One append each, in their order; that of configuration keeps the order that it is given in. */
+function stepOf(event: EventWrite): number {
+  return event.topic === topics.config ? 2 : Math.max(1, turnOf(event));
 }
 
 function eventsIn(

@@ -6,7 +6,7 @@ import { noCounters, type Counters, type Silence } from '../src/core/counters.ts
 import { describe, Diagnostics } from '../src/core/diagnostics.ts';
 import type { HoldLimits } from '../src/core/holds.ts';
 import { Ingest, type PublishedEvent, type Stored } from '../src/core/ingest.ts';
-import { turnOf } from '../src/core/waiting.ts';
+import { turnOf } from '../src/core/turns.ts';
 import type { SourceSettings } from '../src/kind.ts';
 import type { ParsedChunk } from '../src/parse/documents.ts';
 import { parseFile } from '../src/parse/objects.ts';

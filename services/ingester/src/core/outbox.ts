@@ -6,8 +6,8 @@
  * everywhere in Kubernetes; of two that are equally old the one whose id sorts first, so that no
  * order of arrival shows.
  */
-import { topics } from '@watershed/model/keys.ts';
 import { sameBytes, type EncodedEvent } from './registry.ts';
+import { turnOf } from './turns.ts';
 
 export interface Outgoing {
   readonly topic: EncodedEvent['topic'];
@@ -95,8 +95,8 @@ export class Outbox {
   }
 
   /**
-   * What changed since the last call. The log may take it in parts, and whoever reads may stop
-   * between them: so what routes lead to comes before them, and what goes is last, routes first.
+   * What changed since the last call, in the order of `turnOf`: the log may take it in parts, and
+   * whoever reads may stop between them.
    */
   take(): OutboxChange {
     const outgoing: Outgoing[] = [];
@@ -161,12 +161,6 @@ export class Outbox {
 /** Topic and key in one string, for maps. */
 export function eventId(topic: string, key: string): string {
   return `${topic}\n${key}`;
-}
-
-function turnOf({ topic, key, value }: Outgoing): number {
-  const isRoute = topic === topics.config && key.split('|', 2)[1] === 'route';
-  if (value === undefined) return isRoute ? 2 : 3;
-  return isRoute ? 1 : 0;
 }
 
 function tombstone({ event, owner }: Claim): Outgoing {

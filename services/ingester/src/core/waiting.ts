@@ -1,24 +1,11 @@
 /** What waits to be written: the newest value of each key, in the order in which it goes. */
-import { topics } from '@watershed/model/keys.ts';
 import type { PublishedEvent } from './ingest.ts';
 import { eventId } from './outbox.ts';
-
-type Turn = 0 | 1 | 2 | 3;
-
-/**
- * What a restart is to know of objects is on the log first. Endpoints are there before the
- * configuration that may name their service, and go after it: whoever has read the configuration
- * can know that there are some to be read.
- */
-export function turnOf({ topic, value }: Pick<PublishedEvent, 'topic' | 'value'>): Turn {
-  if (topic === topics.objects) return 0;
-  if (topic === topics.config) return 2;
-  return value === undefined ? 3 : 1;
-}
+import { turnOf, turns } from './turns.ts';
 
 export class Waiting<T extends PublishedEvent> {
   /** By turn, then by key. */
-  readonly #turns = Array.from({ length: 4 }, () => new Map<string, T>());
+  readonly #turns = Array.from({ length: turns }, () => new Map<string, T>());
 
   get size(): number {
     return this.#turns.reduce((sum, { size }) => sum + size, 0);
