@@ -109,6 +109,18 @@ test('through many writes objects go first, then endpoints, configuration, and w
   expect(await written()).toEqual(expected);
 });
 
+test('a route that changed again while it waited goes after the service that it leads to by now', async () => {
+  const { writer, publisher } = setUp();
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  writer.gate = promise.then(() => undefined);
+  publisher.publish([event('first', 1)], undefined);
+  publisher.publish([event('c|route|n|r', 1)], undefined);
+  publisher.publish([event('c|service|n|s', 1), event('c|route|n|r', 2)], undefined);
+  resolve(undefined);
+  await publisher.flushed();
+  expect(writer.batches).toEqual([['first=1'], ['c|service|n|s=1', 'c|route|n|r=2']]);
+});
+
 test('a value that comes back before it was written costs nothing', async () => {
   const { writer, publisher } = setUp();
   const { promise, resolve } = Promise.withResolvers<undefined>();
