@@ -80,4 +80,30 @@ spec:
     await core.write({ 'b.yaml': service('cart', 82) });
     expect(core.news()).toEqual([`+ ${serviceKey('cart')}`]);
   });
+
+  test('where all are bad, others miss it by what stands at the place that counts', async () => {
+    const istio = 'apiVersion: networking.istio.io/v1';
+    const entry = (host: string): string => `---
+${istio}
+kind: ServiceEntry
+metadata: { name: db, namespace: shop }
+spec: { hosts: [${host}], unknownField: 1 }
+`;
+    const route = (host: string): string => `---
+${istio}
+kind: VirtualService
+metadata: { name: ${host}, namespace: shop }
+spec: { hosts: [${host}], http: [{ route: [{ destination: { host: ${host} } }] }] }
+`;
+    const core = await Core.of({
+      'a.yaml': entry('a.test'),
+      'b.yaml': entry('b.test'),
+      'routes.yaml': route('a.test') + route('b.test'),
+    });
+    const missing = (): readonly string[] =>
+      core.problems().filter((line) => line.includes('ServiceEntry shop/db was refused'));
+    expect(missing()).toEqual([expect.stringContaining('VirtualService shop/a.test')]);
+    await core.write({ 'a.yaml': undefined });
+    expect(missing()).toEqual([expect.stringContaining('VirtualService shop/b.test')]);
+  });
 });

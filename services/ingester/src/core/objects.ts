@@ -158,7 +158,7 @@ export class ObjectTable {
 
   /**
    * Puts back what an earlier process knew of an object of which this one knows no good version.
-   * `undefined`: no kind of today takes it.
+   * `undefined`: no kind of today takes it as it is.
    */
   restore(subject: Subject, { raw, source }: StoredObject): ObjectEntry | undefined {
     const installed = this.#kinds.get(`${subject.group}/${subject.kind}`);
@@ -299,9 +299,10 @@ export class ObjectTable {
   #settle(entry: ObjectEntry, wasThere: boolean): boolean {
     const [first] = entry.placements;
     if (first === undefined) return false;
-    const { subject, decoded } = entry;
+    const { installed, key, subject, decoded } = entry;
     const good = this.#firstGood(entry);
     const counts = good?.place ?? first;
+    if (good === undefined) installed.refuse(key, subject, counts.raw);
     const origin = originOf(counts);
     if (origin !== entry.origin) {
       this.#diagnostics.moved(subject, ['decode', 'emit', 'collision', 'append'], origin);

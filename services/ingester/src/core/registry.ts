@@ -57,6 +57,10 @@ export interface Installed {
   readonly emission: Query<string, EncodedEmission>;
   /** Decodes an object and, unless it is refused, makes it the current value of its key. */
   accept(key: string, identity: Identity, raw: RawObject): DecodeOutcome;
+  /**
+   * Has others told that it is there, as it is written, and was refused; unless it has a value.
+   */
+  refuse(key: string, identity: Identity, raw: RawObject): void;
   remove(key: string): void;
 }
 
@@ -142,16 +146,15 @@ export class KindWorld implements World {
       emission: this.#emission(name, emit, collection),
       accept: (key, identity, raw) => {
         const { object, problems } = decodeObject(kind, this.settings, identity, raw);
-        if (object !== undefined) {
-          const changed = collection.set(key, object);
-          refused.delete(key);
-          return { accepted: { changed }, problems };
-        }
-        if (collection.peek(key) === undefined) {
-          const ref = { kind: kind.kind, ...identity };
-          refused.add(key, ref, kind.alsoNamed?.(raw, ref, this.settings) ?? []);
-        }
-        return { problems };
+        if (object === undefined) return { problems };
+        const changed = collection.set(key, object);
+        refused.delete(key);
+        return { accepted: { changed }, problems };
+      },
+      refuse: (key, identity, raw) => {
+        if (collection.peek(key) !== undefined) return;
+        const ref = { kind: kind.kind, ...identity };
+        refused.add(key, ref, kind.alsoNamed?.(raw, ref, this.settings) ?? []);
       },
       remove: (key) => {
         collection.delete(key);

@@ -38,7 +38,8 @@ export class Objects {
     const { installed, id, key, identity } = this.#find(raw);
     const outcome = installed.accept(key, identity, raw);
     this.#problems.set(id, outcome.problems);
-    if (outcome.accepted !== undefined) this.#known.set(id, { installed, key });
+    if (outcome.accepted === undefined) installed.refuse(key, identity, raw);
+    else this.#known.set(id, { installed, key });
   }
 
   remove(raw: Pick<RawObject, 'apiVersion' | 'kind' | 'metadata'>): void {
