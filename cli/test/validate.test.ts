@@ -102,6 +102,18 @@ test('what cannot be read is told with its line, and the rest is judged', async 
   expect(failure).toContain('errors');
 });
 
+test('an object that is written again is told of at each place that is not used', async () => {
+  await write('a.yaml', service.replace('80', '0'));
+  await write('b.yaml', service);
+  await write('c.yaml', `# Moved.\n${service}`);
+  const text = 'Service shop/cart metadata.name: "cart": is written 3 times';
+  const { lines } = await validate('.');
+  expect(lines.map((line) => line.slice(0, line.indexOf(';')))).toEqual([
+    `a.yaml:1 ${text}`,
+    `c.yaml:2 ${text}`,
+  ]);
+});
+
 test('what is no file is said to be none, a directory in place of the MeshConfig among them', async () => {
   expect(await xdsctl('validate', '/dev/null')).toEqual({
     lines: ['/dev/null is neither a file nor a directory'],

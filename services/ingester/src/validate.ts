@@ -142,14 +142,13 @@ function atFile(file: string, line: number, reason: string): Finding {
   return { file, line, ...subject, severity: 'error', field: '', value: '', reason };
 }
 
-/** `shop/routes.yaml:12`; of several, the first. */
+/** `shop/routes.yaml:12` */
 function placeOf(origin: string): { readonly file: string; readonly line: number } {
-  const [first = ''] = origin.split(', ');
-  const colon = first.lastIndexOf(':');
-  const line = Number(first.slice(colon + 1));
+  const colon = origin.lastIndexOf(':');
+  const line = Number(origin.slice(colon + 1));
   return colon > 0 && Number.isInteger(line)
-    ? { file: first.slice(0, colon), line }
-    : { file: first, line: 0 };
+    ? { file: origin.slice(0, colon), line }
+    : { file: origin, line: 0 };
 }
 
 function byPlace(a: Finding, b: Finding): number {

@@ -51,6 +51,7 @@ spec:
       `${text}b.yaml:2 is used, a.yaml:2 is not: spec.ports[0].port 99999: must be from 1 to 65535`,
       `${text}b.yaml:2 is used, c.yaml:2 is not`,
     ]);
+    expect(core.diagnostics.list().map(({ origin }) => origin)).toEqual(['a.yaml:2', 'c.yaml:2']);
     expect(core.ingest.objects()[0]).toMatchObject({ origin: 'b.yaml:2', state: 'good' });
     await core.write({ 'b.yaml': bad });
     expect(core.event(serviceKey('cart'))).toMatchObject({ service: { ports: [{ number: 83 }] } });

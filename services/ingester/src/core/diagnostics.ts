@@ -42,7 +42,12 @@ export interface Found {
   readonly subject: Subject;
   readonly step: Step;
   readonly origin: string;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly FoundProblem[];
+}
+
+export interface FoundProblem extends Problem {
+  /** Where it is written, if not where the rest is. */
+  readonly origin?: string;
 }
 
 /** How many diagnostics are kept; what is above is only counted. */
@@ -110,10 +115,13 @@ export class Diagnostics {
 
   /** What these steps found is written at another place now. */
   moved(subject: Subject, steps: readonly Step[], origin: string): void {
-    const kept = this.#kept.get(subjectId(subject));
+    const id = subjectId(subject);
+    const kept = new Map(this.#kept.get(id));
     for (const step of steps) {
-      const problems = kept?.get(step);
-      if (problems !== undefined) this.set({ subject, step, origin, problems });
+      const found = kept.get(step);
+      if (found === undefined) continue;
+      const moved = found.map((one) => ({ ...one, origin }));
+      this.#kept.set(id, kept.set(step, moved));
     }
   }
 
@@ -159,7 +167,7 @@ export class Diagnostics {
         field: problem.field,
         value: problem.value,
         reason: problem.reason.slice(0, maxReason),
-        origin: found.origin,
+        origin: problem.origin ?? found.origin,
         sinceMs: known?.sinceMs ?? this.#now(),
       };
       if (known === undefined) this.#watcher?.arose(diagnostic);

@@ -27,9 +27,10 @@ export function duplicatesOf(
     const bad = isGood ? refused.get(other.digest)?.find(isError) : undefined;
     const why = bad === undefined ? '' : `: ${said(bad)}`;
     const reason = `is written ${times}; ${originOf(counts)} ${one}, ${originOf(other)} ${two}${why}`;
-    return problem(reason, 'error', { field: 'metadata.name', value: subject.name });
+    const at = { field: 'metadata.name', value: subject.name };
+    return { ...problem(reason, 'error', at), origin: originOf(other) };
   });
-  return { subject, step: 'duplicate', origin: others.map(originOf).join(', '), problems };
+  return { subject, step: 'duplicate', origin: originOf(counts), problems };
 }
 
 function isError({ severity }: Problem): boolean {
