@@ -112,7 +112,7 @@ class IngesterPart implements Ingester {
     const { xdsctl = (command): string => `xdsctl ${command}` } = options;
     this.#problems = new DiagnosticLog(options.logger, xdsctl);
     this.#diagnostics = new Diagnostics(() => time.now(), this.#problems);
-    this.#untaken = new Untaken(this.#diagnostics);
+    this.#untaken = new Untaken(this.#diagnostics, (owner) => this.#ingest.originOf(owner));
     this.#ingest = new Ingest({
       graph: new Graph(),
       kinds,

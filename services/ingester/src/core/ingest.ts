@@ -112,6 +112,11 @@ export class Ingest implements Sink {
     return entries.map((entry) => viewOf(entry, judges));
   }
 
+  /** Where an object is written, at the place that counts; empty where it is nowhere. */
+  originOf(id: string): string {
+    return this.#table.get(id)?.origin ?? '';
+  }
+
   /** What is said on the log of the configuration of one kind, by key. */
   told(kind: ConfigKey['kind']): readonly (readonly [ConfigKey, Event])[] {
     return this.#outbox.values().flatMap(({ topic, key, value }) => {

@@ -5,37 +5,48 @@ import { problem, subjectOf, type Diagnostics } from './diagnostics.ts';
 import type { PublishedEvent } from './ingest.ts';
 import { eventId } from './outbox.ts';
 
+interface Refused {
+  readonly owner: string;
+  readonly problem: Problem;
+}
+
 export class Untaken {
   readonly #diagnostics: Pick<Diagnostics, 'set'>;
-  /** By object, then by record. */
-  readonly #problems = new Map<string, Map<string, Problem>>();
+  readonly #originOf: (owner: string) => string;
+  /** By record. */
+  readonly #refused = new Map<string, Refused>();
 
-  constructor(diagnostics: Pick<Diagnostics, 'set'>) {
+  /** `originOf`: where an object is written now, wherever it was when its event was made. */
+  constructor(diagnostics: Pick<Diagnostics, 'set'>, originOf: (owner: string) => string) {
     this.#diagnostics = diagnostics;
+    this.#originOf = originOf;
   }
 
   refused(event: PublishedEvent, reason: string): void {
-    const { topic, key, owner } = event;
     const found =
-      topic === topics.objects
+      event.topic === topics.objects
         ? problem(`a restart will not know it, the log does not take it: ${reason}`, 'warning')
         : problem(`the log does not take its event: ${reason}`);
-    const problems = this.#problems.get(owner) ?? new Map<string, Problem>();
-    this.#problems.set(owner, problems.set(eventId(topic, key), found));
-    this.#tell(event);
+    this.#replace(event, { owner: event.owner, problem: found });
   }
 
   taken(event: PublishedEvent): void {
-    const { topic, key, owner } = event;
-    const problems = this.#problems.get(owner);
-    problems?.delete(eventId(topic, key));
-    if (problems?.size === 0) this.#problems.delete(owner);
-    this.#tell(event);
+    this.#replace(event, undefined);
   }
 
-  #tell({ owner, unit }: PublishedEvent): void {
-    const problems = [...(this.#problems.get(owner)?.values() ?? [])];
-    const subject = subjectOf(owner);
-    this.#diagnostics.set({ subject, step: 'append', origin: unit, problems });
+  #replace({ topic, key, owner }: PublishedEvent, refused: Refused | undefined): void {
+    const id = eventId(topic, key);
+    const former = this.#refused.get(id)?.owner ?? owner;
+    if (refused === undefined) this.#refused.delete(id);
+    else this.#refused.set(id, refused);
+    // What one object gave may be another's by now.
+    for (const one of new Set([former, owner])) this.#tell(one);
+  }
+
+  #tell(owner: string): void {
+    const all = [...this.#refused.values()].filter((refused) => refused.owner === owner);
+    const problems = all.map(({ problem: found }) => found);
+    const origin = this.#originOf(owner);
+    this.#diagnostics.set({ subject: subjectOf(owner), step: 'append', origin, problems });
   }
 }
