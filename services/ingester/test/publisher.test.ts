@@ -18,16 +18,21 @@ class Scripted implements EventWriter {
   readonly batches: string[][] = [];
   readonly failures: LogError[] = [];
   tooLarge: string | undefined;
+  /** A value: the log has it, and then says that it is too large. */
+  tooLargeForHistory: number | undefined;
   gate: Promise<void> = Promise.resolve();
 
   async write(batch: Parameters<EventWriter['write']>[0]): Promise<void> {
     await this.gate;
     const failure = this.failures.shift();
     if (failure !== undefined) throw failure;
+    const tooLarge = new LogError('record-too-large', 'too large', { retriable: false });
     if (batch.some(({ key, value }) => key === this.tooLarge && value !== undefined)) {
-      throw new LogError('record-too-large', 'too large', { retriable: false });
+      throw tooLarge;
     }
     this.batches.push(batch.map(({ key, value }) => `${key}=${value?.[0] ?? 'gone'}`));
+    const most = this.tooLargeForHistory;
+    if (batch.some(({ value }) => value !== undefined && value[0] === most)) throw tooLarge;
   }
 }
 
@@ -141,6 +146,19 @@ test('one event that the log never takes is told of, and the others are written'
   await publisher.flushed();
   expect(writer.batches.flat()).toEqual(['a=1', 'b=1']);
   expect(said).toContain('refused huge: too large');
+});
+
+test('what `history` alone did not take is replaced, and taken back', async () => {
+  const { writer, said, publisher } = setUp();
+  writer.tooLargeForHistory = 2;
+  publisher.publish([event('known', 2), event('new', 2)], undefined);
+  await publisher.flushed();
+  expect(writer.batches.splice(0).at(-1)).toEqual(['new=2']);
+  expect(said).toContain('refused known: too large');
+  publisher.publish([event('known', 1), event('new', undefined)], undefined);
+  await publisher.flushed();
+  expect(writer.batches).toEqual([['known=1', 'new=gone']]);
+  expect(said).toContain('taken known');
 });
 
 test('of an object that is too large no older version stays', async () => {

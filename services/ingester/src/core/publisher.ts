@@ -151,6 +151,8 @@ export class Publisher {
           await this.#options.writer.write([{ ...only, value: undefined }]);
           this.#known.delete(id);
         }
+        // It may be what `history` alone did not take.
+        if (isEvent(only)) this.#doubtful.add(id);
         this.#refused.add(id);
         this.#options.refused(only, error.message);
         return;
