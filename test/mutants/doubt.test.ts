@@ -39,9 +39,9 @@ async function open(inputs: readonly Input[]) {
     ...{ partitions: 1, owned: [0] },
     allRead: () => new Promise((resolve) => reads.push(resolve)),
   });
-  /** All is read that is on the log. */
-  const read = async (): Promise<void> => {
-    for (const done of reads.splice(0)) done();
+  /** All is read that was on the log when it was asked for: each time so far, or the first ones. */
+  const read = async (times = reads.length): Promise<void> => {
+    for (const done of reads.splice(0, times)) done();
     await bed.apply([]);
   };
   const published = (): string => bed.published(resourceTypes.endpoint, name);
@@ -102,6 +102,19 @@ test('the endpoints of a service that goes stay until it is known whether it wen
   await bed.apply([gone(web)]);
   await read();
   expect(['', full]).toContain(published());
+  await bed.close();
+});
+
+test('what was on the log at one doubt says nothing of the next one', async () => {
+  const { bed, read, published } = await open([web, slice('10.1.0.1')]);
+  const full = published();
+  await bed.apply([gone(slice())]);
+  await bed.apply([slice('10.1.0.1')]);
+  await bed.apply([gone(slice())]);
+  await read(1);
+  expect(published()).toBe(full);
+  await read();
+  expect(published()).not.toBe(full);
   await bed.close();
 });
 

@@ -48,6 +48,8 @@ interface Entry {
   content: Content | undefined;
   /** That it is empty is no accident of what was read first. */
   trulyEmpty: boolean;
+  /** How often it was found to be full: what settles a doubt from before says nothing any more. */
+  filled: number;
   dropped: boolean;
 }
 
@@ -125,6 +127,7 @@ export class Resources {
       plan: undefined,
       content: undefined,
       trulyEmpty: false,
+      filled: 0,
       dropped: false,
     };
     this.#entries.set(id, created);
@@ -246,6 +249,7 @@ export class Resources {
     }
     this.#coming.delete(entry);
     entry.trulyEmpty = empty;
+    if (!empty) entry.filled++;
     return false;
   }
 
@@ -254,16 +258,16 @@ export class Resources {
    * log of them (and of `config`) is read.
    */
   takeDoubts(): { readonly partitions: ReadonlySet<number>; readonly settle: () => void } {
-    const doubtful = this.#doubtful;
+    const doubts = this.#doubtful.map((entry) => ({ entry, filled: entry.filled }));
     this.#doubtful = [];
     const settle = (): void => {
-      for (const entry of doubtful) {
-        if (entry.dropped || entry.plan?.empty !== true) continue;
+      for (const { entry, filled } of doubts) {
+        if (entry.dropped || entry.filled !== filled) continue;
         entry.trulyEmpty = true;
         this.#dirty.add(entry.id);
       }
     };
-    return { partitions: new Set(doubtful.map(({ partition }) => partition)), settle };
+    return { partitions: new Set(doubts.map(({ entry }) => entry.partition)), settle };
   }
 
   #build(entry: Entry): void {
