@@ -5,7 +5,7 @@
  *     Source ─► Sink.apply(batch) … ─► listed ─► Sink.apply(batch) …
  */
 import type { RawObject } from './kind.ts';
-import type { FileProblem } from './parse/documents.ts';
+import type { FileProblem } from './parse/file-problem.ts';
 import type { LocatedObject } from './parse/objects.ts';
 
 /**

@@ -421,7 +421,7 @@ describe('configured sources', () => {
     ['names no path', 'configSources: [{ address: "fs:///a%2Fb" }]', /expected a directory as fs/],
     ['names nothing', 'configSources: [{}]', /address : expected a directory as fs/],
     ['is not complete', 'a: [', /mesh\.yaml: line 1: Flow sequence/],
-    ['holds nothing', '# Comments.\n---\nnull\n', /mesh\.yaml: line 1: is empty/],
+    ['holds nothing', '# Comments.\n---\nnull\n', /mesh\.yaml: is empty/],
   ])('a MeshConfig file that %s is an error that says so', async (_, text, reason) => {
     const mesh = join(folder, 'mesh.yaml');
     if (text !== undefined) await writeFile(mesh, text);

@@ -158,7 +158,7 @@ describe('bounds', () => {
     const limits = { ...defaultLimits, documents: 2 };
     expect(await parse(text, { limits })).toEqual({
       objects: [],
-      problems: ['1: the file has 3 documents, more than 2'],
+      problems: ['0: the file has 3 documents, more than 2'],
     });
   });
 

@@ -9,6 +9,7 @@
  */
 import { hash } from 'node:crypto';
 import type { Problem, RawObject } from '../kind.ts';
+import { describeFileProblem } from '../parse/file-problem.ts';
 import type { LocatedObject } from '../parse/objects.ts';
 import type { SourceBatch, UnitUpdate } from '../source.ts';
 import type { Counters } from './counters.ts';
@@ -279,18 +280,19 @@ export class ObjectTable {
       subject: { group: '', kind: 'File', namespace: '', name: unit },
       step: 'parse',
       origin: unit,
-      problems: problems.map(({ line, reason }) => problem(`line ${line}: ${reason}`)),
+      problems: problems.map((found) => problem(describeFileProblem(found))),
     });
+    const [first] = problems;
     for (const entry of found.keys()) this.#diagnostics.clear(entry.subject, 'parse');
     for (const id of before ?? []) {
       const entry = this.#entries.get(id);
       if (entry === undefined || found.has(entry)) continue;
-      const first = problems[0];
-      const text = `its file cannot be read whole (line ${first?.line}: ${first?.reason})`;
-      const isElsewhere = entry.placements.some(({ isLost }) => !isLost);
-      const isLost = problems.length > 0 && !isElsewhere;
-      const lost = isLost ? [problem(`${text}; the last good value stays`)] : [];
-      const { subject, origin } = entry;
+      const { subject, origin, placements } = entry;
+      const lost: Problem[] = [];
+      if (first !== undefined && placements.every(({ isLost }) => isLost)) {
+        const why = `its file cannot be read whole (${describeFileProblem(first)})`;
+        lost.push(problem(`${why}; the last good value stays`));
+      }
       this.#diagnostics.set({ subject, step: 'parse', origin, problems: lost });
     }
   }

@@ -17,15 +17,9 @@ import {
   visit,
   type Document,
 } from 'yaml';
+import type { FileProblem } from './file-problem.ts';
 import { parseJson } from './json.ts';
 import { defaultLimits, type ParsedDocument, type ParseLimits } from './limits.ts';
-
-/** Why a part of a file gave no object. */
-export interface FileProblem {
-  /** From 1. */
-  readonly line: number;
-  readonly reason: string;
-}
 
 export interface Chunk {
   readonly text: string;

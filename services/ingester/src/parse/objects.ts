@@ -5,14 +5,9 @@
 import { hash } from 'node:crypto';
 import type { RawObject } from '../kind.ts';
 import { isObject, show } from '../decode.ts';
+import type { FileProblem } from './file-problem.ts';
 import { parseJson } from './json.ts';
-import {
-  parseChunk,
-  splitDocuments,
-  type Chunk,
-  type FileProblem,
-  type ParsedChunk,
-} from './documents.ts';
+import { parseChunk, splitDocuments, type Chunk, type ParsedChunk } from './documents.ts';
 import { defaultLimits, type ParsedDocument, type ParseLimits } from './limits.ts';
 
 /** An object and the line (from 1) of its file where it starts. */
@@ -58,7 +53,7 @@ export async function parseFile(source: string, options: ParseOptions = {}): Pro
   const pieces = splitDocuments(source);
   if (pieces.length > limits.documents) {
     const reason = `the file has ${pieces.length} documents, more than ${limits.documents}`;
-    return { objects: [], problems: [{ line: 1, reason }], chunks: new Map() };
+    return { objects: [], problems: [{ line: 0, reason }], chunks: new Map() };
   }
   const objects: LocatedObject[] = [];
   const problems: FileProblem[] = [];

@@ -122,7 +122,7 @@ export class KnownFiles {
     for (const { path } of added) this.#known.delete(path);
     const updates = added.map(({ path, reason }) => ({
       ...emptyUnit(path),
-      problems: [{ line: 1, reason }],
+      problems: [{ line: 0, reason }],
     }));
     return [...updates, ...seenAgain.map(emptyUnit)];
   }
@@ -146,7 +146,7 @@ export class KnownFiles {
       const version = hash('sha256', file.stamp, 'hex').slice(0, 16);
       const chunks = known?.chunks ?? new Map<string, ParsedChunk>();
       this.#known.set(file.path, { stamp: file.stamp, digest: '', chunks });
-      const problems = [{ line: 1, reason }];
+      const problems = [{ line: 0, reason }];
       taken.updates.push({ unit: file.path, version, objects: [], problems });
     };
     if (file.size > limits.fileBytes) {
@@ -182,7 +182,7 @@ export class KnownFiles {
       unit: file.path,
       version: digest.slice(0, 16),
       objects,
-      problems: isOneFile && isEmpty ? [{ line: 1, reason: 'is empty' }] : problems,
+      problems: isOneFile && isEmpty ? [{ line: 0, reason: 'is empty' }] : problems,
     });
   }
 

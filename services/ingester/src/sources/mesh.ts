@@ -9,6 +9,7 @@ import { resolve } from 'node:path';
 import { describeError, OperatingError } from '@watershed/runtime/errors.ts';
 import { configSourcesOf } from '../kinds/core/config-sources.ts';
 import { decodeMeshFile, meshConfigObject, meshNames } from '../kinds/core/mesh-config.ts';
+import { describeFileProblem } from '../parse/file-problem.ts';
 import type { ParsedDocument } from '../parse/limits.ts';
 import type { DocumentObjects } from '../parse/objects.ts';
 import type { Known, Sink, Source, SourceBatch, UnitUpdate } from '../source.ts';
@@ -171,7 +172,7 @@ function toldBy({
   problems = [],
 }: Pick<UnitUpdate, 'objects'> & Partial<UnitUpdate>): Told {
   const [problem] = problems;
-  if (problem !== undefined) return { reason: `line ${problem.line}: ${problem.reason}` };
+  if (problem !== undefined) return { reason: describeFileProblem(problem) };
   const [first] = objects;
   if (first === undefined) return { reason: 'is gone' };
   const { spec, problems: found } = decodeMeshFile(first.raw);

@@ -1,0 +1,10 @@
+/** Why a part of a file gave no object. */
+export interface FileProblem {
+  /** From 1; 0 where it is about the file as a whole, or about a directory. */
+  readonly line: number;
+  readonly reason: string;
+}
+
+export function describeFileProblem({ line, reason }: FileProblem): string {
+  return line === 0 ? reason : `line ${line}: ${reason}`;
+}
