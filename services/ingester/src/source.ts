@@ -31,7 +31,10 @@ export interface SourceBatch {
   readonly updates: readonly UnitUpdate[];
   /** Units that were looked at and had not changed. */
   readonly unchanged: number;
-  /** Why what the batch takes away may be an accident; it is then held, however little it is. */
+  /**
+   * Why what the batch takes away may be an accident; it is then held, however little it is. The
+   * first batches take away what the log has of the source, and they do not.
+   */
   readonly suspect?: string;
 }
 

@@ -456,7 +456,10 @@ test('a directory that is absent at a restart keeps what it held, and edits else
   await write('b.yaml', service('ops'));
   const served = [...always, serviceKey('cart'), serviceKey('ops')].sort();
   await until(async () => expect(await keysOf()).toEqual(served));
-  expect(ingester.held()).toEqual([]);
+  // As where it goes while the process runs.
+  expect(ingester.held()).toMatchObject([{ reason: `${other} does not exist` }]);
+  const held = expect.objectContaining({ kind: 'Service', state: 'held' });
+  expect(pageOf(ingester, '/debug/configz')).toContainEqual(held);
   const before = (await log.end('config', 0)).offset;
   await rename(join(folder, 'away'), other);
   await until(() => expect(ingester.diagnostics()).toEqual([]));

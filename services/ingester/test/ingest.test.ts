@@ -522,6 +522,24 @@ describe('after a restart', () => {
     expect(after.keys()).toHaveLength(10);
   });
 
+  test('what a source had that is away is held, however little, as if it had gone later', async () => {
+    const before = new Core();
+    await before.write({ 'a.yaml': service('cart') });
+    await before.write({ 'b.yaml': service('shop') }, { source: 'others' });
+    const stored = before.open().stored();
+    const after = new Core({ stored });
+    await after.write({});
+    await after.write({}, { source: 'others', suspect: 'it is away' });
+    expect(after.open().news()).toEqual([`- ${serviceKey('cart')}`]);
+    expect(after.ingest.held()).toMatchObject([{ source: 'others', reason: 'it is away' }]);
+    expect(after.ingest.objects()[0]).toMatchObject({ name: 'shop', state: 'held' });
+    const again = new Core({ stored });
+    await again.write({}, { source: 'others', suspect: 'it is away' });
+    await again.write({}, { source: 'others' });
+    again.open();
+    expect([again.ingest.held(), again.keys()]).toEqual([[], []]);
+  });
+
   test('what is held stays held over any restart, though less than half is gone by then', async () => {
     const first = await Core.of({ 'a.yaml': services(0, 40), 'b.yaml': services(40, 60) });
     await first.write({ 'a.yaml': undefined });

@@ -78,6 +78,8 @@ export class Ingest implements Sink {
   readonly #queries = new Map<object, string>();
   readonly #ghosts: Ghosts;
   readonly #unsaved: Unsaved;
+  /** Of sources whose last batch before `open` was suspect. */
+  readonly #suspects = new Map<string, string>();
   #open = false;
 
   constructor(options: IngestOptions) {
@@ -131,9 +133,12 @@ export class Ingest implements Sink {
     for (const entry of change.accepted) {
       this.#options.graph.observe(entry.installed.emission, entry.key);
     }
-    this.#remove(change.vanished, batch.suspect);
-    this.#layGhosts(batch.suspect);
+    const { source, suspect } = batch;
+    this.#remove(change.vanished, suspect);
+    this.#layGhosts(suspect);
     if (this.#open) this.#step(change);
+    else if (suspect === undefined) this.#suspects.delete(source);
+    else this.#suspects.set(source, suspect);
   }
 
   trouble(source: string, reason: string | undefined): void {
@@ -146,15 +151,19 @@ export class Ingest implements Sink {
    * All sources are listed, and `stored` is what the log holds: publishes the difference, in one
    * step (what goes must not be gone before what takes its place is there), and from now on every
    * change. Objects that are gone take their records with them, unless they are so many that they
-   * are held, or may be in what cannot be read.
+   * are held, or their source is gone, or they may be in what cannot be read.
    */
   open(stored: Stored): void {
     this.#open = true;
     const mayBeUnread = this.#table.isBroken;
     const restored = this.#restore(stored.objects, mayBeUnread);
     const gone = restored.filter((entry) => !this.#holds.has(entry.id));
-    if (mayBeUnread) for (const { id } of gone) this.#addGhost(id);
-    else this.#remove(gone, undefined, 'since the last run, ');
+    for (const [source, entries] of Map.groupBy(gone, sourceOf)) {
+      const suspect = this.#suspects.get(source);
+      if (suspect !== undefined) this.#remove(entries, suspect);
+      else if (mayBeUnread) for (const { id } of entries) this.#addGhost(id);
+      else this.#remove(entries, undefined, 'since the last run, ');
+    }
     this.#settle();
     this.#takeOrphans(stored.events, mayBeUnread);
     for (const entry of this.#table.entries()) this.#unsaved.add(entry);
@@ -279,8 +288,7 @@ export class Ingest implements Sink {
 
   /** `suspect`: why it may be an accident, however little it is. */
   #remove(vanished: readonly ObjectEntry[], suspect?: string, since = ''): void {
-    const bySource = Map.groupBy(vanished, ({ decoded }) => decoded?.source ?? '');
-    for (const [source, entries] of bySource) {
+    for (const [source, entries] of Map.groupBy(vanished, sourceOf)) {
       const heldOfSource = this.#holds.list().filter((held) => held.source === source).length;
       const left = this.#table.countOf(source) - entries.length - heldOfSource;
       // What the log holds is not known yet: `open` judges what an earlier process knew.
@@ -367,4 +375,9 @@ export class Ingest implements Sink {
       }),
     );
   }
+}
+
+/** In which it is, or was, written. */
+function sourceOf({ decoded }: ObjectEntry): string {
+  return decoded?.source ?? '';
 }

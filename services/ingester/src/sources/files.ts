@@ -208,7 +208,7 @@ export class FileSource implements Source {
     } else if (this.#listed !== undefined) {
       // What it held is on the log, and will be there again, for all that is known.
       const updates = this.#files.takeBlind([{ path, reason }]);
-      sink.apply({ source: this.name, updates, unchanged: 0 });
+      sink.apply({ source: this.name, updates, unchanged: 0, suspect: reason });
       this.#isListed();
     }
     return this.#soonMs;
