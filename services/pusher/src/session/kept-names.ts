@@ -29,18 +29,37 @@ export interface Client {
   readonly identity: string;
 }
 
+/** What a stream keeps and kept, without as many as are the same at the beginning and at the end. */
+interface Difference {
+  readonly before: readonly Cost[];
+  readonly now: readonly Cost[];
+  readonly from: number;
+  readonly behind: number;
+}
+
+/** Mostly one type of a stream changed, or one came to those that it has. */
+function differenceOf(before: readonly Cost[], now: readonly Cost[]): Difference {
+  const shorter = Math.min(before.length, now.length);
+  let from = 0;
+  while (from < shorter && before[from] === now[from]) from++;
+  let behind = 0;
+  while (behind < shorter - from && before.at(-1 - behind) === now.at(-1 - behind)) behind++;
+  return { before, now, from, behind };
+}
+
 /** What of several streams is counted together. */
 class Account {
   bytes = 0;
   /** By how many of its streams each is kept. */
   readonly #costs = new Map<Cost, number>();
 
-  change(before: readonly Cost[], now: readonly Cost[]): void {
-    for (const cost of now) this.#count(cost, 1);
-    for (const cost of before) this.#count(cost, -1);
+  change({ before, now, from, behind }: Difference): void {
+    for (let i = from; i < now.length - behind; i++) this.#count(now[i], 1);
+    for (let i = from; i < before.length - behind; i++) this.#count(before[i], -1);
   }
 
-  #count(cost: Cost, more: 1 | -1): void {
+  #count(cost: Cost | undefined, more: 1 | -1): void {
+    if (cost === undefined) return;
     const before = this.#costs.get(cost) ?? 0;
     const now = before + more;
     if (now === 0) this.#costs.delete(cost);
@@ -95,12 +114,13 @@ export class KeptNames {
 
   /** A stream keeps `now`, where it kept `before`. Gives what is too much, if anything is. */
   change(client: Client, before: readonly Cost[], now: readonly Cost[]): string | undefined {
-    if (before.length + now.length === 0) return undefined;
+    const difference = differenceOf(before, now);
+    if (difference.from === Math.max(before.length, now.length)) return undefined;
     const key = `${client.address}|${client.port}`;
     const ofConnection = accountOf(this.#connections, key);
     const ofIdentity = accountOf(this.#identities, client.identity);
-    ofConnection.change(before, now);
-    ofIdentity.change(before, now);
+    ofConnection.change(difference);
+    ofIdentity.change(difference);
     settle(this.#connections, key);
     const { maxNameBytes } = this.#limits;
     if (ofConnection.bytes <= maxNameBytes) return this.#excess(client.identity, ofIdentity);
@@ -128,8 +148,14 @@ function settle(accounts: Map<string, Account>, key: string): void {
 
 /** What a stream is counted for, of all its types. */
 export function countedOf(types: readonly { readonly kept: readonly Cost[] }[]): readonly Cost[] {
-  const kept = types.flatMap((type) => type.kept);
-  const bytes = kept.reduce((sum, cost) => sum + cost.bytes, 0);
+  const kept: Cost[] = [];
+  let bytes = 0;
+  for (const type of types) {
+    for (const cost of type.kept) {
+      kept.push(cost);
+      bytes += cost.bytes;
+    }
+  }
   // A copy has no room for more.
   return bytes > freeBytes ? kept.slice() : noCost;
 }

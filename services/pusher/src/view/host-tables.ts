@@ -225,5 +225,5 @@ function together({ name }: Entry, hosts: readonly Entry[]): readonly Entry[] {
 const maxSets = 1_024;
 
 function digest(of: string | Uint8Array): string {
-  return hash('sha256', of, 'hex').slice(0, 32);
+  return hash('sha256', of, 'base64url').slice(0, 22);
 }

@@ -1,5 +1,5 @@
 import type { Digest } from '@watershed/blob/port.ts';
-import { FieldReader, WireError, hexOf } from '../wire.ts';
+import { FieldReader, WireError, hexOf, versionText } from '../wire.ts';
 
 const none: readonly string[] = [];
 
@@ -83,5 +83,5 @@ function versionIn(fields: FieldReader): string | undefined {
     else if (field === 10) inlined++;
   }
   if (version === undefined || fragments === 0 || inlined !== fragments) return undefined;
-  return hexOf(version);
+  return versionText(version);
 }

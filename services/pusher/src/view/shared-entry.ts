@@ -1,7 +1,7 @@
 import type { Digest } from '@watershed/blob/port.ts';
 import type { SharedResource } from '@watershed/model/gen/record.ts';
 import { canonicalName } from '../resource-name.ts';
-import { hexOf } from '../wire.ts';
+import { hexOf, versionText } from '../wire.ts';
 import { Inlined, inlinedVersion } from './inlined.ts';
 import { hashName } from './trie.ts';
 import type { DerivedEntry, Entry } from './type-view.ts';
@@ -74,7 +74,7 @@ export class SharedEntry implements Entry {
     return new SharedEntry(
       { key, typeUrl, name, hash: hashName(name) },
       // What an assignment's clusters add to its version is added per view (see `Assignments`).
-      hexOf(record.version),
+      versionText(record.version),
       { size, refs, digests, aliases, groups },
       isInlined ? inlined : undefined,
     );

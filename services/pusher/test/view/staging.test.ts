@@ -45,7 +45,7 @@ const mark = (staging: Staging, partition: number, epoch: number): string =>
 
 const versions = (changes: ReturnType<Staging['takeCut']>): readonly (string | undefined)[] =>
   [...(changes?.resources.values() ?? [])].map((entry) => entry?.version);
-const hex = (text: string): string => Buffer.from(text).toString('hex');
+const versionOf = (text: string): string => Buffer.from(text).toString('base64url');
 
 describe('staging', () => {
   it('makes no cut at an epoch that another partition went past in the midst of a pass', () => {
@@ -62,7 +62,7 @@ describe('staging', () => {
     expect(staging.takeCut()).toBeUndefined();
     mark(staging, 0, 5);
     expect(staging.epoch).toBe(5);
-    expect(versions(staging.takeCut())).toEqual([hex('4'), hex('5')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('4'), versionOf('5')]);
   });
 
   it('makes no cut at an epoch that another partition passed over, though it wrote nothing', () => {
@@ -76,7 +76,7 @@ describe('staging', () => {
     expect(staging.takeCut()).toBeUndefined();
     put(staging, key, resource(CDS, 'a', '5'), 5, 0);
     mark(staging, 0, 5);
-    expect(versions(staging.takeCut())).toEqual([hex('5')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('5')]);
   });
 
   it('makes the first cut, too, at an epoch at which all stood', () => {
@@ -86,9 +86,9 @@ describe('staging', () => {
     for (const epoch of [3, 6]) mark(staging, 0, epoch);
     put(staging, xdsKeys.resource(CDS, 'b', ''), resource(CDS, 'b', '4'), 4, 1);
     for (const epoch of [3, 4]) mark(staging, 1, epoch);
-    expect(versions(staging.takeCut())).toEqual([hex('3')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('3')]);
     mark(staging, 1, 6);
-    expect(versions(staging.takeCut())).toEqual([hex('4')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('4')]);
   });
 
   it('makes a cut at the newest epoch at which all stood, whatever was told since', () => {
@@ -101,7 +101,7 @@ describe('staging', () => {
     expect(staging.takeCut()).toBeUndefined();
     for (const epoch of [4, 9]) mark(staging, 2, epoch);
     expect(staging.epoch).toBe(4);
-    expect(versions(staging.takeCut())).toEqual([hex('4')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('4')]);
   });
 
   it('makes cuts again when the watermarks of a log that went back are told', () => {
@@ -112,7 +112,7 @@ describe('staging', () => {
     mark(staging, 0, 5);
     expect(staging.takeCut()).toBeUndefined();
     mark(staging, 1, 5);
-    expect(versions(staging.takeCut())).toEqual([hex('5')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('5')]);
   });
 
   it('forgets what waits for an epoch that is lost when the log goes back', () => {
@@ -121,7 +121,7 @@ describe('staging', () => {
     put(staging, key, resource(CDS, 'a', 'lost'), 9);
     put(staging, key, resource(CDS, 'a', 'again'), 4);
     mark(staging, 0, 4);
-    expect(versions(staging.takeCut())).toEqual([hex('again')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('again')]);
     mark(staging, 0, 9);
     expect(staging.takeCut()).toBeUndefined();
     expect(staging.pending).toBe(false);
@@ -135,7 +135,7 @@ describe('staging', () => {
     expect(staging.waitingSinceMs).toBe(5);
     mark(staging, 1, 5);
     expect(staging.ready).toBe(true);
-    expect(versions(staging.takeCut())).toEqual([hex('1')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('1')]);
     expect([staging.pending, staging.waitingSinceMs]).toEqual([false, undefined]);
   });
 
@@ -144,9 +144,9 @@ describe('staging', () => {
     put(staging, key, resource(CDS, 'a', '1'), 5);
     put(staging, key, resource(CDS, 'a', '2'), 7);
     mark(staging, 0, 5);
-    expect(versions(staging.takeCut())).toEqual([hex('1')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('1')]);
     mark(staging, 0, 7);
-    expect(versions(staging.takeCut())).toEqual([hex('2')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('2')]);
   });
 
   it('gives a cut over several epochs the newest of each key', () => {
@@ -154,7 +154,7 @@ describe('staging', () => {
     put(staging, key, resource(CDS, 'a', '1'), 5);
     put(staging, key, resource(CDS, 'a', '2'), 7);
     mark(staging, 0, 9);
-    expect(versions(staging.takeCut())).toEqual([hex('2')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('2')]);
   });
 
   it('lets endpoints through, and drops what they replace', () => {
@@ -162,7 +162,7 @@ describe('staging', () => {
     const eds = xdsKeys.resource(EDS, 'a', '');
     put(staging, eds, resource(EDS, 'a', '1'), 5);
     expect(put(staging, eds, resource(EDS, 'a', '2'), 0)).toBe('endpoints');
-    expect(versions(staging.takeImmediate())).toEqual([hex('2')]);
+    expect(versions(staging.takeImmediate())).toEqual([versionOf('2')]);
     mark(staging, 0, 5);
     expect(staging.takeCut()).toBeUndefined();
   });
@@ -177,7 +177,7 @@ describe('staging', () => {
     // The other partition, with the manifest that lists it, is behind.
     put(staging, key, resource(CDS, 'a', '1'), 4, 1);
     mark(staging, 1, 4);
-    expect(versions(staging.takeCut())).toEqual([hex('1'), hex('1')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('1'), versionOf('1')]);
     expect(staging.takeImmediate()).toBeUndefined();
     put(staging, key, undefined, 0, 1);
     mark(staging, 1, 5);
@@ -195,7 +195,7 @@ describe('staging', () => {
     put(staging, eds, resource(EDS, 'a', '2'), 0);
     mark(staging, 0, 6);
     mark(staging, 1, 6);
-    expect(versions(staging.takeCut())).toEqual([hex('2')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('2')]);
   });
 
   it('what was swept with its watermark, as the log went back, and is told again at once stays', () => {
@@ -205,7 +205,7 @@ describe('staging', () => {
     staging.put(0, { key: 'w|0', value: undefined, record: undefined }, 0);
     put(staging, key, resource(CDS, 'a', '2'), 0);
     mark(staging, 0, 1);
-    expect(versions(staging.takeCut())).toEqual([hex('2')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('2')]);
   });
 
   it('what ended, came back and was served as overdue stays', () => {
@@ -213,7 +213,7 @@ describe('staging', () => {
     put(staging, key, undefined, 0);
     mark(staging, 0, 5);
     put(staging, key, resource(CDS, 'a', '2'), 6);
-    expect(versions(staging.takeOverdue())).toEqual([hex('2')]);
+    expect(versions(staging.takeOverdue())).toEqual([versionOf('2')]);
     mark(staging, 0, 6);
     mark(staging, 1, 6);
     expect(staging.takeCut()).toBeUndefined();
@@ -293,11 +293,11 @@ describe('staging', () => {
     put(staging, key, undefined, 0);
     put(staging, key, resource(CDS, 'a', '2'), 5);
     mark(staging, 0, 5);
-    expect(versions(staging.takeCut())).toEqual([hex('2')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('2')]);
     put(staging, key, undefined, 0);
     put(staging, key, resource(CDS, 'a', '3'), 6);
     expect(staging.takeCut()).toBeUndefined();
     mark(staging, 0, 6);
-    expect(versions(staging.takeCut())).toEqual([hex('3')]);
+    expect(versions(staging.takeCut())).toEqual([versionOf('3')]);
   });
 });
