@@ -70,9 +70,19 @@ const slice = {
     labels: { 'kubernetes.io/service-name': 'web' },
   },
   addressType: 'IPv4',
-  endpoints: [{ addresses: ['10.0.0.1'] }],
+  endpoints: [
+    { addresses: ['10.0.0.1'], targetRef: { kind: 'Pod', name: 'web-1' }, nodeName: 'n1' },
+    { addresses: ['10.0.0.2'], targetRef: { kind: 'Pod', name: 'web-2' }, nodeName: 'n2' },
+  ],
   ports: [{ port: 80 }],
 };
+const labels = { app: ['web'] };
+const badPod = {
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { namespace: 'shop', name: 'web-2', labels },
+};
+const badNode = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1', labels } };
 
 const cases = [
   [
@@ -171,6 +181,18 @@ const cases = [
     slice,
     [badService],
     `metadata.labels["kubernetes.io/service-name"]: ${own('Service shop/web')}: "web"`,
+  ],
+  [
+    "an EndpointSlice's Pod",
+    slice,
+    [service('shop/web'), badPod],
+    `endpoints[1].targetRef: ${own('Pod shop/web-2')}: the endpoint has no labels and no service account of it: "web-2"`,
+  ],
+  [
+    "an EndpointSlice's Node",
+    slice,
+    [service('shop/web'), badNode],
+    `endpoints[0].nodeName: ${own('Node n1')}: the endpoint has no locality of it: "n1"`,
   ],
   [
     "an HTTPRoute's parent",

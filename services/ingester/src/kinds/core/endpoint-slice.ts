@@ -17,6 +17,7 @@ import {
 } from './endpoint-slice-spec.ts';
 import { localityOfNode, nodeKind } from './node.ts';
 import { addressIndex, podKind, type PodSpec } from './pod.ts';
+import { refusedBehind } from './refused-behind.ts';
 import type { ServiceSpec } from './service-spec.ts';
 import { serviceKind } from './service.ts';
 
@@ -48,10 +49,10 @@ function emit(read: Reader, world: World, object: SourceObject<SliceSpec>): Emis
   const { cluster, domain } = world.settings;
   const { namespace, name } = ref;
   const service = read.get(world.objects(serviceKind), `${namespace}/${spec.service}`);
-  const problems = uselessParts(read, world, spec, `${namespace}/${spec.service}`, service?.spec);
+  const useless = uselessParts(read, world, spec, `${namespace}/${spec.service}`, service?.spec);
   // A slice of no Service, or of DNS names (which no Kubernetes controller makes): nobody's
   // endpoints.
-  if (spec.service === '' || spec.addressType === 'FQDN') return { events: [], problems };
+  if (spec.service === '' || spec.addressType === 'FQDN') return { events: [], problems: useless };
   const byAddress = new Map<string, Endpoint>();
   for (const found of spec.endpoints) {
     for (const address of found.addresses) {
@@ -72,7 +73,7 @@ function emit(read: Reader, world: World, object: SourceObject<SliceSpec>): Emis
     ...destinationsOf(key, service, endpoints),
     ...workloads(world, object, host, service),
   ];
-  return { events, problems };
+  return { events, problems: [...useless, ...refusedBehind(read, world, object)] };
 }
 
 /** What of a slice nobody can use. Kubernetes' controllers make none of that; who writes files may. */
