@@ -110,7 +110,7 @@ class IngesterPart implements Ingester {
     const { time, kinds, settings, sealing, holdLimits, readiness } = options;
     this.#metrics = ingestMetrics(options.metrics);
     const { xdsctl = (command): string => `xdsctl ${command}` } = options;
-    this.#problems = new DiagnosticLog(options.logger, xdsctl);
+    this.#problems = new DiagnosticLog(options.logger, xdsctl, time);
     this.#diagnostics = new Diagnostics(() => time.now(), this.#problems);
     this.#untaken = new Untaken(this.#diagnostics, (owner) => this.#ingest.originOf(owner));
     this.#ingest = new Ingest({
@@ -168,6 +168,7 @@ class IngesterPart implements Ingester {
     await Promise.all(this.#options.sources.map((source) => source.stop()));
     await this.#publisher?.stop(signal);
     await this.#log?.close();
+    this.#problems.flush();
     // Before the log was let go, it may have been reading what the log holds.
     if (this.#publisher !== undefined) await this.#listing;
   }
@@ -274,7 +275,6 @@ class IngesterPart implements Ingester {
   }
 
   #show(): void {
-    this.#problems.flush();
     const { sizes } = this.#ingest;
     this.#metrics.show({ sizes, held: this.held(), diagnostics: this.#diagnostics });
   }

@@ -84,12 +84,14 @@ interface StartOptions {
   readonly configDirs?: readonly string[];
   readonly meshConfig?: string;
   readonly isAwaited?: boolean;
+  readonly quietMs?: number;
 }
 
 async function start({
   configDirs = [config],
   meshConfig,
   isAwaited = true,
+  quietMs = times.quietMs,
 }: StartOptions = {}): Promise<Running> {
   const metrics = new Metrics();
   const readiness = new Readiness();
@@ -109,7 +111,7 @@ async function start({
       configDirs,
       meshConfig,
       time: systemTime,
-      times,
+      times: { ...times, quietMs },
     }),
     kinds: allKinds,
     settings,
@@ -375,7 +377,7 @@ test('an object whose event is too large for the log is shown as refused, and wh
   await write('a.yaml', '');
   await until(() => expect(ingester.diagnostics()).toEqual([]));
   expect(await keysOf()).toEqual(always);
-  expect(logged.at(-1)).toContain('is over');
+  await until(() => expect(logged.at(-1)).toContain('is over'));
 });
 
 test('a directory that vanishes takes nothing with it, and its return tells readers nothing', async () => {
@@ -416,6 +418,27 @@ test('what is held stays held when the process is started again', async () => {
   const second = await start();
   expect(second.ingester.held()).toHaveLength(10);
   expect(await keysOf()).toEqual(keys);
+});
+
+test('files that are moved from one directory to another are never away', async () => {
+  const other = join(folder, 'other');
+  await mkdir(other);
+  await writeFile(join(other, 'shop.yaml'), service('shop'));
+  const names = Array.from({ length: 10 }, (_, at) => `s${at}`);
+  for (const name of names) await write(`${name}.yaml`, service(name));
+  const { ingester } = await start({ configDirs: [config, other], quietMs: 200 });
+  const before = (await log.end('config', 0)).offset;
+  for (const name of names) {
+    await rename(join(config, `${name}.yaml`), join(other, `${name}.yaml`));
+  }
+  const moved = names.map((name) => `${join(other, `${name}.yaml`)}:2`);
+  await until(() => {
+    expect(pageOf(ingester, '/debug/configz')).toEqual(
+      expect.arrayContaining(moved.map((origin) => expect.objectContaining({ origin }))),
+    );
+  });
+  await ingester.stop(AbortSignal.timeout(5_000));
+  expect((await log.end('config', 0)).offset).toBe(before);
 });
 
 test('a directory that is absent at the start is waited for where the log has nothing of it, and /ready says why', async () => {

@@ -1,5 +1,6 @@
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { Logging } from '@watershed/runtime/logger.ts';
+import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
 import { beforeEach, expect, it } from 'vitest';
 import { Diagnostics, problem, type Step, type Subject } from '../src/core/diagnostics.ts';
 import { DiagnosticLog } from '../src/diagnostic-log.ts';
@@ -12,9 +13,11 @@ const logging = new Logging({
   clock: systemTime,
   write: (line) => void lines.push(line),
 });
+const time = new VirtualTime();
 const log = new DiagnosticLog(
   logging.scope('x'),
   (command) => `npx xdsctl ${command} --monitoringAddr 127.0.0.1:9`,
+  time,
 );
 const diagnostics = new Diagnostics(() => 0, log);
 
@@ -106,4 +109,21 @@ it('held deletions are one line, with the command that releases them as it is ty
     ),
   ]);
   expect(said('held', undefined, 300)).toEqual([expect.stringMatching(/"count":300.*no more/u)]);
+});
+
+it('what comes and goes within a moment is not told of, what stays is told of by itself', async () => {
+  for (const step of ['held', 'decode'] as const) {
+    find(step, 'so it is', 30);
+    await time.advance(200);
+    find(step, undefined, 30);
+    await time.advance(200);
+    expect(lines).toEqual([]);
+    find(step, 'so it is', 1);
+    await time.advance(300);
+    expect(lines.splice(0)).toHaveLength(1);
+    find(step, undefined, 1);
+    find(step, 'so it is', 1);
+    await time.advance(300);
+    expect(lines).toEqual([]);
+  }
 });

@@ -18,6 +18,8 @@ interface Waiting {
 }
 
 const goneStamp = 'gone';
+/** A file that is gone is left alone for so much longer than one that is new. */
+const goneFactor = 3;
 
 export class Settling {
   readonly #times: SettlingTimes;
@@ -43,8 +45,7 @@ export class Settling {
       const before = this.#waiting.get(path);
       const sinceMs = before?.stamp === stamp ? before.sinceMs : nowMs;
       waiting.set(path, { stamp, sinceMs });
-      const quietMs = file?.size === 0 ? this.#times.emptyQuietMs : this.#times.quietMs;
-      longestMs = Math.max(longestMs, sinceMs + quietMs - nowMs);
+      longestMs = Math.max(longestMs, sinceMs + this.#quietMs(file) - nowMs);
     }
     this.#waiting = waiting;
     if (changed.size === 0) {
@@ -54,6 +55,13 @@ export class Settling {
     this.#firstMs ??= nowMs;
     const leftMs = this.#firstMs + this.#times.maxWaitMs - nowMs;
     return Math.max(0, Math.min(longestMs, leftMs));
+  }
+
+  #quietMs(file: SeenFile | undefined): number {
+    const { quietMs, emptyQuietMs } = this.#times;
+    // Where it was moved to, maybe in another source, it is read first: so it is never away.
+    if (file === undefined) return goneFactor * quietMs;
+    return file.size === 0 ? emptyQuietMs : quietMs;
   }
 
   /** The changes were taken. */
