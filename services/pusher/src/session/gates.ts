@@ -30,8 +30,10 @@ export class Gates {
   #breakReported = false;
   #startedMs: number | undefined;
   #forced = 0;
-  /** The client may hold clusters, and have asked for none. */
+  /** The client may hold clusters, and has asked for none. */
   #mayWarmUnasked: boolean;
+  /** It does, for all that can be seen. */
+  #warmsUnasked = false;
   #hasSentClusters = false;
   /** What clusters need that were sent since the client was last brought up to its assignments. */
   #unfed: ReadonlySet<string> | undefined;
@@ -107,20 +109,24 @@ export class Gates {
   }
 
   /**
-   * A state-of-the-world Envoy asks for no clusters while it warms one, on a new stream either.
-   * Should that one be gone, nobody else tells it so: see `Targets.feedUnasked`.
+   * A state-of-the-world Envoy asks for no clusters while it warms one, on a new stream either,
+   * where it would ask for them first. It has not those that new routes may need: they wait until
+   * it asks. Should what it warms be gone, nobody else tells it so: see `Targets.feedUnasked`.
    */
   #lookForUnasked(nowMs: number): void {
     let assignments: TypeState | undefined;
     let asked = false;
+    let resumed = false;
     for (const state of this.#targets.types) {
       asked ||= state.traits.stage === 'clusters';
+      resumed ||= state.resumed;
       if (state.traits.stage === 'assignments') assignments = state;
     }
     const untilMs = (this.#startedMs ?? nowMs) + this.#limits.gateWaitMs;
-    if (!asked && nowMs < untilMs) return this.wake(untilMs);
-    this.#mayWarmUnasked = false;
-    if (!asked && assignments !== undefined) this.#targets.feedUnasked(assignments);
+    this.#mayWarmUnasked = !asked && nowMs < untilMs;
+    this.#warmsUnasked = this.#mayWarmUnasked && resumed && assignments !== undefined;
+    if (this.#mayWarmUnasked) this.wake(untilMs);
+    else if (!asked && assignments !== undefined) this.#targets.feedUnasked(assignments);
   }
 
   /** The client was brought up to its assignments. */
@@ -209,7 +215,7 @@ export class Gates {
       if (this.#targets.feeds(state.warming, assignments)) state.warming = undefined;
       else waiting = true;
     }
-    return unanswered || waiting;
+    return unanswered || waiting || this.#warmsUnasked;
   }
 
   #force(stage: Stage): void {

@@ -2,7 +2,7 @@
  * Rule 27, where a view moves on while clients warm. Envoy acknowledges no clusters until all that
  * it was sent have their assignments, or for 15 s.
  */
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { CDS, EDS, RDS, World, type DeltaSeen, type SotwSeen } from './support.ts';
 
 const shop = { [CDS]: { a: '1', b: '1' }, [EDS]: { a: '1', b: '1' } };
@@ -183,4 +183,35 @@ it('rule 27: who comes back with more than there is is given what it warms, not 
     [EDS, ['a']],
   ]);
   expect(assignments[0]?.removed).toEqual([]);
+});
+
+describe('rule 29: who warms clusters when it comes back, and so asks for none', () => {
+  function backOf(world: World) {
+    world.cut({ ...shop, [RDS]: { r: '1' } });
+    const versionInfo = world.sotw().send(CDS, [])[0]?.version ?? '';
+    const back = world.sotw();
+    back.ack(back.send(EDS, ['a', 'b'], { versionInfo })[0], ['a', 'b']);
+    world.cut({ [CDS]: clusters, [EDS]: { ...shop[EDS], c: '1' }, [RDS]: { r: '2' } });
+    expect(back.follow().take()).toEqual([]);
+    expect(back.send(RDS, ['r'], { versionInfo })).toEqual([]);
+    return { back, versionInfo };
+  }
+
+  it('is given no route to a cluster that it does not know', () => {
+    const { back, versionInfo } = backOf(new World());
+    // It is warm, and asks.
+    const [cds] = back.send(CDS, [], { versionInfo });
+    expect(cds?.names).toEqual(['a', 'b', 'c']);
+    back.ack(back.send(EDS, ['a', 'b', 'c'])[0], ['a', 'b', 'c']);
+    expect(namesOf(back.ack(cds))).toEqual([[RDS, ['r']]]);
+  });
+
+  it('is given it in the end, should it have clusters of its own', () => {
+    const world = new World();
+    const { back } = backOf(world);
+    world.nowMs += 4_999;
+    expect(back.take()).toEqual([]);
+    world.nowMs += 1;
+    expect(namesOf(back.take())).toEqual([[RDS, ['r']]]);
+  });
 });
