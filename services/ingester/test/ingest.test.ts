@@ -761,4 +761,16 @@ describe('held deletions', () => {
     core.ingest.confirm();
     expect(core.news()).toEqual([`- ${serviceKey('cart')}`]);
   });
+
+  test('objects of which no version was good are not held, nor do they count', async () => {
+    const bad = Array.from({ length: 30 }, (_, index) => service(`bad${index}`, 99_999)).join('');
+    const core = await Core.of({ 'a.yaml': services(0, 40), 'bad.yaml': bad + services(40, 45) });
+    await core.write({ 'bad.yaml': undefined });
+    expect([core.ingest.held(), core.problems(), core.keys().length]).toEqual([[], [], 40]);
+    await core.write({ 'bad.yaml': bad }, { source: 'others' });
+    await core.write({ 'bad.yaml': undefined }, { source: 'others', suspect: 'it is away' });
+    expect([core.ingest.held(), core.problems()]).toEqual([[], []]);
+    await core.write({ 'a.yaml': services(0, 20), 'bad.yaml': bad });
+    expect(core.ingest.held()[0]?.reason).toBe('25 of the 45 objects of files are gone at once');
+  });
 });

@@ -2,7 +2,8 @@
  * Held deletions. When a large part of a source is gone at once, it is more often a listing that
  * went wrong (an empty mount, a wrong branch, a folder moved away) than somebody's wish. Such
  * objects stay until a person confirms, or until they return, over restarts too: what the log
- * keeps of each (`last-good.ts`) says that it is held.
+ * keeps of each (`last-good.ts`) says that it is held. Objects of which no version was ever good do
+ * not count: nothing depends on them.
  *
  * "At once" is one batch of a source plus what was removed in the seconds before: `rm` of a tree
  * may be seen in pieces. What is gone since the last run is one batch, however long ago that was;

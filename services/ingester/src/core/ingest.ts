@@ -288,9 +288,13 @@ export class Ingest implements Sink {
 
   /** `suspect`: why it may be an accident, however little it is. */
   #remove(vanished: readonly ObjectEntry[], suspect?: string, since = ''): void {
-    for (const [source, entries] of Map.groupBy(vanished, sourceOf)) {
+    // What nobody was ever given is missed by nobody, however much it is.
+    for (const entry of vanished) if (!this.#mayBeGiven(entry)) this.#drop(entry);
+    const given = vanished.filter((entry) => this.#mayBeGiven(entry));
+    for (const [source, entries] of Map.groupBy(given, sourceOf)) {
       const heldOfSource = this.#holds.list().filter((held) => held.source === source).length;
-      const left = this.#table.countOf(source) - entries.length - heldOfSource;
+      const all = this.#table.countOf(source, (entry) => this.#mayBeGiven(entry));
+      const left = all - entries.length - heldOfSource;
       // What the log holds is not known yet: `open` judges what an earlier process knew.
       const judge = (): string | undefined => this.#holds.judge(source, entries.length, left);
       const reason = suspect ?? (this.#open ? judge() : undefined);
@@ -299,6 +303,11 @@ export class Ingest implements Sink {
         else this.#hold(entry, { source, reason: since + reason, sinceMs: this.#options.now() });
       }
     }
+  }
+
+  /** Whether a version of it was accepted, here or before: until `open`, nobody knows. */
+  #mayBeGiven({ id, lastGood }: ObjectEntry): boolean {
+    return !this.#open || lastGood !== undefined || this.#outbox.has(id);
   }
 
   #hold(entry: ObjectEntry, why: Pick<HeldObject, 'source' | 'reason' | 'sinceMs'>): void {

@@ -112,10 +112,12 @@ export class ObjectTable {
     return this.#broken.size > 0;
   }
 
-  /** How many objects a source holds now, by the place that counted last. */
-  countOf(source: string): number {
+  /** How many such objects a source holds now, by the place that counted last. */
+  countOf(source: string, isSuch: (entry: ObjectEntry) => boolean): number {
     let count = 0;
-    for (const entry of this.#entries.values()) if (entry.decoded?.source === source) count++;
+    for (const entry of this.#entries.values()) {
+      if (entry.decoded?.source === source && isSuch(entry)) count++;
+    }
     return count;
   }
 

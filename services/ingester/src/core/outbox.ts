@@ -66,6 +66,11 @@ export class Outbox {
     return this.#claims.has(eventId(topic, key));
   }
 
+  /** Whether the log should have anything of an object. */
+  has(owner: string): boolean {
+    return this.#idsOf.has(owner);
+  }
+
   /** All that an object gives now; replaces what it gave before. */
   set(owner: string, events: readonly EncodedEvent[], createdMs: number): void {
     this.#replace(
