@@ -172,7 +172,7 @@ test("npm start reads the directories that a MeshConfig's configSources name, in
 test('npm start ends at once, and says why, when the MeshConfig is not there', async () => {
   const started = shell(`npm start -- --dataDir ${directory} --meshConfig ${directory}/none.yaml`);
   expect(await started.ended).toBe(1);
-  expect(started.output).toMatch(/--meshConfig: cannot read .*none\.yaml/u);
+  expect(started.output).toMatch(/^watershed: --meshConfig: ".*none\.yaml": does not exist$/mu);
 });
 
 test('npm start ends at once, and says why in one line, when its port is taken', async () => {

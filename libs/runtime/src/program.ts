@@ -79,10 +79,7 @@ export async function runProgram<C extends ProcessConfig>(
       process.exit();
     }
   } catch (error) {
-    const problems = error instanceof OptionsError ? error.problems : [describeError(error)];
-    process.stderr.write(
-      `${problems.map((problem) => `${options.name}: ${problem}`).join('\n')}\n`,
-    );
+    complain(options.name, error instanceof OptionsError ? error.problems : [describeError(error)]);
     // What was opened before it failed must not keep the process.
     process.exit(1);
   }
@@ -119,7 +116,9 @@ async function run<C extends ProcessConfig>(
     readiness,
     name: `${hostname()}-${process.pid}`,
     onFatal: (error) => {
-      logger.fatal('it cannot go on', { error });
+      // Some options are found to be wrong only when what they name is opened.
+      if (error instanceof OptionsError) complain(name, error.problems);
+      else logger.fatal('it cannot go on', { error });
       process.exitCode = 1;
       process.kill(process.pid, 'SIGTERM');
     },
@@ -140,6 +139,11 @@ async function run<C extends ProcessConfig>(
   void readiness.whenReady().then(() => ready?.(addressOf(monitoring)));
   await stopped;
   await tracing.shutdown();
+}
+
+/** For the person at the shell. */
+function complain(name: string, problems: readonly string[]): void {
+  process.stderr.write(`${problems.map((problem) => `${name}: ${problem}`).join('\n')}\n`);
 }
 
 /** Of the process itself, whatever it does. */

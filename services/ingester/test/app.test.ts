@@ -671,7 +671,7 @@ describe('the directories that a MeshConfig file names', () => {
     const { fatal, readiness } = await start({ ...options, isAwaited: false });
     await until(() => expect(fatal).toHaveLength(1));
     expect(String(fatal[0])).toMatch(
-      /--meshConfig: .*mesh\.yaml: (line 1: Flow|is empty|configSources.*: expected|.* does not exist|is no file)/,
+      /--meshConfig: ".*mesh\.yaml": (line 1: Flow|is empty|configSources.*: expected|does not exist|is no file)/,
     );
     expect(readiness.ready).toBe(false);
   });

@@ -414,14 +414,14 @@ describe('configured sources', () => {
   });
 
   test.each([
-    ['is absent', undefined, /--meshConfig: cannot read .*: .* does not exist/],
+    ['is absent', undefined, /^--meshConfig: ".*\/mesh\.yaml": does not exist$/],
     ['names an API server', 'configSources: [{ address: "k8s://" }]', /expected a directory as fs/],
     ['names a server', 'configSources: [{ address: "xds://mcp:15010" }]', /"xds:\/\/mcp:15010"/],
     ['names no directory', 'configSources: [{ address: "fs://" }]', /expected a directory as fs/],
     ['names no path', 'configSources: [{ address: "fs:///a%2Fb" }]', /expected a directory as fs/],
     ['names nothing', 'configSources: [{}]', /address : expected a directory as fs/],
-    ['is not complete', 'a: [', /mesh\.yaml: line 1: Flow sequence/],
-    ['holds nothing', '# Comments.\n---\nnull\n', /mesh\.yaml: is empty/],
+    ['is not complete', 'a: [', /mesh\.yaml": line 1: Flow sequence/],
+    ['holds nothing', '# Comments.\n---\nnull\n', /mesh\.yaml": is empty/],
   ])('a MeshConfig file that %s is an error that says so', async (_, text, reason) => {
     const mesh = join(folder, 'mesh.yaml');
     if (text !== undefined) await writeFile(mesh, text);

@@ -6,7 +6,8 @@
  * objects may have moved from one to the other.
  */
 import { resolve } from 'node:path';
-import { describeError, OperatingError } from '@watershed/runtime/errors.ts';
+import { describeError } from '@watershed/runtime/errors.ts';
+import { OptionsError } from '@watershed/runtime/options.ts';
 import { configSourcesOf } from '../kinds/core/config-sources.ts';
 import { decodeMeshFile, meshConfigObject, meshNames } from '../kinds/core/mesh-config.ts';
 import { describeFileProblem } from '../parse/file-problem.ts';
@@ -58,7 +59,7 @@ export class MeshSource implements Source {
   }
 
   /**
-   * Throws an OperatingError for a file that is not there or cannot be used, if the log has no good
+   * Throws an OptionsError for a file that is not there or cannot be used, if the log has no good
    * version of it: nobody knows then what it should name.
    */
   async start(sink: Sink, known: Known): Promise<void> {
@@ -67,10 +68,9 @@ export class MeshSource implements Source {
     const before = last === undefined ? undefined : toldBy({ objects: [{ raw: last, line: 1 }] });
     if (before !== undefined && 'directories' in before) this.#wanted = this.#setOf(before);
     else {
-      const reason = troubleOf(path, await listTree(path, meshFile));
-      if (reason !== undefined) {
-        throw new OperatingError('not-found', `--meshConfig: cannot read ${path}: ${reason}`);
-      }
+      const listing = await listTree(path, meshFile);
+      const reason = listing.kind === 'missing' ? 'does not exist' : troubleOf(path, listing);
+      if (reason !== undefined) throw wrongOption(path, reason);
     }
     const own: Sink = {
       apply: (batch) => this.#next(sink, () => this.#take(batch, sink, known)),
@@ -106,8 +106,7 @@ export class MeshSource implements Source {
     const told = update === undefined ? undefined : toldBy(update);
     if (told !== undefined && 'directories' in told) this.#wanted = this.#setOf(told);
     else if (told !== undefined && this.#wanted === undefined) {
-      const reason = `--meshConfig: ${this.#options.path}: ${told.reason}`;
-      throw new OperatingError('invalid', reason);
+      throw wrongOption(this.#options.path, told.reason);
     }
     const added = [...(this.#wanted ?? [])].filter((path) => !this.#named.has(path));
     const looked = added.map((path) => this.#add(path, sink, known));
@@ -159,6 +158,10 @@ export class MeshSource implements Source {
     const paths = directories.map((directory) => resolve(directory));
     return new Set(paths.filter((path) => !this.#options.others.has(path)));
   }
+}
+
+function wrongOption(path: string, reason: string): OptionsError {
+  return new OptionsError([`--meshConfig: ${JSON.stringify(path)}: ${reason}`]);
 }
 
 /** A document of a MeshConfig file. */
