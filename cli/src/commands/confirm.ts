@@ -5,7 +5,7 @@ import { addMonitoringOptions, type MonitoringFlags, monitoringOf } from './flag
 export function addConfirm(program: Command, print: (text: string) => void): void {
   const command = program
     .command('confirm')
-    .description('let a held mass deletion through (see the `held` lines of /debug/diagnosticz)');
+    .description('let a held mass deletion through (/debug/heldz has what is held)');
   addMonitoringOptions(command, 'Watershed, or of the ingester').action(
     async (flags: MonitoringFlags) => {
       print((await post(monitoringOf(flags), '/debug/confirm')).trimEnd());

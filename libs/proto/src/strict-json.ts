@@ -277,7 +277,7 @@ function join(path: string, key: string): string {
 
 /** Bounded before it is made text: the value may be a whole document. */
 function shown(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.length} elements]`;
+  if (Array.isArray(value)) return `[${value.length} element${value.length === 1 ? '' : 's'}]`;
   if (isObject(value)) return `{${Object.keys(value).slice(0, 5).join(', ')}}`.slice(0, 100);
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 98));
   return String(value).slice(0, 100);

@@ -293,6 +293,11 @@ describe('limits', () => {
     expect(problems[0]?.value.length).toBeLessThanOrEqual(100);
   });
 
+  test('a list is shown by how many it has', () => {
+    const { problems } = decodeStrict(name, { hosts: [['a'], ['a', 'b']] });
+    expect(problems.map(({ value }) => value)).toEqual(['[1 element]', '[2 elements]']);
+  });
+
   test('a name that is no message is a mistake of the caller', () => {
     expect(() => decodeStrict('istio.Nothing', {})).toThrow(RangeError);
   });

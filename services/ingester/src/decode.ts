@@ -102,7 +102,8 @@ export function show(value: unknown): string {
 function outline(value: object | null): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return `a list of ${value.length}`;
-  return `an object of ${Object.keys(value).length} fields`;
+  const { length } = Object.keys(value);
+  return `an object of ${length} field${length === 1 ? '' : 's'}`;
 }
 
 export interface DecodeOptions {

@@ -11,6 +11,7 @@ import {
   optional,
   refine,
   required,
+  show,
   text,
 } from '../src/decode.ts';
 
@@ -104,5 +105,15 @@ test('fields named like members of every object are fields like others', () => {
   expect(Object.entries(decoded ?? {})).toEqual([
     ['__proto__', 1],
     ['constructor', 2],
+  ]);
+});
+
+test('objects and lists are shown by their shape', () => {
+  expect([{}, { a: 1 }, { a: 1, b: 2 }, [1], null].map(show)).toEqual([
+    'an object of 0 fields',
+    'an object of 1 field',
+    'an object of 2 fields',
+    'a list of 1',
+    'null',
   ]);
 });

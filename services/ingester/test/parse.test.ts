@@ -79,13 +79,13 @@ describe('what is malformed', () => {
     ['a key that somebody took for a document', '-----BEGIN PRIVATE KEY-----', /found 27 char/],
     ['a tag of nobody', 'a: !private x', /Unresolved tag [^:]*$/],
     ['no kind', 'apiVersion: v1\nmetadata: { name: a }', /no kind/],
-    ['no name', 'apiVersion: v1\nkind: A\nmetadata: {}', /no metadata.name/],
+    ['no name', 'apiVersion: v1\nkind: A\nmetadata: {}', /the A has no metadata.name/],
     ['metadata that is no object', 'apiVersion: v1\nkind: A\nmetadata: 3', /no metadata.name/],
-    ['no apiVersion', 'kind: A\nmetadata: { name: a }', /no apiVersion/],
+    ['no apiVersion', 'kind: A\nmetadata: { name: a }', /A "a" has no apiVersion/],
     [
       'a name that is no text',
       'apiVersion: v1\nkind: A\nmetadata: { name: 5 }',
-      /the "A" has a metadata.name that is no string: 5/,
+      /the A has a metadata.name that is no string: 5/,
     ],
     ['a kind that is a list', 'apiVersion: v1\nkind: [A]', /has a kind that is no string/],
   ])('%s is told of with its line, and spoils no other document', async (_, bad, reason) => {

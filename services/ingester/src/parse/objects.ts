@@ -152,9 +152,14 @@ function notAnObject(value: unknown): string | undefined {
   if (ofKind !== undefined) return `the object ${ofKind}`;
   const name = isObject(metadata) ? metadata['name'] : undefined;
   const ofName = notAString(name, 'metadata.name');
-  if (ofName !== undefined) return `the ${show(kind)} ${ofName}`;
+  if (ofName !== undefined) return `the ${unquoted(kind)} ${ofName}`;
   const ofVersion = notAString(apiVersion, 'apiVersion');
-  return ofVersion && `the ${show(kind)} ${show(name)} ${ofVersion}`;
+  return ofVersion && `${unquoted(kind)} ${show(name)} ${ofVersion}`;
+}
+
+/** A kind reads as a word; shown, and cut, as any value. */
+function unquoted(kind: unknown): string {
+  return show(kind).replaceAll(/^"|"$/gu, '');
 }
 
 /** YAML takes `name: 5` for a number. */
