@@ -15,7 +15,8 @@ export function program(around: Surroundings): Command {
   const root = new Command('xdsctl')
     .description('Watershed from a shell')
     .version(version, '-V, --version', "print xdsctl's version and leave")
-    .showHelpAfterError()
+    // Not the help itself: the error would scroll away.
+    .showHelpAfterError('`xdsctl --help` and `xdsctl COMMAND --help` say what can be asked')
     .showSuggestionAfterError();
   addBootstrap(root, print);
   addProxyStatus(root, print);
