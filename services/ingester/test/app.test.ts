@@ -595,7 +595,7 @@ describe('the directories that a MeshConfig file names', () => {
   });
 
   const unusable: readonly (readonly [string, string | undefined, RegExp])[] = [
-    ['cannot be parsed', 'configSources: [', /^File .* line 1: Flow/],
+    ['cannot be parsed', 'configSources: [', /^File \S+ Flow/],
     ['is empty', '', /^File \S+ is empty$/],
     ['is cut off', 'trustDomain: a.b\nconfigSources:', /^MeshConfig file expected a list$/],
     ['has a wrong type', 'configSources: { address: x }', /^MeshConfig file expected a list/],

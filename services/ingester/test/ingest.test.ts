@@ -117,6 +117,20 @@ describe('where a diagnostic was found', () => {
     expect(origins(core)).toEqual(['b.yaml:2']);
   });
 
+  test('a part of a file that cannot be read has its line there, and not in the reason', async () => {
+    const text = service('cart') + service('shop');
+    const core = await Core.of({ 'a.yaml': text });
+    await core.write({ 'a.yaml': `${text}kind: Again\n---\nhello\n` });
+    const told = core.diagnostics.list().map(({ origin, reason }) => `${origin} ${reason}`);
+    expect(told).toEqual([
+      'a.yaml:11 the key "kind" is written twice',
+      'a.yaml:13 expected an object, found 5 characters',
+      expect.stringMatching(
+        /^a.yaml:7 its file .* \(a.yaml:11: the key "kind" is written twice\);/,
+      ),
+    ]);
+  });
+
   test('one that was held over a restart has a place again when it returns', async () => {
     const wrong = `---
 apiVersion: networking.istio.io/v1

@@ -9,7 +9,6 @@
  */
 import { hash } from 'node:crypto';
 import type { Problem, RawObject } from '../kind.ts';
-import { describeFileProblem } from '../parse/file-problem.ts';
 import type { LocatedObject } from '../parse/objects.ts';
 import type { SourceBatch, UnitUpdate } from '../source.ts';
 import type { Counters } from './counters.ts';
@@ -249,7 +248,7 @@ export class ObjectTable {
       refused.push(subject);
       this.#counters.refused(raw, 'unknown');
       const problems = [problem(reason, 'error', { field: 'apiVersion', value: raw.apiVersion })];
-      this.#diagnostics.set({ subject, step: 'kind', origin: `${unit}:${line}`, problems });
+      this.#diagnostics.set({ subject, step: 'kind', origin: originOf({ unit, line }), problems });
     }
     if (installed === undefined) return undefined;
     return this.#entries.get(subjectId(subject)) ?? this.#enter(subject, installed);
@@ -282,7 +281,10 @@ export class ObjectTable {
       subject: { group: '', kind: 'File', namespace: '', name: unit },
       step: 'parse',
       origin: unit,
-      problems: problems.map((found) => problem(describeFileProblem(found))),
+      problems: problems.map(({ line, reason }) => ({
+        ...problem(reason),
+        origin: originOf({ unit, line }),
+      })),
     });
     const [first] = problems;
     for (const entry of found.keys()) this.#diagnostics.clear(entry.subject, 'parse');
@@ -292,8 +294,8 @@ export class ObjectTable {
       const { subject, origin, placements } = entry;
       const lost: Problem[] = [];
       if (first !== undefined && placements.every(({ isLost }) => isLost)) {
-        const why = `its file cannot be read whole (${describeFileProblem(first)})`;
-        lost.push(problem(`${why}; the last good value stays`));
+        const why = `${originOf({ unit, line: first.line })}: ${first.reason}`;
+        lost.push(problem(`its file cannot be read whole (${why}); the last good value stays`));
       }
       this.#diagnostics.set({ subject, step: 'parse', origin, problems: lost });
     }

@@ -13,8 +13,9 @@ export interface Placement {
   readonly isLost: boolean;
 }
 
-export function originOf({ unit, line }: Placement): string {
-  return `${unit}:${line}`;
+/** `shop/routes.yaml:12`; without a line (0), the file as a whole. */
+export function originOf({ unit, line }: Pick<Placement, 'unit' | 'line'>): string {
+  return line === 0 ? unit : `${unit}:${line}`;
 }
 
 export function byPlace(a: Placement, b: Placement): number {
