@@ -197,3 +197,21 @@ test('a MeshConfig is judged with the files, and as the service would start with
     '1 object in 1 file: 0 errors, 1 warning',
   ]);
 });
+
+test('the directories that a MeshConfig names are judged as well, each file once', async () => {
+  await write('all/bad.yaml', service.replace('80', '0'));
+  await write('all/route/half.yaml', 'a: [');
+  const named = [join(root, 'all'), `${root}/all/route/`, join(root, 'none')];
+  const sources = named.map((path) => `{ address: "fs://${path}" }`).join(', ');
+  await write('mesh.yaml', `configSources: [${sources}]\n`);
+  const mesh = ['--meshConfig', join(root, 'mesh.yaml')];
+  for (const paths of [[], [`${root}/./all/route`], [root]]) {
+    const { lines, failure } = await xdsctl('validate', ...paths, ...mesh);
+    expect(lines.map((line) => line.replaceAll(/.*watershed-validate-[^/]*\//gu, ''))).toEqual([
+      expect.stringMatching(/^all\/bad\.yaml:1 Service shop\/cart spec\.ports\[0\]\.port: 0/u),
+      expect.stringMatching(/^all\/route\/half\.yaml:1 Flow sequence/u),
+      'none warning: does not exist',
+    ]);
+    expect(failure).toBe('2 objects in 3 files: 2 errors, 1 warning');
+  }
+});

@@ -14,7 +14,10 @@ export function addValidate(program: Command, print: (text: string) => void): vo
     .command('validate')
     .description('what the control plane would say of files, each problem on one line')
     .argument('[file...]', 'files, or directories of YAML or JSON; judged together')
-    .option('--meshConfig <file>', "a file of Istio's MeshConfig, judged with them")
+    .option(
+      '--meshConfig <file>',
+      "a file of Istio's MeshConfig, judged with them and with the directories that it names",
+    )
     .option('--domain <suffix>', "the DNS suffix of Services' names", 'cluster.local')
     .option('--clusterID <name>', 'the cluster that the files speak for', 'Kubernetes')
     .option('--rootNamespace <name>', 'where objects for the whole mesh are', 'istio-system')

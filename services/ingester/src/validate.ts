@@ -2,7 +2,7 @@
  * Files, judged as the service would judge them, with no log: parsed, decoded, and emitted with all
  * of them in view, so that a reference from one file to another is known.
  */
-import { normalize } from 'node:path';
+import { resolve } from 'node:path';
 import { Graph } from '@watershed/derive/graph.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import { noCounters } from './core/counters.ts';
@@ -10,6 +10,7 @@ import { Diagnostics } from './core/diagnostics.ts';
 import { Ingest } from './core/ingest.ts';
 import type { Registration } from './core/registry.ts';
 import type { Problem, SourceSettings } from './kind.ts';
+import { configSourcesOf } from './kinds/core/config-sources.ts';
 import { coreKinds } from './kinds/core/kinds.ts';
 import { gatewayApiKinds } from './kinds/gateway-api/kinds.ts';
 import { istioKinds } from './kinds/istio/kinds.ts';
@@ -40,7 +41,7 @@ export interface Validated {
 export interface ValidateOptions {
   /** Files or directories; of a directory, what the service would read. */
   readonly paths: readonly string[];
-  /** A file as of `--meshConfig`; the directories that it names are not looked into. */
+  /** A file as of `--meshConfig`; the directories that it names are judged as well. */
   readonly meshConfig?: string | undefined;
   readonly settings: SourceSettings;
   readonly time: Time;
@@ -54,29 +55,42 @@ export async function validate(options: ValidateOptions): Promise<Validated> {
   const ingest = createIngest(options, diagnostics);
   ingest.apply(meshDefaults);
   const findings: Finding[] = [];
+  /** By the file's whole path: it may be reached in several ways. */
   const objectsOf = new Map<string, number>();
-  const read = async (path: string, parsing: Parsing = {}): Promise<void> => {
+  const directories: string[] = [];
+  const read = async (
+    path: string,
+    parsing: Parsing = {},
+    ifMissing: Finding['severity'] = 'error',
+  ): Promise<void> => {
     const listing = await listTree(path, parsing);
     const trouble = listing.kind === 'missing' ? 'does not exist' : troubleOf(path, listing);
     if (trouble !== undefined) {
-      findings.push(atFile(path, 0, trouble));
+      const severity = listing.kind === 'missing' ? ifMissing : 'error';
+      findings.push({ ...atFile(path, 0, trouble), severity });
       return;
     }
+    const before = new Set(objectsOf.keys());
     await readAll(
       { path, time: options.time, ...parsing },
       (batch) => {
-        for (const update of batch.updates) {
-          objectsOf.set(update.unit, update.objects.length);
+        const updates = batch.updates.filter(({ unit }) => !before.has(resolve(unit)));
+        for (const update of updates) {
+          objectsOf.set(resolve(update.unit), update.objects.length);
           findings.push(...unreadable(update));
+          if (parsing !== meshFile) continue;
+          const specs = update.objects.map(({ raw }) => raw['spec']);
+          directories.push(...specs.flatMap((spec) => configSourcesOf(spec).directories));
         }
-        ingest.apply(batch);
+        ingest.apply({ ...batch, updates });
       },
       (reason) => findings.push(atFile(path, 0, reason)),
     );
   };
   if (options.meshConfig !== undefined) await read(options.meshConfig, meshFile);
-  const except = options.meshConfig && normalize(options.meshConfig);
-  for (const path of options.paths) await read(path, { except });
+  for (const path of options.paths) await read(path);
+  // They may be of the machine that the service runs on, and not of this one.
+  for (const path of directories) await read(path, {}, 'warning');
   ingest.open({ events: [], objects: [] });
   for (const found of diagnostics.list()) {
     if (found.kind === 'File' && found.group === '') continue;
@@ -106,7 +120,7 @@ function createIngest({ settings, time }: ValidateOptions, diagnostics: Diagnost
   });
 }
 
-type Parsing = Pick<FileSourceOptions, 'objectsOf' | 'isOneFile' | 'except'>;
+type Parsing = Pick<FileSourceOptions, 'objectsOf' | 'isOneFile'>;
 
 /** One look of the source that the service uses. */
 async function readAll(
