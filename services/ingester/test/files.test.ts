@@ -131,6 +131,21 @@ describe('a directory', () => {
     await until(() => expect(seen.state).toEqual({ 'sub/below/a.yaml': ['b'] }));
   });
 
+  test('is watched when it is made anew, though it may have the inode of the one before', async () => {
+    const sub = join(folder, 'sub');
+    await mkdir(sub);
+    await write('sub/a.yaml', service('a'));
+    const seen = await start(folder, watchFolders, { ...times, rescanMs: 600_000 });
+    for (const name of ['b', 'c', 'd']) {
+      await rm(sub, { recursive: true });
+      await mkdir(sub);
+      await write('sub/a.yaml', service(name));
+      await until(() => expect(seen.state).toEqual({ 'sub/a.yaml': [name] }));
+      await write('sub/a.yaml', service(`${name}2`));
+      await until(() => expect(seen.state).toEqual({ 'sub/a.yaml': [`${name}2`] }));
+    }
+  });
+
   test('that is one file is seen when another is renamed over it, again and again', async () => {
     const path = join(folder, 'mesh');
     await write('mesh', service('a'));

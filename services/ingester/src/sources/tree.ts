@@ -140,8 +140,9 @@ async function walkBelow(
   if (!above.includes(id)) await walkInto(walk, path, [...above, id]);
 }
 
-function idOf({ dev, ino }: BigIntStats): string {
-  return `${dev}:${ino}`;
+/** An inode alone is not enough: what is removed frees it for what is made next. */
+function idOf({ dev, ino, birthtimeNs }: BigIntStats): string {
+  return `${dev}:${ino}:${birthtimeNs}`;
 }
 
 function addFile(walk: Walk, path: string, found: BigIntStats): void {

@@ -47,7 +47,7 @@ class Folders implements Watching {
     this.#watched.delete(folder);
     try {
       const watcher = watch(folder, (event, name) => this.#told(folder, event, name));
-      watcher.on('error', () => this.#onChange(undefined));
+      watcher.on('error', () => this.#replaced(folder));
       this.#watched.set(folder, { id, watcher });
     } catch {
       // A watch that is refused (too many, not permitted) leaves the looks now and then.
@@ -75,8 +75,19 @@ class Folders implements Watching {
     const path = join(folder, name);
     if (this.#isWanted(path)) this.#onChange(path);
     // A folder that is moved, removed or made (un)readable tells its own name.
-    else if (name === basename(folder) || this.#watched.has(path)) this.#onChange(undefined);
+    else if (name === basename(folder)) this.#replaced(folder);
+    else if (this.#watched.has(path)) this.#replaced(path);
     else if (event === 'rename') void this.#cameOrWent(path);
+  }
+
+  /**
+   * What was watched may be no more, and what takes its place may look the same (its inode is free
+   * for the next one at once): so it is watched anew by the look that follows.
+   */
+  #replaced(folder: string): void {
+    this.#watched.get(folder)?.watcher.close();
+    this.#watched.delete(folder);
+    this.#onChange(undefined);
   }
 
   async #cameOrWent(path: string): Promise<void> {
