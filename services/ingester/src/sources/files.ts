@@ -235,8 +235,10 @@ export class FileSource implements Source {
     listing: (TreeListing & { kind: 'seen' }) | undefined,
   ): Promise<number> {
     const { time, path } = this.#options;
-    // The first files, and those of a directory that is back, are nobody's edit.
+    // The first files, and those of a directory that is back, are nobody's edit, unless something
+    // changed while they were listed.
     const isFirst = this.#listed !== undefined || !this.#isPresent;
+    const isAtRest = isFirst && listing !== undefined && !this.#isNotified;
     this.#isPresent = true;
     this.#missingSinceMs = undefined;
     const trouble = listing === undefined ? undefined : troubleOf(path, listing);
@@ -246,11 +248,16 @@ export class FileSource implements Source {
       if (isOtherwiseBlind) this.#hints = undefined;
       return afterMs;
     };
-    const waitMs = isFirst ? 0 : this.#settling.waitMs(changed, time.monotonic());
-    if (waitMs > 0) return again(waitMs);
-    const taken = await this.#files.take(changed, () => this.#isStopped);
-    this.#settling.taken();
+    const nowMs = time.monotonic();
+    const waitMs = this.#settling.waitMs(changed, nowMs);
+    if (waitMs > 0 && !isAtRest) return again(waitMs);
+    const isPartial = this.#settling.isOverdue(nowMs);
+    const isStopped = (): boolean => this.#isStopped;
+    const taken = await this.#files.take(changed, { isStopped, isPartial });
     const { unchanged, moved } = taken;
+    // The next look has what waits.
+    if (moved > 0 && !isPartial) return again(this.#times.quietMs);
+    this.#settling.taken();
     // What can be looked at again is told of with all files in it: they may be on the log alone.
     const isWhole = listing !== undefined && moved === 0 && !this.#isStopped;
     const updates = [...(isWhole ? this.#files.takeBlind(listing.blind) : []), ...taken.updates];

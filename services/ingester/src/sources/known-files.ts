@@ -32,15 +32,28 @@ interface KnownFile {
   readonly chunks: ReadonlyMap<string, ParsedChunk>;
 }
 
+/** A file that was read, and what is to be told of it; `undefined`: it holds the same. */
+interface ReadFile {
+  readonly known: KnownFile;
+  readonly update: UnitUpdate | undefined;
+}
+
 /** Files that differ from what was read; `undefined`: gone. */
 export type Changed = ReadonlyMap<string, SeenFile | undefined>;
 
 export interface Taken {
-  readonly updates: UnitUpdate[];
+  readonly updates: readonly UnitUpdate[];
   /** Files that were read again and hold the same. */
-  unchanged: number;
+  readonly unchanged: number;
   /** Files that changed while they were read: for the next look. */
-  moved: number;
+  readonly moved: number;
+}
+
+export interface TakeOptions {
+  /** Ends it between two files. */
+  readonly isStopped: () => boolean;
+  /** Takes what can be had, even if some files change while they are read. */
+  readonly isPartial: boolean;
 }
 
 type Listing = TreeListing & { kind: 'seen' };
@@ -48,6 +61,8 @@ type Listing = TreeListing & { kind: 'seen' };
 export class KnownFiles {
   readonly #options: KnownFilesOptions;
   readonly #known = new Map<string, KnownFile>();
+  /** Files that were read, and wait for others that changed meanwhile. */
+  readonly #ahead = new Map<string, ReadFile>();
   /** What could not be looked at, at the last look. */
   #blind: ReadonlySet<string> = new Set();
   /** Since when some file changes whenever it is read. */
@@ -88,21 +103,42 @@ export class KnownFiles {
     return changed;
   }
 
-  /** Reads what changed; stops between two files when `isStopped` says so. */
-  async take(changed: Changed, isStopped: () => boolean): Promise<Taken> {
-    const taken: Taken = { updates: [], unchanged: 0, moved: 0 };
-    for (const [path, file] of changed) {
-      if (isStopped()) break;
-      if (file === undefined) {
-        this.#known.delete(path);
-        taken.updates.push(emptyUnit(path));
-      } else {
-        await this.#read(file, taken);
-      }
+  /**
+   * Reads what changed: all of it as it was seen, or nothing. For a part of an edit may take away
+   * what another part, which is still being written, has elsewhere.
+   */
+  async take(changed: Changed, { isStopped, isPartial }: TakeOptions): Promise<Taken> {
+    let moved = 0;
+    for (const file of changed.values()) {
+      if (isStopped()) return { updates: [], unchanged: 0, moved };
+      if (file === undefined || this.#ahead.get(file.path)?.known.stamp === file.stamp) continue;
+      this.#ahead.delete(file.path);
+      const read = await this.#read(file);
+      if (read === 'moved') moved++;
+      else this.#ahead.set(file.path, read);
     }
     const nowMs = this.#options.time.monotonic();
-    this.#movingSinceMs = taken.moved > 0 ? (this.#movingSinceMs ?? nowMs) : undefined;
-    return taken;
+    this.#movingSinceMs = moved > 0 ? (this.#movingSinceMs ?? nowMs) : undefined;
+    if (moved > 0 && !isPartial) return { updates: [], unchanged: 0, moved };
+    return { ...this.#accept(changed), moved };
+  }
+
+  #accept(changed: Changed): Omit<Taken, 'moved'> {
+    const updates: UnitUpdate[] = [];
+    let unchanged = 0;
+    for (const [path, file] of changed) {
+      const read = this.#ahead.get(path);
+      if (file === undefined) {
+        this.#known.delete(path);
+        updates.push(emptyUnit(path));
+      } else if (read !== undefined) {
+        this.#known.set(path, read.known);
+        if (read.update === undefined) unchanged++;
+        else updates.push(read.update);
+      }
+    }
+    this.#ahead.clear();
+    return { updates, unchanged };
   }
 
   /** Whether other paths than before cannot be looked at. */
@@ -131,6 +167,7 @@ export class KnownFiles {
   forget(): readonly UnitUpdate[] {
     const updates = [...this.#known.keys()].map(emptyUnit);
     this.#known.clear();
+    this.#ahead.clear();
     return updates;
   }
 
@@ -139,35 +176,29 @@ export class KnownFiles {
     return this.#known.has(unit) || this.#blind.has(unit);
   }
 
-  async #read(file: SeenFile, taken: Taken): Promise<void> {
+  async #read(file: SeenFile): Promise<ReadFile | 'moved'> {
     const { limits = defaultLimits, objectsOf, isOneFile = false, time } = this.#options;
     const known = this.#known.get(file.path);
-    const refuse = (reason: string): void => {
+    const refuse = (reason: string): ReadFile => {
       const version = hash('sha256', file.stamp, 'hex').slice(0, 16);
       const chunks = known?.chunks ?? new Map<string, ParsedChunk>();
-      this.#known.set(file.path, { stamp: file.stamp, digest: '', chunks });
       const problems = [{ line: 0, reason }];
-      taken.updates.push({ unit: file.path, version, objects: [], problems });
+      return {
+        known: { stamp: file.stamp, digest: '', chunks },
+        update: { unit: file.path, version, objects: [], problems },
+      };
     };
     if (file.size > limits.fileBytes) {
-      refuse(`the file has ${file.size} bytes, more than ${limits.fileBytes}`);
-      return;
+      return refuse(`the file has ${file.size} bytes, more than ${limits.fileBytes}`);
     }
     const content = await contentOf(file);
     if (content === 'moved') {
-      if (this.#isMovingTooLong()) refuse('the file changes whenever it is read');
-      else taken.moved++;
-      return;
+      return this.#isMovingTooLong() ? refuse('the file changes whenever it is read') : 'moved';
     }
-    if ('reason' in content) {
-      refuse(content.reason);
-      return;
-    }
+    if ('reason' in content) return refuse(content.reason);
     const digest = hash('sha256', content.text, 'hex');
     if (digest === known?.digest) {
-      this.#known.set(file.path, { ...known, stamp: file.stamp });
-      taken.unchanged++;
-      return;
+      return { known: { ...known, stamp: file.stamp }, update: undefined };
     }
     const { chunks, objects, problems } = await parseFile(content.text, {
       limits,
@@ -176,14 +207,16 @@ export class KnownFiles {
       pause: () => new Promise((resolve) => void time.soon(resolve)),
       aside: parseAside,
     });
-    this.#known.set(file.path, { stamp: file.stamp, digest, chunks });
     const isEmpty = objects.length === 0 && problems.length === 0;
-    taken.updates.push({
-      unit: file.path,
-      version: digest.slice(0, 16),
-      objects,
-      problems: isOneFile && isEmpty ? [{ line: 0, reason: 'is empty' }] : problems,
-    });
+    return {
+      known: { stamp: file.stamp, digest, chunks },
+      update: {
+        unit: file.path,
+        version: digest.slice(0, 16),
+        objects,
+        problems: isOneFile && isEmpty ? [{ line: 0, reason: 'is empty' }] : problems,
+      },
+    };
   }
 
   #isMovingTooLong(): boolean {

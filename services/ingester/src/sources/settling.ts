@@ -57,6 +57,11 @@ export class Settling {
     return Math.max(0, Math.min(longestMs, leftMs));
   }
 
+  /** Whether the changes have waited as long as any may. */
+  isOverdue(nowMs: number): boolean {
+    return this.#firstMs !== undefined && nowMs - this.#firstMs >= this.#times.maxWaitMs;
+  }
+
   #quietMs(file: SeenFile | undefined): number {
     const { quietMs, emptyQuietMs } = this.#times;
     // Where it was moved to, maybe in another source, it is read first: so it is never away.
