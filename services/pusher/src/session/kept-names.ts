@@ -29,22 +29,20 @@ export interface Client {
   readonly identity: string;
 }
 
-/** What a stream keeps and kept, without as many as are the same at the beginning and at the end. */
-interface Difference {
-  readonly before: readonly Cost[];
-  readonly now: readonly Cost[];
-  readonly from: number;
-  readonly behind: number;
-}
-
-/** Mostly one type of a stream changed, or one came to those that it has. */
-function differenceOf(before: readonly Cost[], now: readonly Cost[]): Difference {
+/**
+ * Both without as many as are the same at the beginning and at the end: mostly one type of a stream
+ * changed, or one came to those that it has.
+ */
+function differing(
+  before: readonly Cost[],
+  now: readonly Cost[],
+): readonly [before: readonly Cost[], now: readonly Cost[]] {
   const shorter = Math.min(before.length, now.length);
   let from = 0;
   while (from < shorter && before[from] === now[from]) from++;
   let behind = 0;
   while (behind < shorter - from && before.at(-1 - behind) === now.at(-1 - behind)) behind++;
-  return { before, now, from, behind };
+  return [before.slice(from, before.length - behind), now.slice(from, now.length - behind)];
 }
 
 /** What of several streams is counted together. */
@@ -53,13 +51,12 @@ class Account {
   /** By how many of its streams each is kept. */
   readonly #costs = new Map<Cost, number>();
 
-  change({ before, now, from, behind }: Difference): void {
-    for (let i = from; i < now.length - behind; i++) this.#count(now[i], 1);
-    for (let i = from; i < before.length - behind; i++) this.#count(before[i], -1);
+  change(before: readonly Cost[], now: readonly Cost[]): void {
+    for (const cost of now) this.#count(cost, 1);
+    for (const cost of before) this.#count(cost, -1);
   }
 
-  #count(cost: Cost | undefined, more: 1 | -1): void {
-    if (cost === undefined) return;
+  #count(cost: Cost, more: 1 | -1): void {
     const before = this.#costs.get(cost) ?? 0;
     const now = before + more;
     if (now === 0) this.#costs.delete(cost);
@@ -114,13 +111,13 @@ export class KeptNames {
 
   /** A stream keeps `now`, where it kept `before`. Gives what is too much, if anything is. */
   change(client: Client, before: readonly Cost[], now: readonly Cost[]): string | undefined {
-    const difference = differenceOf(before, now);
-    if (difference.from === Math.max(before.length, now.length)) return undefined;
+    const [less, more] = differing(before, now);
+    if (less.length + more.length === 0) return undefined;
     const key = `${client.address}|${client.port}`;
     const ofConnection = accountOf(this.#connections, key);
     const ofIdentity = accountOf(this.#identities, client.identity);
-    ofConnection.change(difference);
-    ofIdentity.change(difference);
+    ofConnection.change(less, more);
+    ofIdentity.change(less, more);
     settle(this.#connections, key);
     const { maxNameBytes } = this.#limits;
     if (ofConnection.bytes <= maxNameBytes) return this.#excess(client.identity, ofIdentity);
