@@ -18,7 +18,7 @@ import type { SourceBatch, UnitUpdate } from './source.ts';
 import { meshDefaults } from './sources/configured.ts';
 import { FileSource, type FileSourceOptions } from './sources/files.ts';
 import { meshFile } from './sources/mesh.ts';
-import { listTree, troubleOf } from './sources/tree.ts';
+import { listTree, troubleAt } from './sources/tree.ts';
 import { unwatched } from './sources/watch.ts';
 
 /** Something wrong with an object, or with a part of a file (then `kind` is empty). */
@@ -64,7 +64,7 @@ export async function validate(options: ValidateOptions): Promise<Validated> {
     ifMissing: Finding['severity'] = 'error',
   ): Promise<void> => {
     const listing = await listTree(path, parsing);
-    const trouble = listing.kind === 'missing' ? 'does not exist' : troubleOf(path, listing);
+    const trouble = troubleAt(path, listing);
     if (trouble !== undefined) {
       const severity = listing.kind === 'missing' ? ifMissing : 'error';
       findings.push({ ...atFile(path, 0, trouble), severity });

@@ -4,7 +4,3 @@ export interface FileProblem {
   readonly line: number;
   readonly reason: string;
 }
-
-export function describeFileProblem({ line, reason }: FileProblem): string {
-  return line === 0 ? reason : `line ${line}: ${reason}`;
-}

@@ -10,12 +10,12 @@ import { describeError } from '@watershed/runtime/errors.ts';
 import { OptionsError } from '@watershed/runtime/options.ts';
 import { configSourcesOf } from '../kinds/core/config-sources.ts';
 import { decodeMeshFile, meshConfigObject, meshNames } from '../kinds/core/mesh-config.ts';
-import { describeFileProblem } from '../parse/file-problem.ts';
+import type { FileProblem } from '../parse/file-problem.ts';
 import type { ParsedDocument } from '../parse/limits.ts';
 import type { DocumentObjects } from '../parse/objects.ts';
 import type { Known, Sink, Source, SourceBatch, UnitUpdate } from '../source.ts';
 import { directorySource, FileSource, type DirectoryOptions } from './files.ts';
-import { listTree, troubleOf } from './tree.ts';
+import { listTree, troubleAt } from './tree.ts';
 
 export interface MeshSourceOptions extends Omit<DirectoryOptions, 'except'> {
   /** Of the file. */
@@ -68,8 +68,7 @@ export class MeshSource implements Source {
     const before = last === undefined ? undefined : toldBy({ objects: [{ raw: last, line: 1 }] });
     if (before !== undefined && 'directories' in before) this.#wanted = this.#setOf(before);
     else {
-      const listing = await listTree(path, meshFile);
-      const reason = listing.kind === 'missing' ? 'does not exist' : troubleOf(path, listing);
+      const reason = troubleAt(path, await listTree(path, meshFile));
       if (reason !== undefined) throw wrongOption(path, reason);
     }
     const own: Sink = {
@@ -164,6 +163,10 @@ function wrongOption(path: string, reason: string): OptionsError {
   return new OptionsError([`--meshConfig: ${JSON.stringify(path)}: ${reason}`]);
 }
 
+function withLine({ line, reason }: FileProblem): string {
+  return line === 0 ? reason : `line ${line}: ${reason}`;
+}
+
 /** A document of a MeshConfig file. */
 function meshOf({ line, value }: ParsedDocument): DocumentObjects {
   if (value === null) return { objects: [], problems: [] };
@@ -175,7 +178,7 @@ function toldBy({
   problems = [],
 }: Pick<UnitUpdate, 'objects'> & Partial<UnitUpdate>): Told {
   const [problem] = problems;
-  if (problem !== undefined) return { reason: describeFileProblem(problem) };
+  if (problem !== undefined) return { reason: withLine(problem) };
   const [first] = objects;
   if (first === undefined) return { reason: 'is gone' };
   const { spec, problems: found } = decodeMeshFile(first.raw);

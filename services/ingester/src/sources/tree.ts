@@ -82,6 +82,11 @@ export function troubleOf(root: string, listing: TreeListing): string | undefine
   return listing.blind.find(({ path }) => path === root)?.reason;
 }
 
+/** As `troubleOf`, where the path stands beside it. */
+export function troubleAt(root: string, listing: TreeListing): string | undefined {
+  return listing.kind === 'missing' ? 'does not exist' : troubleOf(root, listing);
+}
+
 /** Whether a path below the root is one that a listing may have. */
 export function isWanted(root: string, path: string): boolean {
   if (path === root) return true;
