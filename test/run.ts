@@ -4,7 +4,7 @@
  * Kubernetes API server, Jaeger) take long to build as well.
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
@@ -26,6 +26,8 @@ interface Step {
   readonly args?: readonly string[];
   /** Its tests are counted one by one; any other step counts as one. */
   readonly vitest?: true;
+  /** It takes `--failures FILE`, and writes there what failed, a line each. */
+  readonly lists?: true;
   readonly timeoutMs: number;
   /** Only when it is asked for: what it needs takes a long time to build, once. */
   readonly built?: true;
@@ -42,7 +44,8 @@ const steps: readonly Step[] = [
   { name: 'deadcode', script: 'deadcode', timeoutMs: 5 * minuteMs },
   { name: 'proto', script: 'proto:check', timeoutMs: 10 * minuteMs },
   { name: 'fast', script: 'test:fast', vitest: true, timeoutMs: 10 * minuteMs },
-  { name: 'sim', script: 'sim', args: ['--tree'], timeoutMs: 10 * minuteMs },
+  { name: 'sim', script: 'sim', args: ['--tree'], lists: true, timeoutMs: 10 * minuteMs },
+  { name: 'sim:fresh', script: 'sim', lists: true, timeoutMs: 10 * minuteMs },
   { name: 'real', script: 'test:real', vitest: true, timeoutMs: 45 * minuteMs },
   { name: 'slow', script: 'test:slow', vitest: true, timeoutMs: 60 * minuteMs, built: true },
 ];
@@ -86,9 +89,11 @@ function runScript(step: Step, args: readonly string[]): Promise<boolean> {
 
 async function runStep(step: Step, directory: string): Promise<Counts> {
   if (step.vitest !== true) {
-    const succeeded = await runScript(step, step.args ?? []);
+    const list = join(directory, `${step.name}.txt`);
+    const args = [...(step.args ?? []), ...(step.lists === true ? ['--failures', list] : [])];
+    const succeeded = await runScript(step, args);
     const counts = { passed: succeeded ? 1 : 0, failed: succeeded ? 0 : 1 };
-    return { ...counts, failures: [], files: [] };
+    return { ...counts, failures: readLines(list), files: [] };
   }
   const counts = await runVitest(step, directory, []);
   const { files } = counts;
@@ -111,6 +116,12 @@ async function runVitest(step: Step, directory: string, files: readonly string[]
   const counts = readCounts(file);
   // An error outside of any test, or a process that died, is a failure as well.
   return succeeded || counts.failed > 0 ? counts : { ...counts, failed: 1 };
+}
+
+/** None of a file that was not written. */
+function readLines(file: string): readonly string[] {
+  if (!existsSync(file)) return [];
+  return readFileSync(file, 'utf8').split('\n').filter(Boolean);
 }
 
 function readCounts(file: string): Counts {
