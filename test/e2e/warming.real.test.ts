@@ -33,6 +33,7 @@ afterEach(async () => {
 
 /** Sends what it is told, and nothing by itself; ACKs are of no interest to it. */
 class Plain {
+  /** Types of requests that are no ACKs. */
   readonly asked: string[] = [];
   #stream: ServerHttp2Stream | undefined;
   #nonce = 0;
@@ -71,6 +72,12 @@ class Plain {
         ? DeltaDiscoveryRequest.decode(bytes)
         : DiscoveryRequest.decode(bytes);
     if (responseNonce === '') this.asked.push(typeUrl);
+  }
+
+  /** The stream breaks; the proxy comes back with a new one. */
+  cut(): void {
+    this.asked.length = 0;
+    this.#stream?.close();
   }
 
   send(typeUrl: string, version: string, value: Uint8Array): void {
@@ -184,5 +191,16 @@ test.each(protocols)(
     await envoy.waitFor('to give up', async () => (await warming()) === 0);
     expect(await members()).toBe(1);
     expect(await cached()).toBe(1);
+
+    // Who comes back while it warms asks for no clusters, and says that it has the assignment.
+    plain.send(cds, '4', cluster(4));
+    await envoy.waitFor('to warm', async () => (await warming()) === 1);
+    plain.cut();
+    await envoy.waitFor('to come back', () => plain.asked.includes(lds));
+    expect(plain.asked).toContain(eds);
+    expect(plain.asked).not.toContain(cds);
+    plain.send(eds, '1', assignment);
+    await envoy.waitFor('to ask for clusters again', () => plain.asked.includes(cds));
+    expect(await warming()).toBe(0);
   },
 );

@@ -34,6 +34,8 @@ export class Gates {
   #mayWarmUnasked: boolean;
   /** It does, for all that can be seen. */
   #warmsUnasked = false;
+  /** What it may wait for then and could not be given yet. */
+  #ungiven: NameList | undefined;
   #hasSentClusters = false;
   /** What clusters need that were sent since the client was last brought up to its assignments. */
   #unfed: ReadonlySet<string> | undefined;
@@ -42,7 +44,7 @@ export class Gates {
     this.#targets = targets;
     this.#observer = observer;
     this.#options = options;
-    this.#mayWarmUnasked = options.mode === 'sotw' && options.onlyType === undefined;
+    this.#mayWarmUnasked = options.onlyType === undefined;
   }
 
   /** Asks to be called again at a time. */
@@ -109,9 +111,10 @@ export class Gates {
   }
 
   /**
-   * A state-of-the-world Envoy asks for no clusters while it warms one, on a new stream either,
-   * where it would ask for them first. It has not those that new routes may need: they wait until
-   * it asks. Should what it warms be gone, nobody else tells it so: see `Targets.feedUnasked`.
+   * Envoy asks for no clusters while it warms one, on a new stream either, where it would ask for
+   * them first. It has not those that new routes may need: they wait until it asks. What it says
+   * that it has may be what it waits for: it is given that again, and soon what there is not too,
+   * for nobody else tells it so.
    */
   #lookForUnasked(nowMs: number): void {
     let assignments: TypeState | undefined;
@@ -122,11 +125,23 @@ export class Gates {
       resumed ||= state.resumed;
       if (state.traits.stage === 'assignments') assignments = state;
     }
-    const untilMs = (this.#startedMs ?? nowMs) + this.#limits.gateWaitMs;
+    const { resumeGraceMs, gateWaitMs } = this.#limits;
+    const sinceMs = this.#startedMs ?? nowMs;
+    const [emptyMs, untilMs] = [sinceMs + resumeGraceMs, sinceMs + gateWaitMs];
     this.#mayWarmUnasked = !asked && nowMs < untilMs;
     this.#warmsUnasked = this.#mayWarmUnasked && resumed && assignments !== undefined;
-    if (this.#mayWarmUnasked) this.wake(untilMs);
-    else if (!asked && assignments !== undefined) this.#targets.feedUnasked(assignments);
+    if (asked || assignments === undefined) return;
+    if (this.#mayWarmUnasked) this.wake(nowMs < emptyMs ? emptyMs : untilMs);
+    // Of delta, who has had none yet is told what there is not as soon as it asks (rule 39).
+    if (this.#options.mode === 'sotw' || assignments.resumed) {
+      this.#feed(assignments, nowMs >= emptyMs);
+    }
+  }
+
+  #feed(assignments: TypeState, empty: boolean): void {
+    const { subscriptions } = this.#targets.context;
+    const names = this.#ungiven ?? subscriptions.namesOf(assignments.subscription);
+    if (names.length > 0) this.#ungiven = this.#targets.feed(assignments, names, empty);
   }
 
   /** The client was brought up to its assignments. */

@@ -38,15 +38,17 @@ export interface SessionLimits extends KeptLimits {
   /** Responses of one type without an answer; more wait. Default 8. */
   readonly maxOutstanding: number;
   /**
-   * How long routes wait for the clusters that they need, removals for routes, and assignments that
-   * there are not for clusters to be asked for. Default 5 s.
+   * How long routes wait for the clusters that they need, and removals for routes. Default 5 s.
    */
   readonly gateWaitMs: number;
   /** After which a response that was never answered holds nothing back any more. Default 10 s. */
   readonly ackWaitMs: number;
   /** After which doubtful versions are tried again though nothing else was accepted. Default 5 s. */
   readonly probeAfterMs: number;
-  /** How long removals wait on a resumed stream for its routes to be asked for. Default 500 ms. */
+  /**
+   * How long a resumed stream waits for what it would ask for with all else: removals for its
+   * routes, and empty assignments, where there is none, for its clusters. Default 500 ms.
+   */
   readonly resumeGraceMs: number;
 }
 

@@ -1,7 +1,7 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { allOf } from '../view/host-tables.ts';
 import type { ScopeView } from '../view/scope-view.ts';
-import { hashName } from '../view/trie.ts';
+import { hashName, type Leaf } from '../view/trie.ts';
 import { TypeView, type Entry } from '../view/type-view.ts';
 import { nameField } from '../wire.ts';
 import type { SessionContext } from './context.ts';
@@ -11,7 +11,7 @@ import { spared } from './scope-quarantine.ts';
 import { takesNothing } from './narrow.ts';
 import type { SessionOptions } from './session-options.ts';
 import type { Outstanding } from './outstanding.ts';
-import { NameList } from './subscription.ts';
+import { NameList, noNames } from './subscription.ts';
 import { traitsOf } from './type-traits.ts';
 import { TypeState } from './type-state.ts';
 
@@ -221,26 +221,27 @@ export class Targets {
       stage === 'listeners' || stage === 'hosts' || stage === 'other' || stage === 'secrets';
     if (atOnce) return target;
     const { held, subscription } = state;
-    const isPart = takesNothing({ held, target, subscription });
+    const wanted = stage === 'assignments' ? this.#withOrphans(state, target) : target;
+    const isPart = takesNothing({ held, target: wanted, subscription });
     // What a client says that it has is without bytes, until it has had its first answer.
-    const view = isPart ? target : target.union(held, state.begins);
-    return stage === 'assignments' ? this.#withOrphans(state, view) : view;
+    return isPart ? wanted : wanted.union(held, state.begins);
   }
 
-  #withOrphans(state: TypeState, view: TypeView): TypeView {
+  #withOrphans(state: TypeState, target: TypeView): TypeView {
     const orphans = this.#orphans;
-    if (orphans === undefined) return view;
+    if (orphans === undefined) return target;
     const { held, subscription } = state;
-    let given = true;
+    // What it only says that it has is still owed.
+    let given = !state.owes;
     orphans.each((entry) => {
       given &&= subscription.has(entry) && held?.lookup(entry) !== undefined;
     });
     if (given) {
       this.dropOrphans();
-      return view;
+      return target;
     }
     const kept = this.context.assignments.derive(orphans, this.#clusters(this.goal));
-    return view.union(state.locates ? this.context.located.of(kept) : kept);
+    return target.union(state.locates ? this.context.located.of(kept) : kept);
   }
 
   /**
@@ -266,18 +267,25 @@ export class Targets {
   }
 
   /**
-   * Of a client that has clusters and asks for none: assignments that it names and the view lacks
-   * are given to it as they once were, or empty.
+   * Gives a client, for whom `names` may be worth waiting for though it says that it has them,
+   * those that there are. The others are for later, or given too: as they once were, or empty.
    */
-  feedUnasked(state: TypeState): void {
+  feed(state: TypeState, names: NameList, empty: boolean): NameList {
     const target = this.of(state);
+    const missing = names.leaves.filter((leaf) => target.lookup(leaf) === undefined);
+    if (empty) this.#keepAll(missing.map((leaf) => this.#former(leaf)));
+    if (empty || missing.length === 0) {
+      state.owe(names);
+      return noNames;
+    }
+    const later = new Set(missing.map(({ name }) => name));
+    state.owe(new NameList(names.names.filter((name) => !later.has(name))));
+    return new NameList([...later]);
+  }
+
+  #former(leaf: Leaf): Entry {
     const former = this.context.mayHold(this.goal?.scope ?? '', resourceTypes.endpoint);
-    const kept: Entry[] = [];
-    state.subscription.eachName((leaf) => {
-      if (target.lookup(leaf) !== undefined) return;
-      kept.push(whole(former?.lookup(leaf)) ?? emptyAssignment(leaf.name));
-    });
-    this.#keepAll(kept);
+    return whole(former?.lookup(leaf)) ?? emptyAssignment(leaf.name);
   }
 
   /** Keeps assignments, where there is one to keep, that no cluster needs any more. */

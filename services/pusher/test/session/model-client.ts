@@ -77,14 +77,17 @@ export class ModelClient {
     this.#stale = undefined;
     this.#refused.clear();
     this.#session = this.#connect();
-    this.pausesClusters = this.mode === 'sotw' && this.warming.size > 0;
+    this.pausesClusters = this.warming.size > 0;
     for (const typeUrl of order) {
       const pauses = typeUrl === CDS && this.pausesClusters;
       if (this.#asked.has(typeUrl) && !pauses) this.#ask(typeUrl, [], [], true);
     }
+    if (!this.pausesClusters) return;
+    // The server cannot know which of them it waits for.
+    for (const name of this.#asked.get(EDS) ?? []) this.#allow(`${EDS}|${name}`);
   }
 
-  /** As Envoy of state of the world, which asks for no clusters while it warms some. */
+  /** As Envoy, which asks for no clusters while it warms some. */
   #resumeClusters(): void {
     if (!this.pausesClusters || this.warming.size > 0) return;
     this.pausesClusters = false;
@@ -242,6 +245,8 @@ export class ModelClient {
 
   #drop(typeUrl: string, name: string): void {
     this.#held(typeUrl).delete(name);
+    // Envoy waits no longer for an assignment of which it is told that there is none.
+    if (typeUrl === EDS) this.warming.delete(name);
     if (typeUrl !== CDS) return;
     this.warming.delete(name);
     // State of the world has no way to take a route back; Envoy drops it with its listener.

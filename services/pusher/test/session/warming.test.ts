@@ -3,7 +3,7 @@
  * it was sent have their assignments, or for 15 s.
  */
 import { describe, expect, it } from 'vitest';
-import { CDS, EDS, RDS, World, type DeltaSeen, type SotwSeen } from './support.ts';
+import { CDS, EDS, LDS, RDS, World, type DeltaSeen, type SotwSeen } from './support.ts';
 
 const shop = { [CDS]: { a: '1', b: '1' }, [EDS]: { a: '1', b: '1' } };
 const clusters = { ...shop[CDS], c: '1' };
@@ -90,9 +90,9 @@ it('rule 27: who warms what is gone, and so asks for no clusters, is given it em
   const [first] = back.send(EDS, ['a', 'b', 'c']);
   expect(first?.names).toEqual(['a', 'b']);
   back.ack(first, ['a', 'b', 'c']);
-  world.nowMs += 4_999;
+  world.nowMs += 499;
   expect(back.take()).toEqual([]);
-  expect(back.session.wakeAtMs).toBe(5_000);
+  expect(back.session.wakeAtMs).toBe(500);
   world.nowMs += 1;
   const [empty] = back.take();
   expect(namesOf(empty === undefined ? [] : [empty])).toEqual([[EDS, ['c']]]);
@@ -105,6 +105,26 @@ it('rule 27: who warms what is gone, and so asks for no clusters, is given it em
     [CDS, ['a', 'b']],
     [EDS, ['a']],
   ]);
+});
+
+it('rule 27: who warms, and so asks for no clusters, is given again what it says that it has', () => {
+  const world = new World();
+  world.cut({ ...shop, [LDS]: { l: 'a@1' } });
+  const other = world.delta();
+  other.send(CDS);
+  const [held] = other.send(EDS, { sub: ['a', 'b'] });
+  const back = world.delta();
+  const initial = { ...held?.versions, c: '1' };
+  const [again] = back.send(EDS, { sub: ['a', 'b', 'c'], initial });
+  expect(namesOf(again === undefined ? [] : [again])).toEqual([[EDS, ['a', 'b']]]);
+  expect(back.send(LDS, { initial: { l: 'a@0' } })).toEqual([]);
+  back.ack(again);
+  world.nowMs += 500;
+  const [empty] = back.take();
+  expect(namesOf(empty === undefined ? [] : [empty])).toEqual([[EDS, ['c']]]);
+  // Listeners wait until it has the clusters that they may need.
+  expect(back.ack(empty)).toEqual([]);
+  expect(namesOf(back.send(CDS, { initial: { a: '1', b: '1', c: '1' } }))).toEqual([[LDS, ['l']]]);
 });
 
 it('rule 27: who asks for clusters is not given what there is not', () => {
