@@ -11,7 +11,7 @@ export interface RunOptions {
   readonly seed: number;
   /** Of edits and faults. */
   readonly steps: number;
-  /** Names of processes of the previous schema. Default: none are. */
+  /** Names of processes of the previous schema. Default: by the seed; mostly none are. */
   readonly previous?: readonly string[];
   /** Told of all that happens. */
   readonly trace?: (line: string) => void;
@@ -30,6 +30,8 @@ export interface RunResult {
 /** Steps between two times of calm. */
 const episode = 40;
 const settleMs = 180_000;
+/** Which may be of the previous schema: those that read what a later one may have written. */
+const upgraded = ['translator-0', 'translator-1', 'translator-2', 'pusher-0', 'pusher-1'];
 
 export async function run(options: RunOptions): Promise<RunResult> {
   const simulation = new Simulation(options);
@@ -55,14 +57,16 @@ class Simulation {
   #lines = 0;
   #copy: StoreCopy | undefined;
 
-  constructor({ seed, trace, previous = [] }: RunOptions) {
+  constructor({ seed, trace, previous }: RunOptions) {
     this.#random = new Random(seed);
     this.#faults = new Faults(this.#random.fork(), true);
+    const names = previous ?? this.#someOf(upgraded);
+    for (const name of names) this.#faults.hit(`${name} is of the previous schema`);
     this.#world = new World({
       random: this.#random.fork(),
       catalog: this.#catalog,
       faults: this.#faults,
-      previous,
+      previous: names,
       isPatient: this.#random.chance(0.5),
       trace: (line) => {
         this.#lines++;
@@ -70,6 +74,10 @@ class Simulation {
         trace?.(line);
       },
     });
+  }
+
+  #someOf(names: readonly string[]): readonly string[] {
+    return this.#random.chance(0.3) ? names.filter(() => this.#random.chance(0.5)) : [];
   }
 
   result(): Omit<RunResult, 'failure'> {

@@ -182,7 +182,7 @@ export class World {
       onFatal: end,
     });
     Object.assign(process, { life, part });
-    this.trace(`${name} starts`);
+    this.trace(`${name} starts${previous.includes(name) ? ', of the previous schema' : ''}`);
     void part.start?.().catch(end);
   }
 
