@@ -60,8 +60,8 @@ export interface KafkaLogOptions {
   readonly callTimeoutMs?: number;
   /** How long a broker may keep the request of a reader that is at the end. Default 5 s. */
   readonly readWaitMs?: number;
-  /** Told when a reader's call fails and is made again. Default: ignored. */
-  readonly onReadError?: (error: LogError) => void;
+  /** Told when a call fails and is made again. Default: ignored. */
+  readonly onRetry?: (error: LogError) => void;
 }
 
 /** Connects; fails with `unavailable` when no broker answers. */
@@ -74,6 +74,7 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
     sasl: options.sasl,
     connectTimeoutMs: 5_000,
     requestTimeoutMs: 30_000,
+    onRetry: options.onRetry ?? (() => undefined),
   });
   try {
     await client.any();
@@ -234,7 +235,6 @@ class KafkaLog implements Log {
         lagMs,
         retention: (name) => this.#retention(name),
         isClosed: () => this.#closing,
-        onError: (error) => this.#options.onReadError?.(error),
       },
       topic,
       partition,

@@ -17,7 +17,7 @@ import { OwnedPartition } from '../src/owned.ts';
 import { answer } from '../src/kafka/codec.ts';
 import { code } from '../src/kafka/failure.ts';
 import type { FetchResponse } from '../src/kafka/session.ts';
-import type { Log, ReadBatch, ReadOptions, TopicSpec } from '../src/port.ts';
+import type { Log, LogError, ReadBatch, ReadOptions, TopicSpec } from '../src/port.ts';
 import { brief, bytes, readAll, realTime, sleep, tail, textOf, until } from './support.ts';
 
 let kafka: TestKafka;
@@ -432,15 +432,15 @@ describe('without brokers', () => {
     });
   });
 
-  it('fails appends in time, tells of readers that wait, and goes on when they are back', async () => {
+  it('fails appends in time, tells of what is tried again, and goes on when they are back', async () => {
     const alone = await startTestKafka();
-    const errors: unknown[] = [];
+    const told: LogError[] = [];
     const log = await openKafkaLog({
       brokers: alone.brokers,
       time: realTime,
       appendTimeoutMs: 1_000,
       callTimeoutMs: 1_000,
-      onReadError: (error) => errors.push(error),
+      onRetry: (error) => told.push(error),
     });
     try {
       const { name: topic, ...rest } = compacted();
@@ -454,8 +454,12 @@ describe('without brokers', () => {
       const away = { code: 'unavailable', retriable: true };
       await expect(append('during')).rejects.toMatchObject(away);
       await expect(log.end(topic, 0)).rejects.toMatchObject(away);
-      await until('the reader has told', () => errors.length > 0);
-      expect(errors[0]).toMatchObject(away);
+      for (const what of ['append to', 'find the end of', 'read']) {
+        const says = ({ message }: LogError): boolean =>
+          message.includes(`cannot ${what} ${topic}`);
+        await until(`it is told: ${what}`, () => told.some(says));
+      }
+      expect(told[0]).toMatchObject(away);
       await alone.restart(0);
       await until(
         'appends work again',

@@ -161,12 +161,15 @@ export class PartitionAppender {
         if (isSequenceError(result.errorCode)) {
           this.#producer = undefined;
           if (unsure) throw error;
+          // The leader is there, and takes it under a new id: nothing is gained by waiting.
+          backoff.reset();
         }
       } catch (cause) {
         error = failure(this.#what, cause);
         unsure = true;
       }
       if (!error.retriable || this.#time.now() >= deadlineMs) throw error;
+      this.#client.tellRetry(error);
       await backoff.wait();
       await this.#refresh();
     }

@@ -17,6 +17,8 @@ export interface KafkaClientOptions {
   readonly sasl?: ConnectionOptions['sasl'];
   readonly connectTimeoutMs: number;
   readonly requestTimeoutMs: number;
+  /** Told when a call fails and is made again. */
+  readonly onRetry: (error: LogError) => void;
 }
 
 export interface TopicMetadata {
@@ -231,10 +233,16 @@ export class KafkaClient {
       } catch (error) {
         const known = failure(what, error);
         if (this.#closed || !known.retriable || this.#options.time.now() >= deadline) throw known;
+        this.tellRetry(known);
       }
       await backoff.wait();
       if (topic !== undefined) await this.refresh(topic).catch(() => undefined);
     }
+  }
+
+  /** A call failed, and is made again. */
+  tellRetry(error: LogError): void {
+    if (!this.#closed) this.#options.onRetry(error);
   }
 
   close(): void {

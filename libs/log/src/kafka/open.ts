@@ -19,7 +19,7 @@ export interface WarningLogger {
   warn(message: string, fields: { readonly error: unknown; readonly failures: number }): void;
 }
 
-/** A log that is away fails every partition's read, again and again: that is one line in so long. */
+/** A log that is away fails every partition's calls, again and again: that is one line in so long. */
 const toldEveryMs = 10_000;
 
 export interface SharedLogOptions<L extends WarningLogger> extends Pick<
@@ -38,9 +38,9 @@ export async function openSharedLog<L extends WarningLogger>(
 ): Promise<Log> {
   const { kafkaBrokers: brokers, partitions, kafkaCompression: compression } = config;
   const security = await kafkaSecurity(config);
-  const onReadError = readErrorsTo(logger, time);
+  const onRetry = retriesTo(logger, time);
   return await openAwaited({
-    open: () => openKafkaLog({ brokers, time, onReadError, compression, ...security }),
+    open: () => openKafkaLog({ brokers, time, onRetry, compression, ...security }),
     topics: topicSpecs({ shards: partitions }),
     time,
     progress: readiness.awaits('the log', logger),
@@ -49,7 +49,7 @@ export async function openSharedLog<L extends WarningLogger>(
 }
 
 /** The first is told at once; `failures` counts those since the last line. */
-export function readErrorsTo(
+export function retriesTo(
   logger: WarningLogger,
   time: Pick<SharedLogOptions<WarningLogger>['time'], 'now'>,
 ): (error: LogError) => void {
@@ -59,7 +59,7 @@ export function readErrorsTo(
     failures++;
     const nowMs = time.now();
     if (Math.abs(nowMs - toldMs) < toldEveryMs) return;
-    logger.warn('reads of the log failed; they are tried again', { error, failures });
+    logger.warn('calls of the log failed; they are made again', { error, failures });
     toldMs = nowMs;
     failures = 0;
   };

@@ -22,7 +22,6 @@ export interface ReadContext {
   readonly lagMs: () => number;
   readonly retention: (topic: string) => Promise<Retention | undefined>;
   readonly isClosed: () => boolean;
-  readonly onError: (error: LogError) => void;
 }
 
 interface Fetched {
@@ -40,7 +39,7 @@ type FetchResult =
 
 /**
  * One reader of one partition: fetches from its leader, with no group and no commits. A call that
- * fails is made again, for ever, unless it can never work; `onError` is told.
+ * fails is made again, for ever, unless it can never work.
  *
  * The end is told by the broker's high watermark against the fetch position, which goes by batches:
  * records that compaction removed, and the broker's own records, move it like others.
@@ -206,7 +205,7 @@ export class PartitionReader {
         // A topic that was there may be about to be created again.
         if (!error.retriable && error.code !== 'unknown-topic') throw error;
         this.#drop();
-        this.#context.onError(error);
+        this.#context.client.tellRetry(error);
       }
       await backoff.wait(this.#stop.signal);
       await this.#context.client.refresh(this.#topic).catch(() => undefined);

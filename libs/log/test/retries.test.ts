@@ -1,17 +1,17 @@
 import { expect, test } from 'vitest';
-import { readErrorsTo } from '../src/kafka/open.ts';
+import { retriesTo } from '../src/kafka/open.ts';
 import { LogError } from '../src/port.ts';
 
 test('a log that is away is told of at once, then once in ten seconds, with how often it failed', () => {
   let nowMs = 1_000;
   const told: number[] = [];
-  const onReadError = readErrorsTo(
+  const onRetry = retriesTo(
     { warn: (_message, { failures }) => void told.push(failures) },
     { now: () => nowMs },
   );
   const fail = (times: number): void => {
     const away = new LogError('unavailable', 'away', { retriable: true });
-    for (let at = 0; at < times; at++) onReadError(away);
+    for (let at = 0; at < times; at++) onRetry(away);
   };
   fail(64);
   nowMs += 9_999;
