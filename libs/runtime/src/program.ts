@@ -19,6 +19,7 @@ import { OptionsError, type ConfigOf } from './options.ts';
 import { Readiness } from './readiness.ts';
 import { openTracing, tracingOptions } from './tracing-open.ts';
 import type { Tracing } from './tracing.ts';
+import { tellWaiting } from './waiting.ts';
 
 type ProcessConfig = ConfigOf<typeof processOptions>;
 
@@ -107,6 +108,7 @@ async function run<C extends ProcessConfig>(
   const readiness = new Readiness();
   // Parts name what they wait for when they start: until then nothing may look ready.
   const allStarted = readiness.expect('start');
+  tellWaiting({ readiness, timers: time, logger });
   const { storage, parts, pages, debugAccess, ready } = await compose(config, {
     time,
     random: Math.random,

@@ -12,6 +12,7 @@ import { pilotMetrics, watershedMetrics } from '../src/metric-names.ts';
 import { Metrics, type MetricSpec } from '../src/metrics.ts';
 import { Readiness } from '../src/readiness.ts';
 import { VirtualTime } from '../src/virtual-time.ts';
+import { tellWaiting } from '../src/waiting.ts';
 
 const lines: string[] = [];
 const logger = new Logging({
@@ -83,6 +84,30 @@ test('/ready says why something stays away, and the log says it once', async () 
   expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual([
     'the log is not there; it is tried again',
     'the log is there',
+  ]);
+});
+
+test('what a start waits for is in the log after 5 s, ever less often, and never again', async () => {
+  const timers = new VirtualTime();
+  const readiness = new Readiness();
+  const started = readiness.expect('start');
+  const owned = readiness.expect('translator-partitions');
+  tellWaiting({ readiness, timers, logger });
+  await timers.advance(4_999);
+  expect(lines).toEqual([]);
+  await timers.advance(1);
+  started();
+  await timers.advance(10_000);
+  const standIn = readiness.standIn();
+  await timers.advance(20_000);
+  standIn();
+  await timers.advance(40_000);
+  owned();
+  await timers.advance(3_600_000);
+  expect(lines.map((line) => JSON.parse(line) as object)).toMatchObject([
+    { msg: 'not ready yet', seconds: 5, missing: ['start', 'translator-partitions'] },
+    { msg: 'not ready yet', seconds: 15, missing: ['translator-partitions'] },
+    { msg: 'not ready yet', seconds: 75, missing: ['translator-partitions'] },
   ]);
 });
 
