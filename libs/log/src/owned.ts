@@ -29,8 +29,8 @@ import { Notice, pause } from './time.ts';
  *
  * It reads its own partition all the time. After a record of an older owner it appends its own
  * value (or tombstone) again. When it sees a newer claim, it is `lost`: its writes fail with
- * `fenced`, and another one must be opened, by whoever should own the domain, to go on. So it is
- * when the log has lost what it had acknowledged.
+ * `fenced`, and another one must be opened, by whoever should own the domain, to go on. So it is,
+ * with `other-log`, when the log has lost what it had acknowledged.
  *
  * When an append fails without an answer, it may still arrive, behind later ones. So the owner
  * claims again (which makes that append void) before it appends anything else.
@@ -74,7 +74,7 @@ export class OwnedPartition {
     this.#id = domainId(options.domain);
     const gone = (offset: number): void => {
       const reason = `what was appended at offset ${offset} is not there any more`;
-      this.#lose(new LogError('fenced', `${this.#label}: ${reason}`, { retriable: false }));
+      this.#lose(new LogError('other-log', `${this.#label}: ${reason}`, { retriable: false }));
     };
     this.#readBack = new ReadBack(options, gone, this.#stop.signal);
   }
@@ -316,7 +316,7 @@ export class OwnedPartition {
         const batches = log.read(topic, partition, this.#position, signal, { lagMs });
         for await (const { reset, records, position, caughtUp } of batches) {
           if (reset !== undefined && reset !== 'older-than-tombstones' && this.#position) {
-            throw new LogError('fenced', `${topic}/${partition} is another log now (${reset})`, {
+            throw new LogError('other-log', `${topic}/${partition} is another log now (${reset})`, {
               retriable: false,
             });
           }

@@ -160,7 +160,10 @@ export type LogErrorCode =
   | 'unknown-topic'
   | 'partition-mismatch'
   | 'record-too-large'
+  /** Somebody else is the owner now. */
   | 'fenced'
+  /** It is not what was read and appended: put back to an older copy, or made anew. */
+  | 'other-log'
   | 'unavailable'
   | 'corrupt'
   | 'closed'

@@ -358,7 +358,7 @@ describe('when the log went back to where the owner still reads, and lost its ne
 
   async function expectLost(owner: OwnedPartition): Promise<void> {
     await until('it is lost', () => owner.lost.aborted);
-    expect(owner.lost.reason).toMatchObject({ code: 'fenced', retriable: false });
+    expect(owner.lost.reason).toMatchObject({ code: 'other-log', retriable: false });
     expect(String(owner.lost.reason)).toContain('not there any more');
     const next = await own();
     expect(textOf(next.get('k'))).toBe('1');

@@ -241,19 +241,24 @@ class TranslatorPart {
     await Promise.all(readers.map((reader) => reader.allRead().catch(() => undefined)));
   }
 
-  /** Who is alone must end: somebody runs it twice. Else the group's next word settles it. */
+  /**
+   * Who is alone must end: somebody runs it twice. Else the group's next word settles it. Where the
+   * log is another one, nobody has taken what this shard had.
+   */
   #lost(partition: number, reason: unknown): void {
     if (this.#signal.signal.aborted) return;
-    if (!this.#group.shared || !(reason instanceof LogError && reason.code === 'fenced')) {
-      this.#fail(reason);
-      return;
-    }
     const { logger, time } = this.#options;
-    logger.warn('another shard has taken a partition', { partition, error: reason });
-    this.#takeAgain ??= time.after(takeAgainMs, () => {
-      this.#takeAgain = undefined;
+    const code = reason instanceof LogError && this.#group.shared ? reason.code : undefined;
+    if (code === 'other-log') {
+      logger.warn('a partition is taken over again', { partition, error: reason });
       void this.#partitions.again();
-    });
+    } else if (code === 'fenced') {
+      logger.warn('another shard has taken a partition', { partition, error: reason });
+      this.#takeAgain ??= time.after(takeAgainMs, () => {
+        this.#takeAgain = undefined;
+        void this.#partitions.again();
+      });
+    } else this.#fail(reason);
   }
 
   /** Asked again, the same digests are no change to a fold, but a new question. */

@@ -4,7 +4,7 @@ import type { PartitionGroup } from '@watershed/log/group.ts';
 import type { Log, LogRecord } from '@watershed/log/port.ts';
 import { XdsRecord } from '@watershed/model/gen/record.ts';
 import { partitionOf, topics, xdsKeys } from '@watershed/model/keys.ts';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { endpointsType } from './engine/support/plans.ts';
 import {
   endpoints,
@@ -66,6 +66,39 @@ function withLateEndpoints(log: Log, onClaim: () => Promise<void>): Log {
   };
 }
 
+/** `putBack` tells who owns outputs that the log was put back to an older copy. */
+function withOlderCopies(log: Log): { readonly log: Log; putBack: () => void } {
+  let putBack = Promise.withResolvers<void>();
+  return {
+    putBack: () => {
+      putBack.resolve();
+      putBack = Promise.withResolvers();
+    },
+    log: {
+      ...log,
+      async *read(topic, index, from, signal) {
+        const batches = log.read(topic, index, from, signal)[Symbol.asyncIterator]();
+        if (topic !== topics.xds) {
+          yield* { [Symbol.asyncIterator]: () => batches };
+          return;
+        }
+        let next = batches.next();
+        for (;;) {
+          const batch = await Promise.race([next, putBack.promise]);
+          if (batch === undefined) {
+            const position = { topicId: 'older', offset: 0 };
+            yield { reset: 'beyond-end', records: [], position, caughtUp: true };
+          } else if (batch.done === true) return;
+          else {
+            yield batch.value;
+            next = batches.next();
+          }
+        }
+      },
+    },
+  };
+}
+
 async function recordsOf(world: World, key: string): Promise<readonly LogRecord[]> {
   const records: LogRecord[] = [];
   const stop = new AbortController();
@@ -100,6 +133,32 @@ it('who takes a partition over takes nothing back that its last owner said up to
     { host, addresses: ['10.0.0.1'] },
     { host, addresses: ['10.0.0.2'] },
   ]);
+});
+
+it('who loses partitions because the log is an older copy takes them over again at once', async () => {
+  const world = await World.open();
+  worlds.push(world);
+  await world.write(source());
+  let putBack = (): void => undefined;
+  const through = (log: Log): Log => {
+    const wrapped = withOlderCopies(log);
+    ({ putBack } = wrapped);
+    return wrapped.log;
+  };
+  await world.start({ group: all, through });
+  const claims = (): number =>
+    world.steps.flatMap((step) =>
+      step.did === 'append' ? step.records.filter(({ key }) => isClaimKey(key)) : [],
+    ).length;
+  world.steps.length = 0;
+  putBack();
+  // No time passes in this world.
+  await vi.waitFor(() => expect(claims()).toBeGreaterThanOrEqual(partitions));
+  await world.quiet();
+  await world.write(endpoints(host, '10.0.0.1'), service({ host }));
+  await world.demand(scopeClass('shop'));
+  expect((await said(world)).at(-1)).toEqual({ host, addresses: ['10.0.0.1'] });
+  expect(world.fatal).toEqual([]);
 });
 
 it('what nobody can know of a key is taken back, so that all readers agree', async () => {
