@@ -77,8 +77,9 @@ export interface Ingester extends Part {
 }
 
 /**
- * It is ready (token `ingester`) when all sources have been listed and the difference to what the
- * log held is on the log; a source that cannot be read, and of which the log has nothing, is waited
+ * It is ready when the cluster's records on the log are its own (token `ingester-log`), all sources
+ * have been listed (`ingester-sources`) and the difference to what the log held is on the log
+ * (`ingester-records`); a source that cannot be read, and of which the log has nothing, is waited
  * for; `/ready` says which cannot be read and why, then and later. `start` resolves when the
  * sources are being read; `stop` lets what waits be written, and lets go of the log, which stays
  * open.
@@ -97,7 +98,8 @@ class IngesterPart implements Ingester {
   readonly #diagnostics: Diagnostics;
   readonly #untaken: Untaken;
   readonly #ingest: Ingest;
-  readonly #markSynced: () => void;
+  /** Called once each, in this order. */
+  readonly #mark: Readonly<Record<'owned' | 'listed' | 'synced', () => void>>;
   #log: EventLog | undefined;
   #publisher: Publisher | undefined;
   #listing: Promise<void> = Promise.resolve();
@@ -126,19 +128,23 @@ class IngesterPart implements Ingester {
       publish: (events) => this.#publish(events),
     });
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    const ready = readiness.expect(this.name);
+    const owned = readiness.expect('ingester-log');
+    const listed = readiness.expect('ingester-sources');
+    const recorded = readiness.expect('ingester-records');
     readiness.remark(() => this.#trouble());
     this.synced = promise;
-    this.#markSynced = () => {
-      ready();
+    const synced = (): void => {
+      recorded();
       resolve(undefined);
     };
+    this.#mark = { owned, listed, synced };
     this.pages = debugPages(this, this.#ingest, options);
   }
 
   async start(): Promise<void> {
     const { settings, sources } = this.#options;
     this.#log = await EventLog.open({ ...this.#options, cluster: settings.cluster });
+    this.#mark.owned();
     const { lost } = this.#log;
     const fail = (): void => this.#fail(lost.reason);
     lost.addEventListener('abort', fail, { once: true });
@@ -166,11 +172,13 @@ class IngesterPart implements Ingester {
   async stop(signal: AbortSignal): Promise<void> {
     this.#isStopped = true;
     await Promise.all(this.#options.sources.map((source) => source.stop()));
-    await this.#publisher?.stop(signal);
+    const published = this.#publisher?.stop(signal);
+    // Who cannot go on has nothing to bring to the log: it may try for long, and all of it is void.
+    if (!this.#isFailed) await published;
     await this.#log?.close();
     this.#problems.flush();
     // Before the log was let go, it may have been reading what the log holds.
-    if (this.#publisher !== undefined) await this.#listing;
+    if (this.#publisher !== undefined && !this.#isFailed) await this.#listing;
   }
 
   diagnostics(): readonly Diagnostic[] {
@@ -204,6 +212,7 @@ class IngesterPart implements Ingester {
   /** All sources are listed: the difference to what the log holds, then the marker. */
   async #whenListed(listed: Promise<unknown>): Promise<void> {
     await listed;
+    this.#mark.listed();
     const log = this.#log;
     if (log === undefined || this.#isStopped) return;
     const stored = log.stored();
@@ -240,7 +249,7 @@ class IngesterPart implements Ingester {
       held: this.held().length,
     });
     this.#show();
-    this.#markSynced();
+    this.#mark.synced();
   }
 
   #publish(events: readonly PublishedEvent[]): void {

@@ -448,7 +448,7 @@ test('a directory that is absent at the start is waited for where the log has no
   await first.stop();
   const second = await start({ configDirs: [config, other], isAwaited: false });
   await until(() => expect(second.ingester.diagnostics()).toHaveLength(1));
-  expect(second.readiness.missing).toEqual(['ingester']);
+  expect(second.readiness.missing).toEqual(['ingester-sources', 'ingester-records']);
   expect(second.readiness.remarks).toEqual([
     `files:${other}: ${other} does not exist; it is waited for`,
   ]);
@@ -675,6 +675,20 @@ describe('the directories that a MeshConfig file names', () => {
     );
     expect(readiness.ready).toBe(false);
   });
+});
+
+test('one that has lost its records stops at once, though its appends are not answered', async () => {
+  await write('a.yaml', service('cart'));
+  const first = await start();
+  const append = vi.spyOn(log, 'append').mockReturnValue(new Promise(() => undefined));
+  await write('b.yaml', service('shop'));
+  await until(() => expect(append).toHaveBeenCalled());
+  append.mockRestore();
+  await start();
+  await until(() => expect(first.fatal).toHaveLength(1));
+  const stopped = first.stop().then(() => 'stopped');
+  const late = new Promise((resolve) => setTimeout(resolve, 2_000, 'it waits'));
+  expect(await Promise.race([stopped, late])).toBe('stopped');
 });
 
 test('a second ingester of the same cluster takes over, and the first one says so', async () => {
