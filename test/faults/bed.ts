@@ -29,7 +29,7 @@ const authority = 'shop.test';
 const besides: ReadonlySet<string> = new Set(['shop']);
 /** How long a supervisor waits until it starts a process again. */
 const restartMs = 500;
-/** Whoever has not converged by then is told of: the machine is seldom so slow. */
+/** Whoever has not converged by then is told of, and again after twice as long, and so on. */
 const slowMs = 5_000;
 
 export interface BedOptions {
@@ -39,6 +39,8 @@ export interface BedOptions {
   readonly brokers?: number;
   /** Default 16. */
   readonly partitions?: number;
+  /** The processes' logs, and what else they have, stay on the disk. */
+  readonly keep?: boolean;
 }
 
 interface Proxy {
@@ -194,16 +196,18 @@ export class Bed {
   /** Resolves when everybody holds what the configuration says. */
   async converged(timeoutMs: number): Promise<void> {
     const state = { last: [] as readonly string[] };
-    const slowAtMs = performance.now() + slowMs;
-    let told = false;
+    const startedMs = performance.now();
+    let tellAfterMs = slowMs;
     try {
       await until(
         'all have converged',
         async () => {
           state.last = await this.#behind();
-          if (!told && state.last.length > 0 && performance.now() > slowAtMs) {
-            told = true;
+          const waitedMs = performance.now() - startedMs;
+          if (state.last.length > 0 && waitedMs > tellAfterMs) {
+            tellAfterMs *= 2;
             this.#options.progress(`    late: ${state.last.join('; ')}`);
+            await this.#tellWaiting();
           }
           return state.last.length === 0;
         },
@@ -211,6 +215,17 @@ export class Bed {
       );
     } catch (error) {
       throw new Error(`not converged: ${state.last.join('; ')}`, { cause: error });
+    }
+  }
+
+  /** What processes that are not ready wait for. */
+  async #tellWaiting(): Promise<void> {
+    for (const { name, monitoring } of this.cluster.services) {
+      const said = await fetch(`http://${monitoring}/ready`).then(
+        (response) => response.text(),
+        () => 'it does not answer',
+      );
+      if (!said.startsWith('ready')) this.#options.progress(`    ${name}: ${said.trim()}`);
     }
   }
 
@@ -301,7 +316,9 @@ export class Bed {
     for (const link of [...this.#links.values()].flat()) await link.stop();
     for (const backend of this.#backends) await backend.stop();
     await this.#config.delete();
-    await rm(this.cluster.directory, { recursive: true, force: true });
+    const { directory } = this.cluster;
+    if (this.#options.keep === true) this.#options.progress(`the logs are in ${directory}`);
+    else await rm(directory, { recursive: true, force: true });
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * `npm run faults`: the distributed set under faults. Without arguments the few that every test run
  * has; `--all`: each alone, then pairs, and the table is written to docs/faults.md; `--only TEXT`:
- * those whose names have it; `--seed N` repeats what was chosen by chance.
+ * those whose names have it, each `--times N`; `--seed N` repeats what was chosen by chance;
+ * `--keep` leaves the processes' logs on the disk.
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -18,6 +19,8 @@ const { values } = parseArgs({
     only: { type: 'string' },
     seed: { type: 'string', default: '1' },
     pairs: { type: 'string', default: '5' },
+    times: { type: 'string', default: '1' },
+    keep: { type: 'boolean', default: false },
   },
 });
 const page = new URL('../../docs/faults.md', import.meta.url);
@@ -28,7 +31,7 @@ function chosen(): readonly (readonly Fault[])[] {
   if (only !== undefined) {
     return [...allFaults, allAway]
       .filter(({ name }) => name.includes(only))
-      .map((fault) => [fault]);
+      .flatMap((fault) => Array.from({ length: Number(values.times) }, () => [fault]));
   }
   if (!values.all) return someFaults.map((fault) => [fault]);
   const random = new Random(seed);
@@ -56,7 +59,7 @@ async function main(): Promise<boolean> {
   let bed: Bed | undefined;
   try {
     for (const faults of chosen()) {
-      bed ??= await Bed.start({ seed, progress: say });
+      bed ??= await Bed.start({ seed, progress: say, keep: values.keep });
       const outcome = await runFaults(bed, faults);
       outcomes.push(outcome);
       if (values.all) await writeFile(page, faultsPage(outcomes, seed));
