@@ -48,6 +48,9 @@ none resurrected); every client has the same bytes as a new client of a new push
 rejected anything; and no request failed, from before the fault to after all this. A fault that cuts
 the way to clients is seen to do so.
 
+Where brokers and processes are started again (all brokers restored, for which an ingester ends, and
+all away), most of the time is their start, all at once on two cores.
+
 Where only the pushers are left, connected clients must have kept all that they had; new ones of
 each pusher, and of one that was killed and started again then, must have been given everything
 from its memory or disk; and \`/ready\`, \`xdsctl proxy-status\` and the metric
