@@ -71,6 +71,9 @@ export class KafkaClient {
   readonly #topics = new Map<string, TopicMetadata>();
   readonly #shared = new Map<string, Promise<Connection>>();
   readonly #all = new Set<Connection>();
+  /** By address, when its connection closed last, counted. */
+  readonly #closings = new Map<string, number>();
+  #closingCount = 0;
   readonly #offsets = new Offsets();
   readonly #refreshing = new Map<string, Promise<TopicMetadata | undefined>>();
   #closed = false;
@@ -157,10 +160,15 @@ export class KafkaClient {
     throw new LogError('unavailable', `kafka: node ${node} is not known`, { retriable: true });
   }
 
-  /** A connection to any broker that answers. */
+  /**
+   * A connection to any broker. Those that closed one are tried last: what is between may take
+   * connections for a broker that is not there.
+   */
   async any(): Promise<Connection> {
     let last: unknown;
-    for (const address of [...this.#nodes.values(), ...this.#bootstrap]) {
+    const closed = (address: Address): number => this.#closings.get(keyOf(address)) ?? 0;
+    const all = [...this.#nodes.values(), ...this.#bootstrap];
+    for (const address of all.toSorted((a, b) => closed(a) - closed(b))) {
       try {
         return await this.#sharedTo(address);
       } catch (error) {
@@ -171,11 +179,14 @@ export class KafkaClient {
   }
 
   #sharedTo(address: Address): Promise<Connection> {
-    const key = `${address.host}:${address.port}`;
+    const key = keyOf(address);
     const open = this.#shared.get(key);
     if (open !== undefined) return open;
     const opening = this.#connect(address).then((connection) => {
-      connection.once('close', () => this.#shared.delete(key));
+      connection.once('close', () => {
+        this.#shared.delete(key);
+        this.#closings.set(key, ++this.#closingCount);
+      });
       return connection;
     });
     opening.catch(() => this.#shared.delete(key));
@@ -250,6 +261,10 @@ export class KafkaClient {
     for (const connection of this.#all) this.release(connection);
     this.#shared.clear();
   }
+}
+
+function keyOf({ host, port }: Address): string {
+  return `${host}:${port}`;
 }
 
 function leadersOf(

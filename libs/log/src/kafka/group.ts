@@ -49,6 +49,7 @@ class KafkaGroup implements PartitionGroup {
   readonly #stop = new AbortController();
   #consumer: Consumer | undefined;
   #running: Promise<void> = Promise.resolve();
+  #opened = 0;
 
   constructor(options: KafkaGroupOptions) {
     this.#options = options;
@@ -104,10 +105,12 @@ class KafkaGroup implements PartitionGroup {
 
   #open(onLost: (error: unknown) => void): Consumer {
     const { brokers, groupId, topic, tls, sasl, clientId } = this.#options;
+    // The client asks the first that takes a connection, and that may be one without a broker.
+    const first = this.#opened++ % brokers.length;
     const consumer = new Consumer({
       clientId: clientId ?? 'watershed',
       groupId,
-      bootstrapBrokers: [...brokers],
+      bootstrapBrokers: [...brokers.slice(first), ...brokers.slice(0, first)],
       sessionTimeout: this.#options.sessionTimeoutMs ?? 6_000,
       rebalanceTimeout: rebalanceTimeoutMs,
       heartbeatInterval: this.#options.heartbeatMs ?? 1_000,
