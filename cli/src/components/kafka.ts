@@ -346,12 +346,7 @@ class Node {
       'broker.heartbeat.interval.ms': '1000',
       'controller.quorum.election.timeout.ms': '1000',
       'controller.quorum.fetch.timeout.ms': '2000',
-      // A cleaner that looks often, so that a test of compaction takes no minutes.
-      'log.cleaner.backoff.ms': '100',
       'log.cleaner.dedupe.buffer.size': '33554432',
-      'log.retention.check.interval.ms': '200',
-      'log.initial.task.delay.ms': '100',
-      'log.segment.delete.delay.ms': '0',
       ...this.#options.config,
     };
     return Object.entries(lines)

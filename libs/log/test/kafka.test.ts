@@ -11,8 +11,19 @@ const maxRecordBytes = 1024 * 1024;
 const segmentMs = 100;
 const waitMs = 60_000;
 
+/**
+ * So that compaction is no matter of minutes. Not for more than a few partitions: each look at all
+ * of them has the lock of each, which is two fifths of a processor for some hundred.
+ */
+const eagerCleaning = {
+  'log.cleaner.backoff.ms': '100',
+  'log.retention.check.interval.ms': '200',
+  'log.initial.task.delay.ms': '100',
+  'log.segment.delete.delay.ms': '0',
+};
+
 describeLogConformance('kafka', async () => {
-  const kafka = await startTestKafka();
+  const kafka = await startTestKafka({ config: eagerCleaning });
   let filler = 0;
 
   /**
