@@ -24,8 +24,6 @@ export interface Fault {
 const longMs = 14_000;
 const shortMs = 5_000;
 const readyMs = 60_000;
-/** Of brokers that hand over what they have. */
-const shutDownMs = 20_000;
 const looks = 3;
 
 function a(tier: Tier): string {
@@ -149,12 +147,7 @@ function restored(count: 'one' | 'all'): Fault {
       const { kafka } = bed.cluster;
       const chosen = nodes(bed, count);
       const copyOf = (node: number): string => `${kafka.dataDirectory(node)}.copy`;
-      // The last of a quorum that ends may ask the others for five minutes whether it may.
-      const impatient = setTimeout(() => {
-        for (const node of chosen) void kafka.kill(node);
-      }, shutDownMs);
       await Promise.all(chosen.map((node) => kafka.shutDown(node)));
-      clearTimeout(impatient);
       for (const node of chosen) {
         await cp(kafka.dataDirectory(node), copyOf(node), { recursive: true });
       }

@@ -14,6 +14,8 @@ const kafkaVersion = '4.3.1';
 const slf4jVersion = '1.7.36';
 const fetchTimeoutMs = 300_000;
 const startTimeoutMs = 90_000;
+/** Of a node that hands over what it has. */
+const shutDownTimeoutMs = 20_000;
 /** Any 16 bytes, as base64 for URLs. */
 const clusterId = 'MkU3OEVBNTcwNTJENDM2Qg';
 
@@ -53,7 +55,7 @@ export interface Kafka extends AsyncDisposable {
   /** SIGSTOP, until it is resumed. */
   pause(node: number): void;
   resume(node: number): void;
-  /** SIGTERM: the node hands its partitions over first. */
+  /** SIGTERM: the node hands its partitions over first. It is killed if that takes 20 s. */
   shutDown(node: number): Promise<void>;
   /** Starts a node again that was killed or shut down, on what it had. */
   restart(node: number): Promise<void>;
@@ -289,7 +291,10 @@ class Node {
 
   async end(signal: 'TERM' | 'KILL'): Promise<void> {
     this.signal(signal);
+    // The last of a quorum that ends may ask the others for five minutes whether it may.
+    const impatient = setTimeout(() => this.signal('KILL'), shutDownTimeoutMs);
     await this.#ended;
+    clearTimeout(impatient);
     this.#process = undefined;
   }
 

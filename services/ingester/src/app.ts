@@ -66,6 +66,8 @@ export interface Ingester extends Part {
   /** Resolves when all that the sources held at the start is on the log, and marked as synced. */
   readonly synced: Promise<void>;
   readonly pages: readonly DebugPage[];
+  /** It has called `onFatal`: nothing that it still appends counts. */
+  readonly hasFailed: boolean;
   diagnostics(): readonly Diagnostic[];
   held(): readonly HeldObject[];
   /** What is said on the log of the configuration of one kind, by key. */
@@ -105,7 +107,7 @@ class IngesterPart implements Ingester {
   #listing: Promise<void> = Promise.resolve();
   readonly #troubles = new Map<string, string>();
   #isStopped = false;
-  #isFailed = false;
+  hasFailed = false;
 
   constructor(options: IngesterOptions) {
     this.#options = options;
@@ -174,11 +176,11 @@ class IngesterPart implements Ingester {
     await Promise.all(this.#options.sources.map((source) => source.stop()));
     const published = this.#publisher?.stop(signal);
     // Who cannot go on has nothing to bring to the log: it may try for long, and all of it is void.
-    if (!this.#isFailed) await published;
+    if (!this.hasFailed) await published;
     await this.#log?.close();
     this.#problems.flush();
     // Before the log was let go, it may have been reading what the log holds.
-    if (this.#publisher !== undefined && !this.#isFailed) await this.#listing;
+    if (this.#publisher !== undefined && !this.hasFailed) await this.#listing;
   }
 
   diagnostics(): readonly Diagnostic[] {
@@ -236,11 +238,11 @@ class IngesterPart implements Ingester {
     );
     this.#ingest.open(stored);
     await this.#publisher.flushed();
-    if (this.#isStopped || this.#isFailed) return;
+    if (this.#isStopped || this.hasFailed) return;
     await log.complete();
     this.#publish([this.#ingest.marker()]);
     await this.#publisher.flushed();
-    if (this.#isFailed) return;
+    if (this.hasFailed) return;
     const { objects, events } = this.#ingest.sizes;
     logger.info('all sources are on the log', {
       // As the files have them: the mesh's defaults are nobody's.
@@ -289,8 +291,8 @@ class IngesterPart implements Ingester {
   }
 
   #fail(error: unknown): void {
-    if (this.#isFailed || this.#isStopped) return;
-    this.#isFailed = true;
+    if (this.hasFailed || this.#isStopped) return;
+    this.hasFailed = true;
     this.#options.onFatal(error);
   }
 }

@@ -19,7 +19,6 @@ import { allKinds } from './validate.ts';
 
 export async function compose(config: Config, around: Surroundings): Promise<Composition> {
   const { logging, name: writer } = around;
-  let hasFailed = false;
   const sources = configuredSources({
     configDirs: config.configDirs,
     meshConfig: config.meshConfig,
@@ -42,17 +41,13 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
     writer,
     sealing,
     logger: logging.scope('ingester'),
-    onFatal: (error) => {
-      hasFailed = true;
-      around.onFatal(error);
-    },
   });
   const logger = logging.scope('default');
   return {
     storage: {
       name: 'log',
       // What one that failed is still appending is void, and its successor waits for its end.
-      stop: async () => (hasFailed ? undefined : await log.close()),
+      stop: async () => (ingester.hasFailed ? undefined : await log.close()),
     },
     parts: [ingester],
     pages: ingester.pages,

@@ -267,8 +267,8 @@ export class Targets {
   }
 
   /**
-   * Gives a client, for whom `names` may be worth waiting for though it says that it has them,
-   * those that there are. The others are for later, or given too: as they once were, or empty.
+   * Gives `names` to a client that may wait for them though it says that it has them. Those that
+   * there are not are left for later, which it returns, or given too: as they once were, or empty.
    */
   feed(state: TypeState, names: NameList, empty: boolean): NameList {
     const target = this.of(state);
