@@ -6,7 +6,7 @@
  * [--shards 1,2,4,8] [--rates 200,1000] [--pusherRates 1000,10000] [--seconds 20] [--rounds 3]
  *
  * Prints (1) from append to ACK beside a bare record from produce to consume, on the same broker,
- * turn by turn, after 3,000 of both; (2) for each number of shards what all endpoints once cost,
+ * turn by turn, after 10,000 of both; (2) for each number of shards what all endpoints once cost,
  * what a shard holds, and how long a joining one takes; (3) steady floods of endpoint updates
  * through translators into two pushers; (4) floods into the two pushers alone: the translators have
  * stopped, and the bench appends in their place what they would append. CPU is from /proc.
@@ -24,7 +24,7 @@ import { testCache, testProgress } from '../../../test/components/cache.ts';
 import { MeshFiles } from '../mesh/mesh.ts';
 import { Bare } from './bare.ts';
 import { Clients } from './clients.ts';
-import { flood, latency, roundText, settled, warmUp, type Bench, type Round } from './measure.ts';
+import { flood, latency, roundsText, settled, warmUp, type Bench, type Round } from './measure.ts';
 import type { Target } from './messages.ts';
 import { Records } from './records.ts';
 import { burst, join as joinShard } from './shards.ts';
@@ -102,9 +102,9 @@ async function measureLatency<T extends Target>(log: Log, bench: Bench<T>): Prom
   const rounds: Round[] = [];
   while (rounds.length < count) {
     rounds.push(await latency(bench, bare, seconds));
-    say(roundText(rounds.slice(-1)));
+    say(roundsText(rounds.slice(-1)));
   }
-  say(`medians: ${roundText(rounds)}`);
+  say(`all: ${roundsText(rounds)}`);
   await bare.close();
 }
 
