@@ -3,7 +3,7 @@
  * happened: the same seed, the same digest. Without a seed fresh ones are run for `--seconds S`,
  * and none may fail. `--tree` runs the seeds that belong to what is committed instead: the same in
  * every clone, and others for the next change. `--failures FILE`: how to replay what failed, a line
- * each.
+ * each; while they run also what runs, should it never end.
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -45,13 +45,14 @@ async function main(): Promise<number> {
   }
   const startMs = Date.now();
   const untilMs = startMs + Number(values.seconds) * 1_000;
+  const { failures: file } = values;
   const failures = await runSeeds({
     first: (values.tree ? treeNumber() : startMs) % seedLimit,
     steps,
     isMore: (ran) => (values.tree ? ran < seedsOfTree : Date.now() < untilMs),
     say,
+    ...(file === undefined ? {} : { note: (lines) => writeFileSync(file, lines.join('\n')) }),
   });
-  if (values.failures !== undefined) writeFileSync(values.failures, failures.join('\n'));
   return failures.length === 0 ? 0 : 1;
 }
 

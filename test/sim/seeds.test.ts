@@ -26,3 +26,24 @@ test('it is said how many seeds ran, how often each fault was hit, and how to re
     '3 seeds of 9 steps, 1 failed',
   ]);
 });
+
+test('what has not ended yet is noted as well, and no more when it has', async () => {
+  const notes: (readonly string[])[] = [];
+  let ended = 0;
+  await runSeeds({
+    first: 7,
+    steps: 2,
+    isMore: (ran) => ran < 2,
+    say: () => undefined,
+    note: (failures) => notes.push([...failures]),
+    runOne: async () => {
+      expect(notes).toHaveLength(++ended);
+      return { digest: '', lines: 0, virtualMs: 0, hits: new Map(), failure: undefined };
+    },
+  });
+  expect(notes).toEqual([
+    ['npm run sim -- --seed 7 --steps 2: it did not end'],
+    ['npm run sim -- --seed 8 --steps 2: it did not end'],
+    [],
+  ]);
+});

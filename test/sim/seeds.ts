@@ -8,19 +8,22 @@ export interface SeedsOptions {
   /** Asked before each run, with how many there were. */
   readonly isMore: (ran: number) => boolean;
   readonly say: (line: string) => void;
+  /** Given what failed so far, and before each run this one too: it may never end. */
+  readonly note?: (failures: readonly string[]) => void;
   /** Default: the simulation. */
   readonly runOne?: typeof run;
 }
 
 /** Says how many ran, how often each fault was hit, and what failed. Returns that, a line each. */
 export async function runSeeds(options: SeedsOptions): Promise<readonly string[]> {
-  const { first, steps, isMore, say, runOne = run } = options;
+  const { first, steps, isMore, say, note, runOne = run } = options;
   const hits = new Map<string, number>();
   const failures: string[] = [];
   say(`seeds from ${first} on`);
   let ran = 0;
   for (; isMore(ran); ran++) {
     const seed = first + ran;
+    note?.([...failures, `${replayOf(seed, steps)}: it did not end`]);
     const result = await runOne({ seed, steps });
     for (const [what, count] of result.hits) hits.set(what, (hits.get(what) ?? 0) + count);
     if (result.failure === undefined) continue;
@@ -28,6 +31,7 @@ export async function runSeeds(options: SeedsOptions): Promise<readonly string[]
     failures.push(`${replayOf(seed, steps)}: ${result.failure.split('\n')[0]}`);
     say(`  replay: ${replayOf(seed, steps)}`);
   }
+  note?.(failures);
   for (const [what, count] of [...hits].sort()) say(`${String(count).padStart(8)}  ${what}`);
   say(`${ran} seeds of ${steps} steps, ${failures.length} failed`);
   return failures;
