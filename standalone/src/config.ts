@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {
-  checkDebounce,
+  checkXds,
   dataOptions,
   processOptions,
   sourceOptions,
@@ -44,7 +44,7 @@ export const program: Program<typeof table> = {
   description: 'Watershed in one process: files in, xDS out.',
   version,
   table,
-  check: (config) => [...checkDebounce(config), ...checkSecurity(config), ...checkKafka(config)],
+  check: (config) => [...checkXds(config), ...checkSecurity(config), ...checkKafka(config)],
 };
 
 export type Config = ConfigOf<typeof table>;

@@ -318,7 +318,7 @@ export const xdsOptions = defineOptions({
     min: 0,
     max: 1_099_511_627_776,
     unit: 'bytes',
-    doc: 'What the streams of one identity may take, with or without a proxy behind each: 16 KiB a stream, and their names, equal lists once. A client without an identity counts by its address. A stream beyond it ends with RESOURCE_EXHAUSTED. 0: half of what the process may have as heap, with 4 GB the streams of 130,000 proxies.',
+    doc: 'What the streams of one identity may take, with or without a proxy behind each: 16 KiB a stream, and their names, equal lists once. A client without an identity counts by its address. A stream beyond it ends with RESOURCE_EXHAUSTED. At least 1 MiB; 0: half of what the process may have as heap, with 4 GB the streams of 130,000 proxies.',
   },
   cacheEntries: {
     type: 'int',
@@ -331,12 +331,26 @@ export const xdsOptions = defineOptions({
   },
 });
 
-/** For `Program.check`: the quiet time cannot exceed the longest wait. */
-export function checkDebounce(config: {
+/** Less than the streams of a few proxies: every stream would be refused, and nothing say why. */
+const leastIdentityBytes = 1_048_576;
+
+/** For `Program.check`: what the ranges of single rows cannot say. */
+export function checkXds({
+  debounceAfterMs,
+  debounceMaxMs,
+  maxIdentityBytes,
+}: {
   readonly debounceAfterMs: number;
   readonly debounceMaxMs: number;
+  readonly maxIdentityBytes: number;
 }): readonly string[] {
-  return config.debounceAfterMs > config.debounceMaxMs
-    ? ['PILOT_DEBOUNCE_AFTER: must not be longer than PILOT_DEBOUNCE_MAX']
-    : [];
+  const problems: string[] = [];
+  if (debounceAfterMs > debounceMaxMs) {
+    problems.push('PILOT_DEBOUNCE_AFTER: must not be longer than PILOT_DEBOUNCE_MAX');
+  }
+  if (maxIdentityBytes > 0 && maxIdentityBytes < leastIdentityBytes) {
+    const range = `must be 0 or at least ${leastIdentityBytes} bytes`;
+    problems.push(`WATERSHED_XDS_MAX_IDENTITY_BYTES: ${range}, but is ${maxIdentityBytes}`);
+  }
+  return problems;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import type { Address } from '../src/address.ts';
 import {
-  checkDebounce,
+  checkXds,
   dataOptions,
   processOptions,
   sourceOptions,
@@ -204,7 +204,7 @@ test("the shared rows start with istiod's spellings and a plaintext port on loop
     description: '',
     version: '1',
     table: all,
-    check: checkDebounce,
+    check: checkXds,
   };
   const parsed = parseOptions(program, { argv: [], environment: {} });
   if (parsed.kind !== 'run') throw new Error('expected a configuration');
@@ -222,6 +222,17 @@ test("the shared rows start with istiod's spellings and a plaintext port on loop
   const environment = { PILOT_DEBOUNCE_AFTER: '20s' };
   expect(() => parseOptions(program, { argv: [], environment })).toThrow(/PILOT_DEBOUNCE_MAX/u);
 });
+
+test.each([
+  [0, []],
+  [1_048_576, []],
+  [16_384, ['WATERSHED_XDS_MAX_IDENTITY_BYTES: must be 0 or at least 1048576 bytes, but is 16384']],
+])(
+  'a budget of %i bytes for an identity has no room for its streams: %j',
+  (maxIdentityBytes, problems) => {
+    expect(checkXds({ debounceAfterMs: 1, debounceMaxMs: 2, maxIdentityBytes })).toEqual(problems);
+  },
+);
 
 describe('how Kafka is reached', () => {
   const plain = { kafkaTls: false, kafkaSaslMechanism: 'none', kafkaCompression: 'none' } as const;

@@ -1,6 +1,6 @@
 /** The pusher's options, as a process of its own; only this file and `main.ts` know of them. */
 import {
-  checkDebounce,
+  checkXds,
   checkShared,
   dataOptions,
   processOptions,
@@ -60,7 +60,7 @@ export const program: Program<typeof table> = {
   version,
   table,
   check: (config) => [
-    ...checkDebounce(config),
+    ...checkXds(config),
     ...checkShared(config, { blobs: true }),
     ...checkSecurity(config),
   ],
