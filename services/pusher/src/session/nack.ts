@@ -28,7 +28,8 @@ export function answerTo(
   const message = printable(error.message.slice(0, maxMessageLength));
   state.nacks++;
   state.probeDueMs = undefined;
-  state.lastError = message;
+  // That there is an error tells a NACK, whatever it says (rule 7); and pages go by this text.
+  state.lastError = message === '' ? `no message, gRPC code ${error.code}` : message;
   state.probeSize = refused.probed === 0 ? 0 : Math.max(1, refused.probed >> 1);
   if (plan.heartbeat) {
     // What it does not hold any more, it is sent whole.

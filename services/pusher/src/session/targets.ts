@@ -87,6 +87,8 @@ export class Targets {
       // It is not known whether the client took these, so they are said again.
       const unsure = lifted.filter((one) => one.unsure).map((one) => one.name);
       if (unsure.length > 0) state.owe(new NameList(unsure));
+      const isClear = state.quarantine === undefined && !state.owes;
+      if (isClear && state.outstanding.length === 0) state.forgive();
     }
     return raw.replacing(state.quarantine);
   }

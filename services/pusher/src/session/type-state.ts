@@ -75,6 +75,16 @@ export class TypeState {
     this.subscription = subscription;
   }
 
+  /**
+   * Nothing that it refused is asked of it any more. Where that was taken back there is nothing to
+   * be sent, and so no ACK to say that it has what it is to have.
+   */
+  forgive(): void {
+    this.lastError = '';
+    this.nonceAcked = this.nonceSent;
+    this.versionAcked = this.versionSent;
+  }
+
   get owes(): boolean {
     return this.#owed !== undefined;
   }

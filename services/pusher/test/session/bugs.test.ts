@@ -92,6 +92,30 @@ describe('what went wrong elsewhere', () => {
     expect(sent).toBeLessThan(100);
   });
 
+  it('what was refused and is taken back is no error any more, though nothing is sent for it', () => {
+    const world = worldOf({ [CDS]: { a: '1', b: '1' } });
+    const [sotw, delta] = [world.sotw(), world.delta()];
+    sotw.ack(sotw.send(CDS, [])[0]);
+    delta.ack(delta.send(CDS)[0]);
+    world.cut({ [CDS]: { a: '2', b: '1' } });
+    sotw.nack(sotw.follow().take()[0], [], 'cluster a: bad');
+    delta.nack(delta.follow().take()[0], 'cluster a: bad');
+    const states = [sotw, delta].flatMap(({ session }) => session.types());
+    expect(states.map(({ lastError }) => lastError)).toEqual(['cluster a: bad', 'cluster a: bad']);
+    world.cut({ [CDS]: { a: '1', b: '1' } });
+    expect([...sotw.follow().take(), ...delta.follow().take()]).toEqual([]);
+    for (const { lastError, nonceAcked, nonceSent } of states) {
+      expect([lastError, nonceAcked]).toEqual(['', nonceSent]);
+    }
+  });
+
+  it('a NACK that says nothing is told as one', () => {
+    const stream = worldOf({ [CDS]: { a: '1' } }).delta();
+    stream.nack(stream.send(CDS)[0], '');
+    expect(stream.session.types()[0]?.lastError).toMatch(/^no message, gRPC code \d+$/u);
+    expect(stream.nacks[0]?.error.message).toBe('');
+  });
+
   it('kgateway#14264: after a bad route was refused, the mended one is sent, with no restart', () => {
     const world = worldOf();
     const [sotw, delta] = [world.sotw(), world.delta()];
