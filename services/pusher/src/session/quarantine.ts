@@ -81,7 +81,8 @@ export function liftable(quarantine: Quarantine, target: TypeView): readonly Qua
 
 /**
  * Which of the sent entries a client's message names. Envoy: `Error adding/updating cluster(s) a:
- * …, b: …`. A name counts where it stands by itself, not as a part of a longer one.
+ * …, b: …`. A name counts where it stands by itself, not as a part of a longer one; of digits only,
+ * as route tables' are, where it is told as a name too: ports, statuses and times look the same.
  */
 export function culprits(message: string, sent: readonly Entry[]): readonly Entry[] {
   const found: Entry[] = [];
@@ -97,9 +98,29 @@ export function culprits(message: string, sent: readonly Entry[]): readonly Entr
 }
 
 const nameCharacter = /[\p{L}\p{N}_|/-]/u;
+const number = /^\d+$/;
+/**
+ * What numbers that are names stand behind. Envoy: `… in route 80`, `listener(s) 80: …`; gRPC:
+ * `resource index 0: 80: …`. A `cluster 80` may be what a route leads to.
+ */
+const nameFollows =
+  /\b(?:(?:route(?:[_ ]?config(?:uration)?)?|listener|resource)(?:s|\(s\))?|cluster\(s\)|resource index \d+:|name:) $/i;
+/** Enough for all of the above; what is before is not read again for each number. */
+const maxBefore = 40;
+
+/** Whether what stands from `at` to `end` is told as a name: in quotes, or behind a word for it. */
+function toldAsName(message: string, at: number, end: number): boolean {
+  const quote = message[at - 1];
+  if (quote === '"' || quote === "'") {
+    // A quoted message in a message has its quotes escaped.
+    return message[end] === quote || message.startsWith(`\\${quote}`, end);
+  }
+  return nameFollows.test(message.slice(Math.max(0, at - maxBefore), at));
+}
 
 /** Blanks a name where it stands alone. */
 function strike(message: string, name: string): string {
+  const isNumber = number.test(name);
   let out = message;
   for (let at = out.indexOf(name); at >= 0; at = out.indexOf(name, at + name.length)) {
     const before = out[at - 1] ?? ' ';
@@ -108,6 +129,7 @@ function strike(message: string, name: string): string {
     const goesOn =
       nameCharacter.test(after) || (after === '.' && nameCharacter.test(out[end + 1] ?? ' '));
     if (before === '.' || nameCharacter.test(before) || goesOn) continue;
+    if (isNumber && !toldAsName(out, at, end)) continue;
     out = out.slice(0, at) + ' '.repeat(name.length) + out.slice(end);
   }
   return out;

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { RDS, World } from './support.ts';
+
+/** A stream that was sent two changed route tables, named by port as Istio's are, and refuses them. */
+function refusing(message: string) {
+  const world = new World();
+  world.cut({ [RDS]: { '80': '1', '8080': '1' } });
+  const stream = world.delta();
+  stream.ack(stream.send(RDS, { sub: ['80', '8080'] })[0]);
+  world.cut({ [RDS]: { '80': '2', '8080': '2' } });
+  const again = stream.nack(stream.follow().take()[0], message);
+  const [nack] = stream.nacks;
+  return { world, stream, again, nack, blamed: nack?.culprits.map((one) => one.name).sort() };
+}
+
+describe('names that are numbers', () => {
+  it('a table whose port is in what the message says of another is sent again', () => {
+    const { world, stream, again, nack, blamed } = refusing(
+      'Only unique values for domains are permitted. Duplicate entry of domain two:80 in route 8080',
+    );
+    expect(blamed).toEqual(['8080']);
+    expect(nack?.sure).toBe(true);
+    expect(again.map((one) => one.versions)).toEqual([{ '80': '2' }]);
+    expect(stream.ack(again[0])).toEqual([]);
+    world.nowMs += 600_000;
+    expect(stream.take()).toEqual([]);
+  });
+
+  it.each([
+    'Duplicate entry of domain two:80',
+    'timeout of 80 ms',
+    'status 8080, port 80',
+    'route: unknown cluster 80',
+    'virtual_hosts[80].domains: value is required',
+    'Unexpected RDS configuration (expecting 80): 8080',
+    `it's "two:80" and '8080`,
+  ])('%s: names nothing, so what is bad is narrowed down', (message) => {
+    const { world, stream, again, nack, blamed } = refusing(message);
+    expect(blamed).toEqual([]);
+    expect(nack?.sure).toBe(false);
+    expect(again).toEqual([]);
+    world.nowMs += 5_000;
+    expect(stream.take().flatMap((one) => one.names)).toHaveLength(1);
+  });
+
+  it.each([
+    ['Only a single wildcard domain is permitted in route 80', ['80']],
+    ["RDS response RouteConfiguration '80' validation error: two:8080", ['80']],
+    [String.raw`rejected: \"8080\": port 80`, ['8080']],
+    ['Route configuration 80: bad', ['80']],
+    ['route_config 8080', ['8080']],
+    ['Error adding/updating listener(s) 80: 8080 is taken', ['80']],
+    ['[resource index 0: 80: bad; resource index 1: 8080: bad]', ['80', '8080']],
+    ['resource 80', ['80']],
+    ['name: 8080', ['8080']],
+  ])('%s: names %j', (message, names) => {
+    expect(refusing(message).blamed).toEqual(names);
+  });
+});
