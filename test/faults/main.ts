@@ -29,9 +29,14 @@ const seed = Number(values.seed);
 function chosen(): readonly (readonly Fault[])[] {
   const { only } = values;
   if (only !== undefined) {
-    return [...allFaults, allAway]
-      .filter(({ name }) => name.includes(only))
-      .flatMap((fault) => Array.from({ length: Number(values.times) }, () => [fault]));
+    const asked = only.toLowerCase();
+    const faults = [...allFaults, allAway];
+    const some = faults.filter(({ name }) => name.toLowerCase().includes(asked));
+    if (some.length === 0) {
+      const names = faults.map(({ name }) => name).join('; ');
+      throw new RangeError(`--only "${only}": no fault is named so; there are ${names}`);
+    }
+    return some.flatMap((fault) => Array.from({ length: Number(values.times) }, () => [fault]));
   }
   if (!values.all) return someFaults.map((fault) => [fault]);
   const random = new Random(seed);

@@ -25,6 +25,11 @@ function treeNumber(): number {
   return Number.parseInt(tree.slice(0, 12), 16);
 }
 
+function whole(name: string, text: string): number {
+  if (!/^\d{1,15}$/u.test(text)) throw new RangeError(`--${name} "${text}": not a whole number`);
+  return Number(text);
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
@@ -36,15 +41,15 @@ async function main(): Promise<number> {
       failures: { type: 'string' },
     },
   });
-  const steps = Number(values.steps);
+  const steps = whole('steps', values.steps);
   if (values.seed !== undefined) {
-    const seed = Number(values.seed);
+    const seed = whole('seed', values.seed);
     const result = await run({ seed, steps, ...(values.trace ? { trace: say } : {}) });
     sayResult(seed, result, say);
     return result.failure === undefined ? 0 : 1;
   }
   const startMs = Date.now();
-  const untilMs = startMs + Number(values.seconds) * 1_000;
+  const untilMs = startMs + whole('seconds', values.seconds) * 1_000;
   const { failures: file } = values;
   const failures = await runSeeds({
     first: (values.tree ? treeNumber() : startMs) % seedLimit,

@@ -140,6 +140,9 @@ export class GeneratorCache {
 
   #generate(job: Job): { readonly fragment: Fragment; readonly blob: Blob } {
     this.#counter('generations', job).add();
+    // There from the beginning: to Prometheus a counter that is born as 1 has never grown.
+    const failures = this.#counter('generationFailures', job);
+    this.#counter('assertionFailures', job);
     try {
       const { bytes, diagnostics = [] } = job.run();
       const blob = { digest: digestOf(bytes), bytes };
@@ -150,7 +153,7 @@ export class GeneratorCache {
       const fragment = Object.freeze({ digest: blob.digest, size, diagnostics, bytes: kept });
       return { fragment, blob };
     } catch (error) {
-      this.#counter('generationFailures', job).add();
+      failures.add();
       throw new GeneratorError(job.generator.name, error);
     }
   }

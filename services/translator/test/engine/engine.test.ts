@@ -212,6 +212,13 @@ describe('silence', () => {
     const world = await translated({ assertion: { every: 1_000_000, random: () => 0.5 } });
     await world.write(policy('a.test', 5));
     const made = await world.metrics.value('watershed_generations_total', { generator: 'cluster' });
+    // A counter that is born as 1 has never grown, to Prometheus.
+    for (const name of [
+      'watershed_generation_failures_total',
+      'watershed_assertion_failures_total',
+    ]) {
+      expect(await world.metrics.value(name, { generator: 'cluster' })).toBe(0);
+    }
     await world.write(policy('a.test'));
     await world.write(policy('a.test', 5));
     const after = await world.metrics.value('watershed_generations_total', {
