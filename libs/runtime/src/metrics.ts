@@ -88,6 +88,20 @@ export class Metrics {
     });
   }
 
+  /** A gauge whose series are asked for when it is read: what is not told any more is gone. */
+  derivedSeries<const S extends MetricSpec & { kind: 'gauge' }>(
+    spec: S,
+    read: () => Iterable<readonly [Labels<S>, number]>,
+  ): void {
+    const gauge: PromGauge = new PromGauge({
+      ...this.#common(spec),
+      collect: () => {
+        gauge.reset();
+        for (const [labels, value] of read()) gauge.set(labels, value);
+      },
+    });
+  }
+
   get contentType(): string {
     return this.#registry.contentType;
   }

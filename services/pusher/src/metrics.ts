@@ -1,7 +1,8 @@
 import { pilotMetrics, watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Counter, Gauge, Histogram, Metrics } from '@watershed/runtime/metrics.ts';
+import { ProxyVersions } from './proxy-versions.ts';
 import type { Mode } from './session/request.ts';
-import { traitsOf, type Stage } from './session/type-traits.ts';
+import { protocolTypes, traitsOf, type Stage } from './session/type-traits.ts';
 
 /** The series of one type of resource. */
 export interface TypeMetrics {
@@ -23,6 +24,8 @@ export interface TypeMetrics {
 export class PusherMetrics {
   readonly #metrics: Metrics;
   readonly #types = new Map<string, TypeMetrics>();
+  /** Types that have series of their own: clients may ask for any. */
+  readonly #told = new Set(protocolTypes);
   #last: TypeMetrics | undefined;
   #lastUrl = '';
   readonly convergence: Histogram;
@@ -45,6 +48,7 @@ export class PusherMetrics {
   readonly logHeard: Gauge;
   readonly pushers: Gauge;
   readonly streamsMoved: Counter;
+  readonly clients = new ProxyVersions();
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
@@ -68,21 +72,35 @@ export class PusherMetrics {
     this.admissionSeconds = metrics.histogram(watershedMetrics.admissionSeconds).with();
     this.pushStage = metrics.histogram(watershedMetrics.stageSeconds).with({ stage: 'push' });
     this.logHeard = metrics.gauge(watershedMetrics.logHeard).with();
+    metrics.derivedSeries(pilotMetrics.clients, () =>
+      this.clients.most().map(([version, count]) => [{ version }, count]),
+    );
     this.recordsRead = metrics.counter(watershedMetrics.recordsRead).with({ topic: 'xds' });
   }
 
+  /** There are such resources: their types are told apart, also where they are not Envoy's. */
+  served(types: Iterable<string>): void {
+    for (const typeUrl of types) {
+      if (this.#told.has(typeUrl)) continue;
+      this.#told.add(typeUrl);
+      this.#last = undefined;
+    }
+  }
+
+  /** The series of types that nothing is served of are those of `other`. */
   of(typeUrl: string): TypeMetrics {
     // A push to thousands asks for one again and again.
     if (typeUrl === this.#lastUrl && this.#last !== undefined) return this.#last;
-    let series = this.#types.get(typeUrl);
+    const told = this.#told.has(typeUrl) ? typeUrl : 'other';
+    let series = this.#types.get(told);
     if (series === undefined) {
       const metrics = this.#metrics;
-      const type = traitsOf(typeUrl).short.toLowerCase();
+      const type = traitsOf(told).short.toLowerCase();
       const resumes = metrics.counter(watershedMetrics.resumes);
       series = {
         pushes: metrics.counter(pilotMetrics.pushes).with({ type }),
         bytes: metrics.counter(watershedMetrics.pushedBytes).with({ type }),
-        size: metrics.histogram(pilotMetrics.configSizeBytes).with({ type: typeUrl }),
+        size: metrics.histogram(pilotMetrics.configSizeBytes).with({ type: told }),
         suppressed: metrics.counter(watershedMetrics.pushesSuppressed).with({ type }),
         acks: metrics.counter(watershedMetrics.acks).with({ type }),
         rejects: metrics.counter(pilotMetrics.rejects).with({ type }),
@@ -95,8 +113,7 @@ export class PusherMetrics {
           .counter(watershedMetrics.encodedBytes)
           .with({ type: `${type}-response` }),
       };
-      // Clients choose type URLs: only so many are told apart.
-      if (this.#types.size < maxTypes) this.#types.set(typeUrl, series);
+      this.#types.set(told, series);
     }
     this.#lastUrl = typeUrl;
     this.#last = series;
@@ -121,11 +138,6 @@ export class PusherMetrics {
     return this.#metrics.counter(watershedMetrics.refusals).with({ reason });
   }
 
-  /** By what the proxy says its version is. */
-  clients(version: string): Gauge {
-    return this.#metrics.gauge(pilotMetrics.clients).with({ version });
-  }
-
   trigger(type: 'config' | 'endpoint' | 'secret' | 'proxyrequest'): Counter {
     return this.#metrics.counter(pilotMetrics.pushTriggers).with({ type });
   }
@@ -134,5 +146,3 @@ export class PusherMetrics {
     return this.#metrics.gauge(watershedMetrics.epoch).with({ partition: `xds-${partition}` });
   }
 }
-
-const maxTypes = 64;

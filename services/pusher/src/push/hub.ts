@@ -197,6 +197,7 @@ export class Hub implements StreamHost {
   viewChanged(view: ScopeView, types: ReadonlySet<string>, before: ScopeView | undefined): void {
     const { metrics, scopes, context } = this.#options;
     context.observe(view);
+    metrics.served(types);
     this.#quarantines.viewChanged(view);
     if (scopes.complete(view.scope)) this.#options.cold?.save(view);
     const held = this.#held.get(view.scope);
@@ -233,7 +234,7 @@ export class Hub implements StreamHost {
   }
 
   identified(stream: XdsStream, node: ProxyNode): void {
-    this.#options.metrics.clients(node.istioVersion || node.version).add(1);
+    this.#options.metrics.clients.add(node, 1);
     this.#options.logger.debug('a proxy connected', {
       proxy: node.id,
       stream: stream.id,
@@ -249,7 +250,7 @@ export class Hub implements StreamHost {
     this.#options.metrics.streams(stream.mode).add(-1);
     const { node } = stream;
     if (node === undefined) return;
-    this.#options.metrics.clients(node.istioVersion || node.version).add(-1);
+    this.#options.metrics.clients.add(node, -1);
     this.#stopMoving(stream);
     this.#leave(stream);
   }

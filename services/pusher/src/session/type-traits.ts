@@ -53,6 +53,9 @@ const table: ReadonlyMap<string, TypeTraits> = new Map([
   row(resourceTypes.runtime, 'RTDS', 'other'),
 ]);
 
+/** The types of the protocol. */
+export const protocolTypes: ReadonlySet<string> = new Set(table.keys());
+
 /** By `short`, as `EDS`. */
 export function typeByShort(short: string): string | undefined {
   for (const traits of table.values()) if (traits.short === short) return traits.typeUrl;
