@@ -16,8 +16,10 @@ export interface RedisBlobsOptions {
   readonly ttlMs?: number;
   /** After which a call fails. Default 5 s. */
   readonly timeoutMs?: number;
-  /** Told of each loss of the connection; it is opened again. */
+  /** Told of each loss of the connection, and each try to open it again that fails. */
   readonly onError?: (error: unknown) => void;
+  /** Told when there is one. */
+  readonly onReady?: () => void;
 }
 
 const prefix = 'watershed:blob:';
@@ -36,18 +38,51 @@ export interface SharedBlobsConfig {
   readonly redisPassword: string | undefined;
 }
 
-/** What is used of a logger. */
-export interface WarningLogger {
-  warn(message: string, fields: { readonly error: unknown }): void;
+/** What is used of the process around it. */
+export interface AroundBlobs {
+  readonly logger: {
+    warn(message: string, fields: { readonly error: unknown }): void;
+    info(message: string): void;
+  };
+  /** `/ready` says what is returned. */
+  readonly readiness: { remark(say: () => string | undefined): void };
+  readonly time: { now(): number };
 }
 
-/** The blobs of processes that share the work. */
+/**
+ * The blobs of processes that share the work. That Redis is away is one line of the log as it goes
+ * and one as it comes, and a remark of `/ready` meanwhile: the process is ready all the same, for
+ * it serves what it has, and another has no other Redis.
+ */
 export function openSharedBlobs(
   { redisUrl: url = '', redisPassword: password }: SharedBlobsConfig,
-  logger: WarningLogger,
+  { logger, readiness, time }: AroundBlobs,
 ): BlobStore {
-  const onError = (error: unknown): void => logger.warn('Redis cannot be reached', { error });
-  return openRedisBlobs({ url, password, onError });
+  let isTold = false;
+  let away: { sinceMs: number; reason: string } | undefined = {
+    sinceMs: time.now(),
+    reason: 'not connected yet',
+  };
+  readiness.remark(() => {
+    if (away === undefined) return undefined;
+    const seconds = Math.round((time.now() - away.sinceMs) / 1_000);
+    return `Redis is away for ${seconds} s (${away.reason}): what is new is not served`;
+  });
+  return openRedisBlobs({
+    url,
+    password,
+    onError: (error) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      away = { sinceMs: away?.sinceMs ?? time.now(), reason };
+      if (!isTold) logger.warn('Redis cannot be reached; it is tried again', { error });
+      isTold = true;
+    },
+    onReady: () => {
+      away = undefined;
+      if (isTold) logger.info('Redis is there');
+      isTold = false;
+    },
+  });
 }
 
 /** Resolves at once: a Redis that is away is waited for by the calls, each up to its time-out. */
@@ -63,8 +98,7 @@ class RedisBlobs implements BlobStore {
 
   constructor(options: RedisBlobsOptions) {
     this.#ttlMs = options.ttlMs ?? defaultTtlMs;
-    this.#redis = new Redis(options.url, {
-      ...(options.password === undefined ? {} : { password: options.password }),
+    this.#redis = new Redis(withPassword(options), {
       connectionName: 'watershed',
       connectTimeout: options.timeoutMs ?? defaultTimeoutMs,
       commandTimeout: options.timeoutMs ?? defaultTimeoutMs,
@@ -74,8 +108,14 @@ class RedisBlobs implements BlobStore {
     });
     // Without a listener it would end the process.
     this.#redis.on('error', (error: unknown) => options.onError?.(error));
+    let isReady = false;
+    this.#redis.on('ready', () => {
+      isReady = true;
+      options.onReady?.();
+    });
     this.#redis.on('close', () => {
-      if (!this.#closed) options.onError?.(new Error('the connection to Redis is lost'));
+      if (isReady && !this.#closed) options.onError?.(new Error('the connection to Redis is lost'));
+      isReady = false;
     });
   }
 
@@ -138,6 +178,14 @@ class RedisBlobs implements BlobStore {
       return answer;
     });
   }
+}
+
+/** In the URL, which goes before options: one with a user alone is taken to say that it is empty. */
+function withPassword({ url, password }: RedisBlobsOptions): string {
+  if (password === undefined) return url;
+  const full = new URL(url);
+  full.password = encodeURIComponent(password);
+  return full.href;
 }
 
 function* slices(blobs: readonly Blob[]): IterableIterator<readonly Blob[]> {

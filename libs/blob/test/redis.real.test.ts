@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestRedis, type TestRedis } from '../../../test/components/redis.ts';
 import { digestOf } from '../src/digest.ts';
-import { openRedisBlobs } from '../src/redis.ts';
+import { openRedisBlobs, openSharedBlobs, type AroundBlobs } from '../src/redis.ts';
 import { describeBlobStore } from './conformance.ts';
 
 let redis: TestRedis;
@@ -90,4 +90,59 @@ test('a full Redis refuses a put with its own words, and goes on answering', asy
   await expect(store.put(blobs)).rejects.toThrow(/maxmemory/u);
   expect(await store.get([digestOf('absent')])).toEqual([undefined]);
   await store.close();
+});
+
+/** Of a process: what it logs, and what its `/ready` remarks. */
+function surroundings() {
+  const said: string[] = [];
+  let say = (): string | undefined => undefined;
+  const around: AroundBlobs = {
+    logger: {
+      warn: (message) => said.push(message),
+      info: (message) => said.push(message),
+    },
+    readiness: {
+      remark: (given) => {
+        say = given;
+      },
+    },
+    time: Date,
+  };
+  return { around, said, remark: () => say() };
+}
+
+test('a Redis that is away is a line as it goes and one as it comes, and a remark meanwhile', async () => {
+  const { around, remark, said } = surroundings();
+  const store = openSharedBlobs({ redisUrl: redis.url, redisPassword: undefined }, around);
+  await eventually(async () => remark() === undefined);
+  await redis.kill();
+  await eventually(async () => remark()?.includes('ECONNREFUSED') ?? false);
+  expect(said).toEqual(['Redis cannot be reached; it is tried again']);
+  expect(remark()).toMatch(/^Redis is away for \d+ s \(.*\): what is new is not served$/u);
+  await redis.restart();
+  await eventually(async () => remark() === undefined);
+  expect(said).toEqual(['Redis cannot be reached; it is tried again', 'Redis is there']);
+  await store.close();
+});
+
+test('a password beside a user of the URL counts, and one that Redis does not take is said', async () => {
+  const password = 'r%2F:@/ght';
+  // By an ACL: what starts the Redis talks to it as the default user.
+  await using guarded = await startTestRedis([
+    '--user',
+    'watershed',
+    'on',
+    `>${password}`,
+    '+@all',
+    '~*',
+  ]);
+  const url = guarded.url.replace('redis://', 'redis://watershed@');
+  const { around, remark, said } = surroundings();
+  const wrong = openSharedBlobs({ redisUrl: url, redisPassword: 'wrong' }, around);
+  await eventually(async () => remark()?.includes('WRONGPASS') ?? false);
+  expect(said).toEqual(['Redis cannot be reached; it is tried again']);
+  await wrong.close();
+  const right = openSharedBlobs({ redisUrl: url, redisPassword: password }, around);
+  await eventually(async () => remark() === undefined);
+  await right.close();
 });

@@ -29,7 +29,7 @@ async function compose(config: Config, around: Surroundings): Promise<Compositio
   const { partitions, dataDir } = config;
   const logger = logging.scope('pusher');
   const log = await openSharedLog(config, { ...around, logger: logging.scope('log') });
-  const blobs = openSharedBlobs(config, logger);
+  const blobs = openSharedBlobs(config, { ...around, logger });
   const security = await openSecurity(config, { time, logger });
   const pusher = createPusher({
     ...around,

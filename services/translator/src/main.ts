@@ -22,7 +22,7 @@ async function compose(config: Config, around: Surroundings): Promise<Compositio
   const { kafkaBrokers: brokers, partitions, cacheEntries, assertEvery } = config;
   const logger = logging.scope('translator');
   const log = await openSharedLog(config, { ...around, logger: logging.scope('log') });
-  const blobs = openSharedBlobs(config, logger);
+  const blobs = openSharedBlobs(config, { ...around, logger });
   const group = createKafkaGroup({
     ...(await kafkaSecurity(config)),
     brokers,
