@@ -24,17 +24,32 @@ export interface AwaitedLogOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
+/** A broker that takes connections and says nothing holds up a try for half a minute. */
+const firstTryMs = 3_000;
+
 /**
- * Resolves after the first try, with the log itself, or with one that stands in for it until it can
- * be opened: reads wait, all else fails as `unavailable`. Fails if the first try fails for good.
+ * Resolves after the first try, or after so long, with the log itself, or with one that stands in
+ * for it until it can be opened: reads wait, all else fails as `unavailable`. Fails if the first
+ * try fails for good by then.
  */
 export async function openAwaited(options: AwaitedLogOptions): Promise<Log> {
-  const opened = await tryToOpen(options);
-  if (opened !== undefined) {
-    options.progress.done();
+  const { time, progress } = options;
+  const first = tryToOpen(options);
+  const isOver = new AbortController();
+  const slow = pause(time, firstTryMs, isOver.signal).then((): 'slow' => 'slow');
+  try {
+    const opened = await Promise.race([first, slow]);
+    if (opened === 'slow') {
+      const what = `no answer in ${firstTryMs / 1_000} s`;
+      progress.failed(new LogError('unavailable', what, { retriable: true }));
+      return new AwaitedLog(options, first);
+    }
+    if (opened === undefined) return new AwaitedLog(options);
+    progress.done();
     return opened;
+  } finally {
+    isOver.abort();
   }
-  return new AwaitedLog(options);
 }
 
 /** `undefined`: not now. */
@@ -58,23 +73,25 @@ class AwaitedLog implements Log {
   readonly #opening: Promise<void>;
   #log: Log | undefined;
 
-  constructor(options: AwaitedLogOptions) {
+  /** `first`: a try that is under way. */
+  constructor(options: AwaitedLogOptions, first?: Promise<Log | undefined>) {
     this.#options = options;
-    this.#opening = this.#open().catch((error: unknown) => options.onFatal(error));
+    this.#opening = this.#open(first).catch((error: unknown) => options.onFatal(error));
   }
 
-  async #open(): Promise<void> {
+  async #open(first: Promise<Log | undefined> | undefined): Promise<void> {
     const { time, retryMs = 1_000, progress } = this.#options;
     const { signal } = this.#stop;
-    while (!signal.aborted) {
+    let log = await first;
+    while (log === undefined && !signal.aborted) {
       await pause(time, retryMs, signal);
-      if (signal.aborted) return;
-      const log = await tryToOpen(this.#options);
-      if (log === undefined) continue;
-      this.#log = log;
-      progress.done();
-      return;
+      if (!signal.aborted) log = await tryToOpen(this.#options);
     }
+    if (log === undefined) return;
+    // Nobody waited for it.
+    if (signal.aborted) return log.close();
+    this.#log = log;
+    progress.done();
   }
 
   #opened(): Log {
@@ -102,7 +119,7 @@ class AwaitedLog implements Log {
     if (!signal.aborted) yield* this.#opened().read(topic, partition, from, signal, options);
   }
 
-  /** Resolves when it is open, or never will be, or `signal` aborts. */
+  /** Resolves when it is open, or never will be, or is closed, or `signal` aborts. */
   async #whileClosed(signal: AbortSignal): Promise<void> {
     if (signal.aborted || this.#log !== undefined) return;
     let leave = (): void => undefined;
@@ -110,7 +127,9 @@ class AwaitedLog implements Log {
       leave = resolve;
       signal.addEventListener('abort', leave, { once: true });
     });
+    this.#stop.signal.addEventListener('abort', leave, { once: true });
     await Promise.race([this.#opening, aborted]);
+    this.#stop.signal.removeEventListener('abort', leave);
     signal.removeEventListener('abort', leave);
   }
 
@@ -118,9 +137,9 @@ class AwaitedLog implements Log {
     return await this.#opened().end(topic, partition);
   }
 
+  /** A try that is under way is not waited for: it closes what it opens. */
   async close(): Promise<void> {
     this.#stop.abort();
-    await this.#opening;
     await this.#log?.close();
   }
 }

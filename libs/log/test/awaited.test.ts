@@ -90,3 +90,28 @@ it('tells of a refusal that is final, at once or later', async () => {
   const never: AwaitedLogOptions = { ...options, open: () => Promise.reject(refused) };
   await expect(openAwaited(never)).rejects.toBe(refused);
 });
+
+it('a try that takes long is waited for no longer, neither at the start nor at the end', async () => {
+  const { options, said } = awaited(1);
+  const slow = Promise.withResolvers<void>();
+  const { open } = options;
+  const late = { ...options, open: () => slow.promise.then(open) };
+  const log = await openAwaited(late);
+  expect(said).toEqual(['away']);
+  const reading = batches(log.read('t', 0, undefined, new AbortController().signal));
+  await Promise.all([expect(reading).rejects.toMatchObject({ code: 'closed' }), log.close()]);
+  slow.resolve();
+  await expect.poll(() => said).toEqual(['away', 'topics', 'closed']);
+});
+
+it('a first try that takes long is the one that counts', async () => {
+  const { options, said } = awaited(1);
+  const slow = Promise.withResolvers<void>();
+  const { open } = options;
+  const log = await openAwaited({ ...options, open: () => slow.promise.then(open) });
+  await expect(log.append([])).rejects.toMatchObject({ code: 'unavailable' });
+  slow.resolve();
+  await expect.poll(() => said).toEqual(['away', 'topics', 'open']);
+  expect(await log.append([])).toEqual([]);
+  await log.close();
+});
