@@ -42,9 +42,8 @@ export async function openAwaited(options: AwaitedLogOptions): Promise<Log> {
     if (opened === 'slow') {
       const what = `no answer in ${firstTryMs / 1_000} s`;
       progress.failed(new LogError('unavailable', what, { retriable: true }));
-      return new AwaitedLog(options, first);
     }
-    if (opened === undefined) return new AwaitedLog(options);
+    if (opened === 'slow' || opened === undefined) return new AwaitedLog(options, first);
     progress.done();
     return opened;
   } finally {
@@ -70,16 +69,19 @@ async function tryToOpen({ open, topics, progress }: AwaitedLogOptions): Promise
 class AwaitedLog implements Log {
   readonly #options: AwaitedLogOptions;
   readonly #stop = new AbortController();
+  readonly #closed = Promise.withResolvers<void>();
+  /** Resolves when it is open, or never will be. */
   readonly #opening: Promise<void>;
   #log: Log | undefined;
 
-  /** `first`: a try that is under way. */
-  constructor(options: AwaitedLogOptions, first?: Promise<Log | undefined>) {
+  /** `first`: a try that may be under way. */
+  constructor(options: AwaitedLogOptions, first: Promise<Log | undefined>) {
     this.#options = options;
-    this.#opening = this.#open(first).catch((error: unknown) => options.onFatal(error));
+    const opening = this.#open(first).catch((error: unknown) => options.onFatal(error));
+    this.#opening = Promise.race([opening, this.#closed.promise]);
   }
 
-  async #open(first: Promise<Log | undefined> | undefined): Promise<void> {
+  async #open(first: Promise<Log | undefined>): Promise<void> {
     const { time, retryMs = 1_000, progress } = this.#options;
     const { signal } = this.#stop;
     let log = await first;
@@ -119,7 +121,7 @@ class AwaitedLog implements Log {
     if (!signal.aborted) yield* this.#opened().read(topic, partition, from, signal, options);
   }
 
-  /** Resolves when it is open, or never will be, or is closed, or `signal` aborts. */
+  /** Resolves when it is open, or never will be, or `signal` aborts. */
   async #whileClosed(signal: AbortSignal): Promise<void> {
     if (signal.aborted || this.#log !== undefined) return;
     let leave = (): void => undefined;
@@ -127,9 +129,7 @@ class AwaitedLog implements Log {
       leave = resolve;
       signal.addEventListener('abort', leave, { once: true });
     });
-    this.#stop.signal.addEventListener('abort', leave, { once: true });
     await Promise.race([this.#opening, aborted]);
-    this.#stop.signal.removeEventListener('abort', leave);
     signal.removeEventListener('abort', leave);
   }
 
@@ -140,6 +140,7 @@ class AwaitedLog implements Log {
   /** A try that is under way is not waited for: it closes what it opens. */
   async close(): Promise<void> {
     this.#stop.abort();
+    this.#closed.resolve();
     await this.#log?.close();
   }
 }
