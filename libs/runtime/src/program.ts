@@ -12,7 +12,7 @@ import { MonitoringServer, type DebugAccess } from './http.ts';
 import { Lifecycle, type Part } from './lifecycle.ts';
 import { logOutput } from './log-output.ts';
 import { Logging } from './logger.ts';
-import { pilotMetrics } from './metric-names.ts';
+import { pilotMetrics } from './pilot-metric-names.ts';
 import { Metrics } from './metrics.ts';
 import type { processOptions } from './options-common.ts';
 import { OptionsError, type ConfigOf } from './options.ts';

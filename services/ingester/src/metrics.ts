@@ -1,4 +1,5 @@
-import { pilotMetrics, watershedMetrics } from '@watershed/runtime/metric-names.ts';
+import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
+import { pilotMetrics } from '@watershed/runtime/pilot-metric-names.ts';
 import type { MetricSpec, Metrics } from '@watershed/runtime/metrics.ts';
 import type { Counters } from './core/counters.ts';
 import type { Diagnostics } from './core/diagnostics.ts';

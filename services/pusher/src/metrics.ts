@@ -1,4 +1,5 @@
-import { pilotMetrics, watershedMetrics } from '@watershed/runtime/metric-names.ts';
+import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
+import { pilotMetrics } from '@watershed/runtime/pilot-metric-names.ts';
 import type { Counter, Gauge, Histogram, Metrics } from '@watershed/runtime/metrics.ts';
 import { ProxyVersions } from './proxy-versions.ts';
 import type { Mode } from './session/request.ts';

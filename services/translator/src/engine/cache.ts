@@ -4,7 +4,8 @@
  */
 import { digestOf } from '@watershed/blob/digest.ts';
 import type { Blob, Digest } from '@watershed/blob/port.ts';
-import { pilotMetrics, watershedMetrics } from '@watershed/runtime/metric-names.ts';
+import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
+import { pilotMetrics } from '@watershed/runtime/pilot-metric-names.ts';
 import type { Counter, Gauge, Metrics } from '@watershed/runtime/metrics.ts';
 import type { Diagnostic, Job } from '../plan.ts';
 import { Canonical } from './canonical.ts';

@@ -1,5 +1,5 @@
 import { parseConfigKey } from '@watershed/model/keys.ts';
-import { pilotMetrics } from '@watershed/runtime/metric-names.ts';
+import { pilotMetrics } from '@watershed/runtime/pilot-metric-names.ts';
 import type { Counter, Gauge, Metrics } from '@watershed/runtime/metrics.ts';
 import type { Inputs } from '../inputs.ts';
 
