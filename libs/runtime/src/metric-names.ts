@@ -204,7 +204,13 @@ export const watershedMetrics = {
   missingBlobs: {
     kind: 'counter',
     name: 'watershed_blob_misses_total',
-    help: 'Digests that the blob store did not have; their owner was asked for them.',
+    help: 'Digests that a pusher did not find in the blob store, at each try; their owner was asked for them.',
+    labels: [],
+  },
+  lostBlobs: {
+    kind: 'counter',
+    name: 'watershed_blobs_lost_total',
+    help: "Digests that the blob store did not have, each time that they were asked for, that records of the translator's partitions name and that nothing makes any more.",
     labels: [],
   },
   stageSeconds: {

@@ -6,7 +6,7 @@ import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
 import { digestBytes, digestText } from '../bytes.ts';
 import type { Diagnostic, ResourceKey, ResourcePlan } from '../plan.ts';
-import { maxInlinedBytes } from './cache.ts';
+import { GeneratorError, maxInlinedBytes } from './cache.ts';
 import type { Fragment, GeneratorCache } from './cache.ts';
 
 /** What a resource is made of, its version apart. */
@@ -105,16 +105,20 @@ export class Builder {
     };
   }
 
-  /** Generates again those parts of a plan that made any of these digests. */
-  again(plan: ResourcePlan, wanted: ReadonlySet<Digest>): readonly Digest[] {
+  /** Generates again those parts of a plan that make any of these digests. */
+  *again(plan: ResourcePlan, wanted: ReadonlySet<Digest>): IterableIterator<Digest> {
     const { cache, store } = this.#options;
-    return plan.parts
-      .filter((job) => wanted.has(cache.fragment(job).digest))
-      .map((job) => {
+    for (const job of plan.parts) {
+      try {
+        if (!wanted.has(cache.fragment(job).digest)) continue;
         const blob = cache.again(job);
         store(blob);
-        return blob.digest;
-      });
+        yield blob.digest;
+      } catch (error) {
+        // It makes the digest no more; the failure was told when it came.
+        if (!(error instanceof GeneratorError)) throw error;
+      }
+    }
   }
 
   #store(parts: readonly Fragment[]): void {

@@ -321,32 +321,43 @@ export class Scopes {
     }
   }
 
-  /**
-   * Digests of all that the manifests on the log name; `undefined` if that is not known of some.
-   */
-  digests(): readonly Digest[] | undefined {
-    const digests: Digest[] = [];
-    for (const entry of this.#entries.values()) {
-      if (entry.digest === undefined) continue;
-      if (entry.own === undefined) return undefined;
-      digests.push(entry.digest);
-      for (const content of entry.own.values()) digests.push(...content.fragments);
+  /** Of some manifest on the log, what it names is not known. */
+  get digestsUnknown(): boolean {
+    for (const { digest, own } of this.#entries.values()) {
+      if (digest !== undefined && own === undefined) return true;
     }
-    return digests;
+    return false;
+  }
+
+  /** Digests of all that the manifests on the log name, as far as that is known. */
+  *digests(): IterableIterator<Digest> {
+    for (const { digest, own } of this.#entries.values()) {
+      if (digest === undefined) continue;
+      yield digest;
+      for (const { fragments } of own?.values() ?? []) yield* fragments;
+    }
   }
 
   /** Generates again what has one of these digests; gives those that were made. */
   *again(wanted: ReadonlySet<Digest>): IterableIterator<Digest> {
+    const { builder } = this.#options;
+    for (const { plan, own, digest } of this.#entries.values()) {
+      if (plan === undefined || own === undefined) continue;
+      for (const each of plan.types.flatMap((type) => type.own)) yield* builder.again(each, wanted);
+      if (digest !== undefined && wanted.has(digest)) yield* this.#manifestAgain(plan, own);
+    }
+  }
+
+  *#manifestAgain(plan: ManifestPlan, own: Own): IterableIterator<Digest> {
     const { builder, resources, blobs } = this.#options;
-    for (const entry of this.#entries.values()) {
-      if (entry.plan === undefined || entry.own === undefined) continue;
-      const plans = entry.plan.types.flatMap((type) => type.own);
-      for (const plan of plans) yield* builder.again(plan, wanted);
-      if (entry.digest === undefined || !wanted.has(entry.digest)) continue;
-      const { content } = buildManifest(entry.plan, entry.own, builder, resources);
+    try {
+      const { content } = buildManifest(plan, own, builder, resources);
       const bytes = ManifestContent.encode(content).finish();
       blobs.add({ digest: digestOf(bytes), bytes });
       yield digestOf(bytes);
+    } catch (error) {
+      // The plan does not make the manifest that stays; that was told when it came.
+      if (!(error instanceof DuplicateNameError)) throw error;
     }
   }
 

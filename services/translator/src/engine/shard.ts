@@ -15,7 +15,7 @@ import type { Clock } from '@watershed/runtime/clock.ts';
 import { describeError } from '@watershed/runtime/errors.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
-import type { Metrics } from '@watershed/runtime/metrics.ts';
+import type { Counter, Metrics } from '@watershed/runtime/metrics.ts';
 import { injectTraceparent, noTracing } from '@watershed/runtime/tracing.ts';
 import type { Tracing } from '@watershed/runtime/tracing.ts';
 import type { Inputs } from '../inputs.ts';
@@ -78,6 +78,7 @@ export class Shard {
   readonly #selectors: SelectorTable;
   /** By partition: the epoch of its last watermark. */
   readonly #told = new Map<number, number>();
+  readonly #lost: Counter;
   #causes: Causes | undefined;
   #retainDueMs: number;
   #retained: ReadonlySet<Digest> = new Set();
@@ -92,6 +93,7 @@ export class Shard {
     this.#resources = new Resources(common);
     this.#scopes = new Scopes({ ...common, resources: this.#resources });
     this.#selectors = new SelectorTable(common);
+    this.#lost = options.metrics.counter(watershedMetrics.lostBlobs).with();
     this.#retainDueMs = options.clock.now() + options.retainMs;
   }
 
@@ -212,12 +214,23 @@ export class Shard {
 
   #regenerate(missing: ReadonlySet<Digest>): void {
     if (missing.size === 0) return;
-    const { metrics, logger } = this.#options;
     const made = new Set([...this.#resources.again(missing), ...this.#scopes.again(missing)]);
-    metrics.counter(watershedMetrics.missingBlobs).with().add(missing.size);
-    const lost = [...missing].filter((digest) => !made.has(digest));
-    if (lost.length === 0) return;
-    logger.warn('blobs that nothing makes any more are missing', { count: lost.length });
+    const lost = new Set<Digest>();
+    // All shards are asked, also for what another's records name, or none any more.
+    for (const digest of this.#named()) {
+      if (missing.has(digest) && !made.has(digest)) lost.add(digest);
+    }
+    if (lost.size === 0) return;
+    this.#lost.add(lost.size);
+    this.#options.logger.warn('blobs that nothing makes any more are missing', {
+      count: lost.size,
+    });
+  }
+
+  /** Digests of all that this shard's records name, as far as that is known. */
+  *#named(): IterableIterator<Digest> {
+    yield* this.#resources.digests();
+    yield* this.#scopes.digests();
   }
 
   /** Gives how many records tell of outputs; the watermark is none. */
@@ -257,10 +270,9 @@ export class Shard {
     const nowMs = clock.now();
     if (retainMs === 0 || nowMs < this.#retainDueMs) return;
     this.#retainDueMs = nowMs + retainMs;
-    const scopes = this.#scopes.digests();
     // What other shards name is not known here.
-    if (scopes === undefined || (owned.size < partitions && !store.shared)) return;
-    const live = new Set([...this.#resources.digests(), ...scopes, ...cache.digests()]);
+    if (this.#scopes.digestsUnknown || (owned.size < partitions && !store.shared)) return;
+    const live = new Set([...this.#named(), ...cache.digests()]);
     const before = this.#retained;
     this.#retained = live;
     // The first time, what an earlier process named is not known.

@@ -457,41 +457,6 @@ describe('selectors', () => {
   });
 });
 
-describe('blobs', () => {
-  it('that the store has lost are generated and put again, as often as they are asked for', async () => {
-    const world = await translated();
-    const all = new Map(world.blobs.held);
-    for (let round = 0; round < 2; round++) {
-      world.blobs.held.clear();
-      await world.ask([...all.keys()]);
-      expect(new Map([...world.blobs.held].sort())).toEqual(new Map([...all].sort()));
-    }
-    expect(world.takeAppended()).toEqual([]);
-  });
-
-  it('that nothing makes any more are not asked for in vain', async () => {
-    const world = await translated();
-    await world.ask(['00'.repeat(16)]);
-    expect(world.fatal).toEqual([]);
-    expect(await world.metrics.value('watershed_blob_misses_total')).toBe(1);
-  });
-
-  it('are dropped once no record has named them for two rounds', async () => {
-    const world = await translated({ retainMs: 1_000 });
-    const [old] = (await world.resource(clusterType, 'a.test'))?.fragments ?? [];
-    const digest = digestText(old ?? new Uint8Array());
-    await world.restart({ cacheEntries: 0 });
-    await world.pass(1_000);
-    await world.write(policy('a.test', 5));
-    await world.pass(1_000);
-    expect(world.blobs.held.has(digest)).toBe(true);
-    await world.pass(1_000);
-    expect(world.blobs.held.has(digest)).toBe(false);
-    const { fragments = [] } = (await world.resource(clusterType, 'a.test')) ?? {};
-    expect(world.blobs.held.has(digestText(fragments[0] ?? new Uint8Array()))).toBe(true);
-  });
-});
-
 describe('what is small and pushed at once', () => {
   const change = async (world: World, address: string): Promise<SharedResource | undefined> => {
     await world.write(endpoints('a.test', address));
