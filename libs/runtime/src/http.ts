@@ -113,7 +113,7 @@ export class MonitoringServer {
       await this.#debug(url, method, request, response);
       return;
     }
-    if (method !== 'GET' && method !== 'HEAD') throw notAllowed(method, url);
+    if (!isAllowed(method, url, reading, response)) return;
     switch (url.pathname) {
       case '/ready':
         sendReady(response, readiness);
@@ -148,6 +148,7 @@ export class MonitoringServer {
   ): Promise<void> {
     if (!isLocal(request)) await this.#admit(request);
     if (url.pathname === '/debug' || url.pathname === '/debug/') {
+      if (!isAllowed(method, url, reading, response)) return;
       const lines = [...this.#pages.values()].map((page) => `${page.path}  ${page.doc}\n`);
       send(response, 200, lines.join(''));
       return;
@@ -156,7 +157,8 @@ export class MonitoringServer {
     if (page === undefined) {
       throw new OperatingError('not-found', `no ${url.pathname}; /debug lists the pages`);
     }
-    if (method !== (page.method ?? 'GET')) throw notAllowed(method, url);
+    const allowed = page.method === 'POST' ? ['POST'] : reading;
+    if (!isAllowed(method, url, allowed, response)) return;
     if (method === 'POST') mustNotBeAPage(request);
     const body = method === 'POST' ? await bodyOf(request) : '';
     sendReply(response, await page.handle({ method, query: url.searchParams, body }));
@@ -182,8 +184,20 @@ function urlOf(request: IncomingMessage): URL {
   return url;
 }
 
-function notAllowed(method: string, url: URL): OperatingError {
-  return new OperatingError('invalid', `${method} is not for ${url.pathname}`);
+/** Whoever has GET must have HEAD (RFC 9110, 9.1); node leaves the body out. */
+const reading: readonly string[] = ['GET', 'HEAD'];
+
+/** `false`: the caller was told what is. */
+function isAllowed(
+  method: string,
+  { pathname }: URL,
+  allowed: readonly string[],
+  response: ServerResponse,
+): boolean {
+  if (allowed.includes(method)) return true;
+  response.setHeader('allow', allowed.join(', '));
+  send(response, 405, `${pathname} takes ${allowed.join(' and ')}, not ${method}\n`);
+  return false;
 }
 
 /**

@@ -152,7 +152,6 @@ test('/version and /metrics answer, and an unknown path says where to look', asy
   expect(scraped.type).toContain('text/plain');
   expect(scraped.body).toContain('pilot_xds_pushes{type="cds"} 3\n');
   expect(await call(port, '/nothing')).toMatchObject({ status: 404, body: 'no /nothing; see /\n' });
-  expect(await call(port, '/metrics', { method: 'DELETE' })).toMatchObject({ status: 400 });
   expect(await call(port, '//')).toMatchObject({ status: 400 });
 });
 
@@ -184,7 +183,6 @@ test('debug pages are listed, and answer with JSON, text, or the status of an er
   expect(await call(port, '/debug/confirm', { method: 'POST', body: 'yes' })).toMatchObject({
     body: 'got yes',
   });
-  expect(await call(port, '/debug/confirm')).toMatchObject({ status: 400 });
   expect(await call(port, '/debug/broken?mine')).toMatchObject({
     status: 404,
     body: 'no such proxy\n',
@@ -196,6 +194,27 @@ test('debug pages are listed, and answer with JSON, text, or the status of an er
   expect((await call(port, '/debug')).body.match(/foundz/gu)).toHaveLength(1);
   expect((await call(port, '/debug/list')).body.match(/foundz/gu)).toHaveLength(1);
   expect(lines.join()).toContain('a debug page failed');
+});
+
+test('a method that a path does not take is 405 with those that it does; HEAD is GET without a body', async () => {
+  const { port } = await serve(pages);
+  for (const [path, method, allow] of [
+    ['/metrics', 'DELETE', 'GET, HEAD'],
+    ['/debug', 'POST', 'GET, HEAD'],
+    ['/debug/syncz', 'POST', 'GET, HEAD'],
+    ['/debug/confirm', 'GET', 'POST'],
+    ['/debug/confirm', 'HEAD', 'POST'],
+  ] as const) {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method });
+    expect([path, method, answer.status, answer.headers.get('allow')]).toEqual([
+      ...[path, method, 405, allow],
+    ]);
+    const said = `${path} takes ${allow.replace(', ', ' and ')}, not ${method}\n`;
+    expect(await answer.text()).toBe(method === 'HEAD' ? '' : said);
+  }
+  for (const path of ['/ready', '/debug', '/debug/syncz', '/debug/list']) {
+    expect(await call(port, path, { method: 'HEAD' })).toMatchObject({ status: 200, body: '' });
+  }
 });
 
 test('debug pages are not for web pages: not under a name, not from a form', async () => {
