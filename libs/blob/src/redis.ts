@@ -10,7 +10,7 @@ import type { Blob, BlobStore, Digest } from './port.ts';
 export interface RedisBlobsOptions {
   /** `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, or `rediss://` with TLS. */
   readonly url: string;
-  /** In place of the URL's. */
+  /** Where the URL has none. */
   readonly password?: string | undefined;
   /** How long a blob is kept after it was put or renewed. Default 1 h. */
   readonly ttlMs?: number;

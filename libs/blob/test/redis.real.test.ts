@@ -125,7 +125,7 @@ test('a Redis that is away is a line as it goes and one as it comes, and a remar
   await store.close();
 });
 
-test('a password beside a user of the URL counts, and one that Redis does not take is said', async () => {
+test('a password beside a user of the URL counts, or one in it, and one that Redis does not take is said', async () => {
   const password = 'r%2F:@/ght';
   // By an ACL: what starts the Redis talks to it as the default user.
   await using guarded = await startTestRedis([
@@ -145,4 +145,8 @@ test('a password beside a user of the URL counts, and one that Redis does not ta
   const right = openSharedBlobs({ redisUrl: url, redisPassword: password }, around);
   await eventually(async () => remark() === undefined);
   await right.close();
+  const whole = url.replace('watershed@', `watershed:${encodeURIComponent(password)}@`);
+  const inUrl = openSharedBlobs({ redisUrl: whole, redisPassword: undefined }, around);
+  await eventually(async () => remark() === undefined);
+  await inUrl.close();
 });

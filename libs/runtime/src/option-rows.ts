@@ -12,8 +12,11 @@ interface RowCommon {
   readonly env?: readonly string[];
   /** One or two sentences: what it does, and why its default is what it is. */
   readonly doc: string;
-  /** Never shown: not in `--help`, not in logs, not in debug pages. */
-  readonly secret?: true;
+  /**
+   * Never shown: not in `--help`, not in logs, not in debug pages. `in-url`: what stands before the
+   * host of a URL.
+   */
+  readonly secret?: true | 'in-url';
   /** Heading in `--help`. */
   readonly group?: string;
 }
@@ -190,4 +193,15 @@ export function defaultOf(row: Row): OptionValue | undefined {
   const parsed = parseValue(row, String(row.default));
   if (!parsed.ok) throw new RangeError(`default ${String(row.default)}: ${parsed.reason}`);
   return parsed.value;
+}
+
+/** What of a value's text may be shown. */
+export function shownOf({ secret }: Row, text: string): string {
+  if (secret === undefined) return text;
+  return secret === true ? '[redacted]' : withoutUser(text);
+}
+
+/** Up to the last @: a password that is not encoded, so that it is no URL, is not shown either. */
+export function withoutUser(text: string): string {
+  return text.replace(/^(.*?\/\/)?.*@/su, '$1[redacted]@');
 }

@@ -1,3 +1,4 @@
+import { checkRedis, redisOptions } from './options-blobs.ts';
 import { checkKafka, kafkaOptions, sharedGroup as shared } from './options-log.ts';
 import { defineOptions, type ConfigOf } from './options.ts';
 
@@ -207,34 +208,17 @@ export const sharedOptions = defineOptions({
     group: shared,
     doc: 'Of the topics endpoints and xds; so many translators can share the work. Every process must be told the same; it cannot be changed later.',
   },
-  redisUrl: {
-    type: 'string',
-    flag: '--redisUrl',
-    env: ['WATERSHED_REDIS_URL'],
-    pattern: /^rediss?:\/\//u,
-    placeholder: 'redis://host:port',
-    group: shared,
-    doc: 'Where translators put encoded resources for pushers: redis://[user@]host[:port][/database], rediss:// with TLS. The password has a variable of its own.',
-  },
-  redisPassword: {
-    type: 'string',
-    env: ['WATERSHED_REDIS_PASSWORD'],
-    secret: true,
-    group: shared,
-    doc: 'Of Redis.',
-  },
+  ...redisOptions,
 });
 
 /** What a process needs that cannot do its work alone. */
 export function checkShared(
-  config: ConfigOf<typeof kafkaOptions> & {
-    readonly kafkaBrokers: readonly string[];
-    readonly redisUrl?: string | undefined;
-  },
+  config: ConfigOf<typeof kafkaOptions> &
+    Partial<ConfigOf<typeof redisOptions>> & { readonly kafkaBrokers: readonly string[] },
   needs: { readonly blobs: boolean },
 ): readonly string[] {
   const alone = 'in one process with the other tiers, run watershed instead';
-  const problems = [...checkKafka(config)];
+  const problems = [...checkKafka(config), ...checkRedis(config)];
   if (config.kafkaBrokers.length === 0) problems.push(`--kafkaBrokers: missing; ${alone}`);
   if (needs.blobs && config.redisUrl === undefined) {
     problems.push(`--redisUrl: missing; ${alone}`);

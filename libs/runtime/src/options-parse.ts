@@ -4,7 +4,9 @@ import {
   defaultOf,
   formatValue,
   parseValue,
+  shownOf,
   splitList,
+  withoutUser,
   type OptionValue,
   type Row,
 } from './option-rows.ts';
@@ -89,7 +91,7 @@ function valueOf(row: Row, given: readonly Given[], problems: string[]): OptionV
       value = parsed.value;
       if (row.type === 'list') items.push(...splitList(text));
     } else {
-      const shown = row.secret === true ? '[redacted]' : JSON.stringify(clip(text));
+      const shown = JSON.stringify(clip(shownOf(row, text)));
       problems.push(`${source.spelling}: ${shown}: ${parsed.reason}`);
     }
   }
@@ -162,12 +164,14 @@ function parseFlags<T extends OptionTable>(
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return printed;
-    throw new OptionsError([error.message.replace(/^error: /u, '').replaceAll('\n', ' ')]);
+    // It quotes what a misspelled flag was given.
+    const message = withoutUser(error.message.replace(/^error: /u, ''));
+    throw new OptionsError([message.replaceAll('\n', ' ')]);
   }
   const [stray] = command.args;
   if (stray !== undefined) {
     throw new OptionsError([
-      `${JSON.stringify(clip(stray))}: not an option; options start with --`,
+      `${JSON.stringify(clip(withoutUser(stray)))}: not an option; options start with --`,
     ]);
   }
   return undefined;

@@ -1,6 +1,6 @@
 import type { Address } from './address.ts';
 import { OperatingError } from './errors.ts';
-import { defaultOf, formatValue, type OptionValue, type Row } from './option-rows.ts';
+import { defaultOf, formatValue, shownOf, type OptionValue, type Row } from './option-rows.ts';
 
 /** One row per option, by its name in the configuration. Duration rows' names end in `Ms`. */
 export type OptionTable = Readonly<Record<string, Row>>;
@@ -93,8 +93,7 @@ export function describeOptions<T extends OptionTable>(
   const values: Readonly<Record<string, OptionValue | undefined>> = config;
   return Object.entries<Row>(table).map(([name, row]) => {
     const value = values[name];
-    const shown =
-      row.secret === true && value !== undefined ? '[redacted]' : formatValue(row, value);
+    const shown = value === undefined ? '' : shownOf(row, formatValue(row, value));
     const source = sources[name] ?? { kind: 'default', spelling: undefined };
     return { name, flag: row.flag, env: row.env ?? [], value: shown, source };
   });

@@ -7,6 +7,7 @@ import {
   sourceOptions,
   xdsOptions,
 } from '../src/options-common.ts';
+import { checkRedis, redisOptions } from '../src/options-blobs.ts';
 import { checkKafka } from '../src/options-log.ts';
 import { parseOptions, type Program, type ProgramInput } from '../src/options-parse.ts';
 import {
@@ -254,5 +255,50 @@ describe('how Kafka is reached', () => {
   ])('%j is refused for %j', (given, named) => {
     const problems = checkKafka({ ...plain, ...unset, ...files, ...given });
     expect(problems.map((problem) => problem.slice(0, problem.indexOf(':')))).toEqual(named);
+  });
+});
+
+describe('how Redis is reached', () => {
+  const form =
+    'not redis://[user[:password]@]host[:port][/database], with all but letters and digits of user and password percent-encoded';
+  const twice = '--redisUrl, WATERSHED_REDIS_PASSWORD: a password in both; it may be in one only';
+
+  test.each([
+    ['redis://redis:6379', 'hunter2', []],
+    ['rediss://user@[::1]/3', 'hunter2', []],
+    ['redis://user:@redis', 'hunter2', []],
+    ['redis://:hunter%322%2F%40@redis:6379/0', undefined, []],
+    ['redis://user:hunter2@redis', undefined, []],
+    ['redis://user:hunter2@redis', 'hunter2', [twice]],
+    ['redis://', undefined, [`--redisUrl: "redis://": ${form}`]],
+    ['redis://redis:99999', undefined, [`--redisUrl: "redis://redis:99999": ${form}`]],
+    ['redis://redis/db', undefined, [`--redisUrl: "redis://redis/db": ${form}`]],
+    ['redis://redis?db=1', undefined, [`--redisUrl: "redis://redis?db=1": ${form}`]],
+    ['redis://u:hunt/er2@redis', undefined, [`--redisUrl: "redis://[redacted]@redis": ${form}`]],
+    ['redis://u:hunter2//%@redis', undefined, [`--redisUrl: "redis://[redacted]@redis": ${form}`]],
+  ])('%j with the password %j: %j', (redisUrl, redisPassword, expected) => {
+    expect(checkRedis({ redisUrl, redisPassword })).toEqual(expected);
+  });
+
+  test("a password in the URL is in no option's description and in no problem", () => {
+    const program = { name: 'p', description: '', version: '1', table: redisOptions };
+    const parsed = parseOptions(program, {
+      argv: ['--redisUrl', 'redis://u:hunter2@redis:1/2'],
+      environment: {},
+    });
+    if (parsed.kind !== 'run') throw new Error('expected a configuration');
+    expect(parsed.config.redisUrl).toBe('redis://u:hunter2@redis:1/2');
+    const [url, password] = describeOptions(redisOptions, parsed.config, parsed.sources);
+    expect(url?.value).toBe('redis://[redacted]@redis:1/2');
+    expect(password?.value).toBe('');
+    const wrong = { WATERSHED_REDIS_URL: 'redis:/u:hunter2@redis' };
+    expect(() => parseOptions(program, { argv: [], environment: wrong })).toThrow(
+      'WATERSHED_REDIS_URL: "[redacted]@redis": does not match',
+    );
+    for (const argv of [['--redisUlr=redis://u:hunter2@redis'], ['redis://u:hunter2@redis']]) {
+      expect(() => parseOptions(program, { argv, environment: {} })).toThrow(
+        'redis://[redacted]@redis',
+      );
+    }
   });
 });
