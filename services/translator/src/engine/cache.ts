@@ -61,6 +61,14 @@ export class ImpureGeneratorError extends Error {
   }
 }
 
+/** Of one generator: its runs, hits in their place, and what went wrong. */
+interface Counters {
+  readonly made: Counter;
+  readonly suppressed: Counter;
+  readonly failed: Counter;
+  readonly impure: Counter;
+}
+
 export class GeneratorCache {
   readonly #options: CacheOptions;
   readonly #canonical: Canonical;
@@ -74,6 +82,8 @@ export class GeneratorCache {
   readonly #misses: Counter;
   readonly #evictions: Counter;
   readonly #size: Gauge;
+  /** By generator. */
+  readonly #counters = new Map<string, Counters>();
 
   constructor(options: CacheOptions) {
     this.#options = options;
@@ -103,7 +113,7 @@ export class GeneratorCache {
     const same = assertion === 'always' ? undefined : this.#byJob.get(job);
     if (same !== undefined) {
       this.#hits.add();
-      this.#counter('generationsSuppressed', job).add();
+      this.#countersOf(job).suppressed.add();
       return same;
     }
     const fragment = this.#look(job);
@@ -125,7 +135,7 @@ export class GeneratorCache {
       return this.#keep(key, this.#generate(job).fragment);
     }
     this.#hits.add();
-    this.#counter('generationsSuppressed', job).add();
+    this.#countersOf(job).suppressed.add();
     return this.#keep(key, this.#asserted(job, key, known));
   }
 
@@ -134,16 +144,14 @@ export class GeneratorCache {
     if (assertion !== 'always' && assertion.random() * assertion.every >= 1) return known;
     const again = this.#generate(job).fragment;
     if (again.digest === known.digest && sameDiagnostics(again, known)) return known;
-    this.#counter('assertionFailures', job).add();
+    this.#countersOf(job).impure.add();
     if (assertion === 'always') throw new ImpureGeneratorError(job.generator.name, key);
     return again;
   }
 
   #generate(job: Job): { readonly fragment: Fragment; readonly blob: Blob } {
-    this.#counter('generations', job).add();
-    // There from the beginning: to Prometheus a counter that is born as 1 has never grown.
-    const failures = this.#counter('generationFailures', job);
-    this.#counter('assertionFailures', job);
+    const { made, failed } = this.#countersOf(job);
+    made.add();
     try {
       const { bytes, diagnostics = [] } = job.run();
       const blob = { digest: digestOf(bytes), bytes };
@@ -154,7 +162,7 @@ export class GeneratorCache {
       const fragment = Object.freeze({ digest: blob.digest, size, diagnostics, bytes: kept });
       return { fragment, blob };
     } catch (error) {
-      failures.add();
+      failed.add();
       throw new GeneratorError(job.generator.name, error);
     }
   }
@@ -173,12 +181,19 @@ export class GeneratorCache {
     else if (this.#entries.delete(oldest)) this.#evictions.add();
   }
 
-  #counter(
-    name: 'generations' | 'generationsSuppressed' | 'generationFailures' | 'assertionFailures',
-    job: Job,
-  ): Counter {
-    const family = this.#options.metrics.counter(watershedMetrics[name]);
-    return family.with({ generator: job.generator.name });
+  #countersOf({ generator: { name: generator } }: Job): Counters {
+    const known = this.#counters.get(generator);
+    if (known !== undefined) return known;
+    const { metrics } = this.#options;
+    // There from the beginning: to Prometheus a counter that is born as 1 has never grown.
+    const counters = {
+      made: metrics.counter(watershedMetrics.generations).with({ generator }),
+      suppressed: metrics.counter(watershedMetrics.generationsSuppressed).with({ generator }),
+      failed: metrics.counter(watershedMetrics.generationFailures).with({ generator }),
+      impure: metrics.counter(watershedMetrics.assertionFailures).with({ generator }),
+    };
+    this.#counters.set(generator, counters);
+    return counters;
   }
 }
 
