@@ -174,9 +174,8 @@ class IngesterPart implements Ingester {
   async stop(signal: AbortSignal): Promise<void> {
     this.#isStopped = true;
     await Promise.all(this.#options.sources.map((source) => source.stop()));
-    const published = this.#publisher?.stop(signal);
-    // Who cannot go on has nothing to bring to the log: it may try for long, and all of it is void.
-    if (!this.hasFailed) await published;
+    // Who cannot go on has nothing to bring to the log: all of it is void.
+    await this.#publisher?.stop(this.hasFailed ? AbortSignal.abort() : signal);
     await this.#log?.close();
     this.#problems.flush();
     // Before the log was let go, it may have been reading what the log holds.

@@ -214,6 +214,20 @@ test('a stop whose deadline passes leaves what waits', async () => {
   expect(publisher.waiting).toBe(1);
 });
 
+test('a stop whose deadline passes does not wait for a write that is not answered, and none follows it', async () => {
+  const { writer, time, publisher } = setUp();
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  writer.gate = promise.then(() => undefined);
+  publisher.publish([event('a', 1)], undefined);
+  await time.advance(0);
+  publisher.publish([event('b', 1)], undefined);
+  await publisher.stop(AbortSignal.abort());
+  resolve(undefined);
+  await publisher.flushed();
+  expect(writer.batches).toEqual([['a=1']]);
+  expect(publisher.waiting).toBe(1);
+});
+
 test('a value that comes back after its removal failed is written: the removal may have arrived', async () => {
   const { writer, time, publisher } = setUp();
   writer.failures.push(unavailable());

@@ -75,12 +75,19 @@ export class Publisher {
     while (this.#running !== undefined) await this.#running;
   }
 
-  /** Lets what waits be written until the signal aborts. */
+  /**
+   * Lets what waits be written until the signal aborts: then a write that is under way, which may
+   * be tried for long inside of the log, is not waited for, and none comes after it.
+   */
   async stop(signal: AbortSignal): Promise<void> {
-    const cut = (): void => this.#stop.abort();
+    const { promise: isOver, resolve: over } = Promise.withResolvers<undefined>();
+    const cut = (): void => {
+      this.#stop.abort();
+      over(undefined);
+    };
     if (signal.aborted) cut();
     signal.addEventListener('abort', cut, { once: true });
-    await this.flushed();
+    await Promise.race([this.flushed(), isOver]);
     signal.removeEventListener('abort', cut);
     cut();
   }
