@@ -13,6 +13,7 @@ import {
   DiscoveryRequest,
   DiscoveryResponse,
 } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
+import { nameField } from '@watershed/pusher/wire.ts';
 import { afterEach, expect, test } from 'vitest';
 import { startTestEnvoy, type TestEnvoy } from '../components/envoy.ts';
 import { nodeId, protocols, type Protocol } from './harness/proxy.ts';
@@ -80,6 +81,18 @@ class Plain {
     this.#stream?.close();
   }
 
+  /** Delta: it is gone. */
+  remove(typeUrl: string): void {
+    this.#write(
+      DeltaDiscoveryResponse.encode(
+        DeltaDiscoveryResponse.fromPartial({
+          ...{ typeUrl, nonce: String(++this.#nonce) },
+          removedResources: [name],
+        }),
+      ).finish(),
+    );
+  }
+
   send(typeUrl: string, version: string, value: Uint8Array): void {
     const nonce = String(++this.#nonce);
     const any = { typeUrl, value };
@@ -97,6 +110,10 @@ class Plain {
               resources: [any],
             }),
           ).finish();
+    this.#write(bytes);
+  }
+
+  #write(bytes: Uint8Array): void {
     const frame = Buffer.alloc(5 + bytes.length);
     frame.writeUInt32BE(bytes.length, 1);
     frame.set(bytes, 5);
@@ -202,5 +219,28 @@ test.each(protocols)(
     plain.send(eds, '1', assignment);
     await envoy.waitFor('to ask for clusters again', () => plain.asked.includes(cds));
     expect(await warming()).toBe(0);
+    if (protocol !== 'delta') return;
+
+    // Or it is told that there is none: it waits no longer. Its gauge still tells the old one's.
+    plain.send(cds, '5', cluster(5));
+    await envoy.waitFor('to warm', async () => (await warming()) === 1);
+    plain.cut();
+    await envoy.waitFor('to come back', () => plain.asked.includes(lds));
+    expect(await envoy.admin.clusters()).toContain(`${name}::127.0.0.1:9::`);
+    plain.remove(eds);
+    await envoy.waitFor('to ask for clusters again', () => plain.asked.includes(cds));
+    expect(await warming()).toBe(0);
+    expect(await envoy.admin.clusters()).not.toContain(`${name}::127.0.0.1:9::`);
+
+    // One that does not warm keeps what it has, where an empty assignment would take it away.
+    plain.send(eds, '1', assignment);
+    const has = async (): Promise<boolean> =>
+      (await envoy.admin.clusters()).includes(`${name}::127.0.0.1:9::`);
+    await envoy.waitFor('to have the endpoint', has);
+    plain.remove(eds);
+    await sleep(300);
+    expect(await has()).toBe(true);
+    plain.send(eds, '2', nameField(name));
+    await envoy.waitFor('to have no endpoint', async () => !(await has()));
   },
 );

@@ -84,6 +84,9 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
   if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/u.test(namespace)) {
     throw wrong('namespace', namespace, 'not the name of a namespace');
   }
+  const hosts = metadata.text('WATERSHED_VHDS');
+  const { clientFeatures: features } = node;
+  const podNamespace = name.slice(dot + 1);
   const { region = '', zone = '', subZone = '' } = node.locality ?? {};
   for (const part of [region, zone, subZone]) bounded('node.locality', part);
   return {
@@ -91,7 +94,8 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
     type,
     namespace,
     pod: name.slice(0, dot),
-    podNamespace: name.slice(dot + 1),
+    // There are 100,000 of them: the same characters are there once.
+    podNamespace: podNamespace === namespace ? namespace : podNamespace,
     dnsDomain: bounded('node.id', domain),
     labels: metadata.labels(),
     cluster: metadata.text('CLUSTER_ID'),
@@ -106,9 +110,15 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
     subZone,
     version: printable(node.version.slice(0, maxText)),
     istioVersion: metadata.text('ISTIO_VERSION'),
-    ...hostsOf(type, metadata.text('WATERSHED_VHDS')),
+    hostsApart: hosts === 'true' || hosts === 'on-demand',
+    // Sidecars' tables have names with wildcards, so these ask for nothing.
+    hostsOnDemand: type === ProxyType.PROXY_TYPE_ROUTER && hosts === 'on-demand',
     ownStreams: ownStreamsOf(metadata.text('WATERSHED_STREAMS')),
-    ...featuresOf(node),
+    resourceTtl: features.includes('xds.config.supports-resource-ttl'),
+    // Envoy knows it and says so only if its bootstrap does; the short name is gRPC's.
+    resourceInSotw:
+      features.includes('xds.config.supports-resource-in-sotw') ||
+      features.includes('xds.config.resource-in-sotw'),
   };
 }
 
@@ -150,12 +160,6 @@ export function scopeOf(
 ): { readonly id: string; readonly scopeClass: ScopeClass } {
   const scopeClass = scopeClassOf(node, selectors);
   return { id: scopeId(scopeClass), scopeClass };
-}
-
-/** Sidecars' tables have names with wildcards, so these ask for nothing. */
-function hostsOf(type: ProxyType, wanted: string): Pick<ProxyNode, 'hostsApart' | 'hostsOnDemand'> {
-  const hostsOnDemand = type === ProxyType.PROXY_TYPE_ROUTER && wanted === 'on-demand';
-  return { hostsApart: wanted === 'true' || wanted === 'on-demand', hostsOnDemand };
 }
 
 function ownStreamsOf(wanted: string): OwnStreams {
@@ -277,17 +281,6 @@ function parseJson(text: string): unknown {
 
 function isPort(value: number): boolean {
   return Number.isInteger(value) && value > 0 && value < 65_536;
-}
-
-/** Envoy knows both and says so only if its bootstrap does; the short name is gRPC's. */
-function featuresOf({
-  clientFeatures,
-}: NodeFields): Pick<ProxyNode, 'resourceTtl' | 'resourceInSotw'> {
-  const wraps = ['xds.config.supports-resource-in-sotw', 'xds.config.resource-in-sotw'];
-  return {
-    resourceTtl: clientFeatures.includes('xds.config.supports-resource-ttl'),
-    resourceInSotw: wraps.some((feature) => clientFeatures.includes(feature)),
-  };
 }
 
 function bounded(field: string, text: string, most = maxText): string {

@@ -26,14 +26,15 @@ export function answerTo(
 ): SessionNack {
   const { plan } = refused.frame;
   const message = printable(error.message.slice(0, maxMessageLength));
-  state.nacks++;
-  state.probeDueMs = undefined;
+  const refusals = state.refusing;
+  refusals.count++;
+  refusals.probeDueMs = undefined;
   // That there is an error tells a NACK, whatever it says (rule 7); and pages go by this text.
-  state.lastError = message === '' ? `no message, gRPC code ${error.code}` : message;
-  state.probeSize = refused.probed === 0 ? 0 : Math.max(1, refused.probed >> 1);
+  refusals.lastError = message === '' ? `no message, gRPC code ${error.code}` : message;
+  refusals.probeSize = refused.probed === 0 ? 0 : Math.max(1, refused.probed >> 1);
   if (plan.heartbeat) {
     // What it does not hold any more, it is sent whole.
-    if (state.resends++ < maxSiblingResends) {
+    if (refusals.resends++ < maxSiblingResends) {
       state.owe(new NameList(plan.entries.map((entry) => entry.name)));
     }
     const { typeUrl } = state.traits;
@@ -48,15 +49,15 @@ export function answerTo(
     held: refused.before?.lookup(entry),
     unsure: named.length === 0 && plan.changed.length > 1,
   }));
-  state.quarantine = context.quarantines.add(state.quarantine, quarantined);
-  state.quarantineCheckedFor = undefined;
+  refusals.quarantine = context.quarantines.add(refusals.quarantine, quarantined);
+  refusals.checkedFor = undefined;
   // The client is where it was, as far as these go.
-  state.held = state.held?.replacing(state.quarantine);
+  state.held = state.held?.replacing(refusals.quarantine);
   if (state.traits.stage === 'clusters') state.warming = undefined;
   const names = new Set(named.map((entry) => entry.name));
   const siblings = plan.changed.filter((entry) => !names.has(entry.name));
-  if (named.length > 0 && siblings.length > 0 && state.resends < maxSiblingResends) {
-    state.resends++;
+  if (named.length > 0 && siblings.length > 0 && refusals.resends < maxSiblingResends) {
+    refusals.resends++;
     state.owe(new NameList(siblings.map((entry) => entry.name)));
   }
   return {
@@ -74,14 +75,15 @@ export function answerTo(
  * that may never come. `Infinity`: when something happens.
  */
 export function probeAtMs(state: TypeState, nowMs: number, afterMs: number): number {
-  const doubtful = state.quarantine?.doubtful.length ?? 0;
-  if (doubtful === 0 || state.outstanding.length > 0 || state.resends >= maxResends) {
+  const { refusals, outstanding } = state;
+  if (refusals === undefined || refusals.doubtful.length === 0 || outstanding.length > 0) {
     return Number.POSITIVE_INFINITY;
   }
-  if (state.probeSize > 0) return nowMs;
-  state.probeDueMs ??= nowMs + afterMs;
-  if (nowMs < state.probeDueMs) return state.probeDueMs;
-  state.probeDueMs = undefined;
-  state.probeSize = (doubtful + 1) >> 1;
+  if (refusals.resends >= maxResends) return Number.POSITIVE_INFINITY;
+  if (refusals.probeSize > 0) return nowMs;
+  refusals.probeDueMs ??= nowMs + afterMs;
+  if (nowMs < refusals.probeDueMs) return refusals.probeDueMs;
+  refusals.probeDueMs = undefined;
+  refusals.probeHalf();
   return nowMs;
 }

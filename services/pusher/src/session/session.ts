@@ -12,6 +12,7 @@ import type { ScopeView } from '../view/scope-view.ts';
 import type { TypeView } from '../view/type-view.ts';
 import { excessOf, violationOf } from './admissible.ts';
 import type { SessionContext } from './context.ts';
+import { Following } from './following.ts';
 import type { Frame } from './frame.ts';
 import { Gates } from './gates.ts';
 import { answerTo, probeAtMs } from './nack.ts';
@@ -39,6 +40,7 @@ export class Session {
   readonly #observer: SessionObserver | undefined;
   readonly #targets: Targets;
   readonly #gates: Gates;
+  readonly #following: Following;
   /** The client has answered some response, on this stream or an earlier one. */
   #answers = false;
   /** Route tables that the client was given and did not have, until their hosts are owed. */
@@ -54,6 +56,7 @@ export class Session {
     this.#observer = observer;
     this.#targets = new Targets(context, options);
     this.#gates = new Gates(this.#targets, options, observer);
+    this.#following = new Following(this.#targets);
   }
 
   get mode(): Mode {
@@ -72,7 +75,9 @@ export class Session {
     if (goal === this.#targets.goal) return;
     this.#parked = false;
     this.#targets.moveTo(goal);
-    for (const state of this.#targets.types) state.resends = 0;
+    for (const { refusals } of this.#targets.types) {
+      if (refusals !== undefined) refusals.resends = 0;
+    }
     this.#idle = false;
   }
 
@@ -119,7 +124,7 @@ export class Session {
     else applyDelta(this.#context, state, request, first);
     state.mustAnswer ||= this.#options.alwaysAnswer === true;
     this.#answers ||= state.resumed;
-    if (first && state.resumed) this.#gates.resumed(state);
+    if (first && state.resumed) this.#following.resumed(state);
     // That it took what it was sent changes nothing for a client for which nothing waits.
     const asks = first || state.owes || state.mustAnswer || state.subscription !== subscription;
     this.#idle &&= !asks && request.error === undefined && this.#gates.wakeAtMs === undefined;
@@ -179,13 +184,7 @@ export class Session {
     if (request.error === undefined) {
       state.nonceAcked = request.nonce;
       state.versionAcked = settled.frame.plan.version;
-      // What is still refused is still told of.
-      if (state.quarantine === undefined) state.lastError = '';
-      // The client takes this, so what it refused before may be tried again.
-      const doubtful = state.quarantine?.doubtful.length ?? 0;
-      const { heartbeat } = settled.frame.plan;
-      if (settled.probed > 0) state.probeSize = 2 * settled.probed;
-      else if (!heartbeat) state.probeSize = (doubtful + 1) >> 1;
+      state.refusals?.took(settled);
       this.#observer?.acked?.(state.traits.typeUrl, settled.frame);
     } else {
       const nack = answerTo(this.#context, state, settled, request.error);
@@ -254,16 +253,16 @@ export class Session {
   /** Tries doubtful versions again, some at a time, to find out which is bad. */
   #probe(nowMs: number): Said {
     for (const state of this.#targets.types) {
-      if (state.quarantine === undefined) continue;
+      const { refusals } = state;
+      if (refusals?.quarantine === undefined) continue;
       const atMs = probeAtMs(state, nowMs, this.#limits.probeAfterMs);
       if (atMs > nowMs) {
         this.#gates.wake(atMs);
         continue;
       }
-      state.resends++;
-      const doubtful = state.quarantine?.doubtful ?? [];
-      const names = doubtful.slice(0, state.probeSize).map((one) => one.name);
-      state.quarantine = this.#context.quarantines.without(state.quarantine, new Set(names));
+      refusals.resends++;
+      const names = refusals.doubtful.slice(0, refusals.probeSize).map((one) => one.name);
+      refusals.quarantine = this.#context.quarantines.without(refusals.quarantine, new Set(names));
       state.owe(new NameList(names));
       const frame = this.#advance(state, this.#targets.make(state), nowMs, names.length);
       if (frame !== undefined) return frame;
@@ -321,7 +320,7 @@ export class Session {
     const frame = this.#context.frames.frame(step, state.lastSequence);
     state.held = target;
     if (owed !== undefined) state.owed = undefined;
-    if (state.traits.stage === 'assignments') this.#gates.sentAssignments();
+    if (state.traits.stage === 'assignments') this.#following.sentAssignments();
     this.#begun(state, frame);
     if (frame === undefined) {
       if (before !== undefined) this.#observer?.suppressed?.(state.traits.typeUrl);
@@ -387,7 +386,7 @@ export class Session {
         this.#freshTables = (this.#freshTables ?? new Set()).add(name);
       }
     }
-    if (state.traits.stage === 'clusters') this.#gates.sentClusters(state, plan.needs);
+    if (state.traits.stage === 'clusters') this.#following.sentClusters(state, plan.needs);
     const whole = state.traits.fullSet && state.subscription.wildcard;
     if (this.mode === 'sotw' && whole) this.#context.remember(frame);
     this.#observer?.sent?.(frame);

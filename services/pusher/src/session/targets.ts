@@ -77,13 +77,13 @@ export class Targets {
     const raw = this.raw(state);
     if (state.resume !== undefined) this.#resume(state, raw);
     if (this.quarantine !== undefined) this.#spare(state, raw, this.quarantine);
-    const { quarantine } = state;
-    if (quarantine === undefined) return raw;
-    if (state.quarantineCheckedFor !== raw) {
-      state.quarantineCheckedFor = raw;
-      const lifted = liftable(quarantine, raw);
+    const { refusals } = state;
+    if (refusals?.quarantine === undefined) return raw;
+    if (refusals.checkedFor !== raw) {
+      refusals.checkedFor = raw;
+      const lifted = liftable(refusals.quarantine, raw);
       const names = new Set(lifted.map((one) => one.name));
-      state.quarantine = this.context.quarantines.without(quarantine, names);
+      refusals.quarantine = this.context.quarantines.without(refusals.quarantine, names);
       // It is not known whether the client took these, so they are said again.
       const unsure = lifted.filter((one) => one.unsure).map((one) => one.name);
       if (unsure.length > 0) state.owe(new NameList(unsure));
@@ -134,14 +134,15 @@ export class Targets {
 
   /** Looked at once per view: what the client gets later is not taken from it again. */
   #spare(state: TypeState, raw: TypeView, quarantine: ScopeQuarantine): void {
-    if (state.sparedFor === raw && state.sparedBy === quarantine) return;
-    state.sparedFor = raw;
-    state.sparedBy = quarantine;
+    const refusals = state.refusing;
+    if (refusals.sparedFor === raw && refusals.sparedBy === quarantine) return;
+    refusals.sparedFor = raw;
+    refusals.sparedBy = quarantine;
     const how = { scope: this.goal?.scope ?? '', quarantine };
     const more = spared(this.context, state, raw, how);
     if (more.length === 0) return;
-    state.quarantine = this.context.quarantines.add(state.quarantine, more);
-    state.quarantineCheckedFor = undefined;
+    refusals.quarantine = this.context.quarantines.add(refusals.quarantine, more);
+    refusals.checkedFor = undefined;
   }
 
   raw(state: TypeState): TypeView {
@@ -270,24 +271,35 @@ export class Targets {
 
   /**
    * Gives `names` to a client that may wait for them though it says that it has them. Those that
-   * there are not are left for later, which it returns, or given too: as they once were, or empty.
+   * there are not are left for later, which it returns; with `all` it is given them as they once
+   * were. If that is not known, of delta it is told that they are gone, which ends Envoy's wait too
+   * (rule 42), and else they are empty.
    */
-  feed(state: TypeState, names: NameList, empty: boolean): NameList {
+  give(state: TypeState, names: NameList, all: boolean): NameList {
     const target = this.of(state);
-    const missing = names.leaves.filter((leaf) => target.lookup(leaf) === undefined);
-    if (empty) this.#keepAll(missing.map((leaf) => this.#former(leaf)));
-    if (empty || missing.length === 0) {
-      state.owe(names);
-      return noNames;
+    const { held } = state;
+    const isDelta = this.#options.mode === 'delta';
+    // Of delta it was told already of what it does not say that it has (rule 39).
+    const waits = (leaf: Leaf): boolean => !isDelta || held?.lookup(leaf) !== undefined;
+    const missing = names.leaves.filter((leaf) => target.lookup(leaf) === undefined && waits(leaf));
+    if (!all && missing.length > 0) {
+      const later = new Set(missing.map(({ name }) => name));
+      state.owe(new NameList(names.names.filter((name) => !later.has(name))));
+      return new NameList([...later]);
     }
-    const later = new Set(missing.map(({ name }) => name));
-    state.owe(new NameList(names.names.filter((name) => !later.has(name))));
-    return new NameList([...later]);
-  }
-
-  #former(leaf: Leaf): Entry {
     const former = this.context.mayHold(this.goal?.scope ?? '', resourceTypes.endpoint);
-    return whole(former?.lookup(leaf)) ?? emptyAssignment(leaf.name);
+    const gone: string[] = [];
+    const kept = missing.flatMap((leaf) => {
+      const entry = whole(former?.lookup(leaf));
+      if (entry !== undefined) return [entry];
+      if (!isDelta) return [emptyAssignment(leaf.name)];
+      gone.push(leaf.name);
+      return [];
+    });
+    this.#keepAll(kept);
+    state.held = held?.with([], gone);
+    state.owe(names);
+    return noNames;
   }
 
   /** Keeps assignments, where there is one to keep, that no cluster needs any more. */

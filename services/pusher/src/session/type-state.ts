@@ -2,7 +2,8 @@ import type { TypeView } from '../view/type-view.ts';
 import type { Cost } from './kept-names.ts';
 import type { Lifetime } from './lifetime.ts';
 import type { Outstanding } from './outstanding.ts';
-import type { Quarantine, ScopeQuarantine } from './quarantine.ts';
+import type { Quarantine } from './quarantine.ts';
+import { Refusals } from './refusals.ts';
 import { NameList, type Subscription } from './subscription.ts';
 import type { TypeTraits } from './type-traits.ts';
 
@@ -40,18 +41,7 @@ export class TypeState {
   resumed = false;
   /** Nothing of it was answered on this stream. */
   begins = true;
-  quarantine: Quarantine | undefined;
-  /** For which target the quarantine was last looked through. */
-  quarantineCheckedFor: TypeView | undefined;
-  /** For which target, and by which quarantine of the scope, it was last spared something. */
-  sparedFor: TypeView | undefined;
-  sparedBy: ScopeQuarantine | undefined;
-  /** How many doubtful versions may be tried again at once; 0 until a later push was accepted. */
-  probeSize = 0;
-  /** When they are tried without that. */
-  probeDueMs: number | undefined;
-  /** Bounds what NACKs can cause until the next change. */
-  resends = 0;
+  refusals: Refusals | undefined;
   /**
    * Clusters that were sent and need these assignments, which the client may not have asked for
    * yet.
@@ -67,8 +57,6 @@ export class TypeState {
   nonceAcked = '';
   versionSent = '';
   versionAcked = '';
-  lastError = '';
-  nacks = 0;
 
   constructor(traits: TypeTraits, subscription: Subscription) {
     this.traits = traits;
@@ -80,9 +68,22 @@ export class TypeState {
    * be sent, and so no ACK to say that it has what it is to have.
    */
   forgive(): void {
-    this.lastError = '';
+    if (this.refusals !== undefined) this.refusals.lastError = '';
     this.nonceAcked = this.nonceSent;
     this.versionAcked = this.versionSent;
+  }
+
+  /** To be changed. */
+  get refusing(): Refusals {
+    return (this.refusals ??= new Refusals());
+  }
+
+  get quarantine(): Quarantine | undefined {
+    return this.refusals?.quarantine;
+  }
+
+  get lastError(): string {
+    return this.refusals?.lastError ?? '';
   }
 
   get owes(): boolean {

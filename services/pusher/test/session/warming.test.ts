@@ -120,11 +120,30 @@ it('rule 27: who warms, and so asks for no clusters, is given again what it says
   expect(back.send(LDS, { initial: { l: 'a@0' } })).toEqual([]);
   back.ack(again);
   world.nowMs += 500;
-  const [empty] = back.take();
-  expect(namesOf(empty === undefined ? [] : [empty])).toEqual([[EDS, ['c']]]);
+  // Envoy waits no longer for what it is told is gone.
+  const [gone] = back.take();
+  expect([gone?.type, gone?.names, gone?.removed]).toEqual([EDS, [], ['c']]);
   // Listeners wait until it has the clusters that they may need.
-  expect(back.ack(empty)).toEqual([]);
+  expect(back.ack(gone)).toEqual([]);
   expect(namesOf(back.send(CDS, { initial: { a: '1', b: '1', c: '1' } }))).toEqual([[LDS, ['l']]]);
+});
+
+it('rules 39, 42: who asks for assignments alone is told once of what is gone or never was', () => {
+  const world = new World();
+  world.cut(shop);
+  const back = world.delta();
+  const [first, ...more] = back.send(EDS, {
+    sub: ['a', 'gone', 'never'],
+    initial: { a: 'old', gone: '1' },
+  });
+  expect([first?.names, first?.removed, more]).toEqual([['a'], ['never'], []]);
+  expect(back.ack(first)).toEqual([]);
+  world.nowMs += 500;
+  const [gone, ...rest] = back.take();
+  expect([gone?.names, gone?.removed, rest]).toEqual([[], ['gone'], []]);
+  expect(back.ack(gone)).toEqual([]);
+  world.nowMs += 60_000;
+  expect(back.take()).toEqual([]);
 });
 
 it('rule 27: who asks for clusters is not given what there is not', () => {
