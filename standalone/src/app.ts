@@ -10,11 +10,11 @@ import type { BlobStore } from '@watershed/blob/port.ts';
 import { createIngester } from '@watershed/ingester/app.ts';
 import { configuredSources } from '@watershed/ingester/sources/configured.ts';
 import { allKinds } from '@watershed/ingester/validate.ts';
-import { openAwaited } from '@watershed/log/awaited.ts';
 import { openEmbeddedLog } from '@watershed/log/embedded.ts';
 import type { Log } from '@watershed/log/port.ts';
 import { topicSpecs } from '@watershed/log/topics.ts';
-import { createPusher, silentAfterMs } from '@watershed/pusher/app.ts';
+import { LogWatch } from '@watershed/log/watched.ts';
+import { createPusher, standInAfterMs } from '@watershed/pusher/app.ts';
 import { openSecurity, operatorsOnly } from '@watershed/pusher/security.ts';
 import { ofDataDir, openDataDir } from '@watershed/runtime/data-dir.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
@@ -74,7 +74,7 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
     options: config,
     transport: config.transport,
     coldDir: join(dataDir, 'pusher'),
-    ...(config.kafkaBrokers.length > 0 ? { silentAfterMs } : {}),
+    ...(config.kafkaBrokers.length > 0 ? { standInAfterMs } : {}),
     logger: logging.scope('pusher'),
     otherPages: [...ingester.pages, ...translator.pages],
     ...security,
@@ -99,19 +99,12 @@ export async function compose(config: Config, around: Surroundings): Promise<Com
 }
 
 async function openLog(config: Config, around: Surroundings): Promise<Log> {
-  const { time, logging, readiness, onFatal } = around;
-  const topics = topicSpecs({ shards });
+  const { time, logging, readiness } = around;
   const logger = logging.scope('log');
-  const { kafkaBrokers: brokers } = config;
-  if (brokers.length > 0) {
+  if (config.kafkaBrokers.length > 0) {
     // Not loaded by who does not use it.
-    const { openKafkaLog } = await import('@watershed/log/kafka.ts');
-    const { kafkaSecurity } = await import('@watershed/log/kafka/security.ts');
-    const security = await kafkaSecurity(config);
-    const compression = config.kafkaCompression;
-    const open = (): Promise<Log> => openKafkaLog({ brokers, time, compression, ...security });
-    const progress = readiness.awaits('the log', logger);
-    return await openAwaited({ open, topics, time, progress, onFatal });
+    const { openSharedLog } = await import('@watershed/log/kafka/open.ts');
+    return await openSharedLog({ ...config, partitions: shards }, { ...around, logger });
   }
   const onBackgroundError = (error: unknown): void => {
     logger.error('the log could not be tidied up; it is tried again', { error });
@@ -120,8 +113,9 @@ async function openLog(config: Config, around: Surroundings): Promise<Log> {
   const log = await ofDataDir(config.dataDir, () =>
     openEmbeddedLog({ dir, time, onBackgroundError }),
   );
-  await log.ensureTopics(topics);
-  return log;
+  await log.ensureTopics(topicSpecs({ shards }));
+  const health = readiness.dependency('the log', { logger, time });
+  return new LogWatch({ time, health }).over(log);
 }
 
 /** Opened before all, closed after all. */

@@ -59,7 +59,7 @@ async function said(pusher: ServiceProcess, path: string): Promise<string> {
 
 async function sayHowOld(pusher: ServiceProcess): Promise<readonly string[]> {
   const problems: string[] = [];
-  const words = /the log was last heard of \d+ s ago/u;
+  const words = /the log is away for \d+ s/u;
   const ready = await said(pusher, '/ready');
   if (!words.test(ready)) problems.push(`/ready of ${pusher.name} says: ${ready.trim()}`);
   const status = await xdsctl('proxy-status', '--monitoringAddr', pusher.monitoring);

@@ -42,7 +42,7 @@ async function createTopics(
   config: ConfigOf<typeof table>,
   progress: Surroundings['progress'],
 ): Promise<void> {
-  const { promise: opened, resolve: done, reject: onFatal } = Promise.withResolvers<void>();
+  const { promise: opened, resolve: worked, reject: onFatal } = Promise.withResolvers<void>();
   let reason = '';
   const failed = (error: unknown): void => {
     const now = describeError(error);
@@ -51,8 +51,8 @@ async function createTopics(
   };
   const log = await openSharedLog(config, {
     time: systemTime,
-    readiness: { awaits: () => ({ failed, done }) },
-    logger: { warn: () => undefined },
+    readiness: { awaits: () => ({ failed, worked }) },
+    logger: undefined,
     onFatal,
   });
   try {

@@ -25,6 +25,7 @@ export interface RedisBlobsOptions {
 const prefix = 'watershed:blob:';
 const defaultTtlMs = 3_600_000;
 const defaultTimeoutMs = 5_000;
+const silentMs = 3_000;
 const maxReconnectMs = 2_000;
 /** Of one pipeline: bounds what is in flight. */
 const maxCommands = 500;
@@ -38,50 +39,34 @@ export interface SharedBlobsConfig {
   readonly redisPassword: string | undefined;
 }
 
-/** What is used of the process around it. */
-export interface AroundBlobs {
-  readonly logger: {
-    warn(message: string, fields: { readonly error: unknown }): void;
-    info(message: string): void;
-  };
-  /** `/ready` says what is returned. */
-  readonly readiness: { remark(say: () => string | undefined): void };
+/** What is used of the process around it: it is told when Redis is away, and when it is there. */
+export interface AroundBlobs<L> {
+  readonly logger: L;
   readonly time: { now(): number };
+  readonly readiness: {
+    dependency(
+      name: string,
+      options: {
+        readonly logger: L;
+        readonly time: { now(): number };
+        readonly meanwhile: string;
+      },
+    ): { failed(error: unknown): void; worked(): void };
+  };
 }
 
-/**
- * The blobs of processes that share the work. That Redis is away is one line of the log as it goes
- * and one as it comes, and a remark of `/ready` meanwhile: the process is ready all the same, for
- * it serves what it has, and another has no other Redis.
- */
-export function openSharedBlobs(
+/** The blobs of processes that share the work. */
+export function openSharedBlobs<L>(
   { redisUrl: url = '', redisPassword: password }: SharedBlobsConfig,
-  { logger, readiness, time }: AroundBlobs,
+  { logger, readiness, time }: AroundBlobs<L>,
 ): BlobStore {
-  let isTold = false;
-  let away: { sinceMs: number; reason: string } | undefined = {
-    sinceMs: time.now(),
-    reason: 'not connected yet',
-  };
-  readiness.remark(() => {
-    if (away === undefined) return undefined;
-    const seconds = Math.round((time.now() - away.sinceMs) / 1_000);
-    return `Redis is away for ${seconds} s (${away.reason}): what is new is not served`;
-  });
+  const meanwhile = 'what is new is not served';
+  const health = readiness.dependency('Redis', { logger, time, meanwhile });
   return openRedisBlobs({
     url,
     password,
-    onError: (error) => {
-      const reason = error instanceof Error ? error.message : String(error);
-      away = { sinceMs: away?.sinceMs ?? time.now(), reason };
-      if (!isTold) logger.warn('Redis cannot be reached; it is tried again', { error });
-      isTold = true;
-    },
-    onReady: () => {
-      away = undefined;
-      if (isTold) logger.info('Redis is there');
-      isTold = false;
-    },
+    onError: (error) => health.failed(error),
+    onReady: () => health.worked(),
   });
 }
 
@@ -102,6 +87,8 @@ class RedisBlobs implements BlobStore {
       connectionName: 'watershed',
       connectTimeout: options.timeoutMs ?? defaultTimeoutMs,
       commandTimeout: options.timeoutMs ?? defaultTimeoutMs,
+      // One that says nothing is connected anew, which tells when it answers again.
+      socketTimeout: silentMs,
       // Whoever calls tries again, and knows better than a queue what is still wanted.
       maxRetriesPerRequest: 0,
       retryStrategy: (attempt: number) => Math.min(maxReconnectMs, 50 * 2 ** Math.min(attempt, 6)),

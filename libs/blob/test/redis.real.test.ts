@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestRedis, type TestRedis } from '../../../test/components/redis.ts';
 import { digestOf } from '../src/digest.ts';
-import { openRedisBlobs, openSharedBlobs, type AroundBlobs } from '../src/redis.ts';
+import { openRedisBlobs, openSharedBlobs } from '../src/redis.ts';
 import { describeBlobStore } from './conformance.ts';
 
 let redis: TestRedis;
@@ -92,36 +92,35 @@ test('a full Redis refuses a put with its own words, and goes on answering', asy
   await store.close();
 });
 
-/** Of a process: what it logs, and what its `/ready` remarks. */
+/** Of a process: what it is told of Redis, once each; `undefined`: that it is there. */
 function surroundings() {
-  const said: string[] = [];
-  let say = (): string | undefined => undefined;
-  const around: AroundBlobs = {
-    logger: {
-      warn: (message) => said.push(message),
-      info: (message) => said.push(message),
-    },
-    readiness: {
-      remark: (given) => {
-        say = given;
-      },
-    },
-    time: Date,
+  const told: (string | undefined)[] = [];
+  const tell = (reason?: string): void => {
+    if (told.at(-1) !== reason || told.length === 0) told.push(reason);
   };
-  return { around, said, remark: () => say() };
+  const health = { failed: (error: unknown) => tell(String(error)), worked: () => tell() };
+  const around = { logger: undefined, time: Date, readiness: { dependency: () => health } };
+  return {
+    around,
+    says: async (text: string) => told.at(-1)?.includes(text) === true,
+    isThere: async () => told.length > 0 && told.at(-1) === undefined,
+  };
 }
 
-test('a Redis that is away is a line as it goes and one as it comes, and a remark meanwhile', async () => {
-  const { around, remark, said } = surroundings();
+test('whoever uses Redis is told that it goes, or says nothing, and that it is there again', async () => {
+  const { around, says, isThere } = surroundings();
   const store = openSharedBlobs({ redisUrl: redis.url, redisPassword: undefined }, around);
-  await eventually(async () => remark() === undefined);
+  await eventually(isThere);
   await redis.kill();
-  await eventually(async () => remark()?.includes('ECONNREFUSED') ?? false);
-  expect(said).toEqual(['Redis cannot be reached; it is tried again']);
-  expect(remark()).toMatch(/^Redis is away for \d+ s \(.*\): what is new is not served$/u);
+  await eventually(() => says('ECONNREFUSED'));
   await redis.restart();
-  await eventually(async () => remark() === undefined);
-  expect(said).toEqual(['Redis cannot be reached; it is tried again', 'Redis is there']);
+  await eventually(isThere);
+  process.kill(redis.pid, 'SIGSTOP');
+  await expect(store.get([digestOf('a')])).rejects.toThrow();
+  await eventually(() => says('Socket timeout'));
+  process.kill(redis.pid, 'SIGCONT');
+  await eventually(isThere);
+  expect(await store.get([digestOf('a')])).toEqual([undefined]);
   await store.close();
 });
 
@@ -137,16 +136,18 @@ test('a password beside a user of the URL counts, or one in it, and one that Red
     '~*',
   ]);
   const url = guarded.url.replace('redis://', 'redis://watershed@');
-  const { around, remark, said } = surroundings();
+  const { around, says } = surroundings();
   const wrong = openSharedBlobs({ redisUrl: url, redisPassword: 'wrong' }, around);
-  await eventually(async () => remark()?.includes('WRONGPASS') ?? false);
-  expect(said).toEqual(['Redis cannot be reached; it is tried again']);
+  await eventually(() => says('WRONGPASS'));
   await wrong.close();
-  const right = openSharedBlobs({ redisUrl: url, redisPassword: password }, around);
-  await eventually(async () => remark() === undefined);
-  await right.close();
   const whole = url.replace('watershed@', `watershed:${encodeURIComponent(password)}@`);
-  const inUrl = openSharedBlobs({ redisUrl: whole, redisPassword: undefined }, around);
-  await eventually(async () => remark() === undefined);
-  await inUrl.close();
+  for (const [redisUrl, redisPassword] of [
+    [url, password],
+    [whole, undefined],
+  ]) {
+    const { around, isThere } = surroundings();
+    const right = openSharedBlobs({ redisUrl, redisPassword }, around);
+    await eventually(isThere);
+    await right.close();
+  }
 });

@@ -6,6 +6,7 @@ import { isRetriable, LogError } from './port.ts';
 import type { Append, Log, Position, ReadBatch, ReadOptions, TopicSpec } from './port.ts';
 import { pause } from './time.ts';
 import type { LogTime } from './time.ts';
+import type { Health } from './watched.ts';
 
 export interface AwaitedLogOptions {
   /** Opens the log; fails as `Log` does. */
@@ -15,11 +16,8 @@ export interface AwaitedLogOptions {
   readonly time: LogTime;
   /** Between two tries. Default 1 s. */
   readonly retryMs?: number;
-  readonly progress: {
-    /** Told of each try that failed, and may succeed later. */
-    failed(error: unknown): void;
-    done(): void;
-  };
+  /** Told of each try that failed and may succeed later, and of the one that did. */
+  readonly health: Health;
   /** Told when a later try fails for good. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -33,7 +31,7 @@ const firstTryMs = 3_000;
  * try fails for good by then.
  */
 export async function openAwaited(options: AwaitedLogOptions): Promise<Log> {
-  const { time, progress } = options;
+  const { time, health } = options;
   const first = tryToOpen(options);
   const isOver = new AbortController();
   const slow = pause(time, firstTryMs, isOver.signal).then((): 'slow' => 'slow');
@@ -41,10 +39,10 @@ export async function openAwaited(options: AwaitedLogOptions): Promise<Log> {
     const opened = await Promise.race([first, slow]);
     if (opened === 'slow') {
       const what = `no answer in ${firstTryMs / 1_000} s`;
-      progress.failed(new LogError('unavailable', what, { retriable: true }));
+      health.failed(new LogError('unavailable', what, { retriable: true }));
     }
     if (opened === 'slow' || opened === undefined) return new AwaitedLog(options, first);
-    progress.done();
+    health.worked();
     return opened;
   } finally {
     isOver.abort();
@@ -52,7 +50,7 @@ export async function openAwaited(options: AwaitedLogOptions): Promise<Log> {
 }
 
 /** `undefined`: not now. */
-async function tryToOpen({ open, topics, progress }: AwaitedLogOptions): Promise<Log | undefined> {
+async function tryToOpen({ open, topics, health }: AwaitedLogOptions): Promise<Log | undefined> {
   let log: Log | undefined;
   try {
     log = await open();
@@ -61,7 +59,7 @@ async function tryToOpen({ open, topics, progress }: AwaitedLogOptions): Promise
   } catch (error) {
     await log?.close();
     if (!isRetriable(error)) throw error;
-    progress.failed(error);
+    health.failed(error);
     return undefined;
   }
 }
@@ -82,7 +80,7 @@ class AwaitedLog implements Log {
   }
 
   async #open(first: Promise<Log | undefined>): Promise<void> {
-    const { time, retryMs = 1_000, progress } = this.#options;
+    const { time, retryMs = 1_000, health } = this.#options;
     const { signal } = this.#stop;
     let log = await first;
     while (log === undefined && !signal.aborted) {
@@ -93,7 +91,7 @@ class AwaitedLog implements Log {
     // Nobody waited for it.
     if (signal.aborted) return log.close();
     this.#log = log;
-    progress.done();
+    health.worked();
   }
 
   #opened(): Log {

@@ -32,6 +32,9 @@ import type {
 import { checkedBytes } from './size.ts';
 import type { LogTime } from './time.ts';
 
+/** So often a reader that has read all hears that the log is there. */
+export const readWaitMs = 2_000;
+
 export interface KafkaLogOptions {
   /** `host:port` of some brokers of the cluster. */
   readonly brokers: readonly string[];
@@ -58,7 +61,7 @@ export interface KafkaLogOptions {
   readonly appendTimeoutMs?: number;
   /** How long other calls are tried. Default 15 s. */
   readonly callTimeoutMs?: number;
-  /** How long a broker may keep the request of a reader that is at the end. Default 5 s. */
+  /** How long a broker may keep the request of a reader that is at the end. Default 2 s. */
   readonly readWaitMs?: number;
   /** Told when a call fails and is made again. Default: ignored. */
   readonly onRetry?: (error: LogError) => void;
@@ -231,7 +234,7 @@ class KafkaLog implements Log {
         time: this.#options.time,
         maxBytes: this.#maxBatchBytes,
         maxRecords: this.#options.maxBatchRecords ?? 1_000,
-        maxWaitMs: this.#options.readWaitMs ?? 5_000,
+        maxWaitMs: this.#options.readWaitMs ?? readWaitMs,
         lagMs,
         retention: (name) => this.#retention(name),
         isClosed: () => this.#closing,

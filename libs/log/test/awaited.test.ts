@@ -35,7 +35,7 @@ function awaited(openable: number, failure: LogError = away) {
     },
     topics: [],
     time,
-    progress: { failed: () => said.push('away'), done: () => said.push('open') },
+    health: { failed: () => void said.push('away'), worked: () => void said.push('open') },
     onFatal: (error) => said.push(`fatal: ${String(error)}`),
   };
   return { options, said };

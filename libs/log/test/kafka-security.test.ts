@@ -77,11 +77,11 @@ describe('a Kafka that asks who comes, by TLS', () => {
         readiness: {
           awaits: () => ({
             failed: (error) => expect.unreachable(String(error)),
-            done: () => undefined,
+            worked: () => undefined,
           }),
         },
         onFatal: (error) => expect.unreachable(String(error)),
-        logger: { warn: () => undefined },
+        logger: undefined,
       },
     );
     open.push(log);

@@ -164,6 +164,12 @@ export const watershedMetrics = {
     help: 'Offsets between a reader and the end of its partition.',
     labels: ['topic', 'partition'],
   },
+  awaySeconds: {
+    kind: 'gauge',
+    name: 'watershed_dependency_away_seconds',
+    help: 'How long the log, Redis or a source was not heard of; 0: it is there.',
+    labels: ['name'],
+  },
   logHeard: {
     kind: 'gauge',
     name: 'watershed_log_heard_timestamp_seconds',

@@ -1,3 +1,4 @@
+import { describeError } from './errors.ts';
 import type { Logger } from './logger.ts';
 
 export interface OutageOptions {
@@ -21,7 +22,7 @@ export class Outage {
     if (this.#isAway) return;
     this.#isAway = true;
     const { logger, away, fields } = this.#options;
-    logger.warn(away, { ...fields, error });
+    logger.warn(away, { ...fields, reason: reasonOf(error) });
   }
 
   worked(): void {
@@ -30,4 +31,9 @@ export class Outage {
     const { logger, back, fields } = this.#options;
     logger.info(back, fields);
   }
+}
+
+/** In a line: what operation brings needs no stack. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error && error.message !== '' ? error.message : describeError(error);
 }

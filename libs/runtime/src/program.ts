@@ -12,8 +12,9 @@ import { MonitoringServer, type DebugAccess } from './http.ts';
 import { Lifecycle, type Part } from './lifecycle.ts';
 import { logOutput } from './log-output.ts';
 import { Logging } from './logger.ts';
-import { pilotMetrics } from './pilot-metric-names.ts';
+import { watershedMetrics } from './metric-names.ts';
 import { Metrics } from './metrics.ts';
+import { pilotMetrics } from './pilot-metric-names.ts';
 import type { processOptions } from './options-common.ts';
 import { OptionsError, type ConfigOf } from './options.ts';
 import { Readiness } from './readiness.ts';
@@ -106,6 +107,7 @@ async function run<C extends ProcessConfig>(
   const stopped = lifecycle.runUntilSignal(process, () => process.exit(1));
   const metrics = processMetrics(version, time);
   const readiness = new Readiness();
+  metrics.derivedSeries(watershedMetrics.awaySeconds, () => readiness.away);
   // Parts name what they wait for when they start: until then nothing may look ready.
   const allStarted = readiness.expect('start');
   tellWaiting({ readiness, timers: time, logger });

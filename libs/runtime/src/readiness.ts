@@ -1,21 +1,15 @@
-import { describeError } from './errors.ts';
-import type { Logger } from './logger.ts';
-
-/** Something that is waited for. */
-export interface Awaited {
-  /** A try failed; others follow. */
-  failed(error: unknown): void;
-  done(): void;
-}
+import { Dependency, type DependencyOptions } from './dependency.ts';
 
 /**
  * Whether a process can do its work, by named tokens: each part names what it waits for, and takes
- * the name back when it has it. Ready is when none is left; `/ready` lists the rest.
+ * the name back when it has it. Ready is when none is left; `/ready` lists the rest, and says of
+ * each dependency that is away since when and why.
  */
 export class Readiness {
   readonly #missing = new Set<string>();
   readonly #waiting: (() => void)[] = [];
   readonly #remarks: (() => string | undefined)[] = [];
+  readonly #dependencies = new Map<string, Dependency>();
   #standIns = 0;
 
   /**
@@ -31,29 +25,37 @@ export class Readiness {
     };
   }
 
-  /**
-   * As `expect`, for what may stay away: `/ready` then says why, and the log, when the reason
-   * changes.
-   */
-  awaits(token: string, logger: Logger): Awaited {
-    let reason = '';
-    let met = this.expect(token);
+  /** Whoever uses it tells of it. */
+  dependency(name: string, options: DependencyOptions): Dependency {
+    const dependency = new Dependency(name, options);
+    this.#dependencies.set(name, dependency);
+    return dependency;
+  }
+
+  /** As `dependency`, and `expect` until it has worked. */
+  awaits(name: string, options: DependencyOptions): Pick<Dependency, 'failed' | 'worked'> {
+    const dependency = this.dependency(name, options);
+    const met = this.expect(name);
     return {
-      failed: (error) => {
-        const now = error instanceof Error ? error.message : describeError(error);
-        if (now === reason) return;
-        reason = now;
-        logger.warn(`${token} is not there; it is tried again`, { error });
-        // Expected anew before it is met: in between it would look ready.
-        const before = met;
-        met = this.expect(`${token} (${now})`);
-        before();
-      },
-      done: () => {
-        if (reason !== '') logger.info(`${token} is there`);
+      failed: (error, sinceMs) => dependency.failed(error, sinceMs),
+      worked: () => {
         met();
+        dependency.worked();
       },
     };
+  }
+
+  /** For the metric: each by its name, 0 while it is there. */
+  get away(): Iterable<readonly [{ readonly name: string }, number]> {
+    return Array.from(this.#dependencies.values(), ({ name, awaySeconds }) => [
+      { name },
+      awaySeconds,
+    ]);
+  }
+
+  /** By name. */
+  get dependencies(): ReadonlyMap<string, Dependency> {
+    return this.#dependencies;
   }
 
   /**
@@ -75,7 +77,8 @@ export class Readiness {
   }
 
   get remarks(): readonly string[] {
-    return this.#remarks.flatMap((say) => say() ?? []);
+    const away = Array.from(this.#dependencies.values(), ({ remark }) => remark);
+    return [...away, ...this.#remarks.map((say) => say())].filter((said) => said !== undefined);
   }
 
   /** In the order in which they were named. */

@@ -72,19 +72,47 @@ function call(
   });
 }
 
-test('/ready says why something stays away, and the log says it once', async () => {
-  const { port, readiness } = await serve();
-  const waiting = readiness.awaits('the log', logger);
-  for (let at = 0; at < 3; at++) waiting.failed(new Error('no broker'));
+test('of what is away /ready and a metric say since when and why, the log says it once', async () => {
+  const { port, readiness, metrics } = await serve();
+  const time = new VirtualTime();
+  const log = readiness.awaits('the log', { logger, time });
+  metrics.derivedSeries(watershedMetrics.awaySeconds, () => readiness.away);
+  const away = (name: string): Promise<number> =>
+    metrics.value('watershed_dependency_away_seconds', { name });
+  for (let at = 0; at < 3; at++) log.failed(new Error('no broker'));
+  await time.advance(2_000);
   expect(await call(port, '/ready')).toMatchObject({
     status: 503,
-    body: 'not ready: waiting for the log (no broker)\n',
+    body: 'not ready: waiting for the log; the log is away for 2 s (no broker)\n',
   });
-  waiting.done();
-  expect(await call(port, '/ready')).toMatchObject({ status: 200 });
-  expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual([
-    'the log is not there; it is tried again',
-    'the log is there',
+  log.worked();
+  expect(await call(port, '/ready')).toMatchObject({ status: 200, body: 'ready\n' });
+  expect(await away('the log')).toBe(0);
+  // What it was for two seconds before that was found out, and by a process before this one.
+  log.failed(new Error('no answer'), time.now() - 2_000);
+  log.failed(new Error('connection refused'));
+  await time.advance(1_000);
+  const redis = readiness.dependency('Redis', { logger, time, meanwhile: 'what is new waits' });
+  redis.failed(new Error(''));
+  expect(await call(port, '/ready')).toMatchObject({
+    status: 200,
+    body: 'ready; the log is away for 3 s (connection refused); Redis is away for 0 s (Error): what is new waits\n',
+  });
+  expect(await away('the log')).toBe(3);
+  readiness.dependencies.get('the log')?.lastHeard(time.now() - 60_000);
+  redis.lastHeard(time.now() - 60_000);
+  expect(await away('the log')).toBe(60);
+  log.worked();
+  redis.worked();
+  redis.lastHeard(time.now() - 60_000);
+  expect(readiness.remarks).toEqual([]);
+  expect(lines.map((line) => JSON.parse(line) as object)).toMatchObject([
+    { level: 'warn', msg: 'the log is away; it is tried again', reason: 'no broker' },
+    { level: 'info', msg: 'the log is there' },
+    { level: 'warn', msg: 'the log is away; it is tried again', reason: 'no answer' },
+    { level: 'warn', msg: 'Redis is away; it is tried again', reason: 'Error' },
+    { level: 'info', msg: 'the log is there' },
+    { level: 'info', msg: 'Redis is there' },
   ]);
 });
 
@@ -114,7 +142,7 @@ test('what a start waits for is in the log after 5 s, ever less often, and never
 
 test('/ready says what there is to remark, ready or not', async () => {
   const { port, readiness } = await serve();
-  let remark: string | undefined = 'the log was last heard of 20 s ago';
+  let remark: string | undefined = '3 records are of a later schema';
   readiness.remark(() => remark);
   const body = `ready; ${remark}\n`;
   expect(await call(port, '/ready')).toMatchObject({ status: 200, body });

@@ -7,6 +7,7 @@ import { Graph } from '@watershed/derive/graph.ts';
 import type { Log } from '@watershed/log/port.ts';
 import { topics } from '@watershed/model/keys.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
+import type { Dependency } from '@watershed/runtime/dependency.ts';
 import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
@@ -105,7 +106,6 @@ class IngesterPart implements Ingester {
   #log: EventLog | undefined;
   #publisher: Publisher | undefined;
   #listing: Promise<void> = Promise.resolve();
-  readonly #troubles = new Map<string, string>();
   #isStopped = false;
   hasFailed = false;
 
@@ -133,7 +133,6 @@ class IngesterPart implements Ingester {
     const owned = readiness.expect('ingester-log');
     const listed = readiness.expect('ingester-sources');
     const recorded = readiness.expect('ingester-records');
-    readiness.remark(() => this.#trouble());
     this.synced = promise;
     const synced = (): void => {
       recorded();
@@ -160,7 +159,9 @@ class IngesterPart implements Ingester {
       },
       trouble: (source: string, reason: string | undefined): void => {
         this.#ingest.trouble(source, reason);
-        this.#sayTrouble(source, reason);
+        const dependency = this.#dependency(source);
+        if (reason === undefined) dependency.worked();
+        else dependency.failed(reason);
         this.#show();
       },
     };
@@ -269,19 +270,9 @@ class IngesterPart implements Ingester {
     });
   }
 
-  /** Once per change: a source that stays in trouble is looked at again and again. */
-  #sayTrouble(source: string, reason: string | undefined): void {
-    if (this.#troubles.get(source) === reason) return;
-    if (reason === undefined) this.#troubles.delete(source);
-    else this.#troubles.set(source, reason);
-    const { logger } = this.#options;
-    if (reason === undefined) logger.info('the source is well again', { source });
-    else logger.warn('a source cannot be read; it is tried again', { source, reason });
-  }
-
-  #trouble(): string | undefined {
-    const all = [...this.#troubles].map(([source, reason]) => `${source}: ${reason}`);
-    return all.length === 0 ? undefined : all.join('; ');
+  #dependency(source: string): Dependency {
+    const { readiness, logger, time } = this.#options;
+    return readiness.dependencies.get(source) ?? readiness.dependency(source, { logger, time });
   }
 
   #show(): void {

@@ -7,8 +7,10 @@
 import { getHeapStatistics } from 'node:v8';
 import { formatAddress, type Address } from '@watershed/runtime/address.ts';
 import type { Timer } from '@watershed/runtime/clock.ts';
+import type { Dependency } from '@watershed/runtime/dependency.ts';
 import { pagesByPath, type DebugPage } from '@watershed/runtime/debug-pages.ts';
 import type { Part } from '@watershed/runtime/lifecycle.ts';
+import { Outage } from '@watershed/runtime/outage.ts';
 import { version } from '@watershed/runtime/version.ts';
 import { pagesOf } from './debug/pages.ts';
 import { ColdStore } from './cold.ts';
@@ -59,8 +61,8 @@ export interface Pusher extends Part {
 const defaultChunk = 32;
 const defaultColdAfterMs = 2_000;
 
-/** For a log that others keep: three times what it lets a reader wait that has read all. */
-export const silentAfterMs = 15_000;
+/** For a log that others keep; see `PusherOptions`. */
+export const standInAfterMs = 15_000;
 
 /** What node gives a process by the machine's memory, or its container's. */
 const halfOfHeap = (): number => Math.floor(getHeapStatistics().heap_size_limit / 2);
@@ -178,8 +180,12 @@ class PusherPart {
     this.#view = this.#createView(scopes);
     this.pages = pagesOf({
       ...{ placement: this.#placement, hub: this.hub, scopes, view: this.#view },
-      silence: () => this.#silence(),
+      silence: () => this.#log?.remark,
     });
+  }
+
+  get #log(): Dependency | undefined {
+    return this.#options.readiness.dependencies.get('the log');
   }
 
   #createPlacement(): Placement {
@@ -190,7 +196,7 @@ class PusherPart {
       streams: () => this.hub.streams,
       scopes: () => this.hub.scopes,
       tell: (pusher) => this.#feedback.member(pusher),
-      silent: () => this.#silence() !== undefined,
+      silent: () => this.#log?.reason !== undefined,
       rebalancePerSecond: options.rebalanceStreamsPerSecond ?? 0,
       rebalanceDelayMs: options.rebalanceDelayMs ?? 30_000,
       onMembers: (count) => this.#metrics.pushers.set(count),
@@ -229,7 +235,11 @@ class PusherPart {
         logger.warn('blobs are missing: their owners are asked', { digests });
         this.#feedback.missing(digests);
       },
-      onError: (error) => logger.warn('the blob store cannot be read now', { error }),
+      outage: new Outage({
+        logger,
+        away: 'blobs cannot be read now',
+        back: 'blobs are read again',
+      }),
     });
   }
 
@@ -270,7 +280,6 @@ class PusherPart {
   async start(): Promise<void> {
     const { readiness, time, coldAfterMs = defaultColdAfterMs } = this.#options;
     const ready = readiness.expect('pusher');
-    readiness.remark(() => this.#silence());
     readiness.remark(() => this.#view.trouble);
     await this.#cold?.open();
     this.#view.start();
@@ -305,32 +314,20 @@ class PusherPart {
 
   /** A log that stays away must not keep new proxies from what was kept for them. */
   #standInLater(): Timer | undefined {
-    const { silentAfterMs, time, readiness, logger } = this.#options;
-    if (silentAfterMs === undefined || this.#cold === undefined) return undefined;
+    const { standInAfterMs, time, readiness, logger } = this.#options;
+    if (standInAfterMs === undefined || this.#cold === undefined) return undefined;
     const { isEmpty, heardMs } = this.#cold;
     if (isEmpty) return undefined;
-    if (heardMs !== undefined) this.#metrics.logHeard.set(heardMs / 1_000);
-    return time.after(silentAfterMs, () => {
+    if (heardMs !== undefined) {
+      this.#metrics.logHeard.set(heardMs / 1_000);
+      this.#log?.lastHeard(heardMs);
+    }
+    return time.after(standInAfterMs, () => {
       logger.warn('the log is not there: what was served last is served');
       this.#standsIn = readiness.standIn();
       this.hub.standIn();
       this.#serving.set(true);
     });
-  }
-
-  /** Of what is served; `undefined`: nothing is served yet, or it is not known. */
-  get #ageMs(): number | undefined {
-    const { time } = this.#options;
-    const heardMs = this.#standsIn === undefined ? undefined : this.#cold?.heardMs;
-    return this.#view.ageMs ?? (heardMs === undefined ? undefined : time.now() - heardMs);
-  }
-
-  /** What people are told when the log is away; `undefined`: it is not. */
-  #silence(): string | undefined {
-    const { silentAfterMs = Infinity } = this.#options;
-    const ageMs = this.#ageMs;
-    if (ageMs === undefined || ageMs < silentAfterMs) return undefined;
-    return `the log was last heard of ${Math.round(ageMs / 1_000)} s ago`;
   }
 
   async stop(signal: AbortSignal): Promise<void> {

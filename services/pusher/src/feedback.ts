@@ -3,14 +3,11 @@ import type { Append, Log } from '@watershed/log/port.ts';
 import { Feedback, type Pusher, type ScopeClass } from '@watershed/model/gen/record.ts';
 import { partitionOf, topics } from '@watershed/model/keys.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
-import type { Logger } from '@watershed/runtime/logger.ts';
-import { Outage } from '@watershed/runtime/outage.ts';
 import type { Refusal } from './push/nack-tally.ts';
 
 export interface FeedbackOptions {
   readonly log: Log;
   readonly time: Time;
-  readonly logger: Logger;
   /** This pusher's name; unique among pushers. */
   readonly name: string;
   /** Of the topic `feedback`. Default 1. */
@@ -45,7 +42,6 @@ export class FeedbackWriter {
   readonly #demands = new Map<string, ScopeClass>();
   /** By key: the newest report, `undefined`: a tombstone. */
   readonly #pending = new Map<string, { readonly scope: string; readonly report: Report }>();
-  readonly #outage: Outage;
   #repeat: Timer | undefined;
   #flush: Timer | undefined;
   #writing = false;
@@ -53,12 +49,6 @@ export class FeedbackWriter {
 
   constructor(options: FeedbackOptions) {
     this.#options = options;
-    const { logger } = options;
-    this.#outage = new Outage({
-      logger,
-      away: 'feedback cannot be written now',
-      back: 'feedback is written again',
-    });
   }
 
   get demands(): ReadonlyMap<string, ScopeClass> {
@@ -159,8 +149,7 @@ export class FeedbackWriter {
     if (this.#writing) return;
     try {
       await this.#write();
-    } catch (error) {
-      this.#outage.failed(error);
+    } catch {
       if (!this.#stopped) this.#flush ??= this.#options.time.after(retryMs, () => void this.#run());
     }
   }
@@ -180,7 +169,6 @@ export class FeedbackWriter {
             value: report === undefined ? undefined : Feedback.encode({ report }).finish(),
           })),
         );
-        this.#outage.worked();
       } catch (error) {
         // What is newer stays.
         for (const [key, one] of taken) if (!this.#pending.has(key)) this.#pending.set(key, one);

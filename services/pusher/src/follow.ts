@@ -2,7 +2,6 @@ import type { Fold } from '@watershed/log/fold.ts';
 import { LogError, type Log, type ReadBatch } from '@watershed/log/port.ts';
 import { sleep, type Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
-import { Outage } from '@watershed/runtime/outage.ts';
 
 export interface FollowOptions {
   readonly log: Log;
@@ -26,16 +25,9 @@ export async function follow(
   { topic, partition, fold, take }: Followed,
   signal: AbortSignal,
 ): Promise<void> {
-  const outage = new Outage({
-    logger,
-    away: `the ${topic} topic cannot be read now`,
-    back: `the ${topic} topic is read again`,
-    fields: { partition },
-  });
   while (!signal.aborted) {
     try {
       for await (const batch of log.read(topic, partition, fold.position, signal)) {
-        outage.worked();
         take(batch);
       }
     } catch (error) {
@@ -44,7 +36,6 @@ export async function follow(
         logger.error(`the ${topic} topic cannot be read any more`, { partition, error });
         return;
       }
-      outage.failed(error);
     }
     await sleep(time, retryMs, signal).catch(() => undefined);
   }

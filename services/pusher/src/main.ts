@@ -6,7 +6,7 @@ import { openSharedLog } from '@watershed/log/kafka/open.ts';
 import { parseOptions } from '@watershed/runtime/options-parse.ts';
 import { runProgram, type Composition, type Surroundings } from '@watershed/runtime/program.ts';
 import { createSealing, readSealingKeys } from '@watershed/runtime/sealing.ts';
-import { createPusher, silentAfterMs } from './app.ts';
+import { createPusher, standInAfterMs } from './app.ts';
 import { program, type Config } from './config.ts';
 import type { PusherOptions } from './pusher-options.ts';
 import { openSecurity, operatorsOnly } from './security.ts';
@@ -39,7 +39,7 @@ async function compose(config: Config, around: Surroundings): Promise<Compositio
     options: config,
     logger,
     coldDir: join(dataDir, 'pusher'),
-    silentAfterMs,
+    standInAfterMs,
     transport: config.transport,
     ...(await secrets(config)),
     ...security,

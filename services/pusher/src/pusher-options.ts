@@ -81,10 +81,10 @@ export interface PusherOptions {
   /** Of encoded responses that are kept for streams still to come. Default 32 MiB. */
   readonly frameCacheBytes?: number;
   /**
-   * A log that says nothing for so long is away, and people are told. Default: never, because an
-   * embedded log has nothing to say where nothing changes.
+   * A log that is not there so long after the start does not keep new proxies from what was served
+   * last. Default: it does.
    */
-  readonly silentAfterMs?: number;
+  readonly standInAfterMs?: number;
   /** How long configuration waits for a partition's watermark. Default 10 s. */
   readonly cutWaitMs?: number;
   /** How long a scope waits for what it lists, before what is there is served. Default 5 s. */

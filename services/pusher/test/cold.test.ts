@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { LogError, type Log } from '@watershed/log/port.ts';
+import { systemTime } from '@watershed/runtime/clock.ts';
+import { Readiness } from '@watershed/runtime/readiness.ts';
 import { afterEach, expect, it } from 'vitest';
 import { CDS, EDS, LDS } from './session/support.ts';
 import { contentOf, DeltaClient, SotwClient } from './support/client.ts';
 import { scopeOfNode } from './support/scope.ts';
-import { run, until, type Running } from './support/world.ts';
+import { loggerInto, run, until, type Running } from './support/world.ts';
 
 const scope = scopeOfNode();
 const scopes = { [scope.id]: scope.scopeClass };
@@ -78,13 +80,17 @@ it('holds a proxy whose scope was never served here', async () => {
 it('is ready on what it served last where the log stays away, and says how old that is', async () => {
   const coldDir = temporary();
   await served(coldDir);
-  running = await run({ coldAfterMs: 20, silentAfterMs: 200, coldDir, log: gone });
-  const { readiness, metrics } = running;
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const readiness = new Readiness();
+  const options = { logger: loggerInto([]), time: systemTime };
+  readiness.dependency('the log', options).failed(new Error('gone'));
+  running = await run({ coldAfterMs: 20, standInAfterMs: 200, coldDir, log: gone, readiness });
+  const { metrics } = running;
   expect(readiness.ready).toBe(false);
   await until('it is ready', () => readiness.ready);
   expect(readiness.missing).toEqual(['pusher']);
   expect(readiness.remarks).toEqual([
-    expect.stringMatching(/^the log was last heard of \d+ s ago$/u),
+    expect.stringMatching(/^the log is away for [1-9] s \(gone\)$/u),
   ]);
   const heard = /^watershed_log_heard_timestamp_seconds (\S+)$/mu.exec(await metrics.text());
   expect(Number(heard?.[1])).toBeGreaterThan(Date.now() / 1_000 - 60);
@@ -108,7 +114,7 @@ it('keeps what it has never kept before within seconds: a crash may come soon', 
 it('sends proxies on then whose scope was never served here: another pusher may have it', async () => {
   const coldDir = temporary();
   await served(coldDir);
-  running = await run({ coldAfterMs: 20, silentAfterMs: 200, coldDir, log: gone });
+  running = await run({ coldAfterMs: 20, standInAfterMs: 200, coldDir, log: gone });
   const { readiness, port } = running;
   const stranger = { id: 'sidecar~10.0.0.9~x.other~other.svc.cluster.local', metadata: {} };
   for (const wait of [() => undefined, () => until('it is ready', () => readiness.ready)]) {
@@ -121,7 +127,7 @@ it('sends proxies on then whose scope was never served here: another pusher may 
 });
 
 it('is not ready where the log stays away and nothing was served before', async () => {
-  running = await run({ coldAfterMs: 20, silentAfterMs: 100, coldDir: temporary(), log: gone });
+  running = await run({ coldAfterMs: 20, standInAfterMs: 100, coldDir: temporary(), log: gone });
   await new Promise((resolve) => {
     setTimeout(resolve, 300);
   });
@@ -133,7 +139,7 @@ it('is ready as ever once the log is there', async () => {
   const coldDir = temporary();
   await served(coldDir);
   running = await run({
-    ...{ coldAfterMs: 20, silentAfterMs: 200, coldDir },
+    ...{ coldAfterMs: 20, standInAfterMs: 200, coldDir },
     log: {
       read: async function* read(...args) {
         yield* (await there.promise).read(...args);

@@ -4,10 +4,8 @@ import { isRetriable } from '@watershed/log/port.ts';
 import type { Log } from '@watershed/log/port.ts';
 import { topics } from '@watershed/model/keys.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
-import type { Logger } from '@watershed/runtime/logger.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
-import { Outage } from '@watershed/runtime/outage.ts';
 import { extractTraceparent, traced } from '@watershed/runtime/tracing.ts';
 import type { SpanOptions, Tracing } from '@watershed/runtime/tracing.ts';
 import type { Current, OutputRecord, Outputs } from './engine/published.ts';
@@ -20,7 +18,6 @@ export interface LogOutputsOptions {
   /** Unique for ever; see `OwnedPartitionOptions`. */
   readonly newClaimId?: () => string;
   readonly time: Time;
-  readonly logger: Logger;
   readonly metrics: Metrics;
   readonly tracing: Tracing;
   /** Aborted: nothing is tried again. */
@@ -30,8 +27,6 @@ export interface LogOutputsOptions {
 export class LogOutputs implements Outputs {
   readonly #options: LogOutputsOptions;
   readonly #partitions = new Map<number, OwnedPartition>();
-  /** Of each partition: its leader may be away while others work. */
-  readonly #outages = new Map<number, Outage>();
 
   constructor(options: LogOutputsOptions) {
     this.#options = options;
@@ -42,7 +37,7 @@ export class LogOutputs implements Outputs {
    * away. `lost` is called when another process takes it, or the log is gone for good.
    */
   async open(partition: number, lost: (reason: unknown) => void): Promise<Current> {
-    const owned = await this.#persist(partition, () =>
+    const owned = await this.#persist(() =>
       OwnedPartition.open({ ...this.#options, topic: topics.xds, partition }),
     );
     this.#partitions.set(partition, owned);
@@ -79,7 +74,7 @@ export class LogOutputs implements Outputs {
       const writes = changes.map(({ key, value }) => ({ key, value, headers }));
       try {
         // Written again, it waits until the owner has brought what was not durable to the log.
-        await this.#persist(partition, () => owned.write(writes));
+        await this.#persist(() => owned.write(writes));
       } catch (error) {
         // Whoever is told of the loss decides what follows from it.
         if (!owned.lost.aborted) throw error;
@@ -92,27 +87,9 @@ export class LogOutputs implements Outputs {
     metrics.counter(watershedMetrics.recordsAppended).with({ topic }).add(records.length);
   }
 
-  #persist<T>(partition: number, call: () => Promise<T>): Promise<T> {
+  #persist<T>(call: () => Promise<T>): Promise<T> {
     const { time: timers, signal } = this.#options;
-    return retry(call, {
-      timers,
-      signal,
-      retriable: isRetriable,
-      outage: this.#outageOf(partition),
-    });
-  }
-
-  #outageOf(partition: number): Outage {
-    const known = this.#outages.get(partition);
-    if (known !== undefined) return known;
-    const outage = new Outage({
-      logger: this.#options.logger,
-      away: 'outputs cannot be written now',
-      back: 'outputs are written again',
-      fields: { partition },
-    });
-    this.#outages.set(partition, outage);
-    return outage;
+    return retry(call, { timers, signal, retriable: isRetriable });
   }
 }
 

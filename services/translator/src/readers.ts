@@ -5,8 +5,6 @@ import type { Log, LogRecord, ReadBatch } from '@watershed/log/port.ts';
 import { Notice } from '@watershed/log/time.ts';
 import { unreadable } from '@watershed/model/schema.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
-import type { Logger } from '@watershed/runtime/logger.ts';
-import { Outage } from '@watershed/runtime/outage.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
 import { Gaps } from './engine/gaps.ts';
@@ -19,7 +17,6 @@ export interface ReaderOptions {
   readonly topic: string;
   readonly partition: number;
   readonly time: Time;
-  readonly logger: Logger;
   readonly metrics: Metrics;
   readonly signal: AbortSignal;
   /** Told of what changed, period by period. */
@@ -38,7 +35,6 @@ export class Reader {
   readonly #periods = new Periods();
   readonly #gaps = new Gaps();
   readonly #news = new Notice();
-  readonly #outage: Outage;
   #ended = false;
   #endAtStart = 0;
   /** How often it has begun to read again. */
@@ -50,13 +46,6 @@ export class Reader {
 
   constructor(options: ReaderOptions) {
     this.#options = options;
-    const { logger, topic, partition } = options;
-    this.#outage = new Outage({
-      logger,
-      away: `the ${topic} topic cannot be read now`,
-      back: `the ${topic} topic is read again`,
-      fields: { partition },
-    });
   }
 
   /** Resolves when all is applied that was on the log when it was called, or when the reader ends. */
@@ -121,19 +110,13 @@ export class Reader {
 
   get #retrying(): RetryOptions {
     const { time, signal } = this.#options;
-    return {
-      timers: time,
-      signal,
-      retriable: isRetriable,
-      outage: this.#outage,
-    };
+    return { timers: time, signal, retriable: isRetriable };
   }
 
   async #read(): Promise<void> {
     const { log, topic, partition, signal, metrics, apply, see, repeated } = this.#options;
     const read = metrics.counter(watershedMetrics.recordsRead).with({ topic });
     for await (const batch of log.read(topic, partition, this.#fold.position, signal)) {
-      this.#outage.worked();
       if (batch.reset !== undefined) this.#resets++;
       for (const portion of this.#portions(batch)) apply(portion);
       see?.(batch.records.filter(({ headers }) => unreadable(headers) === undefined));

@@ -5,7 +5,6 @@ import { Metrics } from '@watershed/runtime/metrics.ts';
 import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
 import type { Portion } from '../src/engine/intake.ts';
 import { Reader } from '../src/readers.ts';
-import { noLogger } from './engine/support/world.ts';
 
 /** One partition that can be put back to an older copy, under its reader. */
 class Restorable implements Log {
@@ -95,7 +94,6 @@ function opened(): {
     topic: 'config',
     partition: 0,
     time: new VirtualTime(),
-    logger: noLogger,
     metrics: new Metrics(),
     signal: stop.signal,
     apply: (portion) => portions.push(portion),

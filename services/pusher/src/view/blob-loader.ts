@@ -1,5 +1,6 @@
 import type { BlobStore, Digest } from '@watershed/blob/port.ts';
 import type { Timer, Timers } from '@watershed/runtime/clock.ts';
+import type { Outage } from '@watershed/runtime/outage.ts';
 import { traced, type Tracing } from '@watershed/runtime/tracing.ts';
 import type { SharedEntry } from './shared-entry.ts';
 
@@ -9,7 +10,8 @@ export interface BlobLoaderOptions {
   readonly tracing: Tracing;
   /** Digests that the store does not have; told at each try. */
   readonly onMissing: (digests: readonly Digest[]) => void;
-  readonly onError: (error: unknown) => void;
+  /** Is told how the store does. */
+  readonly outage?: Pick<Outage, 'failed' | 'worked'>;
   /** Between two tries. Default 250 ms, doubling up to 5 s. */
   readonly retryMs?: number;
 }
@@ -163,10 +165,11 @@ export class BlobLoader {
       if (digests.length === 0) break;
       try {
         const found = await this.#read(digests);
+        this.#options.outage?.worked();
         missing.push(...this.#take(digests, found));
       } catch (error) {
         for (const wanted of this.#wanted.values()) wanted.missed = true;
-        this.#options.onError(error);
+        this.#options.outage?.failed(error);
         return false;
       }
     }

@@ -217,7 +217,7 @@ export async function run(options: RunOptions = {}): Promise<Running> {
   await translator.watermarks();
   const logs: string[] = [];
   const metrics = new Metrics();
-  const readiness = new Readiness();
+  const { readiness = new Readiness() } = options;
   const pusher = createPusher({
     blobs,
     partitions,

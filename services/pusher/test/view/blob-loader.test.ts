@@ -15,7 +15,6 @@ function bed() {
     timers: time,
     tracing: noTracing,
     onMissing: (digests) => asked.push([...digests]),
-    onError: () => undefined,
   });
   const blob = (text: string) => {
     const bytes = new TextEncoder().encode(text);

@@ -51,7 +51,6 @@ function scopes(inlined = false) {
       timers: time,
       tracing: noTracing,
       onMissing: () => undefined,
-      onError: () => undefined,
     }),
     assignments: new Assignments(),
     clock: time,

@@ -25,7 +25,6 @@ function whole() {
       timers: time,
       tracing: noTracing,
       onMissing: onNone,
-      onError: onNone,
     }),
     assignments: new Assignments(),
     blobs,

@@ -7,8 +7,8 @@ export interface RetryOptions {
   readonly signal: AbortSignal;
   /** Whether the same call may succeed later; what is not rejects at once. */
   readonly retriable: (error: unknown) => boolean;
-  /** Of what is called. */
-  readonly outage: Outage;
+  /** Of what is called, where nobody else tells of it. */
+  readonly outage?: Outage;
 }
 
 const firstDelayMs = 50;
@@ -20,11 +20,11 @@ export async function retry<T>(call: () => Promise<T>, options: RetryOptions): P
     options.signal.throwIfAborted();
     try {
       const result = await call();
-      options.outage.worked();
+      options.outage?.worked();
       return result;
     } catch (error) {
       if (options.signal.aborted || !options.retriable(error)) throw error;
-      options.outage.failed(error);
+      options.outage?.failed(error);
     }
     const delayMs = Math.min(lastDelayMs, firstDelayMs * 2 ** (attempt - 1));
     await sleep(options.timers, delayMs, options.signal);

@@ -1,0 +1,139 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { LogError, type Log, type ReadBatch } from '../src/port.ts';
+import { LogWatch } from '../src/watched.ts';
+import { realTime } from './support.ts';
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const batch: ReadBatch = { records: [], position: { topicId: 't', offset: 0 }, caughtUp: true };
+const unavailable = (why: string): LogError =>
+  new LogError('unavailable', why, { retriable: true });
+
+/** A log that answers when it is told to, and what is said of it: lines of it that repeat are one. */
+function watched(readWaitMs?: number) {
+  const said: string[] = [];
+  const say = (text: string): void => {
+    if (said.at(-1) !== text) said.push(text);
+  };
+  let answer = Promise.withResolvers<void>();
+  const log: Log = {
+    ensureTopics: async () => undefined,
+    append: (records) => answer.promise.then(() => records.map((_, at) => at)),
+    end: () => answer.promise.then(() => batch.position),
+    async *read(_topic, _partition, _from, signal) {
+      const isOver = new Promise<void>((resolve) => {
+        signal.addEventListener('abort', () => resolve());
+      });
+      while (!signal.aborted) {
+        await Promise.race([answer.promise, isOver]);
+        if (!signal.aborted) yield batch;
+      }
+    },
+    close: async () => answer.reject(unavailable('the connection is gone')),
+  };
+  const health = {
+    failed: (error: unknown, sinceMs?: number) => {
+      const ago = sinceMs === undefined ? '' : `, since ${(Date.now() - sinceMs) / 1_000} s`;
+      say(`${(error as LogError).message}${ago}`);
+    },
+    worked: () => say('there'),
+  };
+  const time = realTime;
+  const watch = new LogWatch({ time, health, ...(readWaitMs === undefined ? {} : { readWaitMs }) });
+  const append = (): Promise<unknown> =>
+    watched.append([{ topic: 't', partition: 0, key: 'k', value: undefined }]);
+  const watched = watch.over(log);
+  return {
+    ...{ watched, watch, said, append },
+    answers: () => answer.resolve(),
+    fails: (error: LogError) => answer.reject(error),
+    isSilent: () => void (answer = Promise.withResolvers()),
+  };
+}
+
+test('a log that does not answer is away after 3 s, since it was asked, until it answers', async () => {
+  const { said, append, answers } = watched();
+  const appended = append();
+  await vi.advanceTimersByTimeAsync(2_999);
+  expect(said).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(said).toEqual(['no answer to: append to t/0, since 3 s']);
+  answers();
+  await appended;
+  expect(said.at(-1)).toBe('there');
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(said).toHaveLength(2);
+});
+
+test('what fails and works when it is tried again soon is not told of; what goes on is, with why', async () => {
+  const { said, append, answers, isSilent, watch } = watched();
+  const first = append();
+  watch.retried(unavailable('not known to all brokers yet'));
+  await vi.advanceTimersByTimeAsync(2_000);
+  answers();
+  await first;
+  expect(said).toEqual(['there']);
+  isSilent();
+  const second = append();
+  watch.retried(unavailable('nobody leads t/0'));
+  await vi.advanceTimersByTimeAsync(3_000);
+  watch.retried(unavailable('connection refused'));
+  expect(said.slice(1)).toEqual(['nobody leads t/0, since 3 s', 'connection refused']);
+  answers();
+  await second;
+  expect(said.at(-1)).toBe('there');
+});
+
+test('while one call waits too long, others that are answered do not make it well', async () => {
+  const { said, append, answers, isSilent, watched: log } = watched();
+  const appended = append();
+  await vi.advanceTimersByTimeAsync(3_000);
+  const first = answers;
+  isSilent();
+  const ending = log.end('t', 0);
+  first();
+  await ending;
+  expect(said).toEqual(['no answer to: append to t/0, since 3 s']);
+  void appended;
+});
+
+test('a call that failed is in trouble until one like it works', async () => {
+  const { said, append, fails, answers, isSilent, watched: log } = watched();
+  fails(unavailable('no space left'));
+  await expect(append()).rejects.toThrow('no space left');
+  isSilent();
+  answers();
+  await log.end('t', 0);
+  expect(said).toEqual(['no space left, since 0 s']);
+  await append();
+  expect(said.at(-1)).toBe('there');
+  isSilent();
+  fails(new LogError('record-too-large', 'too large', { retriable: false }));
+  await expect(append()).rejects.toThrow('too large');
+  expect(said).toHaveLength(2);
+});
+
+test('a reader at the end may wait as long as the log lets it, and one that ends has heard nothing', async () => {
+  const { said, watched: log } = watched(2_000);
+  const stop = new AbortController();
+  const reading = log.read('t', 0, undefined, stop.signal)[Symbol.asyncIterator]();
+  const next = reading.next();
+  await vi.advanceTimersByTimeAsync(4_999);
+  expect(said).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(said).toEqual(['no answer to: read t/0, since 5 s']);
+  stop.abort();
+  expect(await next).toMatchObject({ done: true });
+  expect(said).toHaveLength(1);
+});
+
+test('an embedded log may have nothing to say for ever, and who closes it cuts off what waits', async () => {
+  const { said, append, watched: log } = watched();
+  const reading = log.read('t', 0, undefined, new AbortController().signal)[Symbol.asyncIterator]();
+  reading.next().catch(() => undefined);
+  await vi.advanceTimersByTimeAsync(3_600_000);
+  const appended = append();
+  await Promise.all([expect(appended).rejects.toThrow('gone'), log.close()]);
+  expect(said).toEqual([]);
+});
