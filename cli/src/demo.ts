@@ -1,12 +1,16 @@
 #!/usr/bin/env node
 /**
  * `npm run demo`: the sample shop behind a real Envoy, and a change that its traffic follows.
- * `--keep` leaves all running until Ctrl-C.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { styleText } from 'node:util';
+import { complain, runCommand } from '@watershed/runtime/command.ts';
+import { describeError } from '@watershed/runtime/errors.ts';
+import { defineOptions } from '@watershed/runtime/options.ts';
+import type { Program } from '@watershed/runtime/options-parse.ts';
+import { version } from '@watershed/runtime/version.ts';
 import { envoyBootstrap } from './bootstrap.ts';
 import { cacheDirectory } from './components/cache.ts';
 import { fetchEnvoy } from './components/envoy-fetch.ts';
@@ -20,22 +24,44 @@ const storefront = 'shop.example.com';
 const requests = 400;
 const convergeMs = 20_000;
 
+const table = defineOptions({
+  keep: {
+    type: 'bool',
+    flag: '--keep',
+    default: false,
+    doc: 'Everything keeps running until Ctrl-C.',
+  },
+});
+
 /** What was started, in order; stopped in the reverse one. */
 const stops: (() => Promise<void>)[] = [];
 let stopping: Promise<void> | undefined;
 
-process.on('SIGINT', () => void stopAll().then(() => process.exit(130)));
-process.on('SIGTERM', () => void stopAll().then(() => process.exit(143)));
-try {
-  await demo(process.argv.includes('--keep'));
-} catch (error) {
-  // After Ctrl-C, whatever was under way fails.
-  if (stopping === undefined) {
-    process.exitCode = 1;
-    process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
+const program: Program<typeof table> = {
+  name: 'demo',
+  typed: 'npm run demo --',
+  description: 'The sample shop behind a real Envoy, and a change that its traffic follows.',
+  version,
+  table,
+};
+
+const input = { argv: process.argv.slice(2), environment: process.env };
+await runCommand(program, input, async ({ keep }) => {
+  process.on('SIGINT', () => void stopAll().then(() => process.exit(130)));
+  process.on('SIGTERM', () => void stopAll().then(() => process.exit(143)));
+  let status = 0;
+  try {
+    await demo(keep);
+  } catch (error) {
+    // After Ctrl-C, whatever was under way fails.
+    if (stopping === undefined) {
+      status = 1;
+      complain(program.name, [describeError(error)]);
+    }
   }
-}
-await stopAll();
+  await stopAll();
+  return status;
+});
 
 async function demo(keep: boolean): Promise<void> {
   title('Watershed demo: a small shop behind a real Envoy');

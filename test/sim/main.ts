@@ -1,19 +1,42 @@
 /**
- * `npm run sim -- --seed N [--steps K] [--trace]` replays a run. It prints a digest of all that
- * happened: the same seed, the same digest. Without a seed fresh ones are run for `--seconds S`,
- * and none may fail. `--tree` runs the seeds that belong to what is committed instead: the same in
- * every clone, and others for the next change. `--failures FILE`: how to replay what failed, a line
- * each; while they run also what runs, should it never end.
+ * `npm run sim`: fresh seeds, or one that is replayed; it prints a digest of all that happened.
+ * `--help` lists what can be chosen.
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { runCommand } from '@watershed/runtime/command.ts';
+import { defineOptions, type ConfigOf } from '@watershed/runtime/options.ts';
+import type { Program } from '@watershed/runtime/options-parse.ts';
+import { version } from '@watershed/runtime/version.ts';
 import { run } from './run.ts';
 import { runSeeds, sayResult } from './seeds.ts';
 
-const defaultSteps = 80;
 const seedsOfTree = 200;
 const seedLimit = 1_000_000_007;
+
+const table = defineOptions({
+  seed: {
+    type: 'int',
+    flag: '--seed',
+    min: 0,
+    doc: 'Replays this one: the same seed and steps, the same digest. Default: fresh ones, one after the other.',
+  },
+  steps: { type: 'int', flag: '--steps', default: 80, min: 0, doc: 'Of each run.' },
+  trace: { type: 'bool', flag: '--trace', default: false, doc: 'All that happens, with --seed.' },
+  seconds: { type: 'int', flag: '--seconds', default: 60, min: 0, doc: 'For how long fresh ones.' },
+  tree: {
+    type: 'bool',
+    flag: '--tree',
+    default: false,
+    doc: 'The seeds of what is committed: the same in every clone, and others for the next change.',
+  },
+  failures: {
+    type: 'string',
+    flag: '--failures',
+    placeholder: 'file',
+    doc: 'Takes how to replay what failed, a line each; while they run also what runs, should it never end.',
+  },
+});
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -25,40 +48,31 @@ function treeNumber(): number {
   return Number.parseInt(tree.slice(0, 12), 16);
 }
 
-function whole(name: string, text: string): number {
-  if (!/^\d{1,15}$/u.test(text)) throw new RangeError(`--${name} "${text}": not a whole number`);
-  return Number(text);
-}
+const program: Program<typeof table> = {
+  name: 'sim',
+  typed: 'npm run sim --',
+  description: 'All tiers in one process, under faults that a seed chooses. None may fail.',
+  version,
+  table,
+};
 
-async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      seed: { type: 'string' },
-      steps: { type: 'string', default: String(defaultSteps) },
-      seconds: { type: 'string', default: '60' },
-      tree: { type: 'boolean', default: false },
-      trace: { type: 'boolean', default: false },
-      failures: { type: 'string' },
-    },
-  });
-  const steps = whole('steps', values.steps);
-  if (values.seed !== undefined) {
-    const seed = whole('seed', values.seed);
-    const result = await run({ seed, steps, ...(values.trace ? { trace: say } : {}) });
+async function simulate({ seed, steps, ...options }: ConfigOf<typeof table>): Promise<number> {
+  if (seed !== undefined) {
+    const result = await run({ seed, steps, ...(options.trace ? { trace: say } : {}) });
     sayResult(seed, result, say);
     return result.failure === undefined ? 0 : 1;
   }
   const startMs = Date.now();
-  const untilMs = startMs + whole('seconds', values.seconds) * 1_000;
-  const { failures: file } = values;
+  const untilMs = startMs + options.seconds * 1_000;
+  const { failures: file, tree } = options;
   const failures = await runSeeds({
-    first: (values.tree ? treeNumber() : startMs) % seedLimit,
+    first: (tree ? treeNumber() : startMs) % seedLimit,
     steps,
-    isMore: (ran) => (values.tree ? ran < seedsOfTree : Date.now() < untilMs),
+    isMore: (ran) => (tree ? ran < seedsOfTree : Date.now() < untilMs),
     say,
     ...(file === undefined ? {} : { note: (lines) => writeFileSync(file, lines.join('\n')) }),
   });
   return failures.length === 0 ? 0 : 1;
 }
 
-process.exitCode = await main();
+await runCommand(program, { argv: process.argv.slice(2), environment: process.env }, simulate);

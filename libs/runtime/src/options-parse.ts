@@ -20,6 +20,8 @@ import {
 
 export interface Program<T extends OptionTable> {
   readonly name: string;
+  /** What people type before its options, where that is not its name: `npm run cluster --`. */
+  readonly typed?: string;
   readonly description: string;
   readonly version: string;
   readonly table: T;
@@ -134,7 +136,7 @@ function parseFlags<T extends OptionTable>(
   flags: Map<string, Given[]>,
 ): string | undefined {
   let printed = '';
-  const command = new Command(program.name)
+  const command = new Command(program.typed ?? program.name)
     .description(program.description)
     .version(program.version)
     .helpOption('-h, --help', 'show this and leave')

@@ -6,6 +6,7 @@
 import { hostname } from 'node:os';
 import { formatAddress, nearAddress } from './address.ts';
 import { systemTime, type Time } from './clock.ts';
+import { complain } from './command.ts';
 import { describeError } from './errors.ts';
 import type { DebugPage } from './debug-pages.ts';
 import { MonitoringServer, type DebugAccess } from './http.ts';
@@ -143,11 +144,6 @@ async function run<C extends ProcessConfig>(
   void readiness.whenReady().then(() => ready?.(addressOf(monitoring)));
   await stopped;
   await tracing.shutdown();
-}
-
-/** For the person at the shell. */
-function complain(name: string, problems: readonly string[]): void {
-  process.stderr.write(`${problems.map((problem) => `${name}: ${problem}`).join('\n')}\n`);
 }
 
 /** Of the process itself, whatever it does. */
