@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 const root = join(import.meta.dirname, '..', '..');
 const commands = [
+  ['cluster', 'cli/src/cluster.ts'],
   ['demo', 'cli/src/demo.ts'],
   ['faults', 'test/faults/main.ts'],
   ['sim', 'test/sim/main.ts'],
@@ -62,6 +63,12 @@ test('numbers and names of faults are looked at before anything starts', () => {
     1,
     expect.stringContaining('--only: "moon": no fault is named so'),
   ]);
+});
+
+test('npm run cluster looks for its directory of configuration before anything starts', () => {
+  const { status, stdout, stderr, left } = run('cli/src/cluster.ts', '--config-dir', 'none');
+  expect([status, stdout, left]).toEqual([1, '', []]);
+  expect(stderr).toContain('cluster: --configDir: "none": ENOENT: no such file or directory');
 });
 
 test('a command whose npm is killed ends', async () => {

@@ -1,50 +1,15 @@
 /** What a newcomer types: `npm start`, the commands that it prints, and `npm run demo`. */
-import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createConnection, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { fetchEnvoy } from 'xdsctl/components/envoy-fetch.ts';
 import { testCache, testProgress } from '../components/cache.ts';
+import { listens, Shell } from './harness/shell.ts';
 import { until } from './harness/wait.ts';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
-
-/** A command in a shell in the checkout; ended with all that it started. */
-class Shell {
-  readonly #child: ChildProcess;
-  readonly ended: Promise<number | null>;
-  output = '';
-
-  constructor(command: string) {
-    this.#child = spawn(command, {
-      ...{ shell: true, cwd: root, detached: true, stdio: ['ignore', 'pipe', 'pipe'] },
-      env: { ...process.env, WATERSHED_CACHE: testCache },
-    });
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        this.output += text;
-      });
-    }
-    this.ended = once(this.#child, 'close').then(([status]) => status as number | null);
-  }
-
-  /** To the command alone, not to what it started. */
-  signal(signal: NodeJS.Signals): void {
-    this.#child.kill(signal);
-  }
-
-  /** As Ctrl-C does it: the signal goes to all of them. */
-  async stop(signal: NodeJS.Signals = 'SIGINT'): Promise<void> {
-    const { pid, exitCode, signalCode } = this.#child;
-    if (exitCode === null && signalCode === null && pid !== undefined) process.kill(-pid, signal);
-    await this.ended;
-  }
-}
 
 let directory = '';
 let running: Shell[] = [];
@@ -75,17 +40,6 @@ const istiods = [
   ...['pilot_xds', 'pilot_xds_pushes', 'pilot_total_xds_rejects', 'pilot_xds_push_time'],
   ...['pilot_xds_config_size_bytes', 'pilot_proxy_convergence_time', 'pilot_xds_write_timeout'],
 ];
-
-/** Whether anything listens on a port of loopback. */
-function listens(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection(port, '127.0.0.1', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
-}
 
 beforeEach(async () => {
   await fetchEnvoy({ cache: testCache, progress: testProgress });

@@ -26,7 +26,7 @@ export const allAway: Fault = {
       redis.kill(),
     ]);
     return async () => {
-      await Promise.all([...nodes.map((node) => kafka.restart(node)), redis.restart()]);
+      await Promise.all([...nodes.map((node) => kafka.restart(node)), redis.start()]);
       for (const service of writers) bed.up(service);
     };
   },

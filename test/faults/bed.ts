@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startCluster, type Cluster } from 'xdsctl/components/cluster.ts';
+import { scratchDirectory } from 'xdsctl/components/janitor.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import type { ServiceProcess, Tier } from 'xdsctl/components/service.ts';
 import { startBackend, type Backend } from '../components/backends.ts';
@@ -101,7 +102,7 @@ export class Bed {
     const { brokers = 3, partitions = 16, progress } = options;
     const cluster = await startCluster({
       ...{ configDir: config.path, cache: testCache, progress, brokers, partitions },
-      directory: await mkdtemp(join(tmpdir(), 'watershed-faults-')),
+      directory: await directoryOf(options),
       between: async (tier, port) => {
         const link = await startLink(port);
         links.set(tier, [...(links.get(tier) ?? []), link]);
@@ -320,6 +321,12 @@ export class Bed {
     if (this.#options.keep === true) this.#options.progress(`the logs are in ${directory}`);
     else await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** Where logs are to stay, whatever happens, nobody may remove it. */
+async function directoryOf({ keep }: BedOptions): Promise<string> {
+  const prefix = 'watershed-faults-';
+  return keep === true ? await mkdtemp(join(tmpdir(), prefix)) : await scratchDirectory(prefix);
 }
 
 export function portOf({ grpc }: ServiceProcess): number {

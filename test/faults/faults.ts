@@ -197,7 +197,7 @@ const brokerFull: Fault = {
   begin: async (bed) => {
     const { kafka } = bed.cluster;
     const node = bed.random.below(bed.brokers);
-    await limitFiles(await kafka.pid(node), 0);
+    await limitFiles(kafka.pid(node), 0);
     return async () => {
       await kafka.kill(node);
       await kafka.restart(node);
@@ -211,7 +211,7 @@ const redisKilled: Fault = {
   lastsMs: shortMs,
   begin: async ({ cluster: { redis } }) => {
     await redis.kill();
-    return () => redis.restart();
+    return () => redis.start();
   },
 };
 

@@ -11,7 +11,7 @@ export class Usage {
   constructor(cluster: Cluster, others: Readonly<Record<string, readonly number[]>>) {
     this.#pids = async () =>
       new Map([
-        ['kafka', [await cluster.kafka.pid(0)]],
+        ['kafka', cluster.kafka.nodes.map(({ pid }) => pid)],
         ['redis', [cluster.redis.pid]],
         ['translators', cluster.translators.filter((one) => one.running).map(({ pid }) => pid)],
         ['pushers', cluster.pushers.map(({ pid }) => pid)],

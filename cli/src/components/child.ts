@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { mustGoOn, own } from './janitor.ts';
 
 export interface RunResult {
   readonly status: number | null;
@@ -28,6 +29,7 @@ export function run(
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       ...(options.environment === undefined ? {} : { env: options.environment }),
     });
+    own(child);
     let stdout = '';
     let stderr = '';
     const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs);
@@ -74,13 +76,12 @@ export class Child {
     this.exited = new Promise((resolve) => {
       const end = (exit: Exit): void => {
         this.#exit = exit;
-        owned.delete(this);
         resolve(exit);
       };
       process.once('exit', (status, signal) => end({ status, signal }));
       process.once('error', () => end({ status: null, signal: null }));
     });
-    owned.add(this);
+    own(process);
   }
 
   get pid(): number {
@@ -108,21 +109,19 @@ export class Child {
   }
 }
 
-const owned = new Set<Child>();
-let exitHooked = false;
-
+/**
+ * In a session of its own: Ctrl-C is for whoever started it, and he ends what others need last.
+ *
+ * @throws Error when this process is about to end
+ */
 export function startChild(options: ChildOptions): Child {
-  if (!exitHooked) {
-    exitHooked = true;
-    process.once('exit', () => {
-      for (const child of owned) child.signal('SIGKILL');
-    });
-  }
+  mustGoOn();
   const log = openSync(options.logFile, 'a');
   try {
     return new Child(
       spawn(options.command, options.args, {
         stdio: ['ignore', log, log],
+        detached: true,
         ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
         ...(options.environment === undefined ? {} : { env: options.environment }),
       }),

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { makeDirectory } from '@watershed/runtime/data-dir.ts';
 import type { Progress } from './cache.ts';
 import { startKafka, type Doors, type Kafka, type KafkaOptions } from './kafka.ts';
+import type { ClusterProcess } from './cluster-process.ts';
 import { startRedis, type Redis } from './redis.ts';
 import { ServiceProcess, tiers, type Tier } from './service.ts';
 
@@ -51,6 +52,8 @@ export interface Cluster {
   readonly translators: readonly ServiceProcess[];
   readonly pushers: readonly ServiceProcess[];
   readonly services: readonly ServiceProcess[];
+  /** All of its processes: Kafka's and Redis too. */
+  readonly processes: readonly ClusterProcess[];
   readonly directory: string;
   /** Of one tier, one more; it is started, and not ready yet. */
   add(tier: 'translator' | 'pusher'): Promise<ServiceProcess>;
@@ -109,6 +112,10 @@ class ServiceSet implements Cluster {
     return this.#of('pusher');
   }
 
+  get processes(): readonly ClusterProcess[] {
+    return [...this.kafka.nodes, this.redis, ...this.services];
+  }
+
   async start(): Promise<void> {
     const { cache, progress, brokers = 1, kafka, directory } = this.#options;
     const { translators = 2, pushers = 2 } = this.#options;
@@ -119,11 +126,13 @@ class ServiceSet implements Cluster {
     const config = { 'group.initial.rebalance.delay.ms': '0' };
     const { between } = this.#options;
     const doors = between === undefined ? {} : { doors: doorsOf(between) };
-    const nodes = brokers;
-    this.#kafka = await startKafka({ ...kafka, cache, progress, nodes, config, ...doors });
-    progress(`Kafka at ${this.#kafka.brokers.join(', ')}`);
-    this.#redis = await startRedis({ cache, progress });
-    progress(`Redis at ${this.#redis.url}`);
+    const shared = { cache, progress, logDirectory: directory };
+    this.#kafka = await startKafka({ ...kafka, ...shared, nodes: brokers, config, ...doors });
+    for (const [at, node] of this.#kafka.nodes.entries()) {
+      progress(lineOf(node, this.#kafka.brokers[at] ?? ''));
+    }
+    this.#redis = await startRedis(shared);
+    progress(lineOf(this.#redis, this.#redis.url));
     await this.#create('ingester');
     for (let at = 0; at < translators; at++) await this.#create('translator');
     for (let at = 0; at < pushers; at++) await this.#create('pusher');
@@ -227,10 +236,15 @@ function doorsOf(between: NonNullable<ClusterOptions['between']>): Doors {
   };
 }
 
-/** A line for people: where it listens. */
-function describe({ name, grpc, monitoring, pid }: ServiceProcess): string {
+function describe(service: ServiceProcess): string {
+  const { grpc, monitoring } = service;
   const xds = grpc === undefined ? '' : `xDS ${grpc}, `;
-  return `${name.padEnd(14)} ${xds}monitoring ${monitoring} (pid ${pid})`;
+  return lineOf(service, `${xds}monitoring ${monitoring}`);
+}
+
+/** For people: where it listens. */
+function lineOf({ name, pid }: ClusterProcess, where: string): string {
+  return `${name.padEnd(14)} ${where} (pid ${pid})`;
 }
 
 function started<T>(one: T | undefined): T {

@@ -1,12 +1,10 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchOnce, type Progress } from './cache.ts';
-import { run } from './child.ts';
+import { run, startChild, type Child, type Exit } from './child.ts';
+import { scratchDirectory } from './janitor.ts';
+import type { ClusterProcess } from './cluster-process.ts';
 import { freePort } from './ports.ts';
 
 const kafkaVersion = '4.3.1';
@@ -23,6 +21,8 @@ export interface KafkaOptions {
   /** Where it is kept once fetched. */
   readonly cache: string;
   readonly progress: Progress;
+  /** Takes what nodes say; appended to. Default: a temporary one, as all data is. */
+  readonly logDirectory?: string;
   /** Brokers that are controllers as well. Default 1. */
   readonly nodes?: number;
   /** More lines of server.properties. */
@@ -48,6 +48,8 @@ export interface Doors {
 export interface Kafka extends AsyncDisposable {
   /** `host:port` of each node. */
   readonly brokers: readonly string[];
+  /** As processes that may end, and be started again on what they had. */
+  readonly nodes: readonly ClusterProcess[];
   /** The same for the clients of a door. */
   door(name: string): readonly string[];
   /** SIGKILL. Nodes count from 0. */
@@ -60,7 +62,7 @@ export interface Kafka extends AsyncDisposable {
   /** Starts a node again that was killed or shut down, on what it had. */
   restart(node: number): Promise<void>;
   /** The process that runs a node. */
-  pid(node: number): Promise<number>;
+  pid(node: number): number;
   /** What a node keeps. */
   dataDirectory(node: number): string;
   /** User and system CPU seconds of all nodes that run. */
@@ -82,14 +84,16 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
     },
     options.progress,
   );
-  const directory = await mkdtemp(join(tmpdir(), 'watershed-kafka-'));
+  const directory = await scratchDirectory('watershed-kafka-');
+  const { logDirectory = directory } = options;
   const count = options.nodes ?? 1;
   const ports: number[] = [];
   while (ports.length < count * 2) ports.push(await freePort());
   const nodes: Node[] = [];
   for (let index = 0; index < count; index++) {
     const doors = await openDoors(options.doors);
-    nodes.push(new Node({ index, jars, ports, doors, options }, join(directory, `node-${index}`)));
+    const setup = { index, jars, ports, doors, options, logDirectory };
+    nodes.push(new Node(setup, join(directory, `node-${index}`)));
   }
   const at = (index: number): Node => {
     const node = nodes[index];
@@ -97,7 +101,7 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
     return node;
   };
   const stop = async (): Promise<void> => {
-    await Promise.all(nodes.map((node) => node.end('KILL')));
+    await Promise.all(nodes.map((node) => node.kill()));
     await rm(directory, { recursive: true, force: true });
   };
   try {
@@ -109,12 +113,13 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
   return {
     brokers: nodes.map(({ address }) => address),
     door: (name) => nodes.map((node) => node.doorAddress(name)),
-    kill: (node) => at(node).end('KILL'),
-    pause: (node) => at(node).signal('STOP'),
-    resume: (node) => at(node).signal('CONT'),
-    shutDown: (node) => at(node).end('TERM'),
+    nodes,
+    kill: (node) => at(node).kill(),
+    pause: (node) => at(node).signal('SIGSTOP'),
+    resume: (node) => at(node).signal('SIGCONT'),
+    shutDown: (node) => at(node).shutDown(),
     restart: (node) => at(node).start(),
-    pid: (node) => at(node).pid(),
+    pid: (node) => at(node).pid,
     dataDirectory: (node) => at(node).dataDirectory,
     cpuSeconds: async () => {
       const each = await Promise.all(nodes.map((node) => node.cpuSeconds()));
@@ -167,21 +172,6 @@ async function download(directory: string, progress: Progress): Promise<void> {
   progress(`Kafka ${kafkaVersion} is at hand`);
 }
 
-/** Passes the signals that it reads on; the JVM dies with whoever holds the other end. */
-const guardian = `
-  exec 3<&0
-  pid_file=$1
-  shift
-  "$@" </dev/null &
-  pid=$!
-  echo $pid > "$pid_file"
-  (
-    while read -r name <&3; do kill -$name $pid 2>/dev/null; done
-    kill -KILL $pid 2>/dev/null
-  ) &
-  wait $pid
-`;
-
 interface Door {
   readonly name: string;
   readonly port: number;
@@ -204,9 +194,12 @@ interface NodeSetup {
   readonly ports: readonly number[];
   readonly doors: readonly Door[];
   readonly options: KafkaOptions;
+  readonly logDirectory: string;
 }
 
-class Node {
+class Node implements ClusterProcess {
+  readonly name: string;
+  readonly logFile: string;
   readonly address: string;
   readonly #index: number;
   readonly #jars: string;
@@ -214,17 +207,19 @@ class Node {
   readonly #ports: readonly number[];
   readonly #doors: readonly Door[];
   readonly #options: KafkaOptions;
-  #process: ChildProcess | undefined;
-  #ended: Promise<unknown> = Promise.resolve();
+  #child: Child | undefined;
   #formatted = false;
 
-  constructor({ index, jars, ports, doors, options }: NodeSetup, directory: string) {
+  constructor(setup: NodeSetup, directory: string) {
+    const { index, jars, ports, doors, options } = setup;
     this.#index = index;
     this.#jars = jars;
     this.#directory = directory;
     this.#ports = ports;
     this.#doors = doors;
     this.#options = options;
+    this.name = `kafka-${index}`;
+    this.logFile = join(setup.logDirectory, `${this.name}.log`);
     this.address = `127.0.0.1:${ports[index * 2]}`;
   }
 
@@ -238,8 +233,16 @@ class Node {
     return `127.0.0.1:${door.advertised}`;
   }
 
+  get pid(): number {
+    return this.#child?.pid ?? -1;
+  }
+
+  get ended(): Promise<Exit> {
+    return this.#child?.exited ?? Promise.reject(new Error(`${this.name} was never started`));
+  }
+
   async start(): Promise<void> {
-    await this.#ended;
+    await this.#child?.exited;
     const properties = join(this.#directory, 'server.properties');
     if (!this.#formatted) {
       await mkdir(this.#directory);
@@ -254,60 +257,48 @@ class Node {
       }
       this.#formatted = true;
     }
-    const logFile = join(this.#directory, 'server.log');
-    await writeFile(logFile, '');
-    const log = openSync(logFile, 'a');
-    const command = ['java', ...this.#jvm(this.#options.heapMb ?? 384), 'kafka.Kafka', properties];
-    this.#process = spawn('sh', ['-c', guardian, 'kafka', this.#pidFile, ...command], {
-      stdio: ['pipe', log, log],
-      // Ctrl-C is for whoever started it: he stops Kafka last, when nobody needs it any more.
-      detached: true,
+    const before = await stat(this.logFile).catch(() => undefined);
+    this.#child = startChild({
+      command: 'java',
+      args: [...this.#jvm(this.#options.heapMb ?? 384), 'kafka.Kafka', properties],
+      logFile: this.logFile,
     });
-    closeSync(log);
-    this.#process.stdin?.on('error', () => undefined);
-    this.#ended = once(this.#process, 'exit');
-    await this.#untilStarted(logFile);
+    await this.#untilStarted(this.#child, before?.size ?? 0);
   }
 
-  async #untilStarted(logFile: string): Promise<void> {
+  /** @param from where in the log its words begin */
+  async #untilStarted(child: Child, from: number): Promise<void> {
     const deadline = Date.now() + startTimeoutMs;
     for (;;) {
-      const said = await readFile(logFile, 'utf8');
+      const said = (await readFile(this.logFile)).toString('utf8', from);
       if (said.includes('Kafka Server started')) return;
-      if (this.#process?.exitCode !== null || Date.now() > deadline) {
-        throw new Error(`Kafka node ${this.#index} did not start: ${said.slice(-4_000)}`);
+      if (child.exit !== undefined || Date.now() > deadline) {
+        throw new Error(`${this.name} did not start: ${said.slice(-4_000)}`);
       }
       await sleep(50);
     }
   }
 
-  signal(name: 'TERM' | 'KILL' | 'STOP' | 'CONT'): void {
-    this.#process?.stdin?.write(`${name}\n`);
+  signal(name: NodeJS.Signals): void {
+    this.#child?.signal(name);
   }
 
-  async pid(): Promise<number> {
-    return Number((await readFile(this.#pidFile, 'utf8')).trim());
+  async kill(): Promise<void> {
+    this.signal('SIGKILL');
+    await this.#child?.exited;
   }
 
-  async end(signal: 'TERM' | 'KILL'): Promise<void> {
-    this.signal(signal);
-    // The last of a quorum that ends may ask the others for five minutes whether it may.
-    const impatient = setTimeout(() => this.signal('KILL'), shutDownTimeoutMs);
-    await this.#ended;
-    clearTimeout(impatient);
-    this.#process = undefined;
+  /** The last of a quorum that ends may ask the others for five minutes whether it may. */
+  async shutDown(): Promise<void> {
+    await this.#child?.stop(shutDownTimeoutMs);
   }
 
   async cpuSeconds(): Promise<number> {
-    if (this.#process === undefined) return 0;
-    const stat = await readFile(`/proc/${await this.pid()}/stat`, 'utf8');
+    if (this.#child === undefined || this.#child.exit !== undefined) return 0;
+    const stat = await readFile(`/proc/${this.pid}/stat`, 'utf8');
     // After the command's name, which is in parentheses: utime and stime, in ticks of 10 ms.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return (Number(fields[11]) + Number(fields[12])) / 100;
-  }
-
-  get #pidFile(): string {
-    return join(this.#directory, 'pid');
   }
 
   #jvm(heapMb: number): readonly string[] {

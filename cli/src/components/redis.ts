@@ -1,10 +1,11 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { createConnection } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchOnce, type Progress } from './cache.ts';
 import { run, startChild, type Child } from './child.ts';
+import { scratchDirectory } from './janitor.ts';
+import type { ClusterProcess } from './cluster-process.ts';
 import { freePort } from './ports.ts';
 
 const fetchTimeoutMs = 300_000;
@@ -14,17 +15,18 @@ export interface RedisOptions {
   /** Where it is kept once fetched. */
   readonly cache: string;
   readonly progress: Progress;
+  /** Takes what it says; appended to. Default: a temporary one. */
+  readonly logDirectory?: string;
   /** More of its command line, such as `--maxmemory 1mb`. */
   readonly args?: readonly string[];
 }
 
-export interface Redis extends AsyncDisposable {
+export interface Redis extends ClusterProcess, AsyncDisposable {
   readonly url: string;
-  readonly pid: number;
   /** SIGKILL: all that it held is gone. */
   kill(): Promise<void>;
   /** On the same port, empty. */
-  restart(): Promise<void>;
+  start(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -35,12 +37,12 @@ export interface Redis extends AsyncDisposable {
 export async function startRedis(options: RedisOptions): Promise<Redis> {
   const { args: more = [] } = options;
   const [command, ...first] = await redisServer(options);
-  const directory = await mkdtemp(join(tmpdir(), 'watershed-redis-'));
+  const directory = await scratchDirectory('watershed-redis-');
+  const logFile = join(options.logDirectory ?? directory, 'redis.log');
   const port = await freePort();
   let child: Child;
   const start = async (): Promise<void> => {
     const args = [...first, '--port', String(port), '--bind', '127.0.0.1', '--save', '', ...more];
-    const logFile = join(directory, 'redis.log');
     child = startChild({ command, args, logFile, cwd: directory });
     const deadline = Date.now() + startTimeoutMs;
     while (!(await answers(port))) {
@@ -58,12 +60,17 @@ export async function startRedis(options: RedisOptions): Promise<Redis> {
   };
   await start();
   return {
+    name: 'redis',
     url: `redis://127.0.0.1:${port}`,
+    logFile,
     get pid() {
       return child.pid;
     },
+    get ended() {
+      return child.exited;
+    },
     kill,
-    restart: start,
+    start,
     stop,
     [Symbol.asyncDispose]: stop,
   };

@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readFile } from 'node:fs/promises';
-import { startChild, type Child } from './child.ts';
+import { startChild, type Child, type Exit } from './child.ts';
+import type { ClusterProcess } from './cluster-process.ts';
 import { freePort } from './ports.ts';
 
 export const tiers = ['ingester', 'translator', 'pusher'] as const;
@@ -20,7 +21,7 @@ export interface ServiceOptions {
 const startTimeoutMs = 60_000;
 
 /** One of Watershed's services, as a process. A restart comes back to the same ports. */
-export class ServiceProcess {
+export class ServiceProcess implements ClusterProcess {
   readonly name: string;
   readonly tier: Tier;
   /** `host:port` of /ready, /metrics and /debug. */
@@ -50,9 +51,8 @@ export class ServiceProcess {
     return this.#child?.pid ?? -1;
   }
 
-  /** Resolves, with this, when the process has ended for whatever reason. */
-  get ended(): Promise<ServiceProcess> {
-    return (this.#child?.exited ?? Promise.resolve()).then(() => this);
+  get ended(): Promise<Exit> {
+    return this.#child?.exited ?? Promise.reject(new Error(`${this.name} was never started`));
   }
 
   get running(): boolean {

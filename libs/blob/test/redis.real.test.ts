@@ -14,7 +14,7 @@ afterAll(() => redis.stop());
 
 describeBlobStore('redis', async () => {
   await redis.kill();
-  await redis.restart();
+  await redis.start();
   return openRedisBlobs({ url: redis.url });
 });
 
@@ -57,7 +57,7 @@ test('while Redis is away calls fail, and work again when it is back; what it lo
   await store.put([blob]);
   await redis.kill();
   await expect(store.get([blob.digest])).rejects.toThrow();
-  await redis.restart();
+  await redis.start();
   await eventually(() =>
     store.get([blob.digest]).then(
       (found) => found[0] === undefined,
@@ -113,7 +113,7 @@ test('whoever uses Redis is told that it goes, or says nothing, and that it is t
   await eventually(isThere);
   await redis.kill();
   await eventually(() => says('ECONNREFUSED'));
-  await redis.restart();
+  await redis.start();
   await eventually(isThere);
   process.kill(redis.pid, 'SIGSTOP');
   await expect(store.get([digestOf('a')])).rejects.toThrow();
