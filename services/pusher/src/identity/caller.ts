@@ -88,11 +88,14 @@ export class Caller {
    */
   claim(bytes: Uint8Array | undefined): ProxyNode {
     const known = this.#node;
-    if (known !== undefined && bytes === undefined) return known;
+    if (bytes === undefined) {
+      if (known !== undefined) return known;
+      throw new OperatingError('invalid', 'node: missing in the first request of the stream');
+    }
     // Most name it once.
-    const digest = known === undefined ? '' : digestOf(bytes ?? '');
+    const digest = known === undefined ? '' : digestOf(bytes);
     if (known !== undefined && digest === this.#digest) return known;
-    const node = parseNode(bytes ?? new Uint8Array(0));
+    const node = parseNode(bytes);
     this.#authorise(node);
     this.#digest = digest;
     if (known === undefined) return (this.#node = node);

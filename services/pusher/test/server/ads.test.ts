@@ -103,6 +103,12 @@ describe.each(transports)('aggregated discovery over %s', (transport) => {
       3,
       expect.stringContaining('node.id "whoever"'),
     ]);
+    const nameless = delta(port);
+    nameless.request(CDS, { node: undefined });
+    expect(await nameless.ended()).toMatchObject({
+      code: 3,
+      details: 'node: missing in the first request of the stream',
+    });
     const typeless = delta(port);
     typeless.request('');
     expect((await typeless.ended()).code).toBe(3);
