@@ -15,6 +15,13 @@ export interface Request extends RequestHead {
   readonly headerBytes: number;
 }
 
+/**
+ * A media type is so in any case (RFC 9110, 8.3.1). Behind `+` a codec is named, and protobuf is
+ * the one there is: grpc-go takes what has another one for protobuf, and says that it will cease
+ * to.
+ */
+const isGrpc = /^application\/grpc(?:\+proto)?[ \t]*(?:;|$)/iu;
+
 export function judge(
   request: Request,
   methods: ReadonlyMap<string, Method>,
@@ -22,9 +29,7 @@ export function judge(
 ): Verdict {
   if (request.headerBytes > maxHeaderBytes) return { http: 431, headers: {} };
   if (request.method !== 'POST') return { http: 405, headers: { allow: 'POST' } };
-  if (!/^application\/grpc(?:$|[+;])/u.test(request.header('content-type') ?? '')) {
-    return { http: 415, headers: {} };
-  }
+  if (!isGrpc.test(request.header('content-type') ?? '')) return { http: 415, headers: {} };
   const call = methods.get(request.path);
   if (call === undefined) {
     return { grpc: { code: status.unimplemented, message: `no method ${request.path}` } };

@@ -147,14 +147,15 @@ describe.each(['http2', 'net'] as const)('HTTP/2 by %s', (transport) => {
     expect(seen.filter(({ closed }) => closed)).toEqual([]);
   });
 
+  const typed = (type: string) => ({ ...grpc, 'content-type': type });
+
   it.each([
     ['another method than POST', { ...grpc, ':method': 'GET' }, { ':status': 405 }],
-    ['another content type', { ...grpc, 'content-type': 'application/json' }, { ':status': 415 }],
-    [
-      'another content type that begins alike',
-      { ...grpc, 'content-type': 'application/grpcx' },
-      { ':status': 415 },
-    ],
+    ['another content type', typed('application/json'), { ':status': 415 }],
+    ['one that begins alike', typed('application/grpcx'), { ':status': 415 }],
+    ['gRPC-Web', typed('application/grpc-web+proto'), { ':status': 415 }],
+    ['a codec that there is not', typed('application/grpc+json'), { ':status': 415 }],
+    ['a codec without a name', typed('application/grpc+'), { ':status': 415 }],
     [
       'a path that is not known',
       { ...grpc, ':path': '/a.B/D' },
@@ -179,8 +180,13 @@ describe.each(['http2', 'net'] as const)('HTTP/2 by %s', (transport) => {
     expect(seen).toEqual([]);
   });
 
-  it('application/grpc+proto is gRPC too, and what requests may be compressed with is told', async () => {
-    const { answer } = open(await start(), { ...grpc, 'content-type': 'application/grpc+proto' });
+  it.each([
+    'application/grpc+proto',
+    'Application/GRPC',
+    'application/grpc;charset=utf-8',
+    'application/grpc+PROTO ; x=y',
+  ])('%s is gRPC too, and what requests may be compressed with is told', async (type) => {
+    const { answer } = open(await start(), typed(type));
     await until('headers', () => answer[':status'] === 200);
     expect(answer).toMatchObject({
       'content-type': 'application/grpc',
