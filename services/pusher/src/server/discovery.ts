@@ -138,7 +138,11 @@ const fetchWaitMs = 15_000;
  */
 function openFetch(hub: Hub, call: ServerCall, caller: Caller, how: How): CallHandler {
   return unary(call, (request, reply) => {
-    const stream = hub.open(new FetchCarrier(call, caller, reply), { ...how, once: true });
+    const replied = (framed: Uint8Array): void => {
+      patience.cancel();
+      reply(framed);
+    };
+    const stream = hub.open(new FetchCarrier(call, caller, replied), { ...how, once: true });
     const patience = hub.time.after(fetchWaitMs, () => {
       stream.end({ code: 'unavailable', message: 'nothing is known of this scope yet' });
     });

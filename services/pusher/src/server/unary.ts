@@ -9,16 +9,25 @@ const ok: Status = { code: status.ok, message: '' };
 
 /**
  * A call of one request and one response. `answer` gets the request (valid during the call only)
- * and replies with a framed message, or ends the call itself, at once or later.
+ * and replies with a framed message, or ends the call itself, at once or later. The reply goes when
+ * the client has said that this was all: none, or another one, is an error. It is INTERNAL, as in
+ * grpc-go (stream.go, "cardinality violation"): gRPC's statuscodes.md has UNIMPLEMENTED, which
+ * makes clients believe that the method is not there (grpc/grpc-java#11247).
  */
 export function unary(
   call: ServerCall,
   answer: (request: Uint8Array, reply: (framed: Uint8Array) => void) => Answering | undefined,
 ): CallHandler {
   let asked = false;
+  let saidAll = false;
   let over = false;
+  let held: Uint8Array | undefined;
   let answering: Answering | undefined;
   const reply = (framed: Uint8Array): void => {
+    if (!saidAll) {
+      held = framed;
+      return;
+    }
     call.write(framed);
     call.end(ok);
   };
@@ -30,11 +39,13 @@ export function unary(
       }
       asked = true;
       answering = answer(bytes, reply);
-      // It was answered at once.
+      // It was ended at once.
       if (over) answering?.closed?.();
     },
     halfClosed: () => {
+      saidAll = true;
       if (!asked) call.end({ code: status.internal, message: 'no request' });
+      else if (held !== undefined) reply(held);
     },
     drain: () => undefined,
     closed: () => {

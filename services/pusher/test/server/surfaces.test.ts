@@ -147,10 +147,22 @@ describe('a fetch', () => {
     expect(contentOf(await waiting)).toEqual({ a: '1' });
   });
 
-  it('needs one request, and takes no second', async () => {
-    const { port, translator } = await start();
+  it.each(transports)('needs one request, and takes no second, over %s', async (transport) => {
+    const { port, translator } = await start({ transport });
     await translator.publish({ [CDS]: { a: '1' } }, scopes);
-    await expect(callStream(port, clusters, [])).rejects.toMatchObject({ code: 13 });
+    const request = DiscoveryRequest.fromPartial({ node: node() });
+    for (const [requests, details] of [
+      [[], 'no request'],
+      [[request, request], 'more than one request'],
+    ] as const) {
+      const calling = callStream(port, clusters, requests);
+      await expect(calling).rejects.toMatchObject({ code: 13, details });
+    }
+    const [answer, ...others] = await callStream(port, clusters, [request]);
+    expect([contentOf(answer ?? DiscoveryResponse.fromPartial({})), others]).toEqual([
+      { a: '1' },
+      [],
+    ]);
   });
 });
 
