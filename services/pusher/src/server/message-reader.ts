@@ -163,11 +163,14 @@ export class MessageReader {
     const length = bytes.readUInt32BE(at + 1);
     const problem = tooLarge(length, this.#options.limits);
     if (problem !== undefined || flags === 0) return problem;
+    if (flags !== 1) {
+      return { code: status.internal, message: `the compressed flag is ${flags}, not 0 or 1` };
+    }
     const { encoding = 'identity' } = this.#options;
-    if (flags === 1 && isEncoding(encoding)) return undefined;
-    return flags === 1 && encoding !== 'identity'
-      ? { code: status.unimplemented, message: `grpc-encoding ${encoding} is not supported` }
-      : { code: status.internal, message: 'a compressed message without a grpc-encoding' };
+    if (isEncoding(encoding)) return undefined;
+    return encoding === 'identity'
+      ? { code: status.internal, message: 'a compressed message without a grpc-encoding' }
+      : { code: status.unimplemented, message: `grpc-encoding ${encoding} is not supported` };
   }
 }
 

@@ -195,13 +195,19 @@ describe.each(['http2', 'net'] as const)('HTTP/2 by %s', (transport) => {
   });
 
   it.each([
-    ['of an encoding that is not supported', { 'grpc-encoding': 'snappy' }, 1, '12'],
-    ['that says compressed without an encoding', {}, 1, '13'],
-    ['with flags that do not exist', {}, 2, '13'],
-  ])('a message %s ends the call', async (_what, headers, flags, code) => {
+    ['of an encoding that is not supported', 'snappy', 1, '12', 'snappy is not supported'],
+    ['that says compressed without an encoding', '', 1, '13', 'without a grpc-encoding'],
+    ['that says compressed with none', 'identity', 1, '13', 'without a grpc-encoding'],
+    ['with flags that do not exist', '', 2, '13', 'the compressed flag is 2, not 0 or 1'],
+    ['with flags that do not exist in it', 'gzip', 3, '13', 'the compressed flag is 3'],
+  ])('a message %s ends the call', async (_what, encoding, flags, code, why) => {
+    const headers = encoding === '' ? {} : { 'grpc-encoding': encoding };
     const { stream, ended } = open(await start(), { ...grpc, ...headers });
     stream.write(framed(Buffer.from('x'), flags));
-    expect((await ended())['grpc-status']).toBe(code);
+    expect(await ended()).toMatchObject({
+      'grpc-status': code,
+      'grpc-message': expect.stringContaining(why) as unknown,
+    });
   });
 
   it('a message over the limit ends the call before it is received', async () => {
