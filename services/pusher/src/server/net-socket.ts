@@ -50,7 +50,6 @@ export class NetSocket implements Outlet, SocketReaderOwner, WrittenSocket {
     this.#reader = readerOf(socket, this);
     socket.on('error', () => undefined);
     socket.on('close', () => this.#closed());
-    this.connection.start();
   }
 
   received(bytes: Buffer): void {

@@ -75,7 +75,7 @@ export class Connection extends FrameReader implements StreamHost {
   }
 
   /** What we are is said with the first answer: a client does not wait for it (3.4). */
-  start(): void {
+  protected begin(): void {
     this.send(this.#shared.greeting);
   }
 
@@ -105,6 +105,7 @@ export class Connection extends FrameReader implements StreamHost {
 
   /** `answered` is called when the client shows that it is there. */
   probe(answered: () => void): void {
+    if (!this.hasBegun) return;
     this.#probe = answered;
     this.send(frameOf(frameTypes.ping, 0, 0, probeBytes));
     this.flush();
@@ -122,7 +123,7 @@ export class Connection extends FrameReader implements StreamHost {
   /** The way to the client is gone. */
   lost(): void {
     this.#ended = true;
-    this.#closeStreams();
+    for (const stream of this.streams.clear()) stream.close();
   }
 
   get writable(): boolean {
@@ -382,18 +383,15 @@ export class Connection extends FrameReader implements StreamHost {
   }
 
   #goAway(code: ErrorCode, why: string): void {
+    // Who does not speak HTTP/2 understands none (3.4).
+    if (!this.hasBegun) return;
     this.#lastServed = Math.min(this.#lastServed, this.streams.lastId);
     this.send(goAwayFrame(this.#lastServed, code, why));
   }
 
   #end(): void {
-    this.#ended = true;
-    this.#closeStreams();
+    this.lost();
     this.#outlet.flush();
     this.#outlet.over();
-  }
-
-  #closeStreams(): void {
-    for (const stream of this.streams.clear()) stream.close();
   }
 }

@@ -9,6 +9,7 @@ import {
   maxFrameBytes,
   preface,
 } from './frames.ts';
+import { refusalOfHttp1 } from './http1.ts';
 
 const cut = new Cut();
 
@@ -28,6 +29,9 @@ export abstract class FrameReader {
   #dataLeft = -1;
   #dataFlags = 0;
 
+  /** The client has begun as one of HTTP/2 does. */
+  protected abstract begin(): void;
+  abstract send(bytes: Uint8Array): void;
   /** Any but DATA that is not padded. What these are given is valid during the call only. */
   protected abstract frame(type: number, flags: number, stream: number, payload: Buffer): void;
   /** A DATA frame begins; its bytes follow, in any number of parts. */
@@ -37,7 +41,7 @@ export abstract class FrameReader {
 
   /** Throws `ConnectionError`, and so may what it calls; then nothing more may be read. */
   protected readFrames(bytes: Buffer): void {
-    let at = this.#prefaceAt < preface.length ? this.#readPreface(bytes) : 0;
+    let at = this.hasBegun ? 0 : this.#readPreface(bytes);
     while (at < bytes.length) {
       if (this.#dataLeft > 0) at = this.#readData(bytes, at);
       else if (this.#partial !== undefined) at = this.#complete(bytes, at, this.#partial);
@@ -46,13 +50,20 @@ export abstract class FrameReader {
     }
   }
 
+  protected get hasBegun(): boolean {
+    return this.#prefaceAt === preface.length;
+  }
+
   #readPreface(bytes: Buffer): number {
     const count = Math.min(bytes.length, preface.length - this.#prefaceAt);
     const end = this.#prefaceAt + count;
     if (bytes.compare(preface, this.#prefaceAt, end, 0, count) !== 0) {
+      const refusal = refusalOfHttp1(bytes);
+      if (refusal !== undefined) this.send(refusal);
       throw new ConnectionError(errorCodes.protocol, 'no HTTP/2');
     }
     this.#prefaceAt = end;
+    if (this.hasBegun) this.begin();
     return count;
   }
 

@@ -50,7 +50,6 @@ export class Bench implements Outlet {
       },
       now: () => this.now,
     });
-    this.connection.start();
   }
 
   /** The frames that were sent. */
