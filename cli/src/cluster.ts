@@ -74,8 +74,9 @@ function welcome({ pushers }: Cluster, isSample: boolean): void {
     );
     say('  $(npx xdsctl fetch envoy) -c envoy.json');
   }
-  say('What is connected to one of them:');
-  say(`  npx xdsctl proxy-status --monitoringAddr ${pusher?.monitoring ?? ''}`);
+  say('What is connected:');
+  const each = pushers.map(({ monitoring }) => monitoring).join(',');
+  say(`  npx xdsctl proxy-status --monitoringAddr ${each}`);
   say('What ends (kill -9 PID) is started again; Ctrl-C stops all of it.');
 }
 

@@ -49,6 +49,11 @@ export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? { ...value } : {};
 }
 
+/** A list; of anything else, an empty one. */
+export function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
 /** A text; of anything else, the empty one. */
 export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';

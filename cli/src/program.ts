@@ -19,7 +19,7 @@ export function program(around: Surroundings): Command {
     .showHelpAfterError('`xdsctl --help` and `xdsctl COMMAND --help` say what can be asked')
     .showSuggestionAfterError();
   addBootstrap(root, print);
-  addProxyStatus(root, print);
+  addProxyStatus(root, around);
   addValidate(root, print);
   addConfirm(root, print);
   addCreateTopics(root, around);

@@ -56,6 +56,7 @@ test('of all interfaces this machine is asked by loopback', async () => {
   for (const host of ['', '0.0.0.0']) {
     expect(await xdsctl('confirm', '--monitoringAddr', `${host}${port}`)).toEqual({
       lines: ['nothing is held'],
+      notes: [],
       failure: '',
     });
   }

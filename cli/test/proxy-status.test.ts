@@ -10,47 +10,54 @@ const [eds, rds] = [
   `${envoy}route.v3.RouteConfiguration`,
 ];
 
+/** Of one pusher. */
+function statusOf(streams: readonly object[]): string {
+  return proxyStatus([{ name: 'pilot-0', streams, silence: '' }], nowMs);
+}
+
 it('proxy-status says of each type whether it is synced, and since when, as istioctl does', () => {
-  const printed = proxyStatus(
-    [
-      {
-        ...{ proxy: 'web-1.shop', cluster_id: 'Kubernetes', proxy_version: '1.40.0', scope: 'abc' },
-        resources: {
-          [cds]: { sent: '5', acked: '5', sentTime: before(295_000) },
-          [lds]: { sent: '6', acked: '4', sentTime: before(3_000) },
-          [eds]: { sent: '7', acked: '3', sentTime: before(7_200_000), lastError: 'no' },
-          [rds]: {},
-        },
+  const printed = statusOf([
+    {
+      ...{ proxy: 'web-1.shop', cluster_id: 'Kubernetes', proxy_version: '1.40.0', scope: 'abc' },
+      resources: {
+        [cds]: { sent: '5', acked: '5', sentTime: before(295_000) },
+        [lds]: { sent: '6', acked: '4', sentTime: before(3_000) },
+        [eds]: { sent: '7', acked: '3', sentTime: before(7_200_000), lastError: 'no' },
+        [rds]: {},
       },
-      {
-        ...{ proxy: 'a.shop', istio_version: '1.29.1', proxy_version: '1.36.4', scope: 'abc' },
-        resources: {
-          [cds]: { sent: 'resumed', acked: 'resumed' },
-          'type.googleapis.com/envoy.service.runtime.v3.Runtime': {
-            sent: '1',
-            sentTime: before(93_600_000),
-          },
-          'type.googleapis.com/my.Own': { sent: '1', acked: '1', sentTime: before(500) },
+    },
+    {
+      ...{ proxy: 'a.shop', istio_version: '1.29.1', proxy_version: '1.36.4', scope: 'abc' },
+      resources: {
+        [cds]: { sent: 'resumed', acked: 'resumed' },
+        'type.googleapis.com/envoy.service.runtime.v3.Runtime': {
+          sent: '1',
+          sentTime: before(93_600_000),
         },
+        'type.googleapis.com/my.Own': { sent: '1', acked: '1', sentTime: before(500) },
       },
-    ],
-    nowMs,
-  );
+    },
+  ]);
   expect(printed.split('\n').map((line) => line.split(/ {2,}/u))).toEqual([
-    ['NAME', 'CLUSTER', 'CDS', 'LDS', 'EDS', 'RDS', 'RTDS', 'Own'].concat('VERSION', 'SCOPE'),
+    ['NAME', 'CLUSTER', 'CDS', 'LDS', 'EDS', 'RDS', 'RTDS', 'Own'].concat(
+      'PUSHER',
+      'VERSION',
+      'SCOPE',
+    ),
     ['a.shop', 'SYNCED', 'IGNORED', 'IGNORED', 'IGNORED', 'STALE (1d2h)', 'SYNCED (0s)'].concat(
+      'pilot-0',
       '1.29.1',
       'abc',
     ),
     [
       ...['web-1.shop', 'Kubernetes', 'SYNCED (4m55s)', 'STALE (3s)', 'ERROR (2h)', 'NOT SENT'],
-      ...['IGNORED', 'IGNORED', '1.40.0', 'abc'],
+      ...['IGNORED', 'IGNORED', 'pilot-0', '1.40.0', 'abc'],
     ],
   ]);
 });
 
 it('proxy-status of no proxies is the header alone', () => {
-  expect(proxyStatus([], nowMs).split(/ +/u)).toEqual([
-    ...['NAME', 'CLUSTER', 'CDS', 'LDS', 'EDS', 'RDS', 'VERSION', 'SCOPE'],
+  expect(statusOf([]).split(/ +/u)).toEqual([
+    ...['NAME', 'CLUSTER', 'CDS', 'LDS', 'EDS', 'RDS', 'PUSHER', 'VERSION', 'SCOPE'],
   ]);
 });

@@ -1,20 +1,25 @@
 import { program } from '../src/program.ts';
 
-/** Runs `xdsctl` in this process: what it printed, and what it failed with. */
-export async function xdsctl(
-  ...args: readonly string[]
-): Promise<{ readonly lines: readonly string[]; readonly failure: string }> {
+/** Runs `xdsctl` in this process: what it printed, to whom waits as well, and what it failed with. */
+export async function xdsctl(...args: readonly string[]): Promise<{
+  readonly lines: readonly string[];
+  readonly notes: readonly string[];
+  readonly failure: string;
+}> {
   const lines: string[] = [];
+  const notes: string[] = [];
   const print = (text: string): void => void lines.push(...text.split('\n'));
-  const run = program({ print, progress: () => undefined, cache: '', environment: {} }).parseAsync(
-    args,
-    {
-      from: 'user',
-    },
-  );
+  const run = program({
+    print,
+    progress: (line) => notes.push(line),
+    cache: '',
+    environment: {},
+  }).parseAsync(args, {
+    from: 'user',
+  });
   const failure = await run.then(
     () => '',
     (error: unknown) => (error instanceof Error ? error.message : String(error)),
   );
-  return { lines, failure };
+  return { lines, notes, failure };
 }

@@ -117,6 +117,7 @@ test('an object that is written again is told of at each place that is not used'
 test('what is no file is said to be none, a directory in place of the MeshConfig among them', async () => {
   expect(await xdsctl('validate', '/dev/null')).toEqual({
     lines: ['/dev/null is neither a file nor a directory'],
+    notes: [],
     failure: '0 objects in 0 files: 1 error, 0 warnings',
   });
   const { lines } = await xdsctl('validate', '--meshConfig', root);

@@ -173,13 +173,13 @@ test('xdsctl proxy-status shows it in the columns of istioctl', async () => {
   const printed = await xdsctl('proxy-status', '--monitoringAddr', mesh.plane.monitoring);
   const [header, ...rows] = printed.split('\n');
   expect(header?.split(/ {2,}/u)).toEqual([
-    ...['NAME', 'CLUSTER', 'CDS', 'LDS', 'EDS', 'RDS', 'VERSION', 'SCOPE'],
+    ...['NAME', 'CLUSTER', 'CDS', 'LDS', 'EDS', 'RDS', 'PUSHER', 'VERSION', 'SCOPE'],
   ]);
   expect(rows).toHaveLength(2);
   for (const [at, row] of rows.entries()) {
     expect(row).toMatch(
       new RegExp(
-        String.raw`^edge-${at + 1}\.shop +Kubernetes +(SYNCED \(\w+\) +){4}1\.29\.1 +[0-9a-f]+$`,
+        String.raw`^edge-${at + 1}\.shop +Kubernetes +(SYNCED \(\w+\) +){4}\S+-\d+ +1\.29\.1 +[0-9a-f]+$`,
         'u',
       ),
     );

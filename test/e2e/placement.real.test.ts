@@ -10,6 +10,7 @@ import { ConfigDir } from './harness/config-dir.ts';
 import { service } from './harness/objects.ts';
 import { nodeId } from './harness/proxy.ts';
 import { until } from './harness/wait.ts';
+import { xdsctl } from './harness/xdsctl.ts';
 
 const namespaces = 10;
 const count = 240;
@@ -156,3 +157,14 @@ test('a third pusher gets its share slowly: nobody is cut twice, nothing is sent
   );
   expect(sent).toEqual([]);
 }, 300_000);
+
+test('xdsctl proxy-status of all pushers shows each proxy once, at its own pusher', async () => {
+  const each = cluster.pushers.map(({ monitoring }) => monitoring);
+  const printed = await xdsctl('proxy-status', '--monitoringAddr', each.join(','));
+  const lines = printed.split('\n').slice(1);
+  expect(new Set(lines.map((line) => line.split(' ')[0])).size).toBe(count);
+  for (const [at, { pid }] of cluster.pushers.entries()) {
+    const own = lines.filter((line) => new RegExp(` \\S+-${pid} `, 'u').test(line));
+    expect(own).toHaveLength(streams()[at] ?? 0);
+  }
+});

@@ -2,25 +2,53 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { formatAddress, nearAddress, parseAddress } from '@watershed/runtime/address.ts';
 import type { MonitoringOptions } from '../monitoring.ts';
 
-export interface MonitoringFlags {
-  readonly monitoringAddr: string;
+interface Waiting {
   readonly timeout: number;
 }
 
+export interface MonitoringFlags extends Waiting {
+  readonly monitoringAddr: string;
+}
+
+export interface FleetFlags extends Waiting {
+  readonly monitoringAddr: readonly string[];
+}
+
+const standard = '127.0.0.1:15014';
+const standards: readonly string[] = [standard];
+
 /** @param whose which of the services can answer, where each is a process */
 export function addMonitoringOptions(command: Command, whose: string): Command {
-  return command
-    .option(
-      '--monitoringAddr <host:port>',
-      `the monitoring port of ${whose}`,
-      parseMonitoringAddress,
-      '127.0.0.1:15014',
-    )
-    .option('--timeout <seconds>', 'how long to wait for an answer', parseSeconds, 10);
+  const doc = `the monitoring port of ${whose}`;
+  return withTimeout(
+    command.option('--monitoringAddr <host:port>', doc, parseMonitoringAddress, standard),
+  );
+}
+
+/** For a question that each pusher is asked. */
+export function addFleetOptions(command: Command): Command {
+  const doc = 'the monitoring port of Watershed, or of each pusher (with commas, or repeated)';
+  return withTimeout(
+    command.option('--monitoringAddr <host:port,…>', doc, parseMonitoringAddresses, standards),
+  );
+}
+
+function withTimeout(command: Command): Command {
+  return command.option('--timeout <seconds>', 'how long to wait for an answer', parseSeconds, 10);
 }
 
 export function monitoringOf(flags: MonitoringFlags): MonitoringOptions {
   return { address: flags.monitoringAddr, timeoutMs: flags.timeout * 1_000 };
+}
+
+/** Of each address that was given. */
+export function fleetOf(flags: FleetFlags): readonly MonitoringOptions[] {
+  return flags.monitoringAddr.map((address) => ({ address, timeoutMs: flags.timeout * 1_000 }));
+}
+
+function parseMonitoringAddresses(value: string, before: readonly string[]): readonly string[] {
+  const more = value.split(',').map((one) => parseMonitoringAddress(one.trim()));
+  return [...new Set([...(before === standards ? [] : before), ...more])];
 }
 
 function parseMonitoringAddress(value: string): string {

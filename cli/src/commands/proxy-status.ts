@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
-import { fieldsOf, getJson, textOf } from '../monitoring.ts';
+import { askFleet, type Pusher } from '../fleet.ts';
+import { fieldsOf, textOf } from '../monitoring.ts';
+import type { Surroundings } from '../surroundings.ts';
 import { table } from '../table.ts';
-import { addMonitoringOptions, type MonitoringFlags, monitoringOf } from './flags.ts';
+import { addFleetOptions, fleetOf, type FleetFlags } from './flags.ts';
 
 /** Types by istio's abbreviations, in istioctl's order. */
 const shortNames: Readonly<Record<string, string>> = {
@@ -20,52 +22,63 @@ const always: ReadonlySet<string> = new Set(['CDS', 'LDS', 'EDS', 'RDS']);
 interface Row {
   readonly name: string;
   readonly cluster: string;
+  readonly pusher: string;
   /** By abbreviation. */
   readonly states: ReadonlyMap<string, string>;
   readonly version: string;
   readonly scope: string;
 }
 
-export function addProxyStatus(program: Command, print: (text: string) => void): void {
+/** Fails where a pusher does not answer, after what the others say. */
+export function addProxyStatus(
+  program: Command,
+  { print, progress }: Pick<Surroundings, 'print' | 'progress'>,
+): void {
   const command = program
     .command('proxy-status')
     .alias('ps')
     .description('which proxies are connected, and whether each has ACKed what it was sent');
-  addMonitoringOptions(command, 'Watershed, or of a pusher').action(
-    async (flags: MonitoringFlags) => {
-      const answer = await getJson(monitoringOf(flags), '/debug/syncz');
-      const { log } = fieldsOf(await getJson(monitoringOf(flags), '/debug/scopes'));
-      const silence = textOf(fieldsOf(log)['silence']);
-      if (silence !== '') print(`${silence}: what proxies have is as old as that\n`);
-      print(proxyStatus(Array.isArray(answer) ? answer : [], Date.now()));
-    },
-  );
+  addFleetOptions(command).action(async (flags: FleetFlags) => {
+    const { pushers, failures, unasked } = await askFleet(fleetOf(flags));
+    for (const { name, silence } of pushers) {
+      const whose = pushers.length === 1 ? '' : `${name}: `;
+      if (silence !== '') print(`${whose}${silence}: what proxies have is as old as that\n`);
+    }
+    if (pushers.length > 0) print(proxyStatus(pushers, Date.now()));
+    for (const one of unasked) {
+      progress(`not asked: pusher ${one}; --monitoringAddr takes several addresses`);
+    }
+    if (failures.length > 0) throw new Error(failures.join('\n'));
+  });
 }
 
 /**
  * Istiod's `/debug/syncz` as `istioctl proxy-status -v 1` prints its like, with the scope at the
  * end; several streams of one proxy are several rows.
  */
-export function proxyStatus(entries: readonly unknown[], nowMs: number): string {
-  const rows = entries.map((entry) => rowOf(fieldsOf(entry), nowMs));
+export function proxyStatus(pushers: readonly Pusher[], nowMs: number): string {
+  const rows = pushers.flatMap(({ name, streams }) =>
+    streams.map((entry) => rowOf(fieldsOf(entry), name, nowMs)),
+  );
   rows.sort((a, b) => (a.name < b.name ? -1 : 1));
   const seen = new Set(rows.flatMap(({ states }) => [...states.keys()]));
   const known = Object.values(shortNames).filter((name) => always.has(name) || seen.has(name));
   const types = [...new Set([...known, ...[...seen].sort()])];
   return table(
-    ['NAME', 'CLUSTER', ...types, 'VERSION', 'SCOPE'],
-    rows.map(({ name, cluster, states, version, scope }) => [
+    ['NAME', 'CLUSTER', ...types, 'PUSHER', 'VERSION', 'SCOPE'],
+    rows.map(({ name, cluster, states, pusher, version, scope }) => [
       ...[name, cluster, ...types.map((type) => states.get(type) ?? 'IGNORED')],
-      ...[version, scope],
+      ...[pusher, version, scope],
     ]),
   );
 }
 
-function rowOf(entry: Readonly<Record<string, unknown>>, nowMs: number): Row {
+function rowOf(entry: Readonly<Record<string, unknown>>, pusher: string, nowMs: number): Row {
   const resources = Object.entries(fieldsOf(entry['resources']));
   return {
     name: textOf(entry['proxy']),
     cluster: textOf(entry['cluster_id']),
+    pusher,
     states: new Map(
       resources.map(([typeUrl, status]) => [
         shortNames[typeUrl] ?? typeUrl.slice(typeUrl.lastIndexOf('.') + 1),

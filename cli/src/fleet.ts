@@ -1,0 +1,63 @@
+/** What several pushers say, each of its own streams, as one. */
+import { fieldsOf, getJson, listOf, textOf, type MonitoringOptions } from './monitoring.ts';
+
+export interface Pusher {
+  /** Unique among pushers. */
+  readonly name: string;
+  /** Of `/debug/syncz`: an entry for each stream. */
+  readonly streams: readonly unknown[];
+  /** How long it has not heard of the log; empty: it has. */
+  readonly silence: string;
+}
+
+export interface Fleet {
+  readonly pushers: readonly Pusher[];
+  /** Who did not answer, and why. */
+  readonly failures: readonly string[];
+  /** Of whom those that answered know, and whom nobody asked. */
+  readonly unasked: readonly string[];
+}
+
+export async function askFleet(each: readonly MonitoringOptions[]): Promise<Fleet> {
+  const answers = await Promise.allSettled(each.map(ask));
+  const known = answers.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const failures = answers.flatMap((one) =>
+    one.status === 'rejected' ? [messageOf(one.reason)] : [],
+  );
+  // Addresses may be two ways to one pusher.
+  const pushers = new Map(known.map(({ pusher }) => [pusher.name, pusher]));
+  const asked = new Set(known.map(({ address }) => address));
+  const others = new Map(
+    known
+      .flatMap(({ members }) => members.map(fieldsOf))
+      // Not by name: who was started again at its address is known by both for a while.
+      .filter(({ address }) => !asked.has(textOf(address)))
+      .map((member) => [textOf(member['name']), member]),
+  );
+  return { pushers: [...pushers.values()], failures, unasked: [...others.values()].map(describe) };
+}
+
+async function ask(options: MonitoringOptions) {
+  const [streams, scopes, placement] = await Promise.all(
+    ['syncz', 'scopes', 'placement'].map((page) => getJson(options, `/debug/${page}`)),
+  );
+  const { self, pushers } = fieldsOf(placement);
+  const { name, address } = fieldsOf(self);
+  const { log } = fieldsOf(scopes);
+  const pusher: Pusher = {
+    name: textOf(name),
+    streams: listOf(streams),
+    silence: textOf(fieldsOf(log)['silence']),
+  };
+  return { pusher, address: textOf(address), members: listOf(pushers) };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function describe({ name, address, streams, silentMs }: Readonly<Record<string, unknown>>): string {
+  const seconds = Math.round(Number(silentMs) / 1_000);
+  const said = `${Number(streams)} streams, it said ${seconds} s ago`;
+  return `${textOf(name)} (xDS ${textOf(address)}; ${said})`;
+}
