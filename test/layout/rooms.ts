@@ -133,6 +133,7 @@ export const packages: Readonly<Record<string, readonly RegExp[]>> = {
   ],
   '@grpc/grpc-js': [/^services\/pusher\/(?:src\/server|test)\//u, /^(?:test|bench)\//u],
   '@grpc/grpc-js-xds': [/^test\/components\/grpc\//u],
+  '@grpc/proto-loader': [/^bench\/test\//u],
   'node:http2': [/^services\/pusher\/(?:src\/server|test)\//u, /^(?:test|bench)\//u],
   '@opentelemetry/api': [/^libs\/runtime\/src\/tracing-otlp\.ts$/u],
   '@opentelemetry/exporter-trace-otlp-proto': [/^libs\/runtime\/src\/tracing-otlp\.ts$/u],
