@@ -45,16 +45,27 @@ async function page({ monitoring }: ServiceProcess, path: string): Promise<strin
 interface Line {
   readonly level: string;
   readonly msg: string;
+  readonly error?: unknown;
+}
+
+async function linesOf({ logFile }: ServiceProcess): Promise<readonly Line[]> {
+  const text = await readFile(logFile, 'utf8');
+  return text.split('\n').flatMap((line) => (line === '' ? [] : (JSON.parse(line) as Line)));
 }
 
 /** What it has said of trouble, and of its end. */
-async function told({ logFile }: ServiceProcess): Promise<readonly string[]> {
-  const text = await readFile(logFile, 'utf8');
-  const lines = text.split('\n').flatMap((line) => (line === '' ? [] : (JSON.parse(line) as Line)));
+async function told(service: ServiceProcess): Promise<readonly string[]> {
+  const lines = await linesOf(service);
   return lines.flatMap(({ level, msg }) =>
     level === 'warn' || msg.endsWith(' is there') ? msg : [],
   );
 }
+
+test('at a first start, topics that not all brokers know yet are no errors', async () => {
+  for (const each of cluster.services) {
+    expect((await linesOf(each)).filter(({ error }) => error !== undefined)).toEqual([]);
+  }
+});
 
 test('each tier is ready and says since when and why, in two lines of its log', async () => {
   const before = new Map<ServiceProcess, number>();

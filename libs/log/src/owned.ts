@@ -380,7 +380,7 @@ export class OwnedPartition {
         if (claim.domain === this.#id) this.#staleClaims.add(claim.key);
         return;
       }
-      const by = `${claim.writer} claimed ${JSON.stringify(claim.domain)} at offset ${offset}`;
+      const by = `${claim.writer} claimed ${claim.domain || 'all of it'} at offset ${offset}`;
       this.#lose(new LogError('fenced', `${this.#label} is lost: ${by}`, { retriable: false }));
     }
   }

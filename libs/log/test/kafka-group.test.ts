@@ -98,6 +98,29 @@ describe('a partition group on Kafka', () => {
     await settled();
   });
 
+  test('a coordinator that says nothing is told of, with why, and that it answers again', async () => {
+    const told: string[] = [];
+    const health = {
+      failed: (error: unknown) => void told.push((error as Error).message),
+      worked: () => void told.push('there'),
+    };
+    const { brokers } = kafka;
+    const group = createKafkaGroup({ brokers, groupId: 'told', topic, time: realTime, health });
+    group.join(() => undefined);
+    try {
+      await until('it is in', () => told.at(-1) === 'there', 20_000);
+      kafka.pause(0);
+      await until('it is told', () => told.at(-1) !== 'there', 20_000);
+      expect(told.at(-1)).toMatch(
+        /^kafka: cannot stay in group told \(.*heartbeats for \d+ ms\)$/u,
+      );
+    } finally {
+      kafka.resume(0);
+    }
+    await until('it is in again', () => told.at(-1) === 'there', 40_000);
+    await group.leave();
+  });
+
   test('a group of another name has all partitions for itself', async () => {
     const others = members;
     members = [];

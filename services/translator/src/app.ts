@@ -23,6 +23,7 @@ import { shown } from './engine/diagnostics.ts';
 import { Engine } from './engine/engine.ts';
 import type { EngineOptions } from './engine/engine.ts';
 import type { Portion } from './engine/intake.ts';
+import { Losses } from './losses.ts';
 import { LogOutputs } from './outputs.ts';
 import { Partitions } from './partitions.ts';
 import type { PlansOf } from './plan.ts';
@@ -112,6 +113,7 @@ class TranslatorPart {
   readonly #common: Reader[] = [];
   readonly #outputs: LogOutputs;
   readonly #partitions: Partitions;
+  readonly #losses: Losses;
   #running: Promise<unknown> = Promise.resolve();
   #lagTimer: Timer | undefined;
   #takeAgain: Timer | undefined;
@@ -131,6 +133,7 @@ class TranslatorPart {
       allRead: (partitions) => this.#allRead(partitions),
       onFatal: (error) => this.#fail(error),
     });
+    this.#losses = new Losses(time, options.logger);
     this.#outputs = new LogOutputs({ ...options, signal: this.#signal.signal });
     const owned = metrics.gauge(watershedMetrics.partitionsOwned).with();
     this.#partitions = new Partitions({
@@ -141,7 +144,7 @@ class TranslatorPart {
           this.engine.apply('endpoints', partition, portion),
         ),
       allRead: async () => this.#common[0]?.allRead(),
-      onLost: (partition, reason) => this.#lost(partition, reason),
+      onLost: (reason) => this.#lost(reason),
       onError: (error) => this.#fail(error),
       onOwned: (count) => owned.set(count),
     });
@@ -172,6 +175,7 @@ class TranslatorPart {
     this.#signal.abort();
     this.#lagTimer?.cancel();
     this.#takeAgain?.cancel();
+    this.#losses.tell();
     await this.engine.close();
     await this.#partitions.close();
     // Behind the last append: the next owner has nothing to wait for.
@@ -245,16 +249,15 @@ class TranslatorPart {
    * Who is alone must end: somebody runs it twice. Else the group's next word settles it. Where the
    * log is another one, nobody has taken what this shard had.
    */
-  #lost(partition: number, reason: unknown): void {
+  #lost(reason: unknown): void {
     if (this.#signal.signal.aborted) return;
-    const { logger, time } = this.#options;
-    const code = reason instanceof LogError && this.#group.shared ? reason.code : undefined;
-    if (code === 'other-log') {
-      logger.warn('a partition is taken over again', { partition, error: reason });
+    const known = reason instanceof LogError && this.#group.shared ? reason : undefined;
+    if (known?.code === 'other-log') {
+      this.#losses.add('partitions are taken over again', known);
       void this.#partitions.again();
-    } else if (code === 'fenced') {
-      logger.warn('another shard has taken a partition', { partition, error: reason });
-      this.#takeAgain ??= time.after(takeAgainMs, () => {
+    } else if (known?.code === 'fenced') {
+      this.#losses.add('another shard has taken partitions', known);
+      this.#takeAgain ??= this.#options.time.after(takeAgainMs, () => {
         this.#takeAgain = undefined;
         void this.#partitions.again();
       });

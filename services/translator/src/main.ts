@@ -29,7 +29,7 @@ async function compose(config: Config, around: Surroundings): Promise<Compositio
     groupId: config.groupId,
     topic: topics.endpoints,
     time,
-    onError: (error) => logger.warn('the group of translators cannot be reached', { error }),
+    health: around.readiness.dependency('the group of translators', { logger, time }),
   });
   const translator = createTranslator({
     ...around,

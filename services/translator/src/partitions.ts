@@ -16,8 +16,8 @@ export interface PartitionsOptions {
   readonly read: (partition: number, signal: AbortSignal) => Reader;
   /** Resolves when all is applied that is on the log of `config` now. */
   readonly allRead: () => Promise<void>;
-  /** Another process owns it now, or the log is gone. */
-  readonly onLost: (partition: number, reason: unknown) => void;
+  /** Told of each that another process owns now, or that is not on the log any more. */
+  readonly onLost: (reason: unknown) => void;
   readonly onError: (error: unknown) => void;
   /** How many are owned, each time that it changes. */
   readonly onOwned: (count: number) => void;
@@ -117,7 +117,7 @@ export class Partitions {
     await Promise.all([reader.caughtUp, allRead()]);
     const current = await outputs.open(partition, (reason) => {
       held.lost = true;
-      onLost(partition, reason);
+      onLost(reason);
     });
     // Its last owner may have been ahead until it was claimed: what it said is not taken back.
     await Promise.all([reader.allRead(), allRead()]);

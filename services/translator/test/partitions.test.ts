@@ -8,6 +8,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { endpointsType } from './engine/support/plans.ts';
 import {
   endpoints,
+  noLogger,
   partitions,
   scopeClass,
   service,
@@ -159,6 +160,19 @@ it('who loses partitions because the log is an older copy takes them over again 
   await world.demand(scopeClass('shop'));
   expect((await said(world)).at(-1)).toEqual({ host, addresses: ['10.0.0.1'] });
   expect(world.fatal).toEqual([]);
+});
+
+it('partitions that another shard takes are one line of the log, with how many and by whom', async () => {
+  const world = await World.open();
+  worlds.push(world);
+  await world.write(source());
+  const lines: unknown[] = [];
+  const logger = { ...noLogger, warn: (...line: readonly unknown[]) => void lines.push(line) };
+  await world.start({ group: all, logger });
+  await world.startAnother({ group: all });
+  await world.pass(1_000);
+  const reason = expect.stringMatching(/^xds\/\d is lost: test claimed all of it at offset \d+$/u);
+  expect(lines).toEqual([['another shard has taken partitions', { partitions, reason }]]);
 });
 
 it('what nobody can know of a key is taken back, so that all readers agree', async () => {

@@ -12,6 +12,7 @@ import {
 import type { ConnectionOptions } from '@platformatic/kafka';
 import type { PartitionGroup } from '../group.ts';
 import { pause, type LogTime } from '../time.ts';
+import type { Health } from '../watched.ts';
 import { failure } from './failure.ts';
 
 export interface KafkaGroupOptions {
@@ -28,8 +29,14 @@ export interface KafkaGroupOptions {
   readonly sessionTimeoutMs?: number;
   /** Default 1 s. */
   readonly heartbeatMs?: number;
-  /** Told when the group cannot be reached, and is tried again. Default: ignored. */
-  readonly onError?: (error: unknown) => void;
+  /** Is told when the group cannot be reached, and is tried again, and when it is. */
+  readonly health?: Health;
+}
+
+/** What the client says when the coordinator has not answered for a session's time. */
+interface Stalled {
+  readonly lastError?: unknown;
+  readonly stalledFor: number;
 }
 
 /** How long a rebalance waits for a member; it has nothing to finish before it joins again. */
@@ -73,7 +80,7 @@ class KafkaGroup implements PartitionGroup {
 
   /** A member until it leaves: one that the group cannot keep joins again as another. */
   async #stay(assigned: (partitions: ReadonlySet<number>) => void): Promise<void> {
-    const { time, onError } = this.#options;
+    const { time, health } = this.#options;
     const { signal } = this.#stop;
     let retryMs = firstRetryMs;
     while (!signal.aborted) {
@@ -83,6 +90,7 @@ class KafkaGroup implements PartitionGroup {
       const tell = (): void => {
         if (this.#consumer !== consumer || consumer.assignments === null) return;
         retryMs = firstRetryMs;
+        health?.worked();
         const own = consumer.assignments.filter(({ topic }) => topic === this.#options.topic);
         assigned(new Set(own.flatMap(({ partitions }) => partitions)));
       };
@@ -97,7 +105,7 @@ class KafkaGroup implements PartitionGroup {
       if (signal.aborted) return;
       this.#consumer = undefined;
       await this.#close(consumer);
-      onError?.(failure(`stay in group ${this.#options.groupId}`, error));
+      health?.failed(failure(`stay in group ${this.#options.groupId}`, error));
       await pause(time, retryMs, signal);
       retryMs = Math.min(lastRetryMs, 2 * retryMs);
     }
@@ -121,8 +129,8 @@ class KafkaGroup implements PartitionGroup {
       ...(sasl === undefined ? {} : { sasl }),
     });
     consumer.on('error', onLost);
-    consumer.on('consumer:heartbeat:stalled', ({ error }: { readonly error?: unknown }) =>
-      onLost(error),
+    consumer.on('consumer:heartbeat:stalled', ({ lastError, stalledFor }: Stalled) =>
+      onLost(lastError ?? new Error(`no answer to heartbeats for ${stalledFor} ms`)),
     );
     consumer.topics.trackAll(topic);
     return consumer;

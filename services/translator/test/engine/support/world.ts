@@ -83,6 +83,7 @@ export interface WorldOptions {
   readonly assertion?: TranslatorOptions['assertion'];
   readonly retainMs?: number;
   readonly group?: PartitionGroup;
+  readonly logger?: Logger;
   /** What is between the translator and the log. */
   readonly through?: (log: Log) => Log;
 }
@@ -166,7 +167,7 @@ export class World {
       writer: 'test',
       plans: all.plans ?? ((inputs) => testPlans(inputs)),
       time: this.time,
-      logger: noLogger,
+      logger: all.logger ?? noLogger,
       metrics,
       tracing: all.tracing ?? noTracing,
       readiness,
