@@ -100,3 +100,22 @@ test('each tier is ready and says since when and why, in two lines of its log', 
     ]);
   }
 });
+
+test('each tier ends in time, whatever it has to say to the log', async () => {
+  cluster.kafka.pause(0);
+  await config.write('b', ...service({ name: 'b', namespace: 'shop', port: 80, workloads: [] }));
+  await sleep(1_000);
+  const before = await Promise.all(cluster.services.map(linesOf));
+  const tookMs = async (each: ServiceProcess): Promise<number> => {
+    const startMs = performance.now();
+    await each.stop();
+    return performance.now() - startMs;
+  };
+  const took = await Promise.all(cluster.services.map(tookMs));
+  for (const [at, each] of cluster.services.entries()) {
+    // What an ingester has to say is waited for until the deadline, which is 10 s.
+    expect(took[at]).toBeLessThan(each.tier === 'ingester' ? 11_000 : 9_000);
+    const since = (await linesOf(each)).slice(before[at]?.length);
+    expect(since.filter(({ level }) => level === 'error')).toEqual([]);
+  }
+});

@@ -30,10 +30,13 @@ import type {
   TopicSpec,
 } from './port.ts';
 import { checkedBytes } from './size.ts';
-import type { LogTime } from './time.ts';
+import { abortable, within, type LogTime } from './time.ts';
 
 /** So often a reader that has read all hears that the log is there. */
 export const readWaitMs = 2_000;
+
+/** Whoever has not heard of an append by then has waited for it as long as there was time. */
+const closeWaitMs = 500;
 
 export interface KafkaLogOptions {
   /** `host:port` of some brokers of the cluster. */
@@ -226,7 +229,12 @@ class KafkaLog implements Log {
     { lagMs = () => 0 }: ReadOptions = {},
   ): AsyncGenerator<ReadBatch, void, void> {
     this.#checkOpen();
-    await this.#checkPartition(topic, partition);
+    try {
+      await abortable(this.#checkPartition(topic, partition), signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
     const reader = new PartitionReader(
       {
         client: this.#client,
@@ -269,16 +277,20 @@ class KafkaLog implements Log {
     });
   }
 
-  /** Waits for appends to be answered (each has its time-out), then ends readers and connections. */
+  /** Waits for appends to be answered, not for long, then ends readers and connections. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closing = true;
     for (const reader of this.#readers) reader.end();
+    await within(this.#options.time, closeWaitMs, this.#drained());
+    this.#closed = true;
+    this.#client.close();
+  }
+
+  async #drained(): Promise<void> {
     await this.#lookUp;
     await Promise.resolve();
     await Promise.all([...this.#appenders.values()].map((appender) => appender.drained()));
-    this.#closed = true;
-    this.#client.close();
   }
 
   get #maxBatchBytes(): number {

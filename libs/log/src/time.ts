@@ -28,6 +28,31 @@ export function pause(time: LogTime, delayMs: number, signal?: AbortSignal): Pro
   });
 }
 
+/** As the promise, or `undefined` after so long: it goes on, and nobody waits for it. */
+export async function within<T>(
+  time: LogTime,
+  ms: number,
+  promise: Promise<T>,
+): Promise<T | undefined> {
+  const isOver = new AbortController();
+  try {
+    return await Promise.race([promise, pause(time, ms, isOver.signal).then(() => undefined)]);
+  } finally {
+    isOver.abort();
+  }
+}
+
+/** As the promise, or rejects with the signal's reason as soon as that aborts: nobody waits then. */
+export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  return Promise.race([promise, aborted.promise]).finally(() => {
+    signal.removeEventListener('abort', abort);
+  });
+}
+
 /** Lets others have a turn of the event loop. */
 export function turn(time: LogTime): Promise<void> {
   return new Promise((resolve) => {

@@ -477,4 +477,30 @@ describe('without brokers', () => {
       await alone.stop();
     }
   });
+
+  it('waits for nothing from brokers that say nothing, when readers and the log are closed', async () => {
+    const alone = await startTestKafka();
+    const log = await openKafkaLog({ brokers: alone.brokers, time: realTime });
+    try {
+      const { name: topic, ...rest } = compacted();
+      await log.ensureTopics([{ name: topic, ...rest }]);
+      await log.append([{ topic, partition: 0, key: 'before', value: bytes('1') }]);
+      alone.pause(0);
+      const append = log
+        .append([{ topic, partition: 0, key: 'during', value: bytes('1') }])
+        .then(String, (error: unknown) => (error as LogError).code);
+      const reader = tail(log, topic, 0, undefined, () => undefined);
+      await sleep(100);
+      const startMs = performance.now();
+      await reader.stop();
+      expect(performance.now() - startMs).toBeLessThan(500);
+      await log.close();
+      expect(performance.now() - startMs).toBeLessThan(2_000);
+      expect(await append).toBe('closed');
+    } finally {
+      alone.resume(0);
+      await log.close();
+      await alone.stop();
+    }
+  });
 });

@@ -5,6 +5,7 @@
  */
 import { Graph } from '@watershed/derive/graph.ts';
 import type { Log } from '@watershed/log/port.ts';
+import { abortable } from '@watershed/log/time.ts';
 import { topics } from '@watershed/model/keys.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import type { Dependency } from '@watershed/runtime/dependency.ts';
@@ -180,7 +181,8 @@ class IngesterPart implements Ingester {
     await this.#log?.close();
     this.#problems.flush();
     // Before the log was let go, it may have been reading what the log holds.
-    if (this.#publisher !== undefined && !this.hasFailed) await this.#listing;
+    if (this.#publisher === undefined || this.hasFailed) return;
+    await abortable(this.#listing, signal).catch(() => undefined);
   }
 
   diagnostics(): readonly Diagnostic[] {

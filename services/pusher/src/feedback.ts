@@ -1,5 +1,6 @@
 import type { Digest } from '@watershed/blob/port.ts';
 import type { Append, Log } from '@watershed/log/port.ts';
+import { within } from '@watershed/log/time.ts';
 import { Feedback, type Pusher, type ScopeClass } from '@watershed/model/gen/record.ts';
 import { partitionOf, topics } from '@watershed/model/keys.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
@@ -28,6 +29,8 @@ export interface NackReport extends Refusal {
 /** What waits to be told, at most; more replaces what waits longest. */
 const maxPending = 10_000;
 const retryMs = 1_000;
+/** A log that is away must not hold up the end. */
+const lastWordMs = 2_000;
 
 type Report = Feedback['report'];
 
@@ -94,7 +97,10 @@ export class FeedbackWriter {
     this.#put(this.#nackKey(refusal), refusal.scope, undefined);
   }
 
-  /** Takes back all demands; resolves when that is written, or cannot be. */
+  /**
+   * Takes back all demands; resolves when that is written, or cannot be by then. Who hears nothing
+   * of it waits until they expire.
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#repeat?.cancel();
@@ -103,7 +109,8 @@ export class FeedbackWriter {
       this.#pending.set(this.#key('d', scope), { scope, report: undefined });
     }
     this.#demands.clear();
-    await this.#write().catch(() => undefined);
+    const written = this.#write().catch(() => undefined);
+    await within(this.#options.time, lastWordMs, written);
   }
 
   get #demandMs(): number {

@@ -41,3 +41,16 @@ test('what the log does not take is told when it is back', async () => {
   await time.advance(2_000);
   expect(log.keys).toEqual(['b|p|01']);
 });
+
+test('a log that does not answer does not hold up the end', async () => {
+  const [log, time] = [new Takes(), new VirtualTime()];
+  log.append = () => new Promise(() => undefined);
+  const writer = new FeedbackWriter({ log, time, name: 'p' });
+  writer.missing(['01']);
+  let hasStopped = false;
+  const stopped = writer.stop().then(() => (hasStopped = true));
+  await time.advance(1_999);
+  expect(hasStopped).toBe(false);
+  await time.advance(1);
+  await stopped;
+});

@@ -7,6 +7,7 @@
 import type { BlobStore } from '@watershed/blob/port.ts';
 import { soleMember, type PartitionGroup } from '@watershed/log/group.ts';
 import { LogError, type Log, type LogRecord } from '@watershed/log/port.ts';
+import { within } from '@watershed/log/time.ts';
 import { topics } from '@watershed/model/keys.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
@@ -78,6 +79,8 @@ export interface Translator extends Part {
 const defaultGraceMs = 300_000;
 const defaultRetainMs = 600_000;
 const lagEveryMs = 10_000;
+/** For the last pass; what a log that is away does not take, the next owner appends. */
+const lastAppendMs = 4_000;
 
 /** A shard that lost what the group says is its own has not heard the newest word yet, or is alone. */
 const takeAgainMs = 10_000;
@@ -176,7 +179,7 @@ class TranslatorPart {
     this.#lagTimer?.cancel();
     this.#takeAgain?.cancel();
     this.#losses.tell();
-    await this.engine.close();
+    await within(this.#options.time, lastAppendMs, this.engine.close());
     await this.#partitions.close();
     // Behind the last append: the next owner has nothing to wait for.
     await this.#group.leave();

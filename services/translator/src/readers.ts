@@ -2,7 +2,7 @@
 import { Fold, type Change } from '@watershed/log/fold.ts';
 import { isRetriable } from '@watershed/log/port.ts';
 import type { Log, LogRecord, ReadBatch } from '@watershed/log/port.ts';
-import { Notice } from '@watershed/log/time.ts';
+import { abortable, Notice } from '@watershed/log/time.ts';
 import { unreadable } from '@watershed/model/schema.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
 import { watershedMetrics } from '@watershed/runtime/metric-names.ts';
@@ -132,8 +132,9 @@ export class Reader {
   }
 
   async #end(): Promise<number> {
-    const { log, topic, partition } = this.#options;
-    return (await retry(() => log.end(topic, partition), this.#retrying)).offset;
+    const { log, topic, partition, signal } = this.#options;
+    const end = retry(() => log.end(topic, partition), this.#retrying);
+    return (await abortable(end, signal)).offset;
   }
 
   *#portions(whole: ReadBatch): Generator<Portion, void, void> {

@@ -175,6 +175,26 @@ it('partitions that another shard takes are one line of the log, with how many a
   expect(lines).toEqual([['another shard has taken partitions', { partitions, reason }]]);
 });
 
+it('a log that does not answer does not hold up the end', async () => {
+  const world = await World.open();
+  worlds.push(world);
+  await world.write(source(), endpoints(host, '10.0.0.1'), service({ host }));
+  await world.demand(scopeClass('shop'));
+  let isSilent = false;
+  const silent = new Promise<never>(() => undefined);
+  const through = (log: Log): Log => ({
+    ...log,
+    append: (records) => (isSilent ? silent : log.append(records)),
+  });
+  await world.start({ through });
+  isSilent = true;
+  await world.log.append([endpoints(host, '10.0.0.2')]);
+  await vi.waitFor(async () => expect(await world.translator.lag()).toBe(0));
+  const stopped = world.stop();
+  await world.advance(10_000);
+  await stopped;
+});
+
 it('what nobody can know of a key is taken back, so that all readers agree', async () => {
   const world = await World.open();
   worlds.push(world);

@@ -148,3 +148,11 @@ it('catches up at the start, though the log was put back before the first readin
   await end();
   await running;
 });
+
+it('ends when it is told to, though the log does not say where it ends', async () => {
+  const { log, reader, end } = opened();
+  log.end = () => new Promise(() => undefined);
+  const running = reader.run();
+  await end();
+  await running;
+});

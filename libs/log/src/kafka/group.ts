@@ -11,7 +11,7 @@ import {
 } from '@platformatic/kafka';
 import type { ConnectionOptions } from '@platformatic/kafka';
 import type { PartitionGroup } from '../group.ts';
-import { pause, type LogTime } from '../time.ts';
+import { pause, within, type LogTime } from '../time.ts';
 import type { Health } from '../watched.ts';
 import { failure } from './failure.ts';
 
@@ -72,7 +72,7 @@ class KafkaGroup implements PartitionGroup {
     this.#consumer = undefined;
     if (consumer !== undefined) {
       const left = promiseOf((done) => consumer.leaveGroup(true, done));
-      await Promise.race([left, pause(this.#options.time, leaveTimeoutMs)]);
+      await within(this.#options.time, leaveTimeoutMs, left);
       await this.#close(consumer);
     }
     await this.#running;
@@ -138,7 +138,7 @@ class KafkaGroup implements PartitionGroup {
 
   async #close(consumer: Consumer): Promise<void> {
     const closed = consumer.close(true).catch(() => undefined);
-    await Promise.race([closed, pause(this.#options.time, leaveTimeoutMs)]);
+    await within(this.#options.time, leaveTimeoutMs, closed);
   }
 }
 

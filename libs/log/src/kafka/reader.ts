@@ -1,7 +1,7 @@
 import type { Connection } from '@platformatic/kafka';
 import { LogError } from '../port.ts';
 import type { LogRecord, Position, ReadBatch, Reset, Retention } from '../port.ts';
-import { turn } from '../time.ts';
+import { abortable, turn } from '../time.ts';
 import type { LogTime } from '../time.ts';
 import { Backoff } from './client.ts';
 import type { KafkaClient } from './client.ts';
@@ -198,7 +198,7 @@ export class PartitionReader {
     const label = `${what} ${this.#topic}/${this.#partition}`;
     for (;;) {
       try {
-        return await attempt();
+        return await abortable(attempt(), this.#stop.signal);
       } catch (cause) {
         if (this.#over()) return undefined;
         const error = failure(label, cause);
@@ -208,7 +208,8 @@ export class PartitionReader {
         this.#context.client.tellRetry(error);
       }
       await backoff.wait(this.#stop.signal);
-      await this.#context.client.refresh(this.#topic).catch(() => undefined);
+      const refreshed = this.#context.client.refresh(this.#topic);
+      await abortable(refreshed, this.#stop.signal).catch(() => undefined);
       if (this.#over()) return undefined;
     }
   }

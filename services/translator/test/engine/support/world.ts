@@ -201,9 +201,14 @@ export class World {
     rmSync(this.#dir, { recursive: true });
   }
 
+  /** Lets time pass. */
+  advance(ms: number): Promise<void> {
+    return this.#virtual.advance(ms);
+  }
+
   /** Lets time pass, and whatever it brings about happen. */
   async pass(ms: number): Promise<void> {
-    await this.#virtual.advance(ms);
+    await this.advance(ms);
     await this.quiet();
   }
 
