@@ -149,6 +149,7 @@ export const packages: Readonly<Record<string, readonly RegExp[]>> = {
     /^libs\/log\/test\//u,
     /^test\//u,
   ],
+  kafkajs: [/^bench\/src\/log\//u],
   'node:sqlite': [
     /^libs\/log\/src\/embedded/u,
     /^libs\/log\/test\//u,

@@ -1,9 +1,10 @@
 /**
  * The log's benchmark: appends in batches that are waited for one after the other, single appends
- * of many callers at once, replay, and (embedded) compaction, on both adapters.
+ * of many callers at once, replay, and (embedded) compaction, on both adapters. Beside Kafka's, in
+ * turns on the same broker, kafkajs does the same (decision 1).
  *
- * node bench/src/log/main.ts [--records 200000] [--bytes 1024] [--batch 100] [--keys 5000]
- * [--no-kafka]
+ *     node bench/src/log/main.ts [--records 200000] [--bytes 1024] [--batch 100] [--keys 5000]
+ *     [--rounds 3] [--no-kafka]
  *
  * Prints a row per step: records per second, CPU microseconds per record of this process and
  * (Kafka) of the broker, and the longest stall of the event loop.
@@ -18,6 +19,7 @@ import { openKafkaLog } from '@watershed/log/kafka.ts';
 import type { Append, Log } from '@watershed/log/port.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { startTestKafka } from '../../../test/components/kafka.ts';
+import { KafkaJs } from './kafkajs.ts';
 
 const { values } = parseArgs({
   allowNegative: true,
@@ -26,6 +28,7 @@ const { values } = parseArgs({
     bytes: { type: 'string', default: '1024' },
     batch: { type: 'string', default: '100' },
     keys: { type: 'string', default: '5000' },
+    rounds: { type: 'string', default: '3' },
     kafka: { type: 'boolean', default: true },
   },
 });
@@ -69,14 +72,20 @@ async function measure(
   console.log(columns.join(''));
 }
 
-async function appendBatches(log: Log): Promise<number> {
+/** What is measured of a log. */
+interface Subject {
+  append(records: readonly Append[]): Promise<unknown>;
+  replay(): Promise<number>;
+}
+
+async function appendBatches(log: Subject): Promise<number> {
   for (let i = 0; i < records; i += batch) {
     await log.append(Array.from({ length: batch }, (_, j) => record(i + j)));
   }
   return records;
 }
 
-async function appendSingly(log: Log): Promise<number> {
+async function appendSingly(log: Subject): Promise<number> {
   const each = Math.ceil(records / 4 / callers);
   await Promise.all(
     Array.from({ length: callers }, async (_, caller) => {
@@ -100,12 +109,16 @@ async function replay(log: Log): Promise<number> {
   return count;
 }
 
-async function steps(name: string, log: Log, broker?: () => Promise<number>): Promise<void> {
+async function subjectOf(log: Log): Promise<Subject> {
   await log.ensureTopics([{ name: topic, partitions: 1, retention }]);
+  return { append: (some) => log.append(some), replay: () => replay(log) };
+}
+
+async function steps(name: string, log: Subject, broker?: () => Promise<number>): Promise<void> {
   await measure(`${name}: append, batches of ${batch}`, () => appendBatches(log), broker);
   await measure(`${name}: append, ${callers} single callers`, () => appendSingly(log), broker);
-  await measure(`${name}: replay`, () => replay(log), broker);
-  await measure(`${name}: replay again`, () => replay(log), broker);
+  await measure(`${name}: replay`, () => log.replay(), broker);
+  await measure(`${name}: replay again`, () => log.replay(), broker);
 }
 
 console.log(
@@ -119,7 +132,7 @@ console.log(
 const dir = await mkdtemp(join(tmpdir(), 'watershed-bench-log-'));
 try {
   const log = await openEmbeddedLog({ dir, time: systemTime, compactEveryMs: 3_600_000 });
-  await steps('embedded', log);
+  await steps('embedded', await subjectOf(log));
   await measure('embedded: compaction', async () => {
     await log.compact();
     return (await log.end(topic, 0)).offset;
@@ -132,6 +145,12 @@ try {
 if (values.kafka) {
   await using kafka = await startTestKafka({ fullJit: true, heapMb: 512 });
   const log = await openKafkaLog({ brokers: kafka.brokers, time: systemTime });
-  await steps('kafka', log, () => kafka.cpuSeconds());
+  const ours = await subjectOf(log);
+  const theirs = await KafkaJs.open(kafka.brokers, 'bench-kafkajs');
+  for (let round = 1; round <= Number(values.rounds); round++) {
+    await steps(`kafka ${round}`, ours, () => kafka.cpuSeconds());
+    await steps(`kafkajs ${round}`, theirs, () => kafka.cpuSeconds());
+  }
+  await theirs.close();
   await log.close();
 }
