@@ -24,6 +24,8 @@ type Call = 'append' | 'end' | 'read';
 
 /** What takes longer is not there. A leader that moves takes as long, now and then. */
 const silentMs = 3_000;
+/** The last of it: a process that stood still looks at what has come meanwhile first. */
+const lookMs = 500;
 
 export class LogWatch {
   readonly #options: WatchOptions;
@@ -59,12 +61,16 @@ export class LogWatch {
     const { time, readWaitMs } = this.#options;
     const sinceMs = time.now();
     const id = Symbol(what);
+    const look = (): void => {
+      timer = time.after(lookMs, late);
+    };
     const late = (): void => {
       this.#late.add(id);
       this.#tell(this.#reason ?? unanswered(what), sinceMs);
     };
     const mayTakeMs = call === 'read' ? readWaitMs : 0;
-    const timer = mayTakeMs === undefined ? undefined : time.after(mayTakeMs + silentMs, late);
+    let timer =
+      mayTakeMs === undefined ? undefined : time.after(mayTakeMs + silentMs - lookMs, look);
     try {
       const result = await promise;
       this.#late.delete(id);

@@ -66,6 +66,19 @@ test('a log that does not answer is away after 3 s, since it was asked, until it
   expect(said).toHaveLength(2);
 });
 
+test('a process that stood still looks at what has come meanwhile, and says nothing', async () => {
+  const { said, append, answers } = watched();
+  const appended = append();
+  // What is due fires late, and only then what is set for later.
+  vi.setSystemTime(Date.now() + 60_000);
+  vi.runOnlyPendingTimers();
+  await vi.advanceTimersByTimeAsync(100);
+  answers();
+  await appended;
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(said).toEqual(['there']);
+});
+
 test('what fails and works when it is tried again soon is not told of; what goes on is, with why', async () => {
   const { said, append, answers, isSilent, watch } = watched();
   const first = append();
