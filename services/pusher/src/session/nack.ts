@@ -43,7 +43,12 @@ export function answerTo(
   }
   const named = culprits(message, plan.entries);
   const bad = named.length > 0 ? named : plan.changed;
-  const quarantined = bad.map((entry): Quarantined => ({
+  const stuck = bad.filter((entry) => refused.before?.lookup(entry)?.version === entry.version);
+  const standsIn = new Set(refusals.quarantine?.all.map(({ name }) => name));
+  // Where it refuses what it is said to have, no other can be put in its place; what that stood in
+  // for is still refused.
+  const anew = bad.filter((entry) => !stuck.includes(entry) || !standsIn.has(entry.name));
+  const quarantined = anew.map((entry): Quarantined => ({
     name: entry.name,
     refused: entry.version,
     held: refused.before?.lookup(entry),
@@ -56,7 +61,9 @@ export function answerTo(
   if (state.traits.stage === 'clusters') state.warming = undefined;
   const names = new Set(named.map((entry) => entry.name));
   const siblings = plan.changed.filter((entry) => !names.has(entry.name));
-  if (named.length > 0 && siblings.length > 0 && refusals.resends < maxSiblingResends) {
+  // The full set, that is, which would have those again.
+  const again = plan.mode === 'sotw' && state.traits.fullSet && stuck.length > 0;
+  if (named.length > 0 && siblings.length > 0 && !again && refusals.resends < maxSiblingResends) {
     refusals.resends++;
     state.owe(new NameList(siblings.map((entry) => entry.name)));
   }

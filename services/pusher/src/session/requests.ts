@@ -1,5 +1,6 @@
 import type { SessionContext } from './context.ts';
 import type { DeltaRequest, SotwRequest } from './request.ts';
+import { namesHeld } from './lifetime.ts';
 import { NameList } from './subscription.ts';
 import type { TypeState } from './type-state.ts';
 
@@ -30,6 +31,8 @@ export function applySotw(
   if (first || after !== before) state.owe(subscriptions.newNames(before, after));
   if (!after.wildcard || before.wildcard) return;
   state.mustAnswer = true;
+  // What is sent in part is named anew by the wildcard (rule 16).
+  if (!first && !state.traits.fullSet) state.held = context.empty(state.traits.typeUrl);
   if (first && after.size === 0 && request.versionInfo !== '') {
     state.resume = request.versionInfo;
   }
@@ -60,7 +63,10 @@ export function applyDelta(
   state.owe(star ? withoutStar(subscribe) : subscribe);
   if (star) {
     state.mustAnswer = true;
-    if (state.subscription.wildcard) {
+    if (before.wildcard) {
+      // All of it once more; of what is to go it is still known that the client has it.
+      if (state.held !== undefined) state.owe(namesHeld(state.held, before));
+    } else if (state.subscription.wildcard) {
       // What the wildcard adds is unknown to the client; what it had by name may be gone by now.
       state.owe(subscriptions.namesOf(before));
       state.held = context.empty(state.traits.typeUrl);

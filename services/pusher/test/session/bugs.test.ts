@@ -80,6 +80,35 @@ describe('what went wrong elsewhere', () => {
     }
   });
 
+  it('go-control-plane#962: nor for one that came with a version of another server', () => {
+    const world = worldOf({ [CDS]: { a: '1', bad: '1' } });
+    const stream = world.sotw();
+    const [all] = stream.send(CDS, [], { versionInfo: 'of another server' });
+    expect(all?.names).toEqual(['a', 'bad']);
+    expect(stream.nack(all, [], 'cluster bad: bad')).toEqual([]);
+    world.nowMs += 60_000;
+    expect(stream.take()).toEqual([]);
+    // It can be told of nothing else without it: once for each change.
+    world.cut({ [CDS]: { a: '2', bad: '1' } });
+    const [next, ...more] = stream.follow().take();
+    expect([next?.names, more]).toEqual([['a', 'bad'], []]);
+    expect(stream.nack(next, [], 'cluster bad: bad')).toEqual([]);
+    world.cut({ [CDS]: { a: '2', bad: '2' } });
+    const [mended] = stream.follow().take();
+    expect(mended?.names).toEqual(['a', 'bad']);
+    expect(stream.ack(mended)).toEqual([]);
+  });
+
+  it('go-control-plane#962: nor for one that refuses what it took before', () => {
+    const world = worldOf({ [CDS]: { a: '1', b: '1' } });
+    const stream = world.sotw();
+    stream.ack(stream.send(CDS, [])[0]);
+    world.cut({ [CDS]: { a: '2', b: '2' } });
+    const [sibling, ...more] = stream.nack(stream.follow().take()[0], [], 'cluster a: bad');
+    expect([sibling?.names, more]).toEqual([['a', 'b'], []]);
+    expect(stream.nack(sibling, [], 'cluster a: bad')).toEqual([]);
+  });
+
   it('go-control-plane#962: a client that refuses all that it is sent is sent a bounded number', () => {
     const names = Array.from({ length: 50 }, (_, at) => `c${at}`);
     const all = (version: string) => Object.fromEntries(names.map((name) => [name, version]));

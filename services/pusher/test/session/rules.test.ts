@@ -300,6 +300,15 @@ describe('state of the world: what is subscribed', () => {
     expect(stream.follow().take()).toEqual([]);
   });
 
+  it('rule 16: all that the wildcard adds is sent, whatever was before', () => {
+    const world = worldOf({ [EDS]: { a: '1', b: '1', c: '1' } });
+    const stream = world.sotw();
+    const [all] = stream.send(EDS, ['*']);
+    const [few] = stream.ack(all, ['a']);
+    expect([all?.names, few?.names ?? []]).toEqual([['a', 'b', 'c'], ['a']]);
+    expect(stream.ack(few, ['*'])[0]?.names).toEqual(['a', 'b', 'c']);
+  });
+
   it('rule 16: a newly named resource is sent, also if it is unchanged or was sent before', () => {
     const stream = worldOf().sotw();
     const [one] = stream.send(RDS, ['q', 'r']);
@@ -658,6 +667,21 @@ describe('delta', () => {
     expect(stream.send(RDS, { unsub: ['r'] })).toEqual([]);
     world.cut({ ...shop, [RDS]: { r: '2', q: '1' } });
     expect(stream.follow().take()).toEqual([]);
+  });
+
+  it('rule 40: `*` once more, while a removal waits, does not make it forgotten', () => {
+    const world = worldOf({ [CDS]: { a: '1', b: '1' }, [RDS]: { r: 'b@1' } });
+    const stream = world.delta();
+    stream.ack(stream.send(CDS)[0]);
+    stream.ack(stream.send(RDS, { sub: ['r'] })[0]);
+    world.cut({ [CDS]: { a: '1' }, [RDS]: { r: 'a@1' } });
+    const [route, ...more] = stream.follow().take();
+    expect([route?.type, more]).toEqual([RDS, []]);
+    const [again] = stream.send(CDS, { sub: ['*'] });
+    expect([again?.names, again?.removed]).toEqual([['a', 'b'], []]);
+    expect(stream.ack(again)).toEqual([]);
+    const [removal] = stream.ack(route);
+    expect([removal?.type, removal?.removed]).toEqual([CDS, ['b']]);
   });
 
   it('rule 37: with `*` and a name, unsubscribing the name returns it, or says that it is gone', () => {
