@@ -120,6 +120,14 @@ describe('bootstrap envoy', () => {
     expect(withToken).not.toContain('tls_certificates');
   });
 
+  test('PINGs tell a control plane that hangs, one or several, on one stream or many', () => {
+    const otherXds = [{ host: '127.0.0.1', port: 2 }];
+    for (const more of [{}, { separateStreams: true }, { otherXds }]) {
+      const config = JSON.stringify(envoyBootstrap({ ...options, ...more }));
+      expect(config).toContain('"connection_keepalive":{"interval":"15s","timeout":"10s"}');
+    }
+  });
+
   test('metadata of the command line wins over what the flags give', () => {
     const config = envoyBootstrap({ ...options, metadata: { CLUSTER_ID: 'west', NETWORK: 'n1' } });
     expect(config['node']).toMatchObject({ metadata: { CLUSTER_ID: 'west', NETWORK: 'n1' } });

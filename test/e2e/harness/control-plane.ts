@@ -70,6 +70,15 @@ export class ControlPlane {
     await this.#process?.child.exited;
   }
 
+  /** SIGSTOP: its connections stay, and nothing is answered. */
+  pause(): void {
+    this.#process?.child.signal('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#process?.child.signal('SIGCONT');
+  }
+
   /** As an operator stops it. */
   async stop(): Promise<void> {
     await this.#process?.child.stop(15_000);
