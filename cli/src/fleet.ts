@@ -14,8 +14,8 @@ export interface Fleet {
   readonly pushers: readonly Pusher[];
   /** Who did not answer, and why. */
   readonly failures: readonly string[];
-  /** Of whom those that answered know, and whom nobody asked. */
-  readonly unasked: readonly string[];
+  /** Whom those that answered know, and who did not answer, if anybody asked. */
+  readonly unheard: readonly string[];
 }
 
 export async function askFleet(each: readonly MonitoringOptions[]): Promise<Fleet> {
@@ -26,15 +26,15 @@ export async function askFleet(each: readonly MonitoringOptions[]): Promise<Flee
   );
   // Addresses may be two ways to one pusher.
   const pushers = new Map(known.map(({ pusher }) => [pusher.name, pusher]));
-  const asked = new Set(known.map(({ address }) => address));
+  const heard = new Set(known.map(({ address }) => address));
   const others = new Map(
     known
       .flatMap(({ members }) => members.map(fieldsOf))
       // Not by name: who was started again at its address is known by both for a while.
-      .filter(({ address }) => !asked.has(textOf(address)))
+      .filter(({ address }) => !heard.has(textOf(address)))
       .map((member) => [textOf(member['name']), member]),
   );
-  return { pushers: [...pushers.values()], failures, unasked: [...others.values()].map(describe) };
+  return { pushers: [...pushers.values()], failures, unheard: [...others.values()].map(describe) };
 }
 
 async function ask(options: MonitoringOptions) {

@@ -92,7 +92,9 @@ test('of a pusher that does not answer proxy-status says so, after what the othe
     ...['proxy-status', '--monitoringAddr', `${first},${second}`],
   );
   expect(placed(lines)).toEqual([['a.shop', 'pusher-a']]);
-  expect(notes).toHaveLength(1);
+  expect(notes).toEqual([
+    'did not answer, or was not asked: pusher pusher-b (xDS b.watershed:15010; 7 streams, it said 4 s ago)',
+  ]);
   expect(failure).toMatch(new RegExp(`^no answer from http://${second}/.*ECONNREFUSED`, 'u'));
 });
 

@@ -22,6 +22,7 @@ export function addMonitoringOptions(command: Command, whose: string): Command {
   const doc = `the monitoring port of ${whose}`;
   return withTimeout(
     command.option('--monitoringAddr <host:port>', doc, parseMonitoringAddress, standard),
+    10,
   );
 }
 
@@ -30,11 +31,14 @@ export function addFleetOptions(command: Command): Command {
   const doc = 'the monitoring port of Watershed, or of each pusher (with commas, or repeated)';
   return withTimeout(
     command.option('--monitoringAddr <host:port,…>', doc, parseMonitoringAddresses, standards),
+    // One that hangs is not to keep what the others say.
+    3,
   );
 }
 
-function withTimeout(command: Command): Command {
-  return command.option('--timeout <seconds>', 'how long to wait for an answer', parseSeconds, 10);
+function withTimeout(command: Command, seconds: number): Command {
+  const doc = 'how long to wait for an answer';
+  return command.option('--timeout <seconds>', doc, parseSeconds, seconds);
 }
 
 export function monitoringOf(flags: MonitoringFlags): MonitoringOptions {

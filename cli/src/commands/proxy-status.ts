@@ -39,14 +39,16 @@ export function addProxyStatus(
     .alias('ps')
     .description('which proxies are connected, and whether each has ACKed what it was sent');
   addFleetOptions(command).action(async (flags: FleetFlags) => {
-    const { pushers, failures, unasked } = await askFleet(fleetOf(flags));
+    const { pushers, failures, unheard } = await askFleet(fleetOf(flags));
     for (const { name, silence } of pushers) {
       const whose = pushers.length === 1 ? '' : `${name}: `;
       if (silence !== '') print(`${whose}${silence}: what proxies have is as old as that\n`);
     }
     if (pushers.length > 0) print(proxyStatus(pushers, Date.now()));
-    for (const one of unasked) {
-      progress(`not asked: pusher ${one}; --monitoringAddr takes several addresses`);
+    for (const one of unheard) {
+      // Of who did not answer nobody knows which of them it is.
+      if (failures.length > 0) progress(`did not answer, or was not asked: pusher ${one}`);
+      else progress(`not asked: pusher ${one}; --monitoringAddr takes several addresses`);
     }
     if (failures.length > 0) throw new Error(failures.join('\n'));
   });

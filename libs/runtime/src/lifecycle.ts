@@ -42,6 +42,8 @@ const sameRequestMs = 500;
 export class Lifecycle {
   readonly #options: LifecycleOptions;
   readonly #started: Part[] = [];
+  readonly #ended = Promise.withResolvers<void>();
+  #ending = false;
   #stopping: Promise<void> | undefined;
 
   constructor(options: LifecycleOptions) {
@@ -100,34 +102,40 @@ export class Lifecycle {
     }
   }
 
+  /** Stops in order, and says so; `why`: fields of that line. */
+  end(why: Readonly<Record<string, unknown>>): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    const { logger, drainMs } = this.#options;
+    logger.info('stopping', { ...why, drainMs });
+    void this.stop().then(this.#ended.resolve);
+  }
+
   /**
-   * Resolves with the signal that asked for the end, after everything has stopped. A second signal,
-   * unless it is the same request, does not wait: `force` is called, to leave at once.
+   * Resolves when everything has stopped, by `end` or because a signal asked for it. A second
+   * signal, unless it is the same request, does not wait: `force` is called, to leave at once.
    */
-  runUntilSignal(source: SignalSource, force: (signal: string) => void): Promise<string> {
-    return new Promise((resolve) => {
-      const { logger, timers, drainMs } = this.#options;
-      let asked = false;
-      let askedOnce = false;
-      const onSignal = (signal: 'SIGTERM' | 'SIGINT'): void => {
-        if (askedOnce) {
-          logger.warn('forced to stop at once', { signal });
-          force(signal);
-        }
-        if (asked) return;
-        asked = true;
-        logger.info('stopping', { signal, drainMs });
-        const timer = timers.after(sameRequestMs, () => {
-          askedOnce = true;
-        });
-        void this.stop().then(() => {
-          timer.cancel();
-          resolve(signal);
-        });
-      };
-      source.on('SIGTERM', () => onSignal('SIGTERM'));
-      source.on('SIGINT', () => onSignal('SIGINT'));
-    });
+  runUntilEnd(source: SignalSource, force: (signal: string) => void): Promise<void> {
+    const { logger, timers } = this.#options;
+    const { promise: ended } = this.#ended;
+    let asked = false;
+    let askedOnce = false;
+    const onSignal = (signal: 'SIGTERM' | 'SIGINT'): void => {
+      if (askedOnce) {
+        logger.warn('forced to stop at once', { signal });
+        force(signal);
+      }
+      if (asked) return;
+      asked = true;
+      this.end({ signal });
+      const timer = timers.after(sameRequestMs, () => {
+        askedOnce = true;
+      });
+      void ended.then(() => timer.cancel());
+    };
+    source.on('SIGTERM', () => onSignal('SIGTERM'));
+    source.on('SIGINT', () => onSignal('SIGINT'));
+    return ended;
   }
 }
 

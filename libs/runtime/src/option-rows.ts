@@ -27,6 +27,8 @@ export interface StringRow extends RowCommon {
   /** What kind of text, for `--help`: `path`, `url`. */
   readonly placeholder?: string;
   readonly pattern?: RegExp;
+  /** What the pattern takes besides what is not empty, for people. */
+  readonly form?: string;
 }
 
 export interface IntRow extends RowCommon {
@@ -104,7 +106,9 @@ export function parseValue(row: Row, text: string): Parsed<OptionValue> {
   switch (row.type) {
     case 'string':
       if (row.pattern !== undefined && !row.pattern.test(text)) {
-        return refused(text === '' ? 'must not be empty' : `does not match ${row.pattern.source}`);
+        return refused(
+          text === '' ? 'must not be empty' : `not ${row.form ?? 'of the right form'}`,
+        );
       }
       return accepted(text);
     case 'int':

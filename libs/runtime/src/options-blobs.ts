@@ -11,6 +11,7 @@ export const redisOptions = defineOptions({
     flag: '--redisUrl',
     env: ['WATERSHED_REDIS_URL'],
     pattern: /^rediss?:\/\//u,
+    form,
     placeholder: 'redis://host:port',
     secret: 'in-url',
     group: sharedGroup,

@@ -52,6 +52,7 @@ export const processOptions = defineOptions({
     env: ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'],
     placeholder: 'url',
     pattern: /^https?:\/\//u,
+    form: 'http://… or https://…',
     doc: 'Where spans are sent (OTLP over HTTP, protobuf), as it is. Nothing is traced without an endpoint.',
   },
   otlpBaseEndpoint: {
@@ -59,6 +60,7 @@ export const processOptions = defineOptions({
     env: ['OTEL_EXPORTER_OTLP_ENDPOINT'],
     placeholder: 'url',
     pattern: /^https?:\/\//u,
+    form: 'http://… or https://…',
     doc: 'The same for all signals: /v1/traces is appended to it.',
   },
   otlpHeaders: {
@@ -149,6 +151,7 @@ export const sourceOptions = defineOptions({
     env: ['CLUSTER_ID'],
     default: 'Kubernetes',
     pattern: /^[^|\s]{1,253}$/u,
+    form: 'at most 253 characters without spaces and |',
     group: configuration,
     doc: 'The name of the cluster that this source speaks for.',
   },
@@ -158,6 +161,7 @@ export const sourceOptions = defineOptions({
     env: ['WATERSHED_DOMAIN'],
     default: 'cluster.local',
     pattern: /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/u,
+    form: 'a DNS name in lower case',
     group: configuration,
     doc: "The DNS suffix of Services' names.",
   },

@@ -105,7 +105,7 @@ async function run<C extends ProcessConfig>(
   for (const warning of warnings) logger.warn(warning);
   const tracing = await openTracing(tracingOptions(config, { name, version }, logger));
   const lifecycle = new Lifecycle({ timers: time, logger, drainMs: config.shutdownMs });
-  const stopped = lifecycle.runUntilSignal(process, () => process.exit(1));
+  const stopped = lifecycle.runUntilEnd(process, () => process.exit(1));
   const metrics = processMetrics(version, time);
   const readiness = new Readiness();
   metrics.derivedSeries(watershedMetrics.awaySeconds, () => readiness.away);
@@ -125,7 +125,7 @@ async function run<C extends ProcessConfig>(
       if (error instanceof OptionsError) complain(name, error.problems);
       else logger.fatal('it cannot go on', { error });
       process.exitCode = 1;
-      process.kill(process.pid, 'SIGTERM');
+      lifecycle.end({ reason: 'it cannot go on' });
     },
     xdsctl: (command) => `npx xdsctl ${command} --monitoringAddr ${addressOf(monitoring)}`,
   });

@@ -293,7 +293,7 @@ describe('how Redis is reached', () => {
     expect(password?.value).toBe('');
     const wrong = { WATERSHED_REDIS_URL: 'redis:/u:hunter2@redis' };
     expect(() => parseOptions(program, { argv: [], environment: wrong })).toThrow(
-      'WATERSHED_REDIS_URL: "[redacted]@redis": does not match',
+      'WATERSHED_REDIS_URL: "[redacted]@redis": not redis://[user[:password]@]host[:port][/database]',
     );
     for (const argv of [['--redisUlr=redis://u:hunter2@redis'], ['redis://u:hunter2@redis']]) {
       expect(() => parseOptions(program, { argv, environment: {} })).toThrow(

@@ -412,14 +412,14 @@ test('the first signal stops in order, the second at once', async () => {
   const source = new EventEmitter();
   const forced: string[] = [];
   await life.start([{ name: 'stuck', stop: () => new Promise(() => undefined) }]);
-  const ended = life.runUntilSignal(source, (signal) => forced.push(signal));
+  const ended = life.runUntilEnd(source, (signal) => forced.push(signal));
   source.emit('SIGTERM');
   await time.advance(500);
   expect(forced).toEqual([]);
   source.emit('SIGINT');
   expect(forced).toEqual(['SIGINT']);
   await time.advance(10_000);
-  expect(await ended).toBe('SIGTERM');
+  await ended;
 });
 
 test('Ctrl-C that comes from the terminal and from npm as well stops in order', async () => {
@@ -429,13 +429,32 @@ test('Ctrl-C that comes from the terminal and from npm as well stops in order', 
   const forced: string[] = [];
   const calls: string[] = [];
   await life.start(parts(calls, ['log']));
-  const ended = life.runUntilSignal(source, (signal) => forced.push(signal));
+  const ended = life.runUntilEnd(source, (signal) => forced.push(signal));
   source.emit('SIGINT');
   source.emit('SIGINT');
   await time.advance(499);
   source.emit('SIGTERM');
-  expect(await ended).toBe('SIGINT');
+  await ended;
   expect(calls).toEqual(['start log', 'stop log']);
+  expect(forced).toEqual([]);
+});
+
+test('what ends by itself says why, and is not forced by the first signal', async () => {
+  const time = new VirtualTime();
+  const life = lifecycle(time);
+  const source = new EventEmitter();
+  const forced: string[] = [];
+  const calls: string[] = [];
+  await life.start(parts(calls, ['log']));
+  const ended = life.runUntilEnd(source, (signal) => forced.push(signal));
+  life.end({ reason: 'it cannot go on' });
+  source.emit('SIGTERM');
+  await ended;
+  expect(calls).toEqual(['start log', 'stop log']);
+  expect(lines.map((line): unknown => JSON.parse(line))).toMatchObject([
+    { msg: 'stopping', reason: 'it cannot go on' },
+  ]);
+  expect(lines.join()).not.toContain('signal');
   expect(forced).toEqual([]);
 });
 

@@ -4,7 +4,7 @@
  *     sources ─► ingest (last good, holds, emit queries) ─► publisher ─► config, endpoints, history
  */
 import { Graph } from '@watershed/derive/graph.ts';
-import type { Log } from '@watershed/log/port.ts';
+import { LogError, type Log } from '@watershed/log/port.ts';
 import { abortable } from '@watershed/log/time.ts';
 import { topics } from '@watershed/model/keys.ts';
 import type { Time } from '@watershed/runtime/clock.ts';
@@ -285,8 +285,19 @@ class IngesterPart implements Ingester {
   #fail(error: unknown): void {
     if (this.hasFailed || this.#isStopped) return;
     this.hasFailed = true;
-    this.#options.onFatal(error);
+    const { onFatal, settings } = this.#options;
+    onFatal(isFenced(error) ? takenOver(settings.cluster, error) : error);
   }
+}
+
+function isFenced(error: unknown): boolean {
+  return error instanceof LogError && error.code === 'fenced';
+}
+
+/** For who has started two, and knows of no claims. */
+function takenOver(cluster: string, cause: unknown): LogError {
+  const text = `another ingester with --clusterID ${cluster} has taken over; there can be one only`;
+  return new LogError('fenced', text, { retriable: false, cause });
 }
 
 /** Of a span: which objects changed, `group/kind/namespace/name`; of many, the first ones. */

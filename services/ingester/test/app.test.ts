@@ -9,6 +9,7 @@ import { encodeEpoch, epochHeader, isClaimKey } from '@watershed/log/ownership.t
 import { Event } from '@watershed/model/gen/model.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { Logging } from '@watershed/runtime/logger.ts';
+import { describeError } from '@watershed/runtime/errors.ts';
 import { Metrics } from '@watershed/runtime/metrics.ts';
 import { Readiness } from '@watershed/runtime/readiness.ts';
 import type { Span, SpanOptions, Tracing } from '@watershed/runtime/tracing.ts';
@@ -698,7 +699,9 @@ test('a second ingester of the same cluster takes over, and the first one says s
   const first = await start();
   const second = await start();
   await until(() => expect(first.fatal).toHaveLength(1));
-  expect(String(first.fatal[0])).toMatch(/claimed/);
+  expect(describeError(first.fatal[0])).toMatch(
+    /^another ingester with --clusterID \S+ has taken over; there can be one only: .* is lost: .* claimed/,
+  );
   await write('a.yaml', service('cart', 81));
   await until(async () => {
     expect((await folded())[serviceKey('cart')]).toMatchObject({

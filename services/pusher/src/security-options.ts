@@ -58,6 +58,7 @@ export const securityOptions = defineOptions({
     env: ['TRUST_DOMAIN'],
     default: 'cluster.local',
     pattern: /^[a-z0-9._-]{1,255}$/u,
+    form: 'at most 255 of a-z, 0-9, dot, dash and underscore',
     group,
     doc: "The trust domain of proxies' certificates, as MeshConfig's trustDomain.",
   },
