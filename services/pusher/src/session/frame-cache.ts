@@ -286,8 +286,10 @@ function difference(step: Step): Difference {
     target.eachNamed(leaf, (entry) => {
       isThere = add(found, entry) || isThere;
     });
+    // What the client only says that it has goes when it is no longer needed (rule 30).
+    if (isThere || target.lookup(leaf) !== undefined) continue;
     // A name that is removed must not be said twice (rule 22).
-    if (!isThere) (onDemand && !removed.has(leaf.name) ? unknown : removed).add(leaf.name);
+    (onDemand && !removed.has(leaf.name) ? unknown : removed).add(leaf.name);
   }
   return { changed, owed: found, gone, removed, unknown };
 }

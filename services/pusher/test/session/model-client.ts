@@ -45,6 +45,8 @@ export class ModelClient {
   #nonces = new Set<string>();
   readonly #lastNonce = new Map<string, string>();
   readonly #version = new Map<string, string>();
+  /** Types of which all was asked for once more: what crosses that may come twice. */
+  readonly #asksAll = new Set<string>();
   readonly #refused = new Set<string>();
   /** It has reconnected, and asks for no clusters until all are warm. */
   pausesClusters = false;
@@ -76,6 +78,7 @@ export class ModelClient {
     this.#lastNonce.clear();
     this.#stale = undefined;
     this.#refused.clear();
+    this.#asksAll.clear();
     this.#session = this.#connect();
     this.pausesClusters = this.warming.size > 0;
     for (const typeUrl of order) {
@@ -119,6 +122,21 @@ export class ModelClient {
     this.#allow(typeUrl);
     if (typeUrl === EDS || typeUrl === RDS) return;
     this.#ask(typeUrl, [], [], true);
+  }
+
+  /** Asks for all clusters and listeners once more, as no client has to (rule 34). */
+  askEverything(): void {
+    for (const typeUrl of [CDS, LDS]) {
+      const waits = typeUrl === CDS && this.pausesClusters;
+      if (this.mode === 'sotw' || waits || !this.#asked.has(typeUrl)) continue;
+      this.#asksAll.add(typeUrl);
+      this.#ask(typeUrl, ['*'], [], false);
+    }
+  }
+
+  /** All that was under way has come. */
+  rested(): void {
+    this.#asksAll.clear();
   }
 
   /** Asks for routes, or stops. */
@@ -188,6 +206,7 @@ export class ModelClient {
 
   /** What it refused, and named, does not come again until something changes (rule 9). */
   #checkRefused(typeUrl: string, bad: readonly Entry[]): void {
+    if (this.#asksAll.has(typeUrl)) return;
     for (const { name, version } of bad) {
       const key = `${typeUrl}|${name}|${version}`;
       if (this.#refused.has(key)) this.problems.push(`refused ${key} again`);
@@ -214,7 +233,8 @@ export class ModelClient {
     for (const { name, version } of plan.entries) {
       const same = this.#held(typeUrl).get(name) === version;
       const warms = typeUrl === EDS && this.warming.has(name);
-      const asked = this.#use(`${typeUrl}|${name}`) || this.#again.has(typeUrl) || warms;
+      const allowed = this.#again.has(typeUrl) || this.#asksAll.has(typeUrl) || warms;
+      const asked = this.#use(`${typeUrl}|${name}`) || allowed;
       news ||= !same || asked;
       if (same && !asked && !full) this.problems.push(`${name} ${version} of ${typeUrl} again`);
     }

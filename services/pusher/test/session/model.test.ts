@@ -39,7 +39,7 @@ type Step =
   | {
       readonly kind:
         | ('request' | 'write' | 'response' | 'start' | 'reconnect' | 'follow' | 'rest')
-        | ('stale' | 'catchUp');
+        | ('stale' | 'catchUp' | 'everything');
     }
   | { readonly kind: 'routes'; readonly names: readonly string[] }
   /** The stream breaks as the client warms what the first brings, and it comes back to the second. */
@@ -57,6 +57,7 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Step>({ kind: 'reconnect' }) },
   { weight: 3, arbitrary: fc.constant<Step>({ kind: 'stale' }) },
   { weight: 1, arbitrary: fc.constant<Step>({ kind: 'catchUp' }) },
+  { weight: 1, arbitrary: fc.constant<Step>({ kind: 'everything' }) },
   {
     weight: 1,
     arbitrary: fc.subarray(routeNames).map((names): Step => ({ kind: 'routes', names })),
@@ -134,6 +135,9 @@ function play(client: ModelClient, replicas: Replicas, step: Step): void {
     case 'reconnect':
       client.reconnect(replicas.next());
       break;
+    case 'everything':
+      client.askEverything();
+      break;
     case 'routes':
       if (client.held.get(LDS)?.size !== 0) client.wantRoutes(step.names);
       break;
@@ -176,7 +180,10 @@ function settle(client: ModelClient, replicas: Replicas): void {
     moved = client.serverStep() || moved;
     moved = client.deliverResponse() || moved;
     if (moved) continue;
-    if (waited) return;
+    if (waited) {
+      client.rested();
+      return;
+    }
     waited = true;
     for (const world of replicas.worlds) world.nowMs += 500;
   }
