@@ -20,6 +20,7 @@ export interface Rule {
 
 interface Spec {
   readonly replicas?: number;
+  readonly serviceName?: string;
   readonly selector?: Labels & { readonly matchLabels?: Labels };
   readonly template?: Template;
   readonly volumeClaimTemplates?: readonly { readonly metadata: { readonly name: string } }[];
@@ -56,26 +57,41 @@ export interface Container {
   readonly name: string;
   readonly image: string;
   readonly args: readonly string[];
-  readonly env?: readonly { readonly name: string; readonly value?: string }[];
+  readonly env?: readonly {
+    readonly name: string;
+    readonly value?: string;
+    readonly valueFrom?: { readonly fieldRef?: { readonly fieldPath: string } };
+  }[];
   readonly envFrom?: readonly { readonly configMapRef: { readonly name: string } }[];
   readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[];
   readonly ports?: readonly { readonly name: string; readonly containerPort: number }[];
   readonly readinessProbe?: { readonly httpGet: { readonly path: string; readonly port: string } };
 }
 
-/** The variables that it gives itself, those of Secrets apart. */
+/**
+ * The variables that it gives itself, those of Secrets apart. What it is told of its Pod is put in
+ * where others refer to it.
+ */
 export function environmentOf(
   manifests: readonly Manifest[],
   { env = [], envFrom = [] }: Container,
+  pod = { name: 'pod', namespace: 'watershed' },
 ): Readonly<Record<string, string>> {
   const environment: Record<string, string> = {};
+  const own = new Map<string, string>();
   for (const { configMapRef } of envFrom) {
     const found = manifests.find(
       ({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === configMapRef.name,
     );
     Object.assign(environment, found?.data);
   }
-  for (const { name, value } of env) if (value !== undefined) environment[name] = value;
+  for (const { name, value, valueFrom } of env) {
+    const path = valueFrom?.fieldRef?.fieldPath;
+    if (path === 'metadata.name') own.set(name, pod.name);
+    if (path === 'metadata.namespace') own.set(name, pod.namespace);
+    if (value === undefined) continue;
+    environment[name] = value.replaceAll(/\$\((\w+)\)/gu, (as, of: string) => own.get(of) ?? as);
+  }
   return environment;
 }
 

@@ -300,7 +300,8 @@ const variables: ReadonlySet<string> = new Set(
 
 /** What Secrets would say. */
 function secretsOf({ env = [] }: Container): Readonly<Record<string, string>> {
-  return Object.fromEntries(env.flatMap(({ name, value }) => (value ? [] : [[name, 'secret']])));
+  const secret = env.filter(({ value, valueFrom }) => !value && valueFrom?.fieldRef === undefined);
+  return Object.fromEntries(secret.map(({ name }) => [name, 'secret']));
 }
 
 function pluralOf(kind: string): string {

@@ -19,7 +19,7 @@ import { FeedbackWriter } from './feedback.ts';
 import { Authenticator, type AuthenticatorOptions } from './identity/authenticator.ts';
 import { Refusals } from './identity/refusals.ts';
 import { ttlsOf } from './lifetimes.ts';
-import { advertised } from './placement/advertised.ts';
+import { advertised, reached } from './placement/advertised.ts';
 import { Placement } from './placement/placement.ts';
 import { PusherMetrics } from './metrics.ts';
 import { Admission } from './push/admission.ts';
@@ -192,7 +192,7 @@ class PusherPart {
     const { options } = this.#options;
     return new Placement({
       ...this.#options,
-      address: () => advertised(options.advertisedAddr ?? this.address),
+      address: () => advertised(options.advertisedAddr ?? reached(this.address, this.tlsAddress)),
       streams: () => this.hub.streams,
       scopes: () => this.hub.scopes,
       tell: (pusher) => this.#feedback.member(pusher),

@@ -31,7 +31,7 @@ const table = defineOptions({
     type: 'address',
     flag: '--advertisedAddr',
     env: ['WATERSHED_ADVERTISED_ADDR'],
-    doc: 'Where proxies reach this pusher and no other: its place on the ring, which pushers tell each other by the log. Default: --grpcAddr, by the name of the machine if that is everywhere.',
+    doc: 'Where proxies reach this pusher and no other: its place on the ring, which pushers tell each other by the log. Default: --secureGRPCAddr where --grpcAddr is loopback, else --grpcAddr; by the name of the machine if that is everywhere.',
   },
   rebalanceStreamsPerSecond: {
     type: 'number',

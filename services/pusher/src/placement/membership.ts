@@ -1,5 +1,6 @@
 import type { Demand, Pusher } from '@watershed/model/gen/record.ts';
 import type { Clock, Timer, Timers } from '@watershed/runtime/clock.ts';
+import type { Logger } from '@watershed/runtime/logger.ts';
 import { place, ringOf, type Ring } from './ring.ts';
 
 export interface MembershipOptions {
@@ -8,6 +9,7 @@ export interface MembershipOptions {
   /** `host:port`, as proxies are told it. */
   readonly address: () => string;
   readonly time: Clock & Timers;
+  readonly logger: Logger;
   readonly load: () => { readonly streams: number; readonly scopes: number };
   /** To all pushers, this one too; `undefined`: it leaves. */
   readonly tell: (pusher: Pusher | undefined) => void;
@@ -65,6 +67,8 @@ export class Membership {
   /** `undefined`: not found yet since something changed. */
   #owners: ReadonlyMap<string, string> | undefined;
   #changedMs: number;
+  /** Addresses of several: each is warned of once. */
+  readonly #shared = new Set<string>();
   /** What was said last, and when. */
   #said = { streams: 0, atMs: -Infinity };
   #next: Timer | undefined;
@@ -86,10 +90,24 @@ export class Membership {
 
   heard(name: string, pusher: Pusher | undefined): void {
     const { time } = this.#options;
-    const beat = (this.#heard.get(name)?.beat ?? 0) + 1;
+    const before = this.#heard.get(name);
+    const beat = (before?.beat ?? 0) + 1;
     if (pusher === undefined) this.#heard.delete(name);
     else this.#heard.set(name, { pusher, beat, atMs: time.monotonic() });
+    if (pusher !== undefined && before !== undefined) this.#compare(name, pusher, before.atMs);
     this.#sweep();
+  }
+
+  /** `beforeMs`: when it was heard of last. Who was killed has not spoken since its successor did. */
+  #compare(name: string, { address }: Pusher, beforeMs: number): void {
+    if (this.#shared.has(address)) return;
+    for (const [other, { pusher, atMs }] of this.#heard) {
+      if (other === name || pusher.address !== address || atMs < beforeMs) continue;
+      this.#shared.add(address);
+      const text = 'two pushers say that they are at one address: streams are not rebalanced';
+      this.#options.logger.warn(text, { address, pushers: [name, other] });
+      return;
+    }
   }
 
   wanted(key: string, pusher: string, demand: Demand | undefined): void {
