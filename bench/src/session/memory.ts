@@ -98,6 +98,7 @@ function hostOf({ context }: Scope): StreamHost {
     newest: () => undefined,
     asked: () => undefined,
     observer: {
+      identified: nothing,
       sent: nothing,
       suppressed: nothing,
       acked: nothing,

@@ -26,6 +26,12 @@ export class FewLines {
     this.#logger = logger;
   }
 
+  /** What is so for good, and each client would say again. */
+  warnOnce(message: string, fields: LogFields): void {
+    if (this.#said.has(message)) return;
+    this.warn(message, fields);
+  }
+
   warn(message: string, fields: LogFields): void {
     const second = Math.floor(this.#clock.monotonic() / 1_000);
     const said = this.#said.get(message) ?? { second, lines: 0, unsaid: 0 };

@@ -4,8 +4,9 @@
  * longer than all else of a stream that comes back.
  *
  * Field numbers. Node (`envoy/config/core/v3/base.proto`): id 1, metadata 3, locality 4,
- * user_agent_version 7, user_agent_build_version 8, client_features 10. BuildVersion: version 1, of
- * which major_number 1, minor_number 2, patch 3. A Struct has entries 1: key 1, value 2.
+ * user_agent_name 6, user_agent_version 7, user_agent_build_version 8, client_features 10.
+ * BuildVersion: version 1, of which major_number 1, minor_number 2, patch 3. A Struct has entries
+ * 1: key 1, value 2.
  */
 import { Locality } from '@watershed/proto/envoy/config/core/v3/base.ts';
 import { Value } from '@watershed/proto/google/protobuf/struct.ts';
@@ -16,7 +17,9 @@ export interface NodeFields {
   /** Of the keys that were asked for, those that are there. */
   readonly metadata: ReadonlyMap<string, unknown>;
   readonly locality: Locality | undefined;
-  /** For people: `1.40.0`. */
+  /** `envoy`, or what else the client is. */
+  readonly agent: string;
+  /** `1.40.0` */
   readonly version: string;
   readonly clientFeatures: readonly string[];
 }
@@ -27,6 +30,7 @@ export function nodeFields(bytes: Uint8Array, keys: ReadonlySet<string>): NodeFi
   const clientFeatures: string[] = [];
   let id = '';
   let locality: Locality | undefined;
+  let agent = '';
   let version = '';
   const fields = new FieldReader(bytes);
   while (fields.next()) {
@@ -41,6 +45,9 @@ export function nodeFields(bytes: Uint8Array, keys: ReadonlySet<string>): NodeFi
       case 4:
         locality = Locality.decode(fields.content());
         break;
+      case 6:
+        agent = fields.text();
+        break;
       case 7:
         version = fields.text();
         break;
@@ -53,7 +60,7 @@ export function nodeFields(bytes: Uint8Array, keys: ReadonlySet<string>): NodeFi
       default:
     }
   }
-  return { id, metadata, locality, version, clientFeatures };
+  return { id, metadata, locality, agent, version, clientFeatures };
 }
 
 function readStruct(

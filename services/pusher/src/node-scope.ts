@@ -7,10 +7,11 @@
 import { scopeId } from '@watershed/blob/scope-id.ts';
 import { OwnStreams, ProxyType, ScopeClass, type Selectors } from '@watershed/model/gen/record.ts';
 import { OperatingError } from '@watershed/runtime/errors.ts';
+import { hostsOf, type HostsApart } from './hosts-apart.ts';
 import { nodeFields, type NodeFields } from './node-fields.ts';
 import { printable } from './printable.ts';
 
-export interface ProxyNode {
+export interface ProxyNode extends HostsApart {
   readonly id: string;
   readonly type: ProxyType;
   readonly namespace: string;
@@ -36,10 +37,6 @@ export interface ProxyNode {
   readonly version: string;
   /** The version of the sidecar, as istio's agents tell it. */
   readonly istioVersion: string;
-  /** It takes the virtual hosts of route tables apart from them, over delta (VHDS). */
-  readonly hostsApart: boolean;
-  /** A router that gets of them what it asks for by name, as requests come for it. */
-  readonly hostsOnDemand: boolean;
   /** It asks for what its resources refer to by streams of their own, of this kind. */
   readonly ownStreams: OwnStreams;
   /** Its client features: it knows TTLs, and Resources in state of the world (rules 45, 47). */
@@ -84,8 +81,9 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
   if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/u.test(namespace)) {
     throw wrong('namespace', namespace, 'not the name of a namespace');
   }
-  const hosts = metadata.text('WATERSHED_VHDS');
-  const { clientFeatures: features } = node;
+  const ownStreams = ownStreamsOf(metadata.text('WATERSHED_STREAMS'));
+  const { clientFeatures: features, agent } = node;
+  const version = printable(node.version.slice(0, maxText));
   const podNamespace = name.slice(dot + 1);
   const { region = '', zone = '', subZone = '' } = node.locality ?? {};
   for (const part of [region, zone, subZone]) bounded('node.locality', part);
@@ -108,12 +106,10 @@ export function parseNode(bytes: Uint8Array): ProxyNode {
     region,
     zone,
     subZone,
-    version: printable(node.version.slice(0, maxText)),
+    version,
     istioVersion: metadata.text('ISTIO_VERSION'),
-    hostsApart: hosts === 'true' || hosts === 'on-demand',
-    // Sidecars' tables have names with wildcards, so these ask for nothing.
-    hostsOnDemand: type === ProxyType.PROXY_TYPE_ROUTER && hosts === 'on-demand',
-    ownStreams: ownStreamsOf(metadata.text('WATERSHED_STREAMS')),
+    ...hostsOf({ wanted: metadata.text('WATERSHED_VHDS'), type, agent, version, ownStreams }),
+    ownStreams,
     resourceTtl: features.includes('xds.config.supports-resource-ttl'),
     // Envoy knows it and says so only if its bootstrap does; the short name is gRPC's.
     resourceInSotw:

@@ -34,8 +34,8 @@ describe('of a node', () => {
         const bytes = Node.encode(Node.fromPartial(partial)).finish();
         const all = Node.decode(bytes);
         const read = nodeFields(bytes, keys);
-        const { id, locality, clientFeatures } = all;
-        expect(read).toMatchObject({ id, locality, clientFeatures });
+        const { id, locality, userAgentName: agent, clientFeatures } = all;
+        expect(read).toMatchObject({ id, locality, agent, clientFeatures });
         const metadata = Object.entries(all.metadata ?? {}).filter(([key]) => keys.has(key));
         expect([...read.metadata].sort()).toEqual(metadata.sort());
         const said = all.userAgentVersionType;

@@ -57,6 +57,7 @@ describe('a node', () => {
       istioVersion: '1.29.1',
       hostsApart: false,
       hostsOnDemand: false,
+      hostsInline: '',
       ownStreams: 0,
       resourceTtl: false,
       resourceInSotw: false,
@@ -69,6 +70,39 @@ describe('a node', () => {
     expect(scopeOf(node, none).id).not.toBe(scopeOf(parse({ INTERCEPTION_MODE: 'NONE' }), none).id);
     const router = { id: id.replace('sidecar', 'router') };
     expect(parse({ GENERATOR: 'grpc' }, router).proxyless).toBe(false);
+  });
+
+  const noAds = 'it has no ADS, but separate streams';
+  const isOld = 'it is an Envoy before 1.40';
+  it.each([
+    ['envoy', '1.40.0', {}, ''],
+    ['envoy', '2.0.0', {}, ''],
+    ['envoy', '1.36.4', {}, isOld],
+    ['envoy', '1.39.9', {}, isOld],
+    ['envoy', '0.50.0', {}, isOld],
+    // Of others it is not known, so they are taken at their word.
+    ['envoy', '', {}, ''],
+    ['my-client', '0.1.0', {}, ''],
+    ['', '1.36.4', {}, ''],
+    ['envoy', '1.40.0', { WATERSHED_STREAMS: 'grpc' }, noAds],
+    ['my-client', '', { WATERSHED_STREAMS: 'delta-grpc' }, noAds],
+  ])('%s %s with %j has hosts apart only by ADS of a known kind: %j', (agent, told, how, why) => {
+    const more = {
+      id: id.replace('sidecar', 'router'),
+      userAgentName: agent,
+      userAgentVersionType: { $case: 'userAgentVersion', value: told },
+    };
+    for (const wanted of ['true', 'on-demand']) {
+      const node = parse({ WATERSHED_VHDS: wanted, ...how }, more);
+      const hostsApart = why === '';
+      const hostsOnDemand = hostsApart && wanted === 'on-demand';
+      expect(node).toMatchObject({ hostsApart, hostsOnDemand, hostsInline: why });
+      // The on_demand filter comes with the scope.
+      expect(scopeOf(node, none).scopeClass.hostsOnDemand).toBe(hostsOnDemand);
+    }
+    const silent = { hostsApart: false, hostsOnDemand: false, hostsInline: '' };
+    expect(parse(how, more)).toMatchObject(silent);
+    expect(parse({ WATERSHED_VHDS: 'on-demand' })).toMatchObject({ hostsOnDemand: false });
   });
 
   it.each([

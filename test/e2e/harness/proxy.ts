@@ -17,6 +17,8 @@ export interface ProxyOptions {
   /** More flags of `xdsctl bootstrap envoy`. */
   readonly flags?: readonly string[];
   readonly componentLogLevel?: string;
+  /** `undefined`: the Envoy that everything else is tested with. */
+  readonly version?: string | undefined;
   /** Default true. False: it may wait for what the test is yet to write. */
   readonly waitReady?: boolean;
 }
@@ -28,7 +30,7 @@ export function nodeId({ type, workload }: Pick<ProxyOptions, 'type' | 'workload
 
 /** A real Envoy with the bootstrap that `xdsctl bootstrap envoy` prints. */
 export async function startProxy(options: ProxyOptions): Promise<TestEnvoy> {
-  const { xds, labels = {}, metadata, certDir, protocol, componentLogLevel } = options;
+  const { xds, labels = {}, metadata, certDir, protocol, componentLogLevel, version } = options;
   const bootstrap = await xdsctl(
     ...['bootstrap', 'envoy', '--node', nodeId(options), '--admin-port', '0'],
     ...['--xds-address', `${xds.host}:${xds.port}`],
@@ -41,6 +43,7 @@ export async function startProxy(options: ProxyOptions): Promise<TestEnvoy> {
   const proxy = await startTestEnvoy({
     bootstrap,
     ...(componentLogLevel === undefined ? {} : { componentLogLevel }),
+    ...(version === undefined ? {} : { version }),
   });
   try {
     if (options.waitReady !== false) await proxy.envoy.waitReady();

@@ -235,6 +235,7 @@ export class Hub implements StreamHost {
 
   identified(stream: XdsStream, node: ProxyNode): void {
     this.#options.metrics.clients.add(node, 1);
+    this.observer.identified(node);
     this.#options.logger.debug('a proxy connected', {
       proxy: node.id,
       stream: stream.id,

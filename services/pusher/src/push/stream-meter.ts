@@ -2,6 +2,7 @@ import type { Time } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { FewLines } from '../few-lines.ts';
 import type { PusherMetrics } from '../metrics.ts';
+import type { ProxyNode } from '../node-scope.ts';
 import type { Frame } from '../session/frame.ts';
 import type { SessionNack } from '../session/session-options.ts';
 import { traitsOf, type Stage } from '../session/type-traits.ts';
@@ -32,6 +33,12 @@ export class StreamMeter implements StreamObserver<XdsStream> {
   constructor(options: StreamMeterOptions) {
     this.#options = options;
     this.#lines = new FewLines(options.time, options.logger);
+  }
+
+  identified({ hostsInline, id, version }: ProxyNode): void {
+    if (hostsInline === '') return;
+    const message = `a proxy cannot have WATERSHED_VHDS: ${hostsInline}`;
+    this.#lines.warnOnce(message, { proxy: id, version });
   }
 
   sent(_stream: XdsStream, frame: Frame): void {

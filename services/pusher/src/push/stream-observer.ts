@@ -1,3 +1,4 @@
+import type { ProxyNode } from '../node-scope.ts';
 import type { Frame } from '../session/frame.ts';
 import type { SessionNack } from '../session/session-options.ts';
 import type { Stage } from '../session/type-traits.ts';
@@ -6,6 +7,8 @@ import type { StreamEnd } from './carrier.ts';
 
 /** What happens on streams. */
 export interface StreamObserver<Stream> {
+  /** A stream said whose it is. */
+  identified(node: ProxyNode): void;
   sent(stream: Stream, frame: Frame): void;
   suppressed(typeUrl: string): void;
   acked(stream: Stream, typeUrl: string, frame: Frame): void;

@@ -80,6 +80,15 @@ describe.each(transports)('over %s', (transport) => {
     return client;
   }
 
+  /** `80`, with a host `a`. */
+  async function publishTable(): Promise<void> {
+    const parts = [{ name: '80' }, { virtualHosts: [{ name: 'a', domains: ['a.test'] }] }].map(
+      (part) => RouteConfiguration.encode(RouteConfiguration.fromPartial(part)).finish(),
+    );
+    await running.translator.publishBytes(RDS, '80', parts, scopes);
+    await served();
+  }
+
   /** Asks for what is there, by a type that a test does not use: the next answer is that one. */
   async function silent(client: SotwClient | DeltaClient, typeUrl = ADDRESS): Promise<void> {
     const names = typeUrl === ADDRESS ? ['x'] : [];
@@ -329,15 +338,8 @@ describe.each(transports)('over %s', (transport) => {
   });
 
   it('rules 48 and 49: virtual hosts by name, over delta; an unknown one has a name and no body', async () => {
-    const table = (part: Parameters<typeof RouteConfiguration.fromPartial>[0]): Uint8Array =>
-      RouteConfiguration.encode(RouteConfiguration.fromPartial(part)).finish();
-    const parts = [
-      table({ name: '80' }),
-      table({ virtualHosts: [{ name: 'a', domains: ['a.test'] }] }),
-    ];
     const client = await delta(node(nodeId, { WATERSHED_VHDS: 'true' }));
-    await running.translator.publishBytes(RDS, '80', parts, scopes);
-    await served();
+    await publishTable();
     client.request(RDS, { resourceNamesSubscribe: ['80'] });
     client.ack(await client.next());
     client.request(VHDS, { resourceNamesSubscribe: ['80/a.test', '80/b.test'] });
@@ -349,6 +351,22 @@ describe.each(transports)('over %s', (transport) => {
     const whole = await sotw();
     whole.request(VHDS, ['80/a.test']);
     expect((await whole.ended()).code).toBe(3);
+  });
+
+  it('rule 48: an Envoy that would refuse such tables has them whole, and the log says so once', async () => {
+    const userAgentVersionType = { $case: 'userAgentVersion', value: '1.36.4' };
+    const old = { userAgentName: 'envoy', userAgentVersionType };
+    const told = (): number =>
+      running.logs.filter((line) => line.includes('WATERSHED_VHDS: it is an Envoy before')).length;
+    for (const _ of [1, 2]) {
+      const client = await delta({ ...node(nodeId, { WATERSHED_VHDS: 'true' }), ...old });
+      await publishTable();
+      client.request(RDS, { resourceNamesSubscribe: ['80'] });
+      const [table] = (await client.next()).resources;
+      const seen = RouteConfiguration.decode(table?.resource?.value ?? new Uint8Array(0));
+      expect([seen.vhds, seen.virtualHosts.map(({ name }) => name)]).toEqual([undefined, ['a']]);
+      expect(told()).toBe(1);
+    }
   });
 
   it('rules 45 and 46: D: TTLs and heartbeats go to a client that knows them, and to no other', async () => {
