@@ -40,6 +40,11 @@ export class Targets {
     return this.#options.mode === 'delta' && this.#options.hostsApart === true;
   }
 
+  /** Its client has the tables by other streams, and opened this one for their hosts (rule 25). */
+  get #hostsAlone(): boolean {
+    return this.#options.onlyType === resourceTypes.virtualHost;
+  }
+
   type(typeUrl: string): TypeState | undefined {
     for (const state of this.types) if (state.traits.typeUrl === typeUrl) return state;
     return undefined;
@@ -48,7 +53,8 @@ export class Targets {
   /** The client asks for a type for the first time. */
   begin(typeUrl: string): TypeState {
     const state = new TypeState(traitsOf(typeUrl), this.context.subscriptions.none);
-    state.onDemand = state.traits.stage === 'hosts' && this.#options.hostsOnDemand === true;
+    const { hostsOnDemand } = this.#options;
+    state.onDemand = state.traits.stage === 'hosts' && hostsOnDemand === true && !this.#hostsAlone;
     const ttlMs = this.#options.ttlsMs?.get(typeUrl);
     // A full set without messages would delete all: a heartbeat cannot be told from it there.
     const mayExpire = this.#options.mode === 'delta' || !state.traits.fullSet;
@@ -152,7 +158,7 @@ export class Targets {
 
   #plain(state: TypeState): TypeView {
     const { typeUrl, stage } = state.traits;
-    if (this.#hostsApart && stage === 'hosts') return this.#hosts(state);
+    if (stage === 'hosts' && (this.#hostsApart || this.#hostsAlone)) return this.#hosts(state);
     const view = this.goal?.types.get(typeUrl);
     if (view === undefined || (stage === 'secrets' && !this.#options.mayHaveSecrets)) {
       return this.context.empty(typeUrl);
@@ -164,18 +170,22 @@ export class Targets {
     return this.context.assignments.derive(view, this.#clusters(this.goal));
   }
 
-  /** The hosts of the tables that the client has: others it would take and forget. */
+  /**
+   * The hosts of the tables that the client has: others it would take and forget. Which it has is
+   * not known of a stream of hosts alone, so there it is those of all.
+   */
   #hosts(state: TypeState): TypeView {
-    const { hostTables } = this.context;
+    const { hostTables, subscriptions } = this.context;
     const { route, virtualHost } = resourceTypes;
     const view = this.goal?.types.get(route);
-    const tables = this.type(route);
+    const every = { held: view, subscription: subscriptions.all() };
+    const tables = this.#hostsAlone ? every : this.type(route);
     if (view === undefined || tables?.held === undefined) return this.context.empty(virtualHost);
     const { held, subscription } = tables;
     const names = this.context.tablesOf(held, subscription);
     if (!state.onDemand) return hostTables.hosts(view, names);
     const all = [...names].map(allOf).filter((name) => !isNamed(state, name));
-    state.subscription = this.context.subscriptions.add(state.subscription, new NameList(all));
+    state.subscription = subscriptions.add(state.subscription, new NameList(all));
     return hostTables.hosts(view, names, true);
   }
 

@@ -6,6 +6,7 @@ import {
   type FileDescriptorProto,
 } from '@bufbuild/protobuf/wkt';
 import { resourceTypes } from '@watershed/proto/any.ts';
+import { RouteConfiguration } from '@watershed/proto/envoy/config/route/v3/route.ts';
 import { readDescriptors } from '@watershed/proto/descriptors.ts';
 import {
   DiscoveryRequest,
@@ -62,7 +63,8 @@ const ofOneType = [
 
 /** All types have one resource; secrets, which must be sealed, are not made here. */
 const everything = Object.fromEntries(
-  [...ofOneType.map(([, , type]) => type), virtualHost]
+  ofOneType
+    .map(([, , type]) => type)
     .filter((type) => type !== secret)
     .map((type) => [type, { a: '1' }]),
 );
@@ -74,6 +76,8 @@ const fetchOf = (service: string, noun: string) => ({
   request: DiscoveryRequest,
   response: DiscoveryResponse,
 });
+
+const hostPart = (name: string) => ({ virtualHosts: [{ name, domains: [`${name}.test`] }] });
 
 describe.each(transports)('services of one type over %s', (transport) => {
   it('answer to Stream, Delta and Fetch; the type may be left out (rule 5)', async () => {
@@ -99,15 +103,31 @@ describe.each(transports)('services of one type over %s', (transport) => {
     }
   });
 
-  it('serve virtual hosts in delta alone (rule 48)', async () => {
+  it('serve virtual hosts of all tables or by name, in delta alone (rules 25, 48 and 49)', async () => {
     const { port, translator } = await start({ transport });
-    await translator.publish(everything, scopes);
+    const table = (...hosts: readonly string[]): Uint8Array[] =>
+      [{ name: '80' }, ...hosts.map(hostPart)].map((part) =>
+        RouteConfiguration.encode(RouteConfiguration.fromPartial(part)).finish(),
+      );
+    await translator.publishBytes(route, '80', table('one', 'two'), scopes);
     const base = '/envoy.service.route.v3.VirtualHostDiscoveryService';
     const delta = new DeltaClient(port, node(), `${base}/DeltaVirtualHosts`);
+    const named = new DeltaClient(port, node(), `${base}/DeltaVirtualHosts`);
     const sotw = new SotwClient(port, node(), `${base}/StreamVirtualHosts`);
-    open.push(delta, sotw);
-    delta.request(virtualHost, { resourceNamesSubscribe: ['a'] });
-    expect(contentOf(await delta.next())).toEqual({ a: '1' });
+    open.push(delta, named, sotw);
+    delta.request('');
+    const all = await delta.next();
+    expect(all.resources.map(({ name }) => name)).toEqual(['80/one', '80/two']);
+    delta.ack(all);
+    named.request(virtualHost, { resourceNamesSubscribe: ['80/one.test', '80/none.test'] });
+    expect((await named.next()).resources).toMatchObject([
+      { name: '80/one', aliases: ['80/one.test'], resource: { typeUrl: virtualHost } },
+      { name: '80/none.test', aliases: ['80/none.test'], resource: undefined },
+    ]);
+    await translator.publishBytes(route, '80', table('two', 'three'), scopes);
+    const next = await delta.next();
+    expect(next.resources.map(({ name }) => name)).toEqual(['80/three']);
+    expect(next.removedResources).toEqual(['80/one']);
     sotw.request(virtualHost, ['a']);
     expect((await sotw.ended()).code).toBe(12);
   });

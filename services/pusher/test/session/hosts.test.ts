@@ -8,6 +8,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { emptyView } from '../../src/session/context.ts';
 import { prefixBytes } from '../../src/session/frame.ts';
+import type { SessionOptions } from '../../src/session/session-options.ts';
 import type { Session } from '../../src/session/session.ts';
 import { NameList } from '../../src/session/subscription.ts';
 import { hashName } from '../../src/view/trie.ts';
@@ -66,14 +67,15 @@ class Tabled extends World {
 }
 
 const none = new NameList([]);
+const onDemand = { hostsOnDemand: true };
 
 class Client {
   readonly session: Session;
   readonly #world: World;
 
-  constructor(world: World, hostsOnDemand = false) {
+  constructor(world: World, options: Partial<SessionOptions> = {}) {
     this.#world = world;
-    this.session = world.delta({ hostsApart: true, hostsOnDemand }).session;
+    this.session = world.delta({ hostsApart: true, ...options }).session;
   }
 
   /** Subscribes, and gives the responses. */
@@ -228,10 +230,53 @@ describe('virtual hosts apart from their tables', () => {
   });
 });
 
+/** Its client has the tables by other streams, if at all; whatever its node says. */
+describe.each([
+  ['that has them in its tables', { hostsApart: false }],
+  ['that has them apart', {}],
+  ['that has them on demand', onDemand],
+])('a stream of virtual hosts alone, of a client %s', (_who, options) => {
+  const alone = (world: World): Client => new Client(world, { ...options, onlyType: VHDS });
+
+  it('rules 25 and 48: has the hosts of all tables, as they change and go, and as tables do', () => {
+    const world = new Tabled().tables(shop);
+    const client = alone(world);
+    expect(brief(client.ask(VHDS, []))).toEqual([['VHDS', ['80/a', '80/b', '90/c'], []]]);
+    world.tables({ ...shop, '80': { a: '2', d: '1' } });
+    expect(brief(client.take())).toEqual([['VHDS', ['80/a', '80/d'], ['80/b']]]);
+    world.tables({ '80': { a: '2', d: '1' }, '70': { e: '1' } });
+    expect(brief(client.take())).toEqual([['VHDS', ['70/e'], ['90/c']]]);
+  });
+
+  it('rule 41: is told what differs when it comes back', () => {
+    const world = new Tabled().tables(shop);
+    const [seen] = alone(world).ask(VHDS, []);
+    const held = Object.fromEntries(seen!.resources.map((one) => [one.name, one.version]));
+    expect(alone(world).ask(VHDS, [], held)).toEqual([]);
+    world.tables({ '80': { a: '2', b: '1' } });
+    expect(brief(alone(world).ask(VHDS, [], held))).toEqual([['VHDS', ['80/a'], ['90/c']]]);
+  });
+
+  it('rules 48 and 49: has what it names, by host or domain; what there is not has no body', () => {
+    const world = new Tabled().tables(shop);
+    const client = alone(world);
+    const [seen] = client.ask(VHDS, ['80/a.local', '90/c', '80/nobody', '70/e']);
+    expect(seen?.resources.map((one) => [one.name, one.aliases, one.resource?.typeUrl])).toEqual([
+      ['80/a', ['80/a.local'], VHDS],
+      ['90/c', ['90/c.local'], VHDS],
+      ['70/e', ['70/e'], undefined],
+      ['80/nobody', ['80/nobody'], undefined],
+    ]);
+    expect(seen?.removedResources).toEqual([]);
+    world.tables({ '80': { a: '1', b: '2' }, '70': { e: '1' } });
+    expect(brief(client.take())).toEqual([['VHDS', ['70/e'], ['90/c']]]);
+  });
+});
+
 describe('virtual hosts on demand', () => {
   it('rule 48: a client is given the hosts that it asks for and no others, whatever changes', () => {
     const world = new Tabled().tables(shop);
-    const client = new Client(world, true);
+    const client = new Client(world, onDemand);
     client.ask(RDS, ['80']);
     // A client whose table stays empty would wait: that it is, is said by a name of no host.
     expect(client.ask(VHDS, [])[0]?.resources).toMatchObject([
@@ -246,7 +291,7 @@ describe('virtual hosts on demand', () => {
 
   it('rule 48: nor is it when it comes back, and says `*` with the names that it has', () => {
     const world = new Tabled().tables(shop);
-    const client = new Client(world, true);
+    const client = new Client(world, onDemand);
     const held = { '80/a': 'old', '80/gone': '1' };
     client.ask(RDS, ['80'], {});
     expect(brief(client.ask(VHDS, ['*', '80/a', '80/gone'], held))).toEqual([
@@ -255,7 +300,7 @@ describe('virtual hosts on demand', () => {
   });
 
   it('rule 49: a host with a port is found without it, and answered by the name it was asked by', () => {
-    const client = new Client(new Tabled().tables(shop), true);
+    const client = new Client(new Tabled().tables(shop), onDemand);
     client.ask(RDS, ['80']);
     client.ask(VHDS, []);
     const [seen] = client.ask(VHDS, ['80/a.local:8080']);
@@ -267,7 +312,7 @@ describe('virtual hosts on demand', () => {
 
   it('rule 49: a table that comes anew brings the hosts along that were asked for', () => {
     const world = new Tabled().tables(shop);
-    const client = new Client(world, true);
+    const client = new Client(world, onDemand);
     client.ask(RDS, ['80']);
     client.ask(VHDS, []);
     client.ask(VHDS, ['80/b.local']);
@@ -277,14 +322,14 @@ describe('virtual hosts on demand', () => {
 
   it('all hosts of a table come where one has a wildcard: it would take what is not there yet', () => {
     const world = new Tabled().tables({ '80': { a: '1', '*.b': '1' }, '90': { c: '1' } });
-    const client = new Client(world, true);
+    const client = new Client(world, onDemand);
     client.ask(RDS, ['80', '90']);
     expect(brief(client.ask(VHDS, []))).toEqual([
       ['VHDS', ['80/*.b', '80/a', '80/_none', '90/_none'], []],
     ]);
     world.tables({ '80': { a: '1', '*.b': '2', d: '1' }, '90': { c: '2' } });
     expect(brief(client.take())).toEqual([['VHDS', ['80/*.b', '80/d'], []]]);
-    const back = new Client(world, true);
+    const back = new Client(world, onDemand);
     const held = { [RDS]: { '80': 'x' }, [VHDS]: { '80/a': 'x', '80/gone': 'x' } };
     back.ask(RDS, ['80'], held[RDS]);
     expect(
@@ -294,7 +339,7 @@ describe('virtual hosts on demand', () => {
 
   it('when the wildcard comes or goes, so do the hosts that were not asked for', () => {
     const world = new Tabled().tables({ '80': { a: '1', b: '1' } });
-    const client = new Client(world, true);
+    const client = new Client(world, onDemand);
     client.ask(RDS, ['80']);
     client.ask(VHDS, []);
     client.ask(VHDS, ['80/a.local:80']);
