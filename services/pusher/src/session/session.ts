@@ -29,7 +29,7 @@ import {
 } from './session-options.ts';
 import type { Outstanding } from './outstanding.ts';
 import { NameList } from './subscription.ts';
-import { Targets } from './targets.ts';
+import { revokes, Targets } from './targets.ts';
 import type { Step } from './step.ts';
 import type { TypeState } from './type-state.ts';
 import { stages } from './type-traits.ts';
@@ -310,7 +310,7 @@ export class Session {
   /** Moves one type to `target`, in silence where nothing of it concerns the stream. */
   #advance(state: TypeState, target: TypeView, nowMs: number, probed = 0): Said {
     if (state.held === target && !state.owes && !state.mustAnswer) return this.#begun(state);
-    if (this.#gates.blocks(state, nowMs)) {
+    if (this.#gates.blocks(state, nowMs) && !revokes(state, target)) {
       this.#gates.wake((state.outstanding.at(-1)?.sentMs ?? nowMs) + this.#limits.ackWaitMs);
       return this.#reply(state, target, nowMs);
     }

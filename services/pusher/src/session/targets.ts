@@ -5,7 +5,7 @@ import { hashName, type Leaf } from '../view/trie.ts';
 import { TypeView, type Entry } from '../view/type-view.ts';
 import { nameField } from '../wire.ts';
 import type { SessionContext } from './context.ts';
-import { Lifetime } from './lifetime.ts';
+import { Lifetime, namesHeld } from './lifetime.ts';
 import { liftable, type ScopeQuarantine } from './quarantine.ts';
 import { spared } from './scope-quarantine.ts';
 import { takesNothing } from './narrow.ts';
@@ -362,6 +362,12 @@ export class Targets {
 
 export function isNamed({ subscription }: TypeState, name: string): boolean {
   return subscription.names({ name, hash: hashName(name) });
+}
+
+/** Whether it takes a secret away: who may have it no longer is told so, answer or not. */
+export function revokes({ traits, held, subscription }: TypeState, target: TypeView): boolean {
+  if (traits.stage !== 'secrets' || held === undefined || held === target) return false;
+  return namesHeld(held, subscription).leaves.some((leaf) => !target.serves(leaf));
 }
 
 /** Of what a scope once had, the bytes may be gone. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CDS, EDS, LDS, RDS, World, type DeltaSeen } from './support.ts';
+import { CDS, EDS, LDS, RDS, SDS, World, type DeltaSeen } from './support.ts';
 
 /** Bugs that others had, each by its number in their tracker. */
 const shop = {
@@ -136,6 +136,17 @@ describe('what went wrong elsewhere', () => {
     for (const { lastError, nonceAcked, nonceSent } of states) {
       expect([lastError, nonceAcked]).toEqual(['', nonceSent]);
     }
+  });
+
+  it('a secret that may be had no longer leaves a client that answers nothing', () => {
+    const world = worldOf({ [SDS]: { a: '1', b: '1' } });
+    const stream = world.delta();
+    expect(stream.send(SDS, { sub: ['a', 'b'] })).toHaveLength(1);
+    world.cut({ [SDS]: { b: '1' } });
+    expect(named(stream.follow().take())).toEqual([[SDS, [], ['a']]]);
+    // What is new waits as ever.
+    world.cut({ [SDS]: { b: '2' } });
+    expect(stream.follow().take()).toEqual([]);
   });
 
   it('a NACK that says nothing is told as one', () => {
