@@ -195,6 +195,12 @@ export const watershedMetrics = {
     help: 'Records read.',
     labels: ['topic'],
   },
+  overdueCuts: {
+    kind: 'counter',
+    name: 'watershed_cuts_overdue_total',
+    help: "Changes that were served without a partition's watermark, which did not come: removals wait for it.",
+    labels: [],
+  },
   waitsGivenUp: {
     kind: 'counter',
     name: 'watershed_xds_waits_given_up_total',

@@ -156,6 +156,7 @@ class IngesterPart implements Ingester {
     const sink = {
       apply: (batch: Parameters<Ingest['apply']>[0]): void => {
         this.#ingest.apply(batch);
+        this.#metrics.read(batch.source);
         this.#show();
       },
       trouble: (source: string, reason: string | undefined): void => {

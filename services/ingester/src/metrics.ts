@@ -47,6 +47,8 @@ function resourceOf({ apiVersion, kind }: Pick<RawObject, 'apiVersion' | 'kind'>
 
 export interface IngestMetrics {
   readonly counters: Counters;
+  /** A source has handed something over: its series are there from then on, also at 0. */
+  readonly read: (source: string) => void;
   /** Sets the gauges to what holds now. */
   readonly show: (state: IngestState) => void;
   readonly durableAfter: (seconds: number) => void;
@@ -94,6 +96,11 @@ export function ingestMetrics(metrics: Metrics): IngestMetrics {
         rejected.with({ type: why === 'unknown' ? '' : raw.kind, name: '' }).add();
       },
       retried: () => retries.add(),
+    },
+    read: (source) => {
+      if (heldSources.has(source)) return;
+      heldSources.add(source);
+      held.with({ source }).set(0);
     },
     show: (state) => {
       objects.set(state.sizes.objects);

@@ -329,6 +329,8 @@ test('what nobody can know of a key of the cluster is taken back, so that all re
 test('a mass deletion is held, shown, and released by the page that xdsctl asks', async () => {
   await write('a.yaml', services(0, 30));
   const { ingester, metrics } = await start();
+  // There before anything is held: else a dashboard has no data, which is not the same.
+  expect(await metrics.text()).toMatch(/^watershed_held_deletions\{source=".+"\} 0$/mu);
   await rm(join(config, 'a.yaml'));
   await until(() => expect(ingester.held()).toHaveLength(30));
   const gauge = (): Promise<number> => metrics.value('watershed_held_deletions');

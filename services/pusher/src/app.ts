@@ -273,6 +273,7 @@ class PusherPart {
         },
         debounced: (heldMs) => metrics.debounce.observe(heldMs / 1_000),
         epoch: (partition, epoch) => metrics.epoch(partition).set(epoch),
+        overdue: () => metrics.overdueCuts.add(),
       },
     });
   }

@@ -47,6 +47,7 @@ export class PusherMetrics {
   readonly admissionSeconds: Histogram;
   readonly recordsRead: Counter;
   readonly logHeard: Gauge;
+  readonly overdueCuts: Counter;
   readonly pushers: Gauge;
   readonly streamsMoved: Counter;
   readonly clients = new ProxyVersions();
@@ -65,6 +66,7 @@ export class PusherMetrics {
     this.missingBlobs = metrics.counter(watershedMetrics.missingBlobs).with();
     this.quarantined = metrics.gauge(watershedMetrics.quarantined).with();
     this.waitsGivenUp = (stage) => metrics.counter(watershedMetrics.waitsGivenUp).with({ stage });
+    this.overdueCuts = metrics.counter(watershedMetrics.overdueCuts).with();
     this.pushers = metrics.gauge(watershedMetrics.pushers).with();
     this.streamsMoved = metrics.counter(watershedMetrics.streamsMoved).with();
     this.scopes = metrics.gauge(watershedMetrics.scopes).with();
@@ -125,7 +127,6 @@ export class PusherMetrics {
     return this.#metrics.gauge(watershedMetrics.streams).with({ protocol: mode });
   }
 
-  /** They end their streams. */
   /** Asked for when it is read. */
   identityBytes(most: () => number): void {
     this.#metrics.derived(watershedMetrics.identityBytes, most);

@@ -31,6 +31,8 @@ export interface ViewObserver {
   /** `heldMs`: how long the debounce held the first change. */
   debounced?(heldMs: number): void;
   epoch?(partition: number, epoch: number): void;
+  /** A cut was made without a watermark that it should have waited for. */
+  overdue?(): void;
 }
 
 /**
@@ -256,6 +258,7 @@ export class XdsView {
     if (changes === undefined) return;
     const text = 'a watermark is overdue: additions are served, removals wait';
     this.#options.logger.warn(text, { watermarks });
+    this.#options.observer?.overdue?.();
     this.#apply(changes, true);
   }
 

@@ -198,7 +198,8 @@ describe('what arrives in which order', () => {
 
   it('serves additions and changes when a watermark is overdue, and removals when it comes', async () => {
     const time = new LeapingTime();
-    const { port, translator } = await start({ time, cutWaitMs: 1_000 });
+    const { port, translator, metrics } = await start({ time, cutWaitMs: 1_000 });
+    expect(await metrics.text()).toContain('\nwatershed_cuts_overdue_total 0\n');
     await translator.publish(shop, scopes);
     const client = delta(port);
     client.request(CDS);
@@ -210,6 +211,7 @@ describe('what arrives in which order', () => {
     });
     const added = await client.next();
     expect([contentOf(added), added.removedResources]).toEqual([{ a: '2', c: '1' }, []]);
+    expect(await metrics.value('watershed_cuts_overdue_total')).toBeGreaterThan(0);
     client.ack(added);
     expect(await client.quiet(150)).toBe(true);
     await translator.watermarks();
