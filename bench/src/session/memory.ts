@@ -5,7 +5,8 @@ import { Admission } from '@watershed/pusher/push/admission.ts';
 import { Alarms } from '@watershed/pusher/push/alarms.ts';
 import type { Carrier } from '@watershed/pusher/push/carrier.ts';
 import { SessionKinds } from '@watershed/pusher/push/session-kinds.ts';
-import { XdsStream, type StreamHost } from '@watershed/pusher/push/stream.ts';
+import type { StreamHost } from '@watershed/pusher/push/stream-host.ts';
+import { XdsStream } from '@watershed/pusher/push/stream.ts';
 import { RequestDecoder } from '@watershed/pusher/session/request-codec.ts';
 import { KeptNames } from '@watershed/pusher/session/kept-names.ts';
 import { defaultLimits } from '@watershed/pusher/session/session-options.ts';
@@ -76,7 +77,7 @@ function heap(): number {
   return heapUsed + external;
 }
 
-function hostOf({ context }: Scope): StreamHost {
+function hostOf({ context }: Scope): StreamHost<XdsStream> {
   return {
     context,
     decoder: new RequestDecoder([1n, 2n]),

@@ -60,6 +60,11 @@ export class DebugQueries {
     this.#go();
   }
 
+  /** Something that was asked has no answer yet. */
+  get isDue(): boolean {
+    return this.#busy || this.#ready !== undefined || this.#next !== undefined;
+  }
+
   /** What is to be written now. */
   next(): Uint8Array | undefined {
     const ready = this.#ready;

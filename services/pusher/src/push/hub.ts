@@ -27,7 +27,8 @@ import { concerned, Spread } from './spread.ts';
 import { SessionKinds } from './session-kinds.ts';
 import { StreamMeter } from './stream-meter.ts';
 import type { StreamObserver } from './stream-observer.ts';
-import { XdsStream, type StreamHost } from './stream.ts';
+import type { StreamHost } from './stream-host.ts';
+import { XdsStream } from './stream.ts';
 
 export interface HubOptions {
   /** This pusher's; unique among pushers. */
@@ -69,7 +70,7 @@ export interface HubOptions {
 }
 
 /** Knows all streams: which scope each is of, and what it is to be brought to. */
-export class Hub implements StreamHost {
+export class Hub implements StreamHost<XdsStream> {
   readonly context: SessionContext;
   readonly decoder: RequestDecoder;
   readonly time: Time;

@@ -1,50 +1,22 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
-import type { Time } from '@watershed/runtime/clock.ts';
 import type { PeerIdentity } from '../identity/authenticator.ts';
 import type { ProxyNode } from '../node-scope.ts';
-import type { SessionContext } from '../session/context.ts';
 import type { Frame } from '../session/frame.ts';
-import type { RequestDecoder } from '../session/request-codec.ts';
 import type { Mode, Request } from '../session/request.ts';
 import type { ScopeQuarantine } from '../session/quarantine.ts';
-import type { SessionLimits, SessionNack, SessionObserver } from '../session/session-options.ts';
-import { optionsFor, type SessionKinds } from './session-kinds.ts';
+import type { SessionNack, SessionObserver } from '../session/session-options.ts';
+import { optionsFor } from './session-kinds.ts';
 import { Session } from '../session/session.ts';
 import type { NameList, Subscription } from '../session/subscription.ts';
-import { noCost, type Cost, type KeptNames } from '../session/kept-names.ts';
+import { noCost, type Cost } from '../session/kept-names.ts';
 import type { Stage } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
-import type { Alarms, Sleeper } from './alarms.ts';
-import type { Admission, Newcomer } from './admission.ts';
+import type { Sleeper } from './alarms.ts';
+import type { Newcomer } from './admission.ts';
 import { clientOf, endOf, type Carrier, type StreamEnd, type StreamHow } from './carrier.ts';
-import { DebugQueries, isDebugType, type AnswerQuery } from './debug-queries.ts';
-import type { StreamObserver } from './stream-observer.ts';
-
-/** What streams share, and who wants to know of them. */
-export interface StreamHost {
-  readonly context: SessionContext;
-  readonly decoder: RequestDecoder;
-  readonly time: Time;
-  readonly alarms: Alarms;
-  readonly limits: SessionLimits;
-  readonly names: KeptNames;
-  readonly kinds: SessionKinds;
-  /** A client that takes nothing for so long is cut off; 0: never. */
-  readonly sendTimeoutMs: number;
-  /** By type: how long clients that know TTLs may keep what they do not hear of. */
-  readonly ttlsMs: ReadonlyMap<string, number>;
-  readonly observer: StreamObserver<XdsStream>;
-  /** When new streams get what they ask for. */
-  readonly admission: Admission;
-  /** Answers istio's questions about this server. */
-  readonly answer: AnswerQuery;
-  /** The first request named the node: the stream is to be given its scope's views. */
-  identified(stream: XdsStream, node: ProxyNode): void;
-  newest(stream: XdsStream): ScopeView | undefined;
-  /** It may ask for something else now; gives the view that is to answer it, if it does. */
-  asked(stream: XdsStream): ScopeView | undefined;
-  closed(stream: XdsStream): void;
-}
+import { DebugQueries, isDebugType } from './debug-queries.ts';
+import { answerWaitMs, saidAll } from './last-word.ts';
+import type { StreamHost } from './stream-host.ts';
 
 /**
  * One xDS stream: bytes in, a session, bytes out. Frames are asked of the session only while they
@@ -58,7 +30,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   /** When it was opened, by the monotonic clock. */
   readonly sinceMs: number;
   readonly peer: PeerIdentity;
-  readonly #host: StreamHost;
+  readonly #host: StreamHost<XdsStream>;
   readonly #carrier: Carrier;
   readonly #onlyType: string | undefined;
   readonly #once: boolean;
@@ -68,6 +40,8 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   /** Of requests, one per type: what an ACK most likely repeats. */
   #recent: Map<string, NameList> | undefined;
   #scope = '';
+  /** Its client says no more, and what it has asked for is answered until then. */
+  #lastMs: number | undefined;
   /** Since when the transport takes nothing more. */
   #blockedMs: number | undefined;
   alarmTick: number | undefined;
@@ -85,7 +59,11 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   #left: (() => void) | undefined;
   isClosed = false;
 
-  constructor(host: StreamHost, carrier: Carrier, how: StreamHow & { readonly id: number }) {
+  constructor(
+    host: StreamHost<XdsStream>,
+    carrier: Carrier,
+    how: StreamHow & { readonly id: number },
+  ) {
     this.#host = host;
     this.#carrier = carrier;
     this.mode = how.mode;
@@ -139,7 +117,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   /** Gives it a view of its scope, and sends what follows. */
   follow(scope: string, view: ScopeView | undefined): void {
     this.#scope = scope;
-    if (view === undefined || this.#session === undefined || this.isClosed) return;
+    if (view === undefined || this.#session === undefined || !this.#mayFollow) return;
     if (this.#session.isParked || this.#session.goal !== view) this.#converging = view;
     this.#session.setGoal(view);
     this.#pump(this.#host.time.monotonic());
@@ -148,7 +126,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   /** As `follow`, where nothing in the view is new to it: it need not be pinned to an old one. */
   catchUp(view: ScopeView | undefined): void {
     if (this.#session?.isParked !== false || this.#session.goal === undefined) return;
-    if (view === undefined || this.isClosed) return;
+    if (view === undefined || !this.#mayFollow) return;
     if (this.#converging !== undefined) this.#converging = view;
     this.#session.setGoal(view);
     this.#pump(this.#host.time.monotonic());
@@ -202,8 +180,24 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     this.#pump(nowMs);
   }
 
+  /**
+   * The client says no more: what is owed to it now is all that it gets. Later changes are none of
+   * it, as it could not ACK them.
+   */
   halfClosed(): void {
-    this.end({ code: 'ok', message: '' });
+    this.#lastMs = this.#host.time.monotonic() + answerWaitMs;
+    this.#finish();
+    if (!this.isClosed) this.#schedule();
+  }
+
+  get #mayFollow(): boolean {
+    return !this.isClosed && (this.#lastMs === undefined || this.#session?.goal === undefined);
+  }
+
+  #finish(): void {
+    if (this.#lastMs === undefined || this.isClosed) return;
+    const isDue = this.#session?.types().some((one) => one.isDue) === true;
+    if (!isDue && this.#queries?.isDue !== true) this.end(saidAll);
   }
 
   /** The carrier takes bytes again. */
@@ -252,6 +246,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
       // A client that connects to a view of long ago waits from its connect on.
       observer.converged(this, view, nowMs - Math.max(view.sinceMs, this.sinceMs));
     }
+    this.#finish();
   }
 
   end(end: StreamEnd): void {
@@ -368,17 +363,20 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
   #reply(): void {
     if (this.isClosed || this.#blockedMs !== undefined) return;
     const framed = this.#queries?.next();
-    if (framed === undefined || this.#carrier.write(framed, false)) return;
-    this.#blockedMs = this.#host.time.monotonic();
-    this.#schedule();
+    if (framed !== undefined && !this.#carrier.write(framed, false)) {
+      this.#blockedMs = this.#host.time.monotonic();
+      this.#schedule();
+    }
+    this.#finish();
   }
 
   /** When something is due that nobody else will cause. */
   get #dueMs(): number {
     const { sendTimeoutMs } = this.#host;
+    const lastMs = this.#lastMs ?? Number.POSITIVE_INFINITY;
     // What cannot be written need not be thought of.
-    if (this.#blockedMs === undefined) return this.#session?.wakeAtMs ?? Number.POSITIVE_INFINITY;
-    return sendTimeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#blockedMs + sendTimeoutMs;
+    if (this.#blockedMs === undefined) return Math.min(lastMs, this.#session?.wakeAtMs ?? lastMs);
+    return sendTimeoutMs === 0 ? lastMs : Math.min(lastMs, this.#blockedMs + sendTimeoutMs);
   }
 
   #schedule(): void {
@@ -389,6 +387,8 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
     if (this.isClosed) return;
     if (nowMs < this.#dueMs) {
       this.#schedule();
+    } else if (this.#lastMs !== undefined && nowMs >= this.#lastMs) {
+      this.end(saidAll);
     } else if (this.#blockedMs === undefined) {
       this.#pump(nowMs);
     } else {

@@ -4,6 +4,7 @@ import type { PeerIdentity } from '../identity/authenticator.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { Hub } from '../push/hub.ts';
 import type { Carrier, StreamEnd } from '../push/carrier.ts';
+import { answerWaitMs } from '../push/last-word.ts';
 import type { Mode } from '../session/request.ts';
 import type { Row } from './guard.ts';
 import { status, type CallHandler, type ServerCall, type StatusCode } from './port.ts';
@@ -128,9 +129,6 @@ function openStream(hub: Hub, call: ServerCall, caller: Caller, how: How): CallH
   return hub.open(new CallCarrier(call, caller), how);
 }
 
-/** How long one waits for a scope that nothing is known of yet. */
-const fetchWaitMs = 15_000;
-
 /**
  * A stream of one response. What the client says it has is not regarded: gRPC, unlike REST (rule
  * 52), has no word for "nothing changed", and an empty answer would mean that all is gone (rule
@@ -143,7 +141,7 @@ function openFetch(hub: Hub, call: ServerCall, caller: Caller, how: How): CallHa
       reply(framed);
     };
     const stream = hub.open(new FetchCarrier(call, caller, replied), { ...how, once: true });
-    const patience = hub.time.after(fetchWaitMs, () => {
+    const patience = hub.time.after(answerWaitMs, () => {
       stream.end({ code: 'unavailable', message: 'nothing is known of this scope yet' });
     });
     stream.message(request);

@@ -90,6 +90,11 @@ export class TypeState {
     return this.#owed !== undefined;
   }
 
+  /** Something that was asked has no answer yet. */
+  get isDue(): boolean {
+    return this.begins || this.owes || this.mustAnswer;
+  }
+
   /** One list of all that is owed: made when it is to be sent, and not with each request. */
   get owed(): NameList | undefined {
     const lists = this.#owed;
