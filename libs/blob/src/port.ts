@@ -21,6 +21,8 @@ export interface BlobStore {
    * Otherwise there is one owner, and `retain` drops the rest at once.
    */
   readonly shared: boolean;
+  /** Resolves when it has worked once. Absent: it is this process's own, and works. */
+  readonly reached?: Promise<void>;
   /** Keeps what `live` names, and what is put after the call began. */
   retain(live: ReadonlySet<Digest>): Promise<void>;
   close(): Promise<void>;

@@ -26,6 +26,8 @@ const prefix = 'watershed:blob:';
 const defaultTtlMs = 3_600_000;
 const defaultTimeoutMs = 5_000;
 const silentMs = 3_000;
+/** So that one that says nothing is noticed within 5 s, whether or not something is wanted of it. */
+const pingEveryMs = 2_000;
 const maxReconnectMs = 2_000;
 /** Of one pipeline: bounds what is in flight. */
 const maxCommands = 500;
@@ -77,8 +79,10 @@ export function openRedisBlobs(options: RedisBlobsOptions): BlobStore {
 
 class RedisBlobs implements BlobStore {
   readonly shared = true;
+  readonly reached: Promise<void>;
   readonly #redis: Redis;
   readonly #ttlMs: number;
+  readonly #ping: NodeJS.Timeout;
   #closed = false;
 
   constructor(options: RedisBlobsOptions) {
@@ -93,17 +97,28 @@ class RedisBlobs implements BlobStore {
       maxRetriesPerRequest: 0,
       retryStrategy: (attempt: number) => Math.min(maxReconnectMs, 50 * 2 ** Math.min(attempt, 6)),
     });
-    // Without a listener it would end the process.
-    this.#redis.on('error', (error: unknown) => options.onError?.(error));
+    const reached = Promise.withResolvers<void>();
+    this.reached = reached.promise;
     let isReady = false;
+    // Without a listener it would end the process.
+    this.#redis.on('error', (error: unknown) => {
+      // Its end would say no more.
+      isReady = false;
+      options.onError?.(error);
+    });
     this.#redis.on('ready', () => {
       isReady = true;
+      reached.resolve();
       options.onReady?.();
     });
     this.#redis.on('close', () => {
       if (isReady && !this.#closed) options.onError?.(new Error('the connection to Redis is lost'));
       isReady = false;
     });
+    this.#ping = setInterval(() => {
+      // Whether it is answered, the connection's own time-out tells.
+      if (isReady) this.#redis.ping().catch(() => undefined);
+    }, pingEveryMs).unref();
   }
 
   async put(blobs: readonly Blob[]): Promise<void> {
@@ -147,6 +162,7 @@ class RedisBlobs implements BlobStore {
 
   close(): Promise<void> {
     this.#closed = true;
+    clearInterval(this.#ping);
     this.#redis.disconnect();
     return Promise.resolve();
   }

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestRedis, type TestRedis } from '../../../test/components/redis.ts';
 import { digestOf } from '../src/digest.ts';
@@ -116,11 +118,43 @@ test('whoever uses Redis is told that it goes, or says nothing, and that it is t
   await redis.start();
   await eventually(isThere);
   process.kill(redis.pid, 'SIGSTOP');
-  await expect(store.get([digestOf('a')])).rejects.toThrow();
+  const stoppedMs = performance.now();
+  // Nothing is wanted of it.
   await eventually(() => says('Socket timeout'));
+  expect(performance.now() - stoppedMs).toBeLessThan(6_000);
+  await expect(store.get([digestOf('a')])).rejects.toThrow();
   process.kill(redis.pid, 'SIGCONT');
   await eventually(isThere);
   expect(await store.get([digestOf('a')])).toEqual([undefined]);
+  await store.close();
+});
+
+test.each([
+  ['WRONGPASS', 'before', 'before'],
+  ['NOAUTH', undefined, ''],
+])('until Redis takes the password (%s) it is not reached', async (says, password, taken) => {
+  await using guarded = await startTestRedis();
+  // Who was let in stays so.
+  const operator = connect(Number(new URL(guarded.url).port), '127.0.0.1');
+  const requirePassword = async (wanted: string): Promise<void> => {
+    operator.write(`CONFIG SET requirepass "${wanted}"\r\n`);
+    expect(String(await once(operator, 'data'))).toBe('+OK\r\n');
+  };
+  await requirePassword('after');
+  const around = surroundings();
+  const config = { redisUrl: guarded.url, redisPassword: password };
+  const store = openSharedBlobs(config, around.around);
+  let isReached = false;
+  const reached = store.reached?.then(() => {
+    isReached = true;
+  });
+  await eventually(() => around.says(says));
+  expect(isReached).toBe(false);
+  await requirePassword(taken);
+  await reached;
+  expect(isReached).toBe(true);
+  await eventually(around.isThere);
+  operator.destroy();
   await store.close();
 });
 
