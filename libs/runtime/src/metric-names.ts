@@ -158,6 +158,12 @@ export const watershedMetrics = {
     help: 'Partitions of the topics endpoints and xds that this shard translates.',
     labels: [],
   },
+  partitionsAssigned: {
+    kind: 'gauge',
+    name: 'watershed_partitions_assigned',
+    help: 'Partitions that are to be owned by this shard, as its group says.',
+    labels: [],
+  },
   lagRecords: {
     kind: 'gauge',
     name: 'watershed_log_lag_records',

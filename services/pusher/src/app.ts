@@ -79,7 +79,8 @@ const defaultIdentity: AuthenticatorOptions = {
 
 /**
  * It listens as soon as it has started, and holds proxies until the log has been read to the end
- * that it had then (token `pusher`).
+ * that it had then (token `pusher`). Nor is it ready before the blob store has worked once, unless
+ * it has on disk what it served last (`pusher-blobs`).
  */
 export function createPusher(options: PusherOptions): Pusher {
   const part = new PusherPart(options);
@@ -118,6 +119,7 @@ class PusherPart {
   /** It is ready though the log is not there; called when that is over. */
   #standsIn: (() => void) | undefined;
   readonly #servers: RpcServer[] = [];
+  #stopping = false;
 
   constructor(options: PusherOptions) {
     const { options: settings } = options;
@@ -283,6 +285,7 @@ class PusherPart {
     const ready = readiness.expect('pusher');
     readiness.remark(() => this.#view.trouble);
     await this.#cold?.open();
+    const hasBytes = this.#hasBytes();
     this.#view.start();
     this.#heard.start();
     this.#coldTimer = time.after(coldAfterMs, () => this.hub.readyCold());
@@ -291,7 +294,7 @@ class PusherPart {
       this.#coldTimer?.cancel();
       this.#standInTimer?.cancel();
       this.hub.ready();
-      this.#serving.set(true);
+      void hasBytes.then(() => this.#serve());
       ready();
       this.#standsIn?.();
       this.#standsIn = undefined;
@@ -313,6 +316,17 @@ class PusherPart {
     }
   }
 
+  /** Resolves when there is something to serve from, be it of before. */
+  #hasBytes(): Promise<void> {
+    const { blobs, readiness } = this.#options;
+    if (blobs.reached === undefined || this.#cold?.isEmpty === false) return Promise.resolve();
+    return blobs.reached.then(readiness.expect('pusher-blobs'));
+  }
+
+  #serve(): void {
+    if (!this.#stopping) this.#serving.set(true);
+  }
+
   /** A log that stays away must not keep new proxies from what was kept for them. */
   #standInLater(): Timer | undefined {
     const { standInAfterMs, time, readiness, logger } = this.#options;
@@ -327,11 +341,12 @@ class PusherPart {
       logger.warn('the log is not there: what was served last is served');
       this.#standsIn = readiness.standIn();
       this.hub.standIn();
-      this.#serving.set(true);
+      this.#serve();
     });
   }
 
   async stop(signal: AbortSignal): Promise<void> {
+    this.#stopping = true;
     this.#serving.set(false);
     this.#placement.stop();
     this.#coldTimer?.cancel();

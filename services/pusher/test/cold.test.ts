@@ -2,12 +2,15 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
+import { memoryBlobs } from '@watershed/blob/memory.ts';
 import { LogError, type Log } from '@watershed/log/port.ts';
+import { HealthCheckRequest, HealthCheckResponse } from '@watershed/proto/grpc/health/v1/health.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { Readiness } from '@watershed/runtime/readiness.ts';
 import { afterEach, expect, it } from 'vitest';
 import { CDS, EDS, LDS } from './session/support.ts';
 import { contentOf, DeltaClient, SotwClient } from './support/client.ts';
+import { callUnary } from './support/rpc.ts';
 import { scopeOfNode } from './support/scope.ts';
 import { loggerInto, run, until, type Running } from './support/world.ts';
 
@@ -132,6 +135,40 @@ it('is not ready where the log stays away and nothing was served before', async 
     setTimeout(resolve, 300);
   });
   expect(running.readiness.ready).toBe(false);
+});
+
+it('is not ready before the blob store has worked once, where nothing was served before', async () => {
+  const store = Promise.withResolvers<void>();
+  const blobs = Object.assign(memoryBlobs(), { reached: store.promise });
+  running = await run({ coldDir: temporary(), blobs });
+  const { readiness, port } = running;
+  await until('the log is read', () => !readiness.missing.includes('pusher'));
+  expect(readiness.missing).toEqual(['pusher-blobs']);
+  const rpc = {
+    path: '/grpc.health.v1.Health/Check',
+    request: HealthCheckRequest,
+    response: HealthCheckResponse,
+  };
+  const serves = async (): Promise<boolean> =>
+    (await callUnary(port, rpc, { service: '' })).status === 1;
+  expect(await serves()).toBe(false);
+  store.resolve();
+  await until('it is ready', () => readiness.ready);
+  expect(await serves()).toBe(true);
+});
+
+it('is ready on what it served last where the blob store was never reached, and serves it', async () => {
+  const coldDir = temporary();
+  await served(coldDir);
+  const away = (): Promise<never> => Promise.reject(new Error('away'));
+  const blobs = Object.assign(memoryBlobs(), { reached: new Promise<void>(() => {}), get: away });
+  running = await run({ coldAfterMs: 20, coldDir, blobs });
+  const { readiness, port } = running;
+  await until('it is ready', () => readiness.ready);
+  const client = new DeltaClient(port);
+  open.push(client);
+  client.request(CDS);
+  expect(contentOf(await client.next())).toEqual(shop[CDS]);
 });
 
 it('is ready as ever once the log is there', async () => {

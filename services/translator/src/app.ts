@@ -7,7 +7,7 @@
 import type { BlobStore } from '@watershed/blob/port.ts';
 import { soleMember, type PartitionGroup } from '@watershed/log/group.ts';
 import { LogError, type Log, type LogRecord } from '@watershed/log/port.ts';
-import { within } from '@watershed/log/time.ts';
+import { abortable, within } from '@watershed/log/time.ts';
 import { topics } from '@watershed/model/keys.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import type { DebugPage } from '@watershed/runtime/debug-pages.ts';
@@ -82,12 +82,16 @@ const lagEveryMs = 10_000;
 /** For the last pass; what a log that is away does not take, the next owner appends. */
 const lastAppendMs = 4_000;
 
+/** Partitions are mostly taken over sooner: what takes longer is told. */
+const lateMs = 10_000;
+
 /** A shard that lost what the group says is its own has not heard the newest word yet, or is alone. */
 const takeAgainMs = 10_000;
 
 /**
- * It is ready when all that was on the log at the start is read (token `translator-log`), and when
- * the outputs of the partitions that it was given first are on the log (`translator-partitions`).
+ * It is ready when all that was on the log at the start is read (token `translator-log`), when the
+ * blob store has worked once (`translator-blobs`), and when the outputs of the partitions that it
+ * was given first are on the log (`translator-partitions`). Until the first two it takes none.
  * `start` resolves when reading has begun; `stop` lets go of the log and the blobs, which stay
  * open.
  */
@@ -142,6 +146,7 @@ class TranslatorPart {
     this.#partitions = new Partitions({
       engine: this.engine,
       outputs: this.#outputs,
+      clock: time,
       read: (partition, signal) =>
         this.#reader(topics.endpoints, partition, signal, (portion) =>
           this.engine.apply('endpoints', partition, portion),
@@ -156,7 +161,10 @@ class TranslatorPart {
   async start(): Promise<void> {
     const { readiness, feedbackPartitions = 1 } = this.#options;
     const read = readiness.expect('translator-log');
+    const { reached } = this.#options.blobs;
+    if (reached !== undefined) void reached.then(readiness.expect('translator-blobs'));
     const owned = readiness.expect('translator-partitions');
+    readiness.remark(() => this.#arrears());
     const { engine } = this;
     const { signal } = this.#signal;
     this.#common.push(
@@ -196,9 +204,13 @@ class TranslatorPart {
     if (this.#signal.signal.aborted) return;
     this.engine.start(this.#outputs);
     read();
+    const { blobs, logger, metrics } = this.#options;
+    // Who cannot store what it makes must not keep partitions from those that can.
+    if (blobs.reached !== undefined) await abortable(blobs.reached, this.#signal.signal);
+    const assigned = metrics.gauge(watershedMetrics.partitionsAssigned).with();
     let first = true;
     this.#group.join((partitions) => {
-      const { logger } = this.#options;
+      assigned.set(partitions.size);
       void this.#partitions.assign(partitions).then(() => {
         if (this.#signal.signal.aborted) return;
         const { epoch, statistics } = this.engine;
@@ -209,6 +221,13 @@ class TranslatorPart {
         first = false;
       });
     });
+  }
+
+  /** What its group has given to it is translated by nobody meanwhile. */
+  #arrears(): string | undefined {
+    const { count, forMs } = this.#partitions.arrears;
+    if (count === 0 || forMs < lateMs) return undefined;
+    return `${count} partitions are not taken over for ${Math.round(forMs / 1_000)} s`;
   }
 
   #reader(

@@ -3,6 +3,7 @@
  * endpoints to the end, then claiming its outputs; and given up the other way round. Changes of the
  * group are worked through one after the other, the newest word last.
  */
+import type { Clock } from '@watershed/runtime/clock.ts';
 import type { Engine } from './engine/engine.ts';
 import type { Gained } from './engine/published.ts';
 import { isSynced } from './inputs.ts';
@@ -12,6 +13,7 @@ import type { Reader } from './readers.ts';
 export interface PartitionsOptions {
   readonly engine: Engine;
   readonly outputs: LogOutputs;
+  readonly clock: Pick<Clock, 'monotonic'>;
   /** A reader of a partition of `endpoints`; `signal` ends it. */
   readonly read: (partition: number, signal: AbortSignal) => Reader;
   /** Resolves when all is applied that is on the log of `config` now. */
@@ -27,6 +29,7 @@ interface Held {
   readonly reader: Reader;
   readonly stop: AbortController;
   readonly running: Promise<void>;
+  owned: boolean;
   lost: boolean;
 }
 
@@ -36,10 +39,13 @@ export class Partitions {
   readonly #stop = new AbortController();
   #wanted: ReadonlySet<number> = new Set();
   #working: Promise<void> | undefined;
+  /** When it began, or ended. */
+  #sinceMs: number;
   #again = false;
 
   constructor(options: PartitionsOptions) {
     this.#options = options;
+    this.#sinceMs = options.clock.monotonic();
   }
 
   /** From now on these are wanted. Resolves when they are owned, or something newer was said. */
@@ -51,6 +57,13 @@ export class Partitions {
   /** Takes over once more what is wanted and was lost. */
   again(): Promise<void> {
     return this.#wake();
+  }
+
+  /** How many are being taken over, whose outputs are not on the log yet, and for how long. */
+  get arrears(): { readonly count: number; readonly forMs: number } {
+    const isOwned = (partition: number): boolean => this.#held.get(partition)?.owned === true;
+    const count = [...this.#wanted].filter((partition) => !isOwned(partition)).length;
+    return { count, forMs: this.#options.clock.monotonic() - this.#sinceMs };
   }
 
   /** Readers of what is held, by partition. */
@@ -72,8 +85,12 @@ export class Partitions {
   #wake(): Promise<void> {
     if (this.#stop.signal.aborted) return Promise.resolve();
     this.#again = true;
-    this.#working ??= this.#work().finally(() => {
+    if (this.#working !== undefined) return this.#working;
+    const { clock } = this.#options;
+    this.#sinceMs = clock.monotonic();
+    this.#working = this.#work().finally(() => {
       this.#working = undefined;
+      this.#sinceMs = clock.monotonic();
     });
     return this.#working;
   }
@@ -99,6 +116,10 @@ export class Partitions {
   async #gain(gained: readonly Gained[]): Promise<void> {
     const { engine, outputs } = this.#options;
     await engine.gain(gained);
+    for (const { partition } of gained) {
+      const held = this.#held.get(partition);
+      if (held !== undefined) held.owned = !held.lost;
+    }
     // Until then, what is not said yet may still come.
     if (!isSynced(engine.inputs)) return;
     await Promise.all(gained.map(({ partition }) => outputs.complete(partition)));
@@ -111,11 +132,12 @@ export class Partitions {
     const running = reader.run().catch((error: unknown) => {
       if (!stop.signal.aborted) onError(error);
     });
-    const held: Held = { reader, stop, running, lost: false };
+    const held: Held = { reader, stop, running, owned: false, lost: false };
     this.#held.set(partition, held);
     // Only who has read all there was takes it over: its word is then as good.
     await Promise.all([reader.caughtUp, allRead()]);
     const current = await outputs.open(partition, (reason) => {
+      held.owned = false;
       held.lost = true;
       onLost(reason);
     });

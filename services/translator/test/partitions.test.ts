@@ -4,7 +4,7 @@ import type { PartitionGroup } from '@watershed/log/group.ts';
 import type { Log, LogRecord } from '@watershed/log/port.ts';
 import { XdsRecord } from '@watershed/model/gen/record.ts';
 import { partitionOf, topics, xdsKeys } from '@watershed/model/keys.ts';
-import { afterEach, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { endpointsType } from './engine/support/plans.ts';
 import {
   endpoints,
@@ -173,6 +173,72 @@ it('partitions that another shard takes are one line of the log, with how many a
   await world.pass(1_000);
   const reason = expect.stringMatching(/^xds\/\d is lost: test claimed all of it at offset \d+$/u);
   expect(lines).toEqual([['another shard has taken partitions', { partitions, reason }]]);
+});
+
+describe('where the blob store was never reached', () => {
+  const waiting = async (
+    group: PartitionGroup,
+  ): Promise<{ world: World; reach: () => Promise<void> }> => {
+    const world = await World.open();
+    worlds.push(world);
+    await world.write(source());
+    const store = Promise.withResolvers<void>();
+    world.blobs.reached = store.promise;
+    const started = world.start({ group });
+    const missing = ['translator-blobs', 'translator-partitions'];
+    await vi.waitFor(() => expect(world.readiness.missing).toEqual(missing));
+    return {
+      world,
+      reach: () => {
+        store.resolve();
+        return started;
+      },
+    };
+  };
+
+  it('a shard leaves partitions to the others until it is, and is not ready', async () => {
+    const join = vi.fn<PartitionGroup['join']>(all.join);
+    const { world, reach } = await waiting({ ...all, join });
+    expect(join).not.toHaveBeenCalled();
+    await reach();
+    expect(join).toHaveBeenCalledOnce();
+    for (const metric of ['watershed_partitions_assigned', 'watershed_partitions_owned']) {
+      expect(await world.metrics.value(metric)).toBe(partitions);
+    }
+  });
+
+  it('a shard can be stopped', async () => {
+    const join = vi.fn<PartitionGroup['join']>();
+    const { world, reach } = await waiting({ ...all, join });
+    await world.stop();
+    void reach();
+    expect(join).not.toHaveBeenCalled();
+    expect(world.fatal).toEqual([]);
+  });
+});
+
+it('what a shard was given and cannot take over for long is said while that is so', async () => {
+  const world = await World.open();
+  worlds.push(world);
+  await world.write(source(), endpoints(host, '10.0.0.1'), service({ host }));
+  await world.demand(scopeClass('shop'));
+  world.blobs.failing = Number.POSITIVE_INFINITY;
+  const started = world.start({ group: all });
+  const { readiness, metrics } = world;
+  await vi.waitFor(async () => {
+    expect(await metrics.value('watershed_partitions_assigned')).toBe(partitions);
+  });
+  expect(readiness.remarks).toEqual([]);
+  await world.advance(10_000);
+  expect(readiness.remarks).toEqual([`${partitions} partitions are not taken over for 10 s`]);
+  expect(await metrics.value('watershed_partitions_owned')).toBe(0);
+  world.blobs.failing = 0;
+  await vi.waitFor(async () => {
+    await world.advance(10_000);
+    expect(readiness.ready).toBe(true);
+  });
+  await started;
+  expect(readiness.remarks).toEqual([]);
 });
 
 it('a log that does not answer does not hold up the end', async () => {

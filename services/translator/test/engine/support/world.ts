@@ -39,6 +39,7 @@ export type Step =
 /** A blob store in memory that can forget, and that notes when it was put to. */
 export class TestBlobs implements BlobStore {
   readonly shared = false;
+  reached?: Promise<void>;
   readonly held = new Map<Digest, Uint8Array>();
   readonly #steps: Step[];
   /** How many calls fail before one succeeds. */
@@ -100,6 +101,7 @@ export class World {
   /** What the next appends to xds fail with, and the next readings of any topic. */
   readonly failing: { appends: LogError[]; reads: LogError[] } = { appends: [], reads: [] };
   metrics = new Metrics();
+  readiness = new Readiness();
   #translator: Translator | undefined;
   readonly #others: Translator[] = [];
 
@@ -146,21 +148,28 @@ export class World {
   /** Starts a translator (again), as a process of its own would. */
   async start(options: WorldOptions = {}): Promise<void> {
     this.metrics = new Metrics();
-    this.#translator = await this.#run(options, this.metrics);
+    this.readiness = new Readiness();
+    const { readiness } = this;
+    this.#translator = this.#create(options, this.metrics, readiness);
+    await this.#translator.start();
+    await readiness.whenReady();
     await this.quiet();
   }
 
   /** Starts a second one beside the first; it is stopped when the world is closed. */
   async startAnother(options: WorldOptions): Promise<void> {
-    this.#others.push(await this.#run(options, new Metrics()));
+    const readiness = new Readiness();
+    const other = this.#create(options, new Metrics(), readiness);
+    this.#others.push(other);
+    await other.start();
+    await readiness.whenReady();
     await this.quiet();
   }
 
-  async #run(options: WorldOptions, metrics: Metrics): Promise<Translator> {
+  #create(options: WorldOptions, metrics: Metrics, readiness: Readiness): Translator {
     const all = { ...this.#options, ...options };
-    const readiness = new Readiness();
     const log = this.#recorded();
-    const translator = createTranslator({
+    return createTranslator({
       log: all.through?.(log) ?? log,
       blobs: this.blobs,
       partitions,
@@ -179,9 +188,6 @@ export class World {
       ...(all.mutant === undefined ? {} : { mutant: all.mutant }),
       ...(all.group === undefined ? {} : { group: all.group }),
     });
-    await translator.start();
-    await readiness.whenReady();
-    return translator;
   }
 
   async stop(): Promise<void> {
