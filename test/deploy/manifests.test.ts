@@ -34,3 +34,11 @@ test("each pusher's address is its Pod's own, by the headless Service, where it 
   expect(addresses).toEqual([`watershed-pusher-0.${of}`, `watershed-pusher-1.${of}`]);
   expect(container.ports).toContainEqual({ name: 'tls-xds', containerPort: 15012 });
 });
+
+test('no Pod waits for a node that may never come', () => {
+  for (const tier of ['pusher', 'translator']) {
+    const text = readFileSync(join(overlays, `scale/${tier}.yaml`), 'utf8');
+    const spread = [...text.matchAll(/whenUnsatisfiable: (\w+)/gu)].map(([, what]) => what);
+    expect(spread).toEqual(['ScheduleAnyway', 'ScheduleAnyway']);
+  }
+});

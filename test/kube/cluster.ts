@@ -35,8 +35,8 @@ interface Named {
 }
 
 interface Metric {
+  readonly type: string;
   readonly pods?: Named;
-  readonly external?: Named;
 }
 
 export interface Template {

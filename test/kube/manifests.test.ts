@@ -26,8 +26,8 @@ import {
 
 const here = join(import.meta.dirname, '../../k8s');
 const overlays = ['laptop', 'cluster', 'scale'] as const;
-/** Each on the overlay `cluster`. */
-const components = ['read-kubernetes', 'kafka-sasl', 'token-review'] as const;
+/** Each on the overlay `cluster`, but for what only `scale` closes. */
+const components = ['read-kubernetes', 'kafka-sasl', 'token-review', 'https-egress'] as const;
 
 /** What `kustomize build` gives, by overlay, or by component. */
 const built = new Map<string, readonly Manifest[]>();
@@ -56,7 +56,7 @@ async function withComponent(name: string): Promise<string> {
   const kustomization = {
     apiVersion: 'kustomize.config.k8s.io/v1beta1',
     kind: 'Kustomization',
-    resources: [path('overlays/cluster')],
+    resources: [path(name === 'https-egress' ? 'overlays/scale' : 'overlays/cluster')],
     components: [path(`components/${name}`)],
   };
   await writeFile(join(scratch, 'kustomization.yaml'), JSON.stringify(kustomization));
@@ -259,16 +259,14 @@ describe('the manifests', () => {
     const groups = [pilotMetrics, watershedMetrics];
     const exported = groups.flatMap((group) => Object.values(group).map((spec) => spec.name));
     const text = await readFile(join(here, 'overlays/scale/prometheus-adapter.yaml'), 'utf8');
-    const { rules } = parse(text) as {
-      rules: Record<'custom' | 'external', { seriesQuery: string }[]>;
-    };
-    const served = [...rules.custom, ...rules.external].map(
-      ({ seriesQuery }) => seriesQuery.split('{')[0],
-    );
+    const { rules } = parse(text) as { rules: { custom: { seriesQuery: string }[] } };
+    const served = rules.custom.map(({ seriesQuery }) => seriesQuery.split('{')[0]);
     const metrics = objects('scale', 'HorizontalPodAutoscaler').flatMap(
       ({ spec }) => spec?.metrics ?? [],
     );
-    const wanted = metrics.flatMap(({ pods, external }) => (pods ?? external)?.metric.name ?? []);
+    // Of the Pods that are scaled, so that no label of a series has to say whose it is.
+    expect([...new Set(metrics.map(({ type }) => type))].toSorted()).toEqual(['Pods', 'Resource']);
+    const wanted = metrics.flatMap(({ pods }) => pods?.metric.name ?? []);
     expect(wanted).toEqual(['watershed_streams', 'watershed_log_lag_records']);
     expect(wanted.filter((name) => !exported.some((one) => one === name))).toEqual([]);
     expect(served).toEqual(wanted);

@@ -17,6 +17,8 @@ import { environmentOf, manifestsOf, type Manifest } from './cluster.ts';
  * probes, and with what Secrets and volumes would hold.
  */
 
+const ownAddress = 'pod.watershed-pusher.watershed.svc:15012';
+
 let directory: string;
 let kafka: TestKafka;
 let redis: TestRedis;
@@ -77,6 +79,8 @@ async function placed(overlay: string): Promise<ComposeRun> {
     network: new Map([
       ['kafka-bootstrap.kafka:9092', kafka.brokers[0] ?? ''],
       ['redis.redis:6379', redis.url.slice('redis://'.length)],
+      // What a pusher says of itself, and no proxy is here to be told.
+      [ownAddress, ownAddress],
     ]),
     binds: new Map(),
     // What listens on the Pod's loopback only is not to meet another's here.

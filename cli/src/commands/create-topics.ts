@@ -9,7 +9,17 @@ import { version } from '@watershed/runtime/version.ts';
 import type { Surroundings } from '../surroundings.ts';
 
 const { redisUrl: _blobs, redisPassword: _password, ...logOptions } = sharedOptions;
-const table = defineOptions(logOptions);
+const table = defineOptions({
+  ...logOptions,
+  timeoutMs: {
+    type: 'duration',
+    flag: '--timeout',
+    env: [],
+    default: '0s',
+    max: '24h',
+    doc: 'How long Kafka is waited for. 0: as long as it takes.',
+  },
+});
 
 /** The services' own options, flags and variables alike: what they are told, this is told. */
 const options: Program<typeof table> = {
@@ -55,9 +65,15 @@ async function createTopics(
     logger: undefined,
     onFatal,
   });
+  const { timeoutMs } = config;
+  const giveUp = (): void => {
+    onFatal(new Error(`no topics after ${timeoutMs / 1_000} s: ${reason}`));
+  };
+  const timer = timeoutMs > 0 ? systemTime.after(timeoutMs, giveUp) : undefined;
   try {
     await opened;
   } finally {
+    timer?.cancel();
     await log.close();
   }
   progress(`the topics are there, of ${config.partitions} partitions`);
