@@ -7,8 +7,9 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { complain, runCommand } from '@watershed/runtime/command.ts';
-import { openDataDir } from '@watershed/runtime/data-dir.ts';
+import { ofDataDir, openDataDir } from '@watershed/runtime/data-dir.ts';
 import { describeError } from '@watershed/runtime/errors.ts';
+import { lockDirectory } from './cluster/lock.ts';
 import { program, type ClusterConfig } from './cluster/options.ts';
 import { supervise } from './cluster/supervisor.ts';
 import { cacheDirectory } from './components/cache.ts';
@@ -18,13 +19,14 @@ import { leaveNothing, scratchDirectory } from './components/janitor.ts';
 const sample = fileURLToPath(new URL('../../examples/shop', import.meta.url));
 
 let cluster: Cluster | undefined;
+let lock: Disposable | undefined;
 const stopping = new AbortController();
 let stopped: Promise<void> | undefined;
 
 const input = { argv: process.argv.slice(2), environment: process.env };
 await runCommand(program, input, async (config) => {
   const { dataDir } = config;
-  if (dataDir !== undefined) await openDataDir(resolve(dataDir));
+  if (dataDir !== undefined) await open(resolve(dataDir));
   process.on('SIGINT', () => void stop().then(() => process.exit(0)));
   process.on('SIGTERM', () => void stop().then(() => process.exit(0)));
   try {
@@ -40,6 +42,12 @@ await runCommand(program, input, async (config) => {
   await stop();
   return 0;
 });
+
+/** For this process alone, to its end. */
+async function open(directory: string): Promise<void> {
+  await openDataDir(directory);
+  lock = await ofDataDir(directory, () => Promise.resolve(lockDirectory(directory)));
+}
 
 /** Until it is stopped. */
 async function run(config: ClusterConfig): Promise<void> {
@@ -89,6 +97,7 @@ function stop(): Promise<void> {
     }
     // Before all of it has started there is nobody who could mind.
     await leaveNothing();
+    lock?.[Symbol.dispose]();
   })();
   return stopped;
 }

@@ -1,5 +1,5 @@
 /** `npm run cluster`, where its processes end, and where it does. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -76,11 +76,42 @@ test('what ends in npm run cluster is told of and comes back; killed, it leaves 
   expect(await Promise.all([...new Set(ports)].map(listens))).not.toContain(true);
 });
 
+test('npm run cluster goes on with all that its --dataDir has, which is its own meanwhile', async () => {
+  const data = join(temporary, 'data');
+  const log = join(data, 'kafka/node-0/data/config-0/00000000000000000000.log');
+  const kept = async () => {
+    const [key, ports] = ['sealing.key', 'ports'].map((name) => readFile(join(data, name)));
+    return { key: await key, ports: await ports };
+  };
+  start(`--dataDir ${data}`);
+  await until('all is ready', () => cluster.output.includes('Ctrl-C stops'), 120_000);
+  const addresses = (): readonly string[] =>
+    [...cluster.output.matchAll(/^pusher-\S+ .*?(?= \(pid)/gmu)].map(([line]) => line).sort();
+  const [before, at, records] = [await kept(), addresses(), await readFile(log)];
+  expect(at).toHaveLength(2);
+  expect(records.length).toBeGreaterThan(0);
+  const second = new Shell(`exec npm run -s cluster -- --dataDir ${data}`);
+  expect([await second.ended, second.output]).toEqual([
+    1,
+    expect.stringMatching(/^cluster: --dataDir: ".*\/data": it is in use by pid \d+\n/u),
+  ]);
+  await cluster.stop();
+  start(`--dataDir ${data}`);
+  await until('all is ready again', () => cluster.output.includes('Ctrl-C stops'), 120_000);
+  expect(await kept()).toEqual(before);
+  expect(addresses()).toEqual(at);
+  const again = await readFile(log);
+  expect(again.subarray(0, records.length)).toEqual(records);
+  await cluster.stop();
+  expect(await left()).toEqual(['data']);
+});
+
 test('npm run cluster that is stopped while it starts leaves nothing', async () => {
   start();
   await until(
     'Kafka begins',
-    async () => (await left()).some((name) => /kafka/u.test(name)),
+    async () =>
+      (await readdir(temporary, { recursive: true })).some((name) => /kafka-0/u.test(name)),
     60_000,
   );
   cluster.signal('SIGTERM');

@@ -153,6 +153,7 @@ export const packages: Readonly<Record<string, readonly RegExp[]>> = {
   'node:sqlite': [
     /^libs\/log\/src\/embedded/u,
     /^libs\/log\/test\//u,
+    /^cli\/src\/cluster\/lock\.ts$/u,
     /^libs\/blob\/(?:src\/disk\.ts$|test\/)/u,
   ],
   jose: [/^services\/pusher\/(?:src\/identity\/(?:tokens|token-review)\.ts$|test\/)/u, /^test\//u],

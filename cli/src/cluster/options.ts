@@ -19,7 +19,7 @@ const table = defineOptions({
     aliases: ['--data-dir'],
     placeholder: 'directory',
     pattern: /./u,
-    doc: "Where logs and the services' data are kept. Default: a new one, removed at the end.",
+    doc: "Where all of it is kept: Kafka's log, the services' data, the sealing key, the ports, and what processes say. A start with it goes on where the one before ended. Default: a new one, removed at the end.",
   },
   brokers: count('--brokers', 1, 'Kafka brokers.'),
   translators: count('--translators', 2, 'Shards of the translator.'),

@@ -2,19 +2,19 @@
  * The whole distributed Watershed on this machine: Kafka, Redis, and the three services as
  * processes of their own.
  */
-import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeDirectory } from '@watershed/runtime/data-dir.ts';
+import { readOrCreateSealingKeys } from '@watershed/runtime/sealing.ts';
 import type { Progress } from './cache.ts';
 import { startKafka, type Doors, type Kafka, type KafkaOptions } from './kafka.ts';
 import type { ClusterProcess } from './cluster-process.ts';
+import { freePort, keptPorts, type PortOf } from './ports.ts';
 import { startRedis, type Redis } from './redis.ts';
 import { ServiceProcess, tiers, type Tier } from './service.ts';
 
 export interface ClusterOptions {
   readonly configDir: string;
-  /** Empty; takes logs, keys and the services' data. */
+  /** Takes logs, the key, ports and all data (Redis has none); one that has them goes on with them. */
   readonly directory: string;
   /** Where Kafka and Redis are kept once fetched. */
   readonly cache: string;
@@ -83,6 +83,7 @@ class ServiceSet implements Cluster {
   readonly #created = new Map<Tier, number>();
   #kafka: Kafka | undefined;
   #redis: Redis | undefined;
+  #portOf: PortOf = freePort;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
@@ -120,14 +121,18 @@ class ServiceSet implements Cluster {
     const { cache, progress, brokers = 1, kafka, directory } = this.#options;
     const { translators = 2, pushers = 2 } = this.#options;
     await makeDirectory(directory);
-    await writeFile(this.#keyFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+    await readOrCreateSealingKeys(this.#keyFile);
+    this.#portOf = await keptPorts(join(directory, 'ports'));
     progress(`Kafka: ${brokers === 1 ? 'one broker' : `${brokers} brokers`}`);
     // A group need not wait for more members: they are started by the same hand.
     const config = { 'group.initial.rebalance.delay.ms': '0' };
     const { between } = this.#options;
     const doors = between === undefined ? {} : { doors: doorsOf(between) };
-    const shared = { cache, progress, logDirectory: directory };
-    this.#kafka = await startKafka({ ...kafka, ...shared, nodes: brokers, config, ...doors });
+    const shared = { cache, progress, logDirectory: directory, portOf: this.#portOf };
+    this.#kafka = await startKafka({
+      ...{ ...kafka, ...shared, nodes: brokers, config, ...doors },
+      directory: join(directory, 'kafka'),
+    });
     for (const [at, node] of this.#kafka.nodes.entries()) {
       progress(lineOf(node, this.#kafka.brokers[at] ?? ''));
     }
@@ -194,6 +199,7 @@ class ServiceSet implements Cluster {
       name,
       args: this.#args(tier, name, source),
       logFile: join(directory, `${name}.log`),
+      portOf: this.#portOf,
       ...(environment === undefined ? {} : { environment }),
     });
     this.services.push(service);

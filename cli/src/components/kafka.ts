@@ -1,11 +1,11 @@
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchOnce, type Progress } from './cache.ts';
 import { run, startChild, type Child, type Exit } from './child.ts';
 import { scratchDirectory } from './janitor.ts';
 import type { ClusterProcess } from './cluster-process.ts';
-import { freePort } from './ports.ts';
+import { freePort, type PortOf } from './ports.ts';
 
 const kafkaVersion = '4.3.1';
 /** The published broker has no binding for its logging, and is silent without one. */
@@ -21,8 +21,12 @@ export interface KafkaOptions {
   /** Where it is kept once fetched. */
   readonly cache: string;
   readonly progress: Progress;
-  /** Takes what nodes say; appended to. Default: a temporary one, as all data is. */
+  /** Takes their data, and may have it from before. Default: a temporary one. */
+  readonly directory?: string;
+  /** Takes what nodes say; appended to. Default: that of the data. */
   readonly logDirectory?: string;
+  /** Default: any that is free. */
+  readonly portOf?: PortOf;
   /** Brokers that are controllers as well. Default 1. */
   readonly nodes?: number;
   /** More lines of server.properties. */
@@ -67,7 +71,7 @@ export interface Kafka extends AsyncDisposable {
   dataDirectory(node: number): string;
   /** User and system CPU seconds of all nodes that run. */
   cpuSeconds(): Promise<number>;
-  /** Ends all nodes and removes their data. */
+  /** Ends all nodes; what is temporary goes. */
   stop(): Promise<void>;
 }
 
@@ -84,11 +88,14 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
     },
     options.progress,
   );
-  const directory = await scratchDirectory('watershed-kafka-');
-  const { logDirectory = directory } = options;
+  const directory = options.directory ?? (await scratchDirectory('watershed-kafka-'));
+  const { logDirectory = directory, portOf = freePort } = options;
   const count = options.nodes ?? 1;
+  await checkNodes(directory, count);
   const ports: number[] = [];
-  while (ports.length < count * 2) ports.push(await freePort());
+  for (let index = 0; index < count; index++) {
+    ports.push(await portOf(`kafka-${index}`), await portOf(`kafka-${index} controller`));
+  }
   const nodes: Node[] = [];
   for (let index = 0; index < count; index++) {
     const doors = await openDoors(options.doors);
@@ -102,7 +109,7 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
   };
   const stop = async (): Promise<void> => {
     await Promise.all(nodes.map((node) => node.kill()));
-    await rm(directory, { recursive: true, force: true });
+    if (options.directory === undefined) await rm(directory, { recursive: true, force: true });
   };
   try {
     await Promise.all(nodes.map((node) => node.start()));
@@ -128,6 +135,14 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** Who votes in a quorum is in what each node has. */
+async function checkNodes(directory: string, count: number): Promise<void> {
+  const names = await readdir(directory).catch(() => []);
+  const before = names.filter((name) => name.startsWith('node-')).length;
+  if (before === 0 || before === count) return;
+  throw new Error(`${directory} has the data of ${before} brokers, and ${count} are asked for`);
 }
 
 const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -208,7 +223,7 @@ class Node implements ClusterProcess {
   readonly #doors: readonly Door[];
   readonly #options: KafkaOptions;
   #child: Child | undefined;
-  #formatted = false;
+  #isSetUp = false;
 
   constructor(setup: NodeSetup, directory: string) {
     const { index, jars, ports, doors, options } = setup;
@@ -244,19 +259,8 @@ class Node implements ClusterProcess {
   async start(): Promise<void> {
     await this.#child?.exited;
     const properties = join(this.#directory, 'server.properties');
-    if (!this.#formatted) {
-      await mkdir(this.#directory);
-      await writeFile(properties, this.#properties());
-      const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties];
-      format.push(...(this.#options.formatArgs ?? []));
-      const result = await run('java', [...this.#jvm(128), ...format], {
-        timeoutMs: startTimeoutMs,
-      });
-      if (result.status !== 0) {
-        throw new Error(`Kafka's storage tool failed: ${result.stdout}${result.stderr}`);
-      }
-      this.#formatted = true;
-    }
+    if (!this.#isSetUp) await this.#setUp(properties);
+    this.#isSetUp = true;
     const before = await stat(this.logFile).catch(() => undefined);
     this.#child = startChild({
       command: 'java',
@@ -264,6 +268,17 @@ class Node implements ClusterProcess {
       logFile: this.logFile,
     });
     await this.#untilStarted(this.#child, before?.size ?? 0);
+  }
+
+  async #setUp(properties: string): Promise<void> {
+    await mkdir(this.#directory, { recursive: true });
+    await writeFile(properties, this.#properties());
+    const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties];
+    // What has been there before stays.
+    format.push('--ignore-formatted', ...(this.#options.formatArgs ?? []));
+    const result = await run('java', [...this.#jvm(128), ...format], { timeoutMs: startTimeoutMs });
+    if (result.status === 0) return;
+    throw new Error(`Kafka's storage tool failed: ${result.stdout}${result.stderr}`);
   }
 
   /** @param from where in the log its words begin */

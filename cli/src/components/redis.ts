@@ -6,7 +6,7 @@ import { fetchOnce, type Progress } from './cache.ts';
 import { run, startChild, type Child } from './child.ts';
 import { scratchDirectory } from './janitor.ts';
 import type { ClusterProcess } from './cluster-process.ts';
-import { freePort } from './ports.ts';
+import { freePort, type PortOf } from './ports.ts';
 
 const fetchTimeoutMs = 300_000;
 const startTimeoutMs = 30_000;
@@ -17,6 +17,8 @@ export interface RedisOptions {
   readonly progress: Progress;
   /** Takes what it says; appended to. Default: a temporary one. */
   readonly logDirectory?: string;
+  /** Default: any that is free. */
+  readonly portOf?: PortOf;
   /** More of its command line, such as `--maxmemory 1mb`. */
   readonly args?: readonly string[];
 }
@@ -35,11 +37,11 @@ export interface Redis extends ClusterProcess, AsyncDisposable {
  * unpacked into the cache.
  */
 export async function startRedis(options: RedisOptions): Promise<Redis> {
-  const { args: more = [] } = options;
+  const { args: more = [], portOf = freePort } = options;
   const [command, ...first] = await redisServer(options);
   const directory = await scratchDirectory('watershed-redis-');
   const logFile = join(options.logDirectory ?? directory, 'redis.log');
-  const port = await freePort();
+  const port = await portOf('redis');
   let child: Child;
   const start = async (): Promise<void> => {
     const args = [...first, '--port', String(port), '--bind', '127.0.0.1', '--save', '', ...more];

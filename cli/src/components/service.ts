@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readFile } from 'node:fs/promises';
 import { startChild, type Child, type Exit } from './child.ts';
 import type { ClusterProcess } from './cluster-process.ts';
-import { freePort } from './ports.ts';
+import { freePort, type PortOf } from './ports.ts';
 
 export const tiers = ['ingester', 'translator', 'pusher'] as const;
 export type Tier = (typeof tiers)[number];
@@ -13,6 +13,8 @@ export interface ServiceOptions {
   /** Unique in its set: `translator-1`. */
   readonly name: string;
   readonly args: readonly string[];
+  /** Default: any that is free. */
+  readonly portOf?: PortOf;
   readonly environment?: NodeJS.ProcessEnv;
   /** Takes its output; appended to. */
   readonly logFile: string;
@@ -41,10 +43,11 @@ export class ServiceProcess implements ClusterProcess {
     this.grpc = grpc === undefined ? undefined : `127.0.0.1:${grpc}`;
   }
 
-  /** On ports that are free; it is not started yet. */
+  /** It is not started yet. */
   static async create(options: ServiceOptions): Promise<ServiceProcess> {
-    const grpc = options.tier === 'pusher' ? await freePort() : undefined;
-    return new ServiceProcess(options, await freePort(), grpc);
+    const { tier, name, portOf = freePort } = options;
+    const grpc = tier === 'pusher' ? await portOf(`${name} xDS`) : undefined;
+    return new ServiceProcess(options, await portOf(`${name} monitoring`), grpc);
   }
 
   get pid(): number {
