@@ -56,6 +56,23 @@ it('proxy-status says of each type whether it is synced, and since when, as isti
   ]);
 });
 
+it('proxy-status says of which types something is kept from a proxy, as others refused it', () => {
+  const printed = statusOf([
+    {
+      ...{ proxy: 'web-1.shop', cluster_id: 'Kubernetes', proxy_version: '1.40.0', scope: 'abc' },
+      resources: {
+        [cds]: { sent: '5', acked: '5', sentTime: before(3_000), spared: true },
+        [lds]: { spared: true },
+        [eds]: { sent: '5', acked: '4', sentTime: before(3_000), spared: true },
+        [rds]: { sent: '5', acked: '5', sentTime: before(3_000), lastError: 'no', spared: true },
+      },
+    },
+  ]);
+  expect(printed.split('\n')[1]?.split(/ {2,}/u).slice(2, 6)).toEqual([
+    ...['SPARED (3s)', 'SPARED', 'STALE (3s)', 'ERROR (3s)'],
+  ]);
+});
+
 it('proxy-status of no proxies is the header alone', () => {
   expect(statusOf([]).split(/ +/u)).toEqual([
     ...['NAME', 'CLUSTER', 'CDS', 'LDS', 'EDS', 'RDS', 'PUSHER', 'VERSION', 'SCOPE'],

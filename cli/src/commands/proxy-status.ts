@@ -95,8 +95,10 @@ function rowOf(entry: Readonly<Record<string, unknown>>, pusher: string, nowMs: 
 /** Of one type: nonces are opaque, and what is absent never was. */
 function stateOf(status: Readonly<Record<string, unknown>>, nowMs: number): string {
   const sent = textOf(status['sent']);
-  if (sent === '') return 'NOT SENT';
-  const word = sent === textOf(status['acked']) ? 'SYNCED' : 'STALE';
+  const spared = status['spared'] === true;
+  if (sent === '') return spared ? 'SPARED' : 'NOT SENT';
+  const isAcked = sent === textOf(status['acked']);
+  const word = isAcked ? (spared ? 'SPARED' : 'SYNCED') : 'STALE';
   const sentMs = Date.parse(textOf(status['sentTime']));
   const age = Number.isNaN(sentMs) ? '' : ` (${ageOf(nowMs - sentMs)})`;
   return `${textOf(status['lastError']) === '' ? word : 'ERROR'}${age}`;

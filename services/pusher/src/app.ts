@@ -174,7 +174,6 @@ class PusherPart {
       ttlsMs: ttlsOf(settings.resourceTtls ?? []),
       onHeld: () => this.#view.hurry(),
       isOwner: (tenant) => this.#placement.isOwner(tenant),
-      othersWith: (scope) => this.#placement.othersWith(scope),
       cold: this.#cold,
       coldAfterMs: options.coldAfterMs ?? defaultColdAfterMs,
     });
@@ -201,7 +200,10 @@ class PusherPart {
       silent: () => this.#log?.reason !== undefined,
       rebalancePerSecond: options.rebalanceStreamsPerSecond ?? 0,
       rebalanceDelayMs: options.rebalanceDelayMs ?? 30_000,
-      onMembers: (count) => this.#metrics.pushers.set(count),
+      onMembers: (names) => {
+        this.#metrics.pushers.set(names.size);
+        this.hub.members(names);
+      },
       onMoved: () => this.#metrics.streamsMoved.add(),
     });
   }

@@ -13,7 +13,7 @@ export interface FeedbackReaderOptions extends FollowOptions {
   /** `undefined`: it has left. */
   readonly onPusher: (name: string, pusher: Pusher | undefined) => void;
   /** `undefined`: what was told by that key is taken back. */
-  readonly onDemand: (key: string, pusher: string, demand: Demand | undefined) => void;
+  readonly onDemand: (key: string, demand: Demand | undefined) => void;
 }
 
 /**
@@ -65,7 +65,7 @@ export class FeedbackReader {
       this.#options.onPusher(name, report?.$case === 'pusher' ? report.value : undefined);
     } else {
       const demand = report?.$case === 'demand' ? report.value : undefined;
-      this.#options.onDemand(key, name, demand);
+      this.#options.onDemand(key, demand);
     }
   }
 

@@ -23,7 +23,6 @@ export interface NackReport extends Refusal {
   readonly message: string;
   /** See `Nack`. */
   readonly proxies: readonly string[];
-  readonly all: boolean;
 }
 
 /** What waits to be told, at most; more replaces what waits longest. */
@@ -84,7 +83,7 @@ export class FeedbackWriter {
   nack(report: NackReport): void {
     const { scope, proxies } = report;
     const value = { ...report, version: Buffer.from(report.version), proxies: [...proxies] };
-    this.#put(this.#nackKey(report), scope, { $case: 'nack', value });
+    this.#put(nackKey(this.#options.name, report), scope, { $case: 'nack', value });
   }
 
   /** That this pusher is there; `undefined`: it leaves. */
@@ -92,9 +91,9 @@ export class FeedbackWriter {
     this.#put(this.#key('p'), '', value && { $case: 'pusher', value });
   }
 
-  /** What was refused is served no more. */
-  takeBack(refusal: Refusal): void {
-    this.#put(this.#nackKey(refusal), refusal.scope, undefined);
+  /** What this pusher told of a refusal, or another that is gone. */
+  takeBack(pusher: string, refusal: Refusal): void {
+    this.#put(nackKey(pusher, refusal), refusal.scope, undefined);
   }
 
   /**
@@ -131,12 +130,8 @@ export class FeedbackWriter {
     this.#repeat = this.#options.time.after(this.#demandMs / 3, () => this.#repeatAll());
   }
 
-  #nackKey({ scope, proxyVersion, typeUrl, resource }: Refusal): string {
-    return this.#key('n', scope, proxyVersion, typeUrl, resource);
-  }
-
   #key(kind: string, ...parts: readonly string[]): string {
-    return [kind, ...[this.#options.name, ...parts].map(encodeURIComponent)].join('|');
+    return keyOf(kind, this.#options.name, ...parts);
   }
 
   #put(key: string, scope: string, report: Report): void {
@@ -185,4 +180,12 @@ export class FeedbackWriter {
       }
     }
   }
+}
+
+function nackKey(pusher: string, { scope, proxyVersion, typeUrl, resource }: Refusal): string {
+  return keyOf('n', pusher, scope, proxyVersion, typeUrl, resource);
+}
+
+function keyOf(kind: string, ...parts: readonly string[]): string {
+  return [kind, ...parts.map(encodeURIComponent)].join('|');
 }

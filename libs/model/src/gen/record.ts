@@ -248,8 +248,6 @@ export interface Nack {
   proxyVersion: string;
   /** Distinct and authenticated ones that refused this version, as far as this pusher saw; at most 3. */
   proxies: string[];
-  /** All authenticated ones of that scope and version that are connected there did. */
-  all: boolean;
 }
 
 export interface Progress {
@@ -2180,7 +2178,6 @@ function createBaseNack(): Nack {
     version: new Uint8Array(0),
     proxyVersion: "",
     proxies: [],
-    all: false,
   };
 }
 
@@ -2209,9 +2206,6 @@ export const Nack: MessageFns<Nack> = {
     }
     for (const v of message.proxies) {
       writer.uint32(66).string(v!);
-    }
-    if (message.all !== false) {
-      writer.uint32(72).bool(message.all);
     }
     return writer;
   },
@@ -2293,14 +2287,6 @@ export const Nack: MessageFns<Nack> = {
             message.proxies.push(reader.string());
             continue;
           }
-          case 9: {
-            if (tag !== 72) {
-              break;
-            }
-
-            message.all = reader.bool();
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2331,7 +2317,6 @@ export const Nack: MessageFns<Nack> = {
         ? globalThis.String(object.proxy_version)
         : "",
       proxies: globalThis.Array.isArray(object?.proxies) ? object.proxies.map((e: any) => globalThis.String(e)) : [],
-      all: isSet(object.all) ? globalThis.Boolean(object.all) : false,
     };
   },
 
@@ -2361,9 +2346,6 @@ export const Nack: MessageFns<Nack> = {
     if (message.proxies?.length) {
       obj.proxies = message.proxies;
     }
-    if (message.all !== false) {
-      obj.all = message.all;
-    }
     return obj;
   },
 
@@ -2380,7 +2362,6 @@ export const Nack: MessageFns<Nack> = {
     message.version = object.version ?? new Uint8Array(0);
     message.proxyVersion = object.proxyVersion ?? "";
     message.proxies = object.proxies?.map((e) => e) || [];
-    message.all = object.all ?? false;
     return message;
   },
 };

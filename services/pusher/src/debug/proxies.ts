@@ -35,7 +35,8 @@ export function sentAtMs({ nonceSent, sentAtS }: TypeState, time: Time): number 
  * `/debug/syncz`: one entry per stream, of one namespace or of all. `*_sent` and `*_acked` are
  * nonces, equal when the proxy has taken what it was sent last; `resources` says the same by type
  * URL. Beyond istiod's: `scope`, `*_nacked`, `*_error`, `*_quarantined` (names of which it keeps
- * what was good last), which epoch of the configuration it is at, what it waits for before it goes
+ * what was good last), by type whether some of that is for others'
+ * sake (`spared`), which epoch of the configuration it is at, what it waits for before it goes
  * on, and how often it went on without.
  */
 export function syncStatus(
@@ -111,8 +112,10 @@ function syncOf(
 
 function resourceStatus(state: TypeState, time: Time): object {
   const sentMs = sentAtMs(state, time);
+  const spared = state.quarantine?.all.some((one) => one.spared) === true;
   return {
     ...sentAndAcked(state),
+    ...(spared ? { spared } : {}),
     ...(sentMs === undefined ? {} : { sentTime: new Date(sentMs).toISOString() }),
     ...(state.lastError === '' ? {} : { lastError: state.lastError }),
   };

@@ -13,7 +13,7 @@ export interface MembershipOptions {
   readonly load: () => { readonly streams: number; readonly scopes: number };
   /** To all pushers, this one too; `undefined`: it leaves. */
   readonly tell: (pusher: Pusher | undefined) => void;
-  readonly onMembers?: (count: number) => void;
+  readonly onMembers?: (names: ReadonlySet<string>) => void;
 }
 
 export interface Member {
@@ -35,8 +35,6 @@ interface Heard {
 }
 
 interface Wanted {
-  readonly pusher: string;
-  readonly scope: string;
   readonly tenant: string;
   readonly expiresMs: number;
 }
@@ -110,21 +108,12 @@ export class Membership {
     }
   }
 
-  wanted(key: string, pusher: string, demand: Demand | undefined): void {
+  wanted(key: string, demand: Demand | undefined): void {
     const tenant = demand?.scopeClass?.namespace;
     if (this.#demands.get(key)?.tenant !== tenant) this.#owners = undefined;
     if (demand === undefined || tenant === undefined) this.#demands.delete(key);
     else {
-      const { scope, expiresMs } = demand;
-      this.#demands.set(key, { pusher, scope, tenant, expiresMs });
-    }
-  }
-
-  /** Other pushers that serve proxies of a scope, or did until lately. */
-  *othersWith(of: string): Iterable<string> {
-    const nowMs = this.#options.time.now();
-    for (const { pusher, scope, expiresMs } of this.#demands.values()) {
-      if (scope === of && expiresMs > nowMs && pusher !== this.#options.name) yield pusher;
+      this.#demands.set(key, { tenant, expiresMs: demand.expiresMs });
     }
   }
 
@@ -199,7 +188,7 @@ export class Membership {
       this.#owners = undefined;
     }
     const addresses = [...new Set([...this.#heard.values()].map(({ pusher }) => pusher.address))];
-    onMembers?.(this.#heard.size);
+    onMembers?.(new Set(this.#heard.keys()));
     if (addresses.sort().join() === this.#ring.members.join()) return;
     this.#ring = ringOf(addresses);
     this.#owners = undefined;

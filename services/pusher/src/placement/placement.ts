@@ -25,7 +25,7 @@ export interface PlacementOptions {
   readonly rebalancePerSecond: number;
   /** Pushers must have been the same, and one off the mean, for so long before one is moved. */
   readonly rebalanceDelayMs: number;
-  readonly onMembers?: (count: number) => void;
+  readonly onMembers?: (names: ReadonlySet<string>) => void;
   readonly onMoved?: () => void;
 }
 
@@ -65,17 +65,12 @@ export class Placement {
     this.#membership.heard(name, pusher);
   }
 
-  wanted(key: string, pusher: string, demand: Demand | undefined): void {
-    this.#membership.wanted(key, pusher, demand);
+  wanted(key: string, demand: Demand | undefined): void {
+    this.#membership.wanted(key, demand);
   }
 
   isOwner(tenant: string): boolean {
     return this.#membership.isOwner(tenant);
-  }
-
-  /** See `Membership.othersWith`. */
-  othersWith(scope: string): Iterable<string> {
-    return this.#membership.othersWith(scope);
   }
 
   /** For people. */

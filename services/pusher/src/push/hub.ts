@@ -59,8 +59,6 @@ export interface HubOptions {
   readonly maxScopesOfNamespace?: number | undefined;
   /** Whether the proxies of that namespace belong here: their scopes are kept 12 times as long. */
   readonly isOwner?: (tenant: string) => boolean;
-  /** Names of other pushers that serve proxies of a scope. */
-  readonly othersWith: (scope: string) => Iterable<string>;
   /** A scope is used that may have no view: it must not wait for others to be quiet. */
   readonly onHeld: () => void;
   /** How long a scope waits for its manifest before what was served last is served again. */
@@ -229,9 +227,14 @@ export class Hub implements StreamHost<XdsStream> {
       : undefined;
   }
 
-  /** Another pusher's proxies refused something, or do so no more. */
+  /** A pusher's proxies refused something, or do so no more. */
   heard(pusher: string, nack: Nack, told: boolean): void {
     this.#quarantines.heard(pusher, nack, told);
+  }
+
+  /** Names of all pushers that there are. */
+  members(names: ReadonlySet<string>): void {
+    this.#quarantines.members(names);
   }
 
   identified(stream: XdsStream, node: ProxyNode): void {
@@ -277,6 +280,7 @@ export class Hub implements StreamHost<XdsStream> {
   }
 
   stop(): void {
+    this.#quarantines.stop();
     this.#spread.stop();
     this.admission.stop();
     this.alarms.stop();
@@ -341,7 +345,9 @@ export class Hub implements StreamHost<XdsStream> {
 
   #leave(stream: XdsStream): void {
     const { scope } = stream;
-    if (this.#held.get(scope)?.streams.delete(stream) === true) this.#held.idle(scope);
+    if (this.#held.get(scope)?.streams.delete(stream) !== true) return;
+    this.#quarantines.leave(stream);
+    this.#held.idle(scope);
   }
 
   /**

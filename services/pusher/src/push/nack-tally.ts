@@ -13,39 +13,28 @@ export interface Refusal {
 /** Who counts must be known for who it is, and so many of them are no accident. */
 export const quorum = 3;
 
+/**
+ * A version that is replaced is taken back by one pusher after the other: those that are told of no
+ * more wait for so long, since the others had better not be sent it on the way.
+ */
+const lapseMs = 5_000;
+
 /** Of one scope and proxy version, refused versions that are remembered. */
 const maxRefusals = 1_000;
 
-/** What one pusher tells of a refusal. */
-export interface Told {
-  /** That it saw refuse; at most `quorum`. */
-  readonly proxies: Iterable<string>;
-  /** All that are connected there did. */
-  readonly all: boolean;
-}
-
-/** Who else there is of the kind. */
-export interface Others {
-  /** Authenticated proxies that are connected here. */
-  readonly here: Iterable<string>;
-  /** Other pushers that have some of the scope. */
-  readonly pushers: Iterable<string>;
-}
-
-interface KnownTold extends Told {
-  readonly proxies: ReadonlySet<string>;
-}
-
 interface Tally {
   readonly refusal: Refusal;
-  /** By pusher. */
-  readonly told: Map<string, KnownTold>;
+  /** Proxies that refused, by the pusher that tells of them; at most `quorum` of each. */
+  readonly told: Map<string, ReadonlySet<string>>;
   quarantined: boolean;
+  /** Since when it is in quarantine by fewer than there must be. */
+  lapsingMs: number | undefined;
 }
 
 /**
  * Counts who refused what, here and at other pushers, and says what a whole scope is spared: a
- * version that three authenticated proxies of a scope refused, or all that there are.
+ * version that three authenticated proxies of a scope refused. What is told is all that counts, not
+ * in which order, so that all pushers come to say the same.
  */
 export class NackTally {
   /** By scope and proxy version, then by type, resource and version. */
@@ -62,38 +51,41 @@ export class NackTally {
     return this.#quarantines.get(kindOf(scope, proxyVersion));
   }
 
-  /** What one pusher told last of a refusal; its proxies in order of time. */
-  toldOf(pusher: string, refusal: Refusal): KnownTold | undefined {
-    const known = this.#tallies.get(kindOf(refusal.scope, refusal.proxyVersion));
-    return known?.get(keyOf(refusal))?.told.get(pusher);
+  isQuarantined(refusal: Refusal): boolean {
+    return this.#of(refusal)?.quarantined === true;
   }
 
-  /** All refusals that one pusher told of, in a scope. */
-  toldBy(pusher: string, scope: string): readonly Refusal[] {
-    const found: Refusal[] = [];
-    for (const tallies of this.#tallies.values()) {
-      for (const { refusal, told } of tallies.values()) {
-        if (refusal.scope === scope && told.has(pusher)) found.push(refusal);
-      }
-    }
-    return found;
+  /** The proxies that one pusher told of, in order of time. */
+  toldOf(pusher: string, refusal: Refusal): ReadonlySet<string> | undefined {
+    return this.#of(refusal)?.told.get(pusher);
+  }
+
+  /** All refusals that one pusher told of. */
+  toldBy(pusher: string): readonly Refusal[] {
+    return [...this.#all()].filter(({ told }) => told.has(pusher)).map(({ refusal }) => refusal);
+  }
+
+  /** Who told of anything. */
+  get pushers(): ReadonlySet<string> {
+    return new Set([...this.#all()].flatMap(({ told }) => [...told.keys()]));
   }
 
   /** Takes what one pusher tells. Returns whether the quarantine of the kind changed. */
-  tell(pusher: string, refusal: Refusal, { proxies, all }: Told, others: Others): boolean {
+  tell(pusher: string, refusal: Refusal, proxies: Iterable<string>): boolean {
     const kind = kindOf(refusal.scope, refusal.proxyVersion);
     const tallies = this.#tallies.get(kind) ?? new Map<string, Tally>();
     this.#tallies.set(kind, tallies);
     const key = keyOf(refusal);
-    const tally = tallies.get(key) ?? { refusal, told: new Map(), quarantined: false };
+    const tally = tallies.get(key) ?? {
+      refusal,
+      told: new Map(),
+      quarantined: false,
+      lapsingMs: undefined,
+    };
     if (!tallies.has(key) && tallies.size >= maxRefusals) return false;
     tallies.set(key, tally);
-    tally.told.set(pusher, { proxies: new Set([...proxies].slice(0, quorum)), all });
-    if (tally.quarantined || !isEnough(tally, others)) return false;
-    tally.quarantined = true;
-    this.#quarantined++;
-    this.#rebuild(kind, tallies);
-    return true;
+    tally.told.set(pusher, new Set([...proxies].slice(0, quorum)));
+    return isEnough(tally) && this.#set(tally, true);
   }
 
   /** One pusher takes back what it told. Returns whether the quarantine of the kind changed. */
@@ -104,17 +96,45 @@ export class NackTally {
     if (tallies === undefined || tally === undefined) return false;
     tally.told.delete(pusher);
     if (tally.told.size > 0) return false;
+    const changed = this.#set(tally, false);
     tallies.delete(keyOf(refusal));
     if (tallies.size === 0) this.#tallies.delete(kind);
-    if (!tally.quarantined) return false;
-    this.#quarantined--;
-    this.#rebuild(kind, tallies);
+    return changed;
+  }
+
+  /** Ends quarantines of which fewer are told than there must be, for a while; gives them back. */
+  lapse(nowMs: number): readonly Refusal[] {
+    const ended: Refusal[] = [];
+    for (const tally of this.#all()) {
+      if (!tally.quarantined || isEnough(tally)) tally.lapsingMs = undefined;
+      else if (nowMs - (tally.lapsingMs ??= nowMs) >= lapseMs) {
+        this.#set(tally, false);
+        ended.push(tally.refusal);
+      }
+    }
+    return ended;
+  }
+
+  #of(refusal: Refusal): Tally | undefined {
+    return this.#tallies.get(kindOf(refusal.scope, refusal.proxyVersion))?.get(keyOf(refusal));
+  }
+
+  *#all(): Iterable<Tally> {
+    for (const tallies of this.#tallies.values()) yield* tallies.values();
+  }
+
+  #set(tally: Tally, quarantined: boolean): boolean {
+    if (quarantined === tally.quarantined) return false;
+    tally.quarantined = quarantined;
+    this.#quarantined += quarantined ? 1 : -1;
+    const { scope, proxyVersion } = tally.refusal;
+    this.#rebuild(kindOf(scope, proxyVersion));
     return true;
   }
 
-  #rebuild(kind: string, tallies: ReadonlyMap<string, Tally>): void {
+  #rebuild(kind: string): void {
     const types = new Map<string, Map<string, Set<string>>>();
-    for (const { refusal, quarantined } of tallies.values()) {
+    for (const { refusal, quarantined } of this.#tallies.get(kind)?.values() ?? []) {
       if (!quarantined) continue;
       const names = types.get(refusal.typeUrl) ?? new Map<string, Set<string>>();
       types.set(refusal.typeUrl, names);
@@ -126,15 +146,8 @@ export class NackTally {
   }
 }
 
-/** Fewer are enough if they are all: here, and at every pusher that has any. */
-function isEnough({ told }: Tally, { here, pushers }: Others): boolean {
-  const refused = new Set<string>();
-  for (const { proxies } of told.values()) for (const proxy of proxies) refused.add(proxy);
-  if (refused.size >= quorum) return true;
-  if (refused.size === 0) return false;
-  for (const proxy of here) if (!refused.has(proxy)) return false;
-  for (const pusher of pushers) if (told.get(pusher)?.all !== true) return false;
-  return true;
+function isEnough({ told }: Tally): boolean {
+  return new Set([...told.values()].flatMap((proxies) => [...proxies])).size >= quorum;
 }
 
 function kindOf(scope: string, proxyVersion: string): string {

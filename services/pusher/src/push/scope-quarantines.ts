@@ -1,4 +1,5 @@
 import type { Nack } from '@watershed/model/gen/record.ts';
+import type { Clock } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import type { Gauge } from '@watershed/runtime/metrics.ts';
 import type { FeedbackWriter } from '../feedback.ts';
@@ -8,23 +9,30 @@ import type { SessionNack } from '../session/session-options.ts';
 import { traitsOf } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { TypeView } from '../view/type-view.ts';
-import { NackTally, quorum, type Others, type Refusal } from './nack-tally.ts';
+import { NackTally, quorum, type Refusal } from './nack-tally.ts';
 import type { XdsStream } from './stream.ts';
 
 export interface ScopeQuarantinesOptions {
   /** This pusher's name. */
   readonly name: string;
   readonly context: SessionContext;
+  readonly time: Clock;
   readonly feedback: FeedbackWriter;
   readonly logger: Logger;
   readonly gauge: Gauge;
   readonly streamsOf: (scope: string) => Iterable<XdsStream>;
-  /** Names of other pushers that serve proxies of the scope. */
-  readonly othersWith: (scope: string) => Iterable<string>;
+}
+
+/** What a stream refused: its proxy's vote, while it is there. */
+interface Vote {
+  readonly version: string;
+  readonly message: string;
 }
 
 /** Of one NACK, resources that are reported one by one. */
 const maxReported = 16;
+/** A pusher may be silent for so long after it was no member any more. */
+const goneMs = 30_000;
 
 /**
  * What proxies refuse, told to other pushers and heard from them, and what follows for proxies that
@@ -33,6 +41,10 @@ const maxReported = 16;
 export class ScopeQuarantines {
   readonly #options: ScopeQuarantinesOptions;
   readonly #tally = new NackTally();
+  /** By resource, newest. */
+  readonly #votes = new WeakMap<XdsStream, Map<string, Vote>>();
+  /** Pushers that are no members any more and told of refusals: since when. */
+  #missing: ReadonlyMap<string, number> = new Map();
 
   constructor(options: ScopeQuarantinesOptions) {
     this.#options = options;
@@ -44,95 +56,157 @@ export class ScopeQuarantines {
     stream.spare(this.#tally.of(scope, versionOf(stream.node)));
   }
 
-  nacked(stream: XdsStream, nack: SessionNack): void {
-    const { node } = stream;
-    if (node === undefined) return;
-    const { changed } = nack.frame.plan;
-    const blamed = nack.culprits.length > 0 ? nack.culprits : changed;
-    const { message } = nack.error;
-    for (const { name: resource, version } of blamed.slice(0, maxReported)) {
-      const common = { scope: stream.scope, typeUrl: nack.typeUrl, resource, version };
-      const refusal = { ...common, proxyVersion: versionOf(node) };
-      this.#report(refusal, nack.sure && stream.authenticated ? node.id : undefined, {
-        proxy: node.id,
-        message,
-      });
+  /**
+   * A stream is its scope's no more. What it refused may have been a matter of that moment, so its
+   * vote goes with it; unless they were enough: nobody is left then who could vote again.
+   */
+  leave(stream: XdsStream): void {
+    if (!this.#votes.delete(stream)) return;
+    for (const refusal of this.#tally.toldBy(this.#options.name)) {
+      if (refusal.scope === stream.scope) this.#recount(refusal);
     }
   }
 
-  /** Another pusher tells, or takes back. */
+  nacked(stream: XdsStream, nack: SessionNack): void {
+    const { node, scope } = stream;
+    if (node === undefined || !stream.authenticated || !nack.sure) return;
+    const { changed } = nack.frame.plan;
+    const blamed = nack.culprits.length > 0 ? nack.culprits : changed;
+    const { typeUrl, error } = nack;
+    for (const { name: resource, version } of blamed.slice(0, maxReported)) {
+      const refusal = { scope, typeUrl, resource, proxyVersion: versionOf(node), version };
+      const votes = this.#votes.get(stream) ?? new Map<string, Vote>();
+      this.#votes.set(stream, votes);
+      votes.set(keyOf(refusal), { version, message: error.message });
+      const before = this.#tally.toldOf(this.#options.name, refusal);
+      // A client may refuse the same again and again.
+      if (before?.has(node.id) === true || (before?.size ?? 0) >= quorum) continue;
+      const proxies = [...(before ?? []), node.id];
+      this.#tell(refusal, proxies, { proxy: node.id, message: error.message });
+    }
+  }
+
+  /** A pusher tells, or takes back. */
   heard(pusher: string, nack: Nack, told: boolean): void {
-    if (pusher === this.#options.name) return;
     const { scope, typeUrl, resource, proxyVersion, version } = nack;
     const refusal = {
       ...{ scope, typeUrl, resource, proxyVersion },
       version: Buffer.from(version).toString(),
     };
-    const changed = told
-      ? this.#tally.tell(pusher, refusal, nack, this.#others(refusal))
-      : this.#tally.takeBack(pusher, refusal);
-    if (changed) this.#apply(refusal, told);
+    if (pusher === this.#options.name) this.#heardOwn(refusal, nack, told);
+    else {
+      const changed = told
+        ? this.#tally.tell(pusher, refusal, nack.proxies)
+        : this.#tally.takeBack(pusher, refusal);
+      if (changed) this.#apply(refusal);
+    }
+  }
+
+  /**
+   * Which pushers there are. What others told is taken back for them once they are gone for a
+   * while: who is back sees that, and tells again.
+   */
+  members(names: ReadonlySet<string>): void {
+    const { name, time } = this.#options;
+    // Who does not hear itself knows nothing of the others.
+    const isCertain = names.has(name);
+    const nowMs = time.monotonic();
+    const missing = new Map<string, number>();
+    for (const pusher of isCertain ? this.#tally.pushers : []) {
+      if (names.has(pusher)) continue;
+      const sinceMs = this.#missing.get(pusher) ?? nowMs;
+      if (nowMs - sinceMs < goneMs) missing.set(pusher, sinceMs);
+      else this.#takeBackAll(pusher);
+    }
+    this.#missing = missing;
+    for (const refusal of this.#tally.lapse(nowMs)) this.#apply(refusal);
   }
 
   /** What is not served any more need not be told of: it may be good when it comes again. */
   viewChanged(view: ScopeView): void {
-    const { name, feedback } = this.#options;
-    for (const refusal of this.#tally.toldBy(name, view.scope)) {
-      if (this.#viewOf(view, refusal.typeUrl)?.get(refusal.resource)?.version === refusal.version) {
-        continue;
-      }
-      feedback.takeBack(refusal);
-      if (this.#tally.takeBack(name, refusal)) this.#apply(refusal, false);
+    const { name } = this.#options;
+    for (const refusal of this.#tally.toldBy(name)) {
+      if (refusal.scope !== view.scope) continue;
+      const served = this.#viewOf(view, refusal.typeUrl)?.get(refusal.resource);
+      if (served?.version !== refusal.version) this.#takeBack(name, refusal);
     }
   }
 
-  #report(
+  /** Its proxies go elsewhere, and vote there. */
+  stop(): void {
+    this.#takeBackAll(this.#options.name);
+  }
+
+  /**
+   * What is told of by this pusher's name and not by it is of a process before it; and what it
+   * tells of may have been taken back for it.
+   */
+  #heardOwn(refusal: Refusal, nack: Nack, told: boolean): void {
+    const { name, feedback } = this.#options;
+    const proxies = this.#tally.toldOf(name, refusal);
+    if (told && proxies === undefined) {
+      const isOld = !this.#tally.toldBy(name).some((own) => isSameKey(own, refusal));
+      if (isOld) feedback.takeBack(name, refusal);
+    } else if (!told && proxies !== undefined) {
+      const { proxy, message } = nack;
+      feedback.nack({ ...refusal, proxy, message, proxies: [...proxies] });
+    }
+  }
+
+  /** By streams that are there. */
+  #recount(refusal: Refusal): void {
+    if (this.#tally.isQuarantined(refusal)) return;
+    const { name, streamsOf } = this.#options;
+    const said = new Map<string, string>();
+    for (const stream of streamsOf(refusal.scope)) {
+      const vote = this.#votes.get(stream)?.get(keyOf(refusal));
+      if (vote?.version !== refusal.version || stream.node === undefined) continue;
+      said.set(stream.node.id, vote.message);
+    }
+    const last = [...said].at(-1);
+    if (last === undefined) return this.#takeBack(name, refusal);
+    const [proxy, message] = last;
+    this.#tell(refusal, [...said.keys()], { proxy, message });
+  }
+
+  #tell(
     refusal: Refusal,
-    authenticated: string | undefined,
+    proxies: readonly string[],
     last: { readonly proxy: string; readonly message: string },
   ): void {
     const { name, feedback } = this.#options;
-    const before = this.#tally.toldOf(name, refusal);
-    const proxies = new Set(before?.proxies);
-    if (authenticated !== undefined && proxies.size < quorum) proxies.add(authenticated);
-    const others = this.#others(refusal);
-    const all = proxies.size > 0 && [...others.here].every((proxy) => proxies.has(proxy));
-    // A client may refuse the same again and again.
-    if (before?.proxies.size === proxies.size && before.all === all) return;
-    const told = { proxies: [...proxies], all };
-    const changed = this.#tally.tell(name, refusal, told, others);
+    const changed = this.#tally.tell(name, refusal, proxies);
+    const told = this.#tally.toldOf(name, refusal);
     // Else there are too many.
-    if (this.#tally.toldOf(name, refusal) !== undefined) {
-      feedback.nack({ ...refusal, ...last, ...told });
-    }
-    if (changed) this.#apply(refusal, true);
+    if (told !== undefined) feedback.nack({ ...refusal, ...last, proxies: [...told] });
+    if (changed) this.#apply(refusal);
   }
 
-  #others(refusal: Refusal): Others {
-    const here = new Set(this.#connected(refusal));
-    return { here, pushers: this.#options.othersWith(refusal.scope) };
+  #takeBack(pusher: string, refusal: Refusal): void {
+    this.#options.feedback.takeBack(pusher, refusal);
+    if (this.#tally.takeBack(pusher, refusal)) this.#apply(refusal);
   }
 
-  /** Authenticated proxies of the kind that are connected here. */
-  *#connected({ scope, proxyVersion }: Refusal): Iterable<string> {
-    for (const { node, authenticated } of this.#options.streamsOf(scope)) {
-      if (authenticated && node !== undefined && versionOf(node) === proxyVersion) yield node.id;
-    }
+  #takeBackAll(pusher: string): void {
+    for (const refusal of this.#tally.toldBy(pusher)) this.#takeBack(pusher, refusal);
   }
 
-  #apply(refusal: Refusal, begins: boolean): void {
+  #apply(refusal: Refusal): void {
     const { logger, gauge, streamsOf } = this.#options;
     const { scope, proxyVersion, typeUrl, resource } = refusal;
     gauge.set(this.#tally.size);
     const what = { scope, proxyVersion, type: traitsOf(typeUrl).short, resource };
-    if (begins) logger.warn('a version that proxies refused is kept from the others', what);
-    else logger.info('a version that proxies refused is served no more', what);
+    if (this.#tally.isQuarantined(refusal)) {
+      logger.warn('a version that proxies refused is kept from the others', what);
+    } else logger.info('a version that proxies refused is kept from the others no more', what);
     const quarantine = this.#tally.of(scope, proxyVersion);
     for (const stream of streamsOf(scope)) {
       if (stream.node === undefined || versionOf(stream.node) !== proxyVersion) continue;
       stream.spare(quarantine);
       stream.pump();
     }
+    // The votes of those that left were kept as long as they were enough.
+    if (this.#tally.toldOf(this.#options.name, refusal) !== undefined) this.#recount(refusal);
   }
 
   /** Versions of assignments cover their clusters. */
@@ -150,4 +224,13 @@ export class ScopeQuarantines {
 /** The proxy's own, else the one that its agent tells. */
 function versionOf({ version, istioVersion }: ProxyNode): string {
   return version === '' ? istioVersion : version;
+}
+
+/** Of what there is one record, whatever its version. */
+function keyOf({ typeUrl, proxyVersion, resource }: Refusal): string {
+  return `${typeUrl}|${proxyVersion}|${resource}`;
+}
+
+function isSameKey(a: Refusal, b: Refusal): boolean {
+  return a.scope === b.scope && keyOf(a) === keyOf(b);
 }

@@ -1,3 +1,4 @@
+import { resourceTypes } from '@watershed/proto/any.ts';
 import { Assignments } from '../view/assignments.ts';
 import { HostTables, type TableNames } from '../view/host-tables.ts';
 import { Located } from '../view/located.ts';
@@ -189,8 +190,12 @@ export class SessionContext {
     name: string,
     refused: ReadonlySet<string>,
   ): Entry | undefined {
+    const covers = traitsOf(typeUrl).stage === 'assignments';
     for (const { types } of (this.#past.get(scope) ?? []).toReversed()) {
-      const entry = types.get(typeUrl)?.get(name);
+      const [view, clusters] = [types.get(typeUrl), types.get(resourceTypes.cluster)];
+      // What is refused of assignments is a version that covers their clusters.
+      const isPlain = !covers || view === undefined || clusters === undefined;
+      const entry = (isPlain ? view : this.assignments.derive(view, clusters))?.get(name);
       if (entry?.fragments !== undefined && !refused.has(entry.version)) return entry;
     }
     return undefined;

@@ -53,6 +53,7 @@ export function answerTo(
     refused: entry.version,
     held: refused.before?.lookup(entry),
     unsure: named.length === 0 && plan.changed.length > 1,
+    spared: false,
   }));
   refusals.quarantine = context.quarantines.add(refusals.quarantine, quarantined);
   refusals.checkedFor = undefined;

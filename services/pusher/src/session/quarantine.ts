@@ -14,6 +14,8 @@ export type ScopeQuarantine = ReadonlyMap<string, ReadonlyMap<string, ReadonlySe
 export interface Quarantined extends Replacement {
   /** The response had several changes and the client did not say which was wrong. */
   readonly unsure: boolean;
+  /** The client was never sent it: others refused it. */
+  readonly spared: boolean;
 }
 
 export class Quarantine implements Replacements {
@@ -57,7 +59,8 @@ export class Quarantines {
     const sorted = all.toSorted((a, b) => (a.name < b.name ? -1 : 1));
     const key = sorted
       .map(
-        (one) => `${one.name}\0${one.refused}\0${one.held?.version ?? ''}\0${String(one.unsure)}`,
+        ({ name, refused, held, unsure, spared }) =>
+          `${name}\0${refused}\0${held?.version ?? ''}\0${String(unsure)}\0${String(spared)}`,
       )
       .join('\n');
     const known = this.#known.get(key)?.deref();

@@ -25,7 +25,19 @@ export function spared(
     );
     if (known === true) continue;
     const held = has ?? context.lastGood(how.scope, typeUrl, name, versions);
-    found.push({ name, refused: entry.version, held, unsure: false });
+    found.push({ name, refused: entry.version, held, unsure: false, spared: true });
   }
   return found;
+}
+
+/** Names that a stream was spared for others' sake, who no longer refuse what it has. */
+export function freed(
+  { traits, quarantine }: TypeState,
+  now: ScopeQuarantine | undefined,
+): ReadonlySet<string> {
+  const versions = now?.get(traits.typeUrl);
+  const over = (quarantine?.all ?? []).filter(
+    ({ name, refused, spared: isSpared }) => isSpared && versions?.get(name)?.has(refused) !== true,
+  );
+  return new Set(over.map(({ name }) => name));
 }

@@ -7,7 +7,7 @@ import { nameField } from '../wire.ts';
 import type { SessionContext } from './context.ts';
 import { Lifetime, namesHeld } from './lifetime.ts';
 import { liftable, type ScopeQuarantine } from './quarantine.ts';
-import { spared } from './scope-quarantine.ts';
+import { freed, spared } from './scope-quarantine.ts';
 import { takesNothing } from './narrow.ts';
 import type { SessionOptions } from './session-options.ts';
 import type { Outstanding } from './outstanding.ts';
@@ -82,7 +82,9 @@ export class Targets {
     if (part !== undefined) return part;
     const raw = this.raw(state);
     if (state.resume !== undefined) this.#resume(state, raw);
-    if (this.quarantine !== undefined) this.#spare(state, raw, this.quarantine);
+    if (this.quarantine !== undefined || state.refusals?.sparedBy !== undefined) {
+      this.#spare(state, raw);
+    }
     const { refusals } = state;
     if (refusals?.quarantine === undefined) return raw;
     if (refusals.checkedFor !== raw) {
@@ -138,16 +140,22 @@ export class Targets {
     return this.context.partOf(view, this.#clusters(goal), subscription);
   }
 
-  /** Looked at once per view: what the client gets later is not taken from it again. */
-  #spare(state: TypeState, raw: TypeView, quarantine: ScopeQuarantine): void {
+  /**
+   * Looked at once per view and quarantine: what the client gets later is not taken from it again.
+   */
+  #spare(state: TypeState, raw: TypeView): void {
     const refusals = state.refusing;
+    const { quarantine, context } = this;
     if (refusals.sparedFor === raw && refusals.sparedBy === quarantine) return;
     refusals.sparedFor = raw;
     refusals.sparedBy = quarantine;
+    const over = freed(state, quarantine);
+    refusals.quarantine = context.quarantines.without(refusals.quarantine, over);
+    if (quarantine === undefined) return;
     const how = { scope: this.goal?.scope ?? '', quarantine };
-    const more = spared(this.context, state, raw, how);
+    const more = spared(context, state, raw, how);
     if (more.length === 0) return;
-    refusals.quarantine = this.context.quarantines.add(refusals.quarantine, more);
+    refusals.quarantine = context.quarantines.add(refusals.quarantine, more);
     refusals.checkedFor = undefined;
   }
 

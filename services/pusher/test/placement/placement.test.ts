@@ -287,7 +287,7 @@ describe('a namespace', () => {
     add('b');
     await time.advance(1_000);
     for (const { placement } of replicas) {
-      for (let at = 0; at < namespaces; at++) placement.wanted(`d|x|${at}`, 'x', demandOf(at));
+      for (let at = 0; at < namespaces; at++) placement.wanted(`d|x|${at}`, demandOf(at));
     }
     for (let at = 0; at < namespaces; at++) {
       const owners = replicas.filter(({ placement }) => placement.isOwner(`ns-${at}`));
@@ -302,7 +302,7 @@ describe('a namespace', () => {
     const b = add('b');
     await time.advance(1_000);
     for (const { placement } of replicas) {
-      for (let at = 0; at < namespaces; at++) placement.wanted(`d|x|${at}`, 'x', demandOf(at));
+      for (let at = 0; at < namespaces; at++) placement.wanted(`d|x|${at}`, demandOf(at));
     }
     b.placement.stop();
     await time.advance(1);

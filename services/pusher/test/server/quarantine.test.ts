@@ -1,13 +1,15 @@
 import { credentials } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { systemTime } from '@watershed/runtime/clock.ts';
+import type { Nack } from '@watershed/model/gen/record.ts';
+import type { Log } from '@watershed/log/port.ts';
+import { systemTime, type Time } from '@watershed/runtime/clock.ts';
 import type { Metrics } from '@watershed/runtime/metrics.ts';
 import { makeAuthority } from '../../../../test/components/certificates.ts';
 import { syncStatus } from '../../src/debug/proxies.ts';
 import { CDS } from '../session/support.ts';
 import { contentOf, deltaAds, DeltaClient, node } from '../support/client.ts';
 import { scopeOfNode } from '../support/scope.ts';
-import { run, until, type Running } from '../support/world.ts';
+import { run, until, type Running, type RunOptions } from '../support/world.ts';
 
 const authority = makeAuthority('test roots');
 const server = authority.issue({ commonName: 'server', names: ['localhost', '127.0.0.1'] });
@@ -21,11 +23,12 @@ const pushers: Running[] = [];
 const open: DeltaClient[] = [];
 
 /** The first has the log; the next read and write the same. */
-async function pusher(name: string): Promise<Running> {
+async function pusher(name: string, more: RunOptions = {}): Promise<Running> {
   const [first] = pushers;
   const log = first?.translator.log;
   const running = await run({
     name,
+    ...more,
     sessionLimits: { probeAfterMs: 50 },
     identity: {
       trustDomains: ['cluster.local'],
@@ -91,6 +94,23 @@ async function refuse(client: DeltaClient): Promise<void> {
 
 const quarantined = (metrics: Metrics): Promise<number | undefined> =>
   metrics.value('watershed_quarantined_resources', {});
+
+/** What is told of refusals. */
+async function nacks({ translator }: Running): Promise<readonly Nack[]> {
+  const told = await translator.feedback();
+  return [...told.values()].flatMap(({ report }) =>
+    report?.$case === 'nack' ? [report.value] : [],
+  );
+}
+
+/** A hundred times as fast as it is. */
+const hurried: Time = {
+  ...systemTime,
+  now: () => startMs + 100 * (systemTime.now() - startMs),
+  monotonic: () => 100 * systemTime.monotonic(),
+  after: (delayMs, callback) => systemTime.after(delayMs / 100, callback),
+};
+const startMs = systemTime.now();
 
 /** All pushers have heard of a NACK that one of them told. */
 async function told(name: string): Promise<void> {
@@ -182,7 +202,7 @@ describe('a version that three authenticated proxies refused', () => {
     for (const { metrics } of [one, other]) expect(await quarantined(metrics)).toBe(0);
   });
 
-  it('is kept from those that come when the one proxy there is refused it', async () => {
+  it('is tried with whoever connects, while fewer than three refuse it', async () => {
     const one = await pusher('one');
     const { translator } = one;
     await translator.publish({ [CDS]: { bad: '1', good: '1' } }, scopes);
@@ -192,24 +212,88 @@ describe('a version that three authenticated proxies refused', () => {
     await take(only);
     await translator.publish({ [CDS]: { bad: '2', good: '1' } }, scopes);
     await refuse(only);
+    await told('one');
+    expect(await only.quiet()).toBe(true);
+    // Another proxy, and the same one on a new stream, at either pusher.
     for (const at of [one, other]) {
-      await until('it is in quarantine', async () => (await quarantined(at.metrics)) === 1);
-      const fresh = proxy(at, 'web-2');
-      fresh.request(CDS);
-      expect(await take(fresh)).toMatchObject({ good: '1' });
-      expect(fresh.responses.map(contentOf)).not.toContainEqual(
-        expect.objectContaining({ bad: '2' }),
-      );
+      for (const pod of ['web-1', 'web-2']) {
+        const fresh = proxy(at, pod);
+        fresh.request(CDS);
+        expect(await take(fresh)).toEqual({ bad: '2', good: '1' });
+      }
+      expect(await quarantined(at.metrics)).toBe(0);
     }
   });
 
+  it('is refused by proxies that are there at a time; what one refused before it left does not count', async () => {
+    const one = await pusher('one');
+    await one.translator.publish({ [CDS]: { bad: '2', good: '1' } }, scopes);
+    for (const pod of ['web-1', 'web-2', 'web-3', 'web-4']) {
+      const client = proxy(one, pod);
+      client.request(CDS);
+      await refuse(client);
+      await told('one');
+      client.close();
+      await until('its vote is taken back', async () => (await nacks(one)).length === 0);
+    }
+    const three = ['web-1', 'web-2', 'web-3'].map((pod) => proxy(one, pod));
+    for (const client of three) {
+      client.request(CDS);
+      await refuse(client);
+    }
+    await until('they are enough', async () => (await quarantined(one.metrics)) === 1);
+    for (const client of three) client.close();
+    const last = proxy(one, 'web-4');
+    last.request(CDS);
+    expect(await take(last)).toEqual({ good: '1' });
+    expect(await last.quiet()).toBe(true);
+  });
+
+  it('is tried again when the pusher that told of it is gone, be it one before a restart', async () => {
+    let isDead = false;
+    const before = await pusher('before', { keepDir: true, log: { append: dies } });
+    const { dir, blobs, translator } = before;
+    function dies(...args: Parameters<Log['append']>): ReturnType<Log['append']> {
+      return isDead ? Promise.reject(new Error('killed')) : translator.log.append(...args);
+    }
+    await translator.publish({ [CDS]: { bad: '2', good: '1' } }, scopes);
+    for (const pod of ['web-1', 'web-2', 'web-3']) {
+      const client = proxy(before, pod);
+      client.request(CDS);
+      await refuse(client);
+    }
+    await until('all are told of', async () => {
+      const [nack] = await nacks(before);
+      return nack?.proxies.length === 3;
+    });
+    isDead = true;
+    for (const client of open.splice(0)) client.close();
+    await pushers.pop()?.stop();
+    const after = await pusher('after', { dir, blobs, time: hurried });
+    await until('it is in quarantine', async () => (await quarantined(after.metrics)) === 1);
+    const spared = proxy(after, 'web-4');
+    spared.request(CDS);
+    expect(await take(spared)).toEqual({ good: '1' });
+    expect(JSON.stringify(syncStatus(after.pusher.hub.streams, systemTime, null))).toContain(
+      '"spared":true',
+    );
+    // In a minute of its time.
+    expect(await take(spared)).toEqual({ bad: '2' });
+    expect(await quarantined(after.metrics)).toBe(0);
+    expect(JSON.stringify(syncStatus(after.pusher.hub.streams, systemTime, null))).not.toContain(
+      'spared',
+    );
+    await until('nothing stays of it', async () => (await nacks(after)).length === 0);
+  });
+
   it('is found by trying where a proxy does not name it, and the rest of its push goes on', async () => {
-    const { translator, metrics } = await pusher('one');
+    const one = await pusher('one');
+    const { translator } = one;
     const names = ['a', 'b', 'c', 'bad', 'd'];
     const all = (version: string): Record<string, string> =>
       Object.fromEntries(names.map((name) => [name, version]));
     await translator.publish({ [CDS]: all('1') }, scopes);
-    const only = proxy(pushers[0]!, 'web-1');
+    const only = proxy(one, 'web-1');
     only.request(CDS);
     await take(only);
     await translator.publish({ [CDS]: all('2') }, scopes);
@@ -224,7 +308,8 @@ describe('a version that three authenticated proxies refused', () => {
       }
     }
     expect(tries).toBeLessThan(12);
-    await until('it is found', async () => (await quarantined(metrics)) === 1);
+    await until('it is found', async () => (await nacks(one)).length === 1);
+    expect((await nacks(one))[0]?.resource).toBe('bad');
     expect(await only.quiet()).toBe(true);
   });
 
@@ -245,9 +330,8 @@ describe('a version that three authenticated proxies refused', () => {
     }
     await one.translator.publish({ [CDS]: { bad: '2', good: '1' } }, scopes);
     for (const client of clients) await refuse(client);
-    await until('all are told of', async () =>
-      [...(await one.translator.feedback()).keys()].some((key) => key.startsWith('n|one')),
-    );
+    for (const client of clients) expect(await client.quiet()).toBe(true);
+    expect(await nacks(one)).toEqual([]);
     expect(await one.metrics.value('watershed_quarantined_resources', {})).toBe(0);
   });
 });

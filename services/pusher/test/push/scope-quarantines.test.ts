@@ -1,0 +1,121 @@
+import type { Append } from '@watershed/log/port.ts';
+import { Feedback, type Nack } from '@watershed/model/gen/record.ts';
+import { Metrics } from '@watershed/runtime/metrics.ts';
+import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
+import { expect, it } from 'vitest';
+import { FeedbackWriter } from '../../src/feedback.ts';
+import { PusherMetrics } from '../../src/metrics.ts';
+import { ScopeQuarantines } from '../../src/push/scope-quarantines.ts';
+import { World } from '../session/support.ts';
+import { loggerInto } from '../support/world.ts';
+
+const common = { scope: 's', typeUrl: 't', resource: 'r', proxyVersion: '1.40.0' };
+const nackOf = (...proxies: string[]): Nack => ({
+  ...{ ...common, proxies, proxy: proxies.at(-1) ?? '', message: 'no' },
+  version: Buffer.from('v2'),
+});
+
+/** What a pusher `me` without proxies hears, and what it says. */
+class Hears {
+  readonly time = new VirtualTime();
+  readonly said: string[] = [];
+  readonly quarantines: ScopeQuarantines;
+  readonly #metrics = new Metrics();
+
+  constructor() {
+    const log = {
+      append: async (records: readonly Append[]): Promise<readonly number[]> => {
+        for (const { key, value } of records) {
+          const report = value === undefined ? undefined : Feedback.decode(value).report;
+          const proxies = report?.$case === 'nack' ? report.value.proxies.join() : 'taken back';
+          this.said.push(`${key.split('|', 2).join('|')}: ${proxies}`);
+        }
+        return records.map(() => 0);
+      },
+    };
+    const { time } = this;
+    this.quarantines = new ScopeQuarantines({
+      name: 'me',
+      context: new World().context,
+      time,
+      feedback: new FeedbackWriter({ log: log as never, time, name: 'me' }),
+      logger: loggerInto([]),
+      gauge: new PusherMetrics(this.#metrics).quarantined,
+      streamsOf: () => [],
+    });
+  }
+
+  /** What is in quarantine. */
+  get count(): Promise<number | undefined> {
+    return this.#metrics.value('watershed_quarantined_resources', {});
+  }
+
+  /** Pushers tell of themselves, every ten seconds. */
+  async members(forMs: number, ...names: readonly string[]): Promise<void> {
+    for (let ms = 0; ms <= forMs; ms += 10_000) {
+      this.quarantines.members(new Set(names));
+      await this.time.advance(10_000);
+    }
+  }
+}
+
+it('what a pusher told is taken back for it when it is gone for a while, and counts no more', async () => {
+  const hears = new Hears();
+  const { quarantines } = hears;
+  quarantines.heard('gone', nackOf('p1', 'p2', 'p3'), true);
+  quarantines.heard('there', nackOf('p1'), true);
+  expect(await hears.count).toBe(1);
+  await hears.members(20_000, 'me', 'there');
+  expect(hears.said).toEqual([]);
+  await hears.members(30_000, 'me', 'there');
+  expect(hears.said).toEqual(['n|gone: taken back']);
+  expect(await hears.count).toBe(0);
+});
+
+it('of who is back in time, or while a pusher does not hear itself, nothing is taken back', async () => {
+  const hears = new Hears();
+  hears.quarantines.heard('other', nackOf('p1', 'p2', 'p3'), true);
+  for (let times = 0; times < 5; times++) {
+    await hears.members(10_000, 'me');
+    await hears.members(0, 'me', 'other');
+    await hears.members(10_000, 'me');
+    await hears.members(60_000);
+  }
+  expect(hears.said).toEqual([]);
+  expect(await hears.count).toBe(1);
+});
+
+it('what a process of the same name told before is taken back', async () => {
+  const hears = new Hears();
+  hears.quarantines.heard('me', nackOf('p1', 'p2', 'p3'), true);
+  await hears.time.advance(1);
+  expect(hears.said).toEqual(['n|me: taken back']);
+  expect(await hears.count).toBe(0);
+});
+
+it('what was taken back for a pusher that is there is told again', async () => {
+  const hears = new Hears();
+  const { quarantines } = hears;
+  const node = { id: 'p1', version: '1.40.0', istioVersion: '' };
+  const stream = { node, scope: 's', authenticated: true };
+  const frame = { plan: { changed: [{ name: 'r', version: 'v2' }] } };
+  const nack = {
+    typeUrl: 't',
+    error: { code: 13, message: 'no' },
+    culprits: [],
+    sure: true,
+    frame,
+  };
+  quarantines.nacked(stream as never, nack as never);
+  await hears.time.advance(1);
+  expect(hears.said).toEqual(['n|me: p1']);
+  quarantines.heard('me', nackOf('p1'), true);
+  quarantines.heard('me', nackOf('p1'), false);
+  await hears.time.advance(1);
+  expect(hears.said).toEqual(['n|me: p1', 'n|me: p1']);
+  // But not what it took back itself.
+  quarantines.leave(stream as never);
+  quarantines.heard('me', nackOf('p1'), false);
+  await hears.time.advance(1);
+  expect(hears.said.slice(2)).toEqual(['n|me: taken back']);
+});
