@@ -174,6 +174,13 @@ it('serves the node that the certificate is of', async () => {
   await until('the response', () => responses.length === 1);
 });
 
+it('is at the listener that a pusher tells others of: plaintext is on the loopback', () => {
+  const { pages, tlsAddress } = running.pusher;
+  const page = pages.find(({ path }) => path === '/debug/placement');
+  const ask = { query: new URLSearchParams() } as Parameters<NonNullable<typeof page>['handle']>[0];
+  expect(page?.handle(ask)).toMatchObject({ self: { address: tlsAddress } });
+});
+
 it('says why a certificate is not taken', async () => {
   const stranger = makeAuthority('strangers').issue({
     commonName: 'web',
