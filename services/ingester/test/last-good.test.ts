@@ -67,6 +67,6 @@ spec: { hosts: [a.test], http: [{ route: [{ destination: { host: cart } }] }] }
   const after = await Core.of({ 'a.yaml': route }, { stored: { events: [], objects } });
   expect(after.problems()).toEqual([
     'warning VirtualService shop/a: spec.http[0].route[0].destination.host "cart": ' +
-      'no Service or ServiceEntry has host cart.shop.svc.cluster.local',
+      'no Service or ServiceEntry in this cluster has host cart.shop.svc.cluster.local',
   ]);
 });

@@ -215,12 +215,12 @@ describe('an HTTPRoute', () => {
       return route.route.rules[0].forward.backends.map(({ invalid }) => invalid);
     };
     expect(invalids()).toEqual([
-      'Service shop/web is not found',
+      'Service shop/web is not found in this cluster',
       'no ReferenceGrant of namespace data allows Service db',
     ]);
     objects.put(service);
     objects.put(grant);
-    expect(invalids()).toEqual([undefined, 'Service data/db is not found']);
+    expect(invalids()).toEqual([undefined, 'Service data/db is not found in this cluster']);
     objects.put(data);
     expect(invalids()).toEqual([undefined, undefined]);
     objects.remove(grant);

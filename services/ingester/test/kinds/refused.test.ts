@@ -95,13 +95,13 @@ const cases = [
     "a VirtualService's Service",
     virtualService({ hosts: ['a.example.com'], http: [to('web')] }),
     [badService],
-    `spec.http[0].route[0].destination.host: no Service or ServiceEntry has host web.shop.svc.cluster.local; ${own('Service shop/web')}: "web"`,
+    `spec.http[0].route[0].destination.host: no Service or ServiceEntry in this cluster has host web.shop.svc.cluster.local; ${own('Service shop/web')}: "web"`,
   ],
   [
     "a VirtualService's ServiceEntry, by its host",
     virtualService({ hosts: ['a.example.com'], http: [to('db.example.com')] }),
     [badEntry],
-    `spec.http[0].route[0].destination.host: no Service or ServiceEntry has host db.example.com; ${own('ServiceEntry shop/db')}: "db.example.com"`,
+    `spec.http[0].route[0].destination.host: no Service or ServiceEntry in this cluster has host db.example.com; ${own('ServiceEntry shop/db')}: "db.example.com"`,
   ],
   [
     "a VirtualService's delegate",
@@ -113,13 +113,13 @@ const cases = [
     'a subset, of a DestinationRule that names the host',
     virtualService({ hosts: ['a.example.com'], http: [to('web', 'v1')] }),
     [service('shop/web'), object(istio, 'DestinationRule shop/web', { host: 'web', ...bad })],
-    `spec.http[0].route[0].destination.subset: no DestinationRule of web.shop.svc.cluster.local has such a subset; ${own('DestinationRule shop/web')}: "v1"`,
+    `spec.http[0].route[0].destination.subset: no DestinationRule of web.shop.svc.cluster.local in this cluster has such a subset; ${own('DestinationRule shop/web')}: "v1"`,
   ],
   [
     "a DestinationRule's host",
     object(istio, 'DestinationRule shop/rule', { host: 'web' }),
     [badService],
-    `spec.host: no Service or ServiceEntry has host web.shop.svc.cluster.local; ${own('Service shop/web')}: "web"`,
+    `spec.host: no Service or ServiceEntry in this cluster has host web.shop.svc.cluster.local; ${own('Service shop/web')}: "web"`,
   ],
   [
     "an Istio Gateway's Secret",
@@ -131,13 +131,13 @@ const cases = [
     "a Sidecar's host",
     sidecar('shop/web.shop.svc.cluster.local'),
     [badService],
-    `spec.egress[0].hosts[0]: no Service, ServiceEntry or VirtualService of namespace shop has host web.shop.svc.cluster.local; ${own('Service shop/web')}: "shop/web.shop.svc.cluster.local"`,
+    `spec.egress[0].hosts[0]: no Service, ServiceEntry or VirtualService of namespace shop in this cluster has host web.shop.svc.cluster.local; ${own('Service shop/web')}: "shop/web.shop.svc.cluster.local"`,
   ],
   [
     "a Sidecar's namespace, in which there is nothing else",
     sidecar('data/db.example.com'),
     [object(istio, 'VirtualService data/db', { hosts: ['db.example.com'], ...bad })],
-    `spec.egress[0].hosts[0]: no Service, ServiceEntry or VirtualService of namespace data has host db.example.com; ${own('VirtualService data/db')}: "data/db.example.com"`,
+    `spec.egress[0].hosts[0]: no Service, ServiceEntry or VirtualService of namespace data in this cluster has host db.example.com; ${own('VirtualService data/db')}: "data/db.example.com"`,
   ],
   [
     "what a Sidecar's wildcard would select",
@@ -275,7 +275,7 @@ describe('an object that was refused is named where it is missed', () => {
 
   it('until it is mended, and is not found when it has gone', () => {
     const field = 'spec.http[0].route[0].destination.host';
-    const none = `${field}: no Service or ServiceEntry has host web.shop.svc.cluster.local`;
+    const none = `${field}: no Service or ServiceEntry in this cluster has host web.shop.svc.cluster.local`;
     const world = new Objects();
     world.put(virtualService({ hosts: ['a.example.com'], http: [to('web')] }));
     expect(linesOf(world)).toEqual([`${none}: "web"`]);

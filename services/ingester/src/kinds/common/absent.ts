@@ -8,11 +8,14 @@ import type { Kind, ObjectRef, RawObject, World } from '../../kind.ts';
 const maxNamed = 3;
 const maxTexts = 100;
 
-/** Of an object that is not in its collection: `namespace/name`, or `/name`. */
+/**
+ * Of an object that is not in its collection: `namespace/name`, or `/name`. Another cluster may
+ * have it, and then it is served: of that an ingester knows nothing.
+ */
 export function whyAbsent<T>(read: Reader, world: World, kind: Kind<T>, key: string): string {
   const refused = world.refused(read, kind, key);
   if (refused.length > 0) return wasRefused(refused);
-  return `${kind.kind} ${key.replace(/^\//u, '')} is not found`;
+  return `${kind.kind} ${key.replace(/^\//u, '')} is not found in this cluster`;
 }
 
 /** Goes after a reason that says that there is none: those that would count, had they been good. */

@@ -33,7 +33,7 @@ export function absentHost(read: Reader, world: World, host: string): string | u
   if (serviceOf(read, world, host) !== undefined) return undefined;
   if (entriesOf(read, world, host).length > 0) return undefined;
   const refused = refusedAt(read, world, host);
-  const reason = `no Service or ServiceEntry has host ${host}${butRefused(refused)}`;
+  const reason = `no Service or ServiceEntry in this cluster has host ${host}${butRefused(refused)}`;
   // `web.shop` is taken as it is.
   const longer = `${host}.svc.${world.settings.domain}`;
   if (serviceOf(read, world, longer) !== undefined) return `${reason}; ${longer} is a Service's`;

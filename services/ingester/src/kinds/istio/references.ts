@@ -137,5 +137,5 @@ function whyNoSubset(read: Reader, world: World, host: string, subset: string): 
   );
   if (isThere) return undefined;
   const refused = hosts.flatMap((of) => world.refused(read, destinationRuleKind, of));
-  return `no DestinationRule of ${host} has such a subset${butRefused(refused)}`;
+  return `no DestinationRule of ${host} in this cluster has such a subset${butRefused(refused)}`;
 }

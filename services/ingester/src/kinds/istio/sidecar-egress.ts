@@ -88,13 +88,13 @@ function portOf({ port }: IstioEgressListener): number | undefined {
 function whyAbsent(read: Reader, world: World, named: EgressHost, own: string): string | undefined {
   const { namespace, host } = named;
   if (namespace !== '*' && namespace !== own && !isThere(read, world, namespace)) {
-    return `namespace ${namespace} is not found`;
+    return `namespace ${namespace} is not found in this cluster`;
   }
   if (isWildcard(host) || isAddress(host)) return undefined;
   if (selectsAny(read, world, named) || hasRoute(read, world, named)) return undefined;
   const of = namespace === '*' ? '' : ` of namespace ${namespace}`;
   const refused = butRefused(refusedOf(read, world, named));
-  return `no Service, ServiceEntry or VirtualService${of} has host ${host}${refused}`;
+  return `no Service, ServiceEntry or VirtualService${of} in this cluster has host ${host}${refused}`;
 }
 
 /** Files need not have a Namespace for what is in it; the root namespace may be without any object. */

@@ -30,7 +30,7 @@ describe('an EndpointSlice', () => {
   it('needs its Service; without it that is told', () => {
     const objects = new Objects();
     objects.put(slice());
-    const absent = told(`${ofService}: Service shop/web is not found: "web"`);
+    const absent = told(`${ofService}: Service shop/web is not found in this cluster: "web"`);
     expect(objects.problems()).toEqual([absent]);
     objects.put(service);
     expect(objects.problems()).toEqual([]);

@@ -30,7 +30,7 @@ describe('the host of a DestinationRule', () => {
     return { apiVersion, kind: 'DestinationRule', metadata, spec: { host } };
   };
   const absent = (given: string, full = given): string =>
-    `DestinationRule shop/rule: warning: spec.host: no Service or ServiceEntry has host ${full}: "${given}"`;
+    `DestinationRule shop/rule: warning: spec.host: no Service or ServiceEntry in this cluster has host ${full}: "${given}"`;
 
   it.each([
     ['a Service', 'web', service],
@@ -48,7 +48,7 @@ describe('the host of a DestinationRule', () => {
 
   it('is not one that a wildcard of a ServiceEntry matches: that is a host of its own', () => {
     const told =
-      'DestinationRule shop/rule: warning: spec.host: no Service or ServiceEntry has host ' +
+      'DestinationRule shop/rule: warning: spec.host: no Service or ServiceEntry in this cluster has host ' +
       'api.example.com; *.example.com of a ServiceEntry is another host: "api.example.com"';
     const objects = world(rule('api.example.com'), entry('*.example.com'));
     expect(objects.problems()).toEqual([told]);
@@ -125,7 +125,7 @@ describe('a VirtualService', () => {
     expect(objects.problems()).toEqual([]);
     objects.remove(service);
     expect(objects.problems()).toEqual([
-      'VirtualService shop/route: warning: spec.hosts[0]: no Service or ServiceEntry has host ' +
+      'VirtualService shop/route: warning: spec.hosts[0]: no Service or ServiceEntry in this cluster has host ' +
         `web.shop.svc.cluster.local: "${host}"`,
     ]);
   });

@@ -39,7 +39,7 @@ describe('an egress host', () => {
   const namespace: RawObject = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'pay' } };
   const told = (host: string, reason: string): string =>
     `Sidecar shop/a: warning: spec.egress[0].hosts[0]: ${reason}: "${host}"`;
-  const gone = 'namespace pay is not found';
+  const gone = 'namespace pay is not found in this cluster';
   const no = 'no Service, ServiceEntry or VirtualService';
 
   it.each([
@@ -48,9 +48,9 @@ describe('an egress host', () => {
     ['pay/*', entry, gone],
     ['pay/*', route, gone],
     [`pay/${web}`, service, gone],
-    [`*/${web}`, service, `${no} has host ${web}`],
-    ['*/API.example.com', entry, `${no} has host api.example.com`],
-    ['*/route.test', route, `${no} has host route.test`],
+    [`*/${web}`, service, `${no} in this cluster has host ${web}`],
+    ['*/API.example.com', entry, `${no} in this cluster has host api.example.com`],
+    ['*/route.test', route, `${no} in this cluster has host route.test`],
   ])('%s needs what it names; without it that is told', (host, object, reason) => {
     const objects = world(sidecar('a', { egress: [{ hosts: [host, './*'] }] }), own, object);
     expect(objects.problems()).toEqual([]);
@@ -65,7 +65,7 @@ describe('an egress host', () => {
     (name) => {
       const host = `./${name}`;
       const objects = world(sidecar('a', { egress: [{ hosts: [host] }] }), service, entry, route);
-      const reason = `${no} of namespace shop has host ${name}`;
+      const reason = `${no} of namespace shop in this cluster has host ${name}`;
       expect(objects.problems()).toEqual([told(host, reason)]);
     },
   );
@@ -76,7 +76,7 @@ describe('an egress host', () => {
       service,
     );
     expect(objects.problems()).toEqual([
-      `Sidecar istio-system/a: warning: spec.egress[0].hosts[1]: ${no} has host a.test: "./a.test"`,
+      `Sidecar istio-system/a: warning: spec.egress[0].hosts[1]: ${no} in this cluster has host a.test: "./a.test"`,
     ]);
   });
 
