@@ -1,9 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { credentials } from '@grpc/grpc-js';
+import { resourceTypes } from '@watershed/proto/any.ts';
 import { exportJWK, SignJWT } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { deltaAds, DeltaClient, node } from '../../services/pusher/test/support/client.ts';
 import { startBackend, type Backend } from '../components/backends.ts';
 import { makeAuthority, type Certificate } from '../components/certificates.ts';
 import { echoOf } from '../components/clients.ts';
@@ -273,4 +276,33 @@ test('a secret leaves a live stream in one push when its ReferenceGrant goes, an
   for (const proxy of proxies) expect(await rejections(proxy)).toBe(0);
   client.close();
   expect(await plane.log()).not.toContain('PRIVATE KEY');
+});
+
+test('what one proxy refused is sent to whoever connects, after a restart on the same data too', async () => {
+  const cluster = `outbound|80||one.${ns}.svc.cluster.local`;
+  const certDir = await certificatesOf(ns, 'refuses');
+  const [roots, key, chain] = await Promise.all(
+    ['root-cert.pem', 'key.pem', 'cert-chain.pem'].map((file) => readFile(join(certDir, file))),
+  );
+  const clients: DeltaClient[] = [];
+  /** Whether it is sent the cluster, which it then refuses if it is to. */
+  const isSent = async (pod: string, refuses = false): Promise<boolean> => {
+    const by = credentials.createSsl(roots, key, chain);
+    const of = node(`sidecar~10.0.0.1~${pod}.${ns}~${ns}.svc.cluster.local`);
+    const client = new DeltaClient(plane.secureXds.port, of, deltaAds, by);
+    clients.push(client);
+    client.request(resourceTypes.cluster, { resourceNamesSubscribe: [cluster] });
+    const seen = await client.next();
+    if (refuses) client.nack(seen, `cannot bind ${cluster}: Address already in use`);
+    else client.ack(seen);
+    expect(await client.quiet(500)).toBe(true);
+    return seen.resources.some(({ name }) => name === cluster);
+  };
+  expect(await isSent('web-1', true)).toBe(true);
+  expect(await isSent('web-1', true)).toBe(true);
+  // While it is connected, so that nobody takes back what was told of it.
+  await plane.kill();
+  await plane.start();
+  for (const pod of ['web-1', 'web-2']) expect(await isSent(pod)).toBe(true);
+  for (const client of clients) client.close();
 });
