@@ -37,7 +37,7 @@ describe('of a node', () => {
         const { id, locality, userAgentName: agent, clientFeatures } = all;
         expect(read).toMatchObject({ id, locality, agent, clientFeatures });
         const metadata = Object.entries(all.metadata ?? {}).filter(([key]) => keys.has(key));
-        expect([...read.metadata].sort()).toEqual(metadata.sort());
+        expect(read.metadata).toEqual(new Map(metadata));
         const said = all.userAgentVersionType;
         const numbers = said?.$case === 'userAgentBuildVersion' ? said.value.version : undefined;
         const { majorNumber, minorNumber, patch } = numbers ?? {};
