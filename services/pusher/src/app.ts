@@ -119,7 +119,6 @@ class PusherPart {
   /** It is ready though the log is not there; called when that is over. */
   #standsIn: (() => void) | undefined;
   readonly #servers: RpcServer[] = [];
-  #stopping = false;
 
   constructor(options: PusherOptions) {
     const { options: settings } = options;
@@ -296,7 +295,7 @@ class PusherPart {
       this.#coldTimer?.cancel();
       this.#standInTimer?.cancel();
       this.hub.ready();
-      void hasBytes.then(() => this.#serve());
+      void hasBytes.then(() => this.#serving.set(true));
       ready();
       this.#standsIn?.();
       this.#standsIn = undefined;
@@ -325,10 +324,6 @@ class PusherPart {
     return blobs.reached.then(readiness.expect('pusher-blobs'));
   }
 
-  #serve(): void {
-    if (!this.#stopping) this.#serving.set(true);
-  }
-
   /** A log that stays away must not keep new proxies from what was kept for them. */
   #standInLater(): Timer | undefined {
     const { standInAfterMs, time, readiness, logger } = this.#options;
@@ -343,13 +338,12 @@ class PusherPart {
       logger.warn('the log is not there: what was served last is served');
       this.#standsIn = readiness.standIn();
       this.hub.standIn();
-      this.#serve();
+      this.#serving.set(true);
     });
   }
 
   async stop(signal: AbortSignal): Promise<void> {
-    this.#stopping = true;
-    this.#serving.set(false);
+    this.#serving.stop();
     this.#placement.stop();
     this.#coldTimer?.cancel();
     this.#standInTimer?.cancel();

@@ -1,13 +1,15 @@
 /** CSDS: what each connected client holds, for people and tools. */
 import { toOperatingError } from '@watershed/runtime/errors.ts';
 import type { Hub } from '../push/hub.ts';
+import type { ServingState } from '../serving.ts';
 import type { Row } from './guard.ts';
+import { lasting } from './lasting.ts';
 import { status, type CallHandler, type ServerCall, type Status } from './port.ts';
 import { framed, unary } from './unary.ts';
 
 const service = 'envoy.service.status.v3.ClientStatusDiscoveryService';
 
-export function clientStatusRows(hub: Hub): readonly Row[] {
+export function clientStatusRows(hub: Hub, serving: ServingState): readonly Row[] {
   /** `request` is valid during the call only. */
   const answer = async (request: Uint8Array): Promise<Uint8Array> => {
     const kept = Uint8Array.from(request);
@@ -28,7 +30,7 @@ export function clientStatusRows(hub: Hub): readonly Row[] {
     {
       path: `/${service}/StreamClientStatus`,
       access: 'operator',
-      open: (call) => watch(call, answer),
+      open: (call) => lasting(call, serving, watch(call, answer)),
     },
   ];
 }

@@ -198,7 +198,10 @@ class GrpcJsCall implements ServerCall {
     if (this.#ended) return true;
     let left = false;
     let returned = false;
-    this.#duplex.write(framed.subarray(prefixBytes), () => {
+    const { buffer, byteOffset, length } = framed;
+    // It takes nothing but Buffers.
+    const message = Buffer.from(buffer, byteOffset + prefixBytes, length - prefixBytes);
+    this.#duplex.write(message, () => {
       left = true;
       if (returned) this.#handler?.drain();
     });

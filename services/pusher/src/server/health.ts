@@ -2,6 +2,7 @@
 import type { ServingState } from '../serving.ts';
 import { FieldReader } from '../wire.ts';
 import type { Row } from './guard.ts';
+import { lasting } from './lasting.ts';
 import { status, type CallHandler, type ServerCall } from './port.ts';
 import { unary } from './unary.ts';
 
@@ -48,7 +49,7 @@ export function healthRows(serving: ServingState, known: ReadonlySet<string>): r
     {
       path: `/${serviceName}/Watch`,
       access: 'public',
-      open: (call) => watch(call, serving, stateOf),
+      open: (call) => lasting(call, serving, watch(call, serving, stateOf)),
     },
   ];
 }

@@ -4,8 +4,10 @@ import {
   ServerReflectionRequest,
   ServerReflectionResponse,
 } from '@watershed/proto/grpc/reflection/v1/reflection.ts';
+import type { ServingState } from '../serving.ts';
 import { DescriptorIndex } from './descriptor-index.ts';
 import type { Row } from './guard.ts';
+import { lasting } from './lasting.ts';
 import { status, type CallHandler, type ServerCall } from './port.ts';
 import { framed } from './unary.ts';
 
@@ -17,18 +19,17 @@ const services = [
 ];
 
 /** `others`: the services that it tells of, besides itself. */
-export function reflectionRows(others: ReadonlySet<string>): readonly Row[] {
+export function reflectionRows(others: ReadonlySet<string>, serving: ServingState): readonly Row[] {
   const names = [...others, ...services].sort();
   // Read when somebody asks, and not before.
   let index: DescriptorIndex | undefined;
   return services.map((service) => ({
     path: `/${service}/ServerReflectionInfo`,
     access: 'public',
-    open: (call) =>
-      openReflection(
-        call,
-        answering(names, () => (index ??= new DescriptorIndex(readDescriptors()))),
-      ),
+    open: (call) => {
+      const answer = answering(names, () => (index ??= new DescriptorIndex(readDescriptors())));
+      return lasting(call, serving, openReflection(call, answer));
+    },
   }));
 }
 

@@ -16,9 +16,9 @@ export interface ServicesOptions extends GuardOptions {
 
 export function methodsOf(options: ServicesOptions): readonly Method[] {
   const { hub, serving } = options;
-  const served = [...discoveryRows(hub), ...clientStatusRows(hub)];
+  const served = [...discoveryRows(hub), ...clientStatusRows(hub, serving)];
   const listed = [...served, ...healthRows(serving, servicesOf(served))];
-  return guarded([...listed, ...reflectionRows(servicesOf(listed))], options);
+  return guarded([...listed, ...reflectionRows(servicesOf(listed), serving)], options);
 }
 
 function servicesOf(rows: readonly Row[]): ReadonlySet<string> {

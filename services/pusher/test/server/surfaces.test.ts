@@ -327,6 +327,39 @@ describe('health', () => {
   });
 });
 
+describe.each(transports)('an ordered stop over %s', (transport) => {
+  it.each([
+    ['/grpc.health.v1.Health/Watch', [1, 2]],
+    [`${statusService}/StreamClientStatus`, [0]],
+    ['/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', [0]],
+    ['/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo', [0]],
+  ])('waits for no %s', async (path, expected) => {
+    const { port } = await start({ transport });
+    const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+    open.push(client);
+    const states: number[] = [];
+    let details: string | undefined;
+    const call = client.makeBidiStreamRequest(
+      path,
+      () => Buffer.alloc(0),
+      // Of others than health there is no such field.
+      (bytes: Buffer) => (path.endsWith('Watch') ? HealthCheckResponse.decode(bytes).status : 0),
+    );
+    call.on('data', (state: number) => states.push(state));
+    call.on('status', (status) => ({ details } = status));
+    call.on('error', () => undefined);
+    call.write({});
+    await until('it is answered', () => states.at(-1) === expected[0]);
+    await running?.stop();
+    running = undefined;
+    await until('it is over', () => details !== undefined);
+    expect([states.slice(-expected.length), details]).toEqual([
+      expected,
+      'this replica is stopping',
+    ]);
+  });
+});
+
 /** As grpcurl does: all services, the files of each, and what those import. */
 async function reflect(port: number, version: string): Promise<FileRegistry> {
   const rpc = {
