@@ -4,6 +4,7 @@ import { chooseEncoding, type Compressor, type Encoding } from './compression.ts
 import { Cut } from './cut.ts';
 import { isOneMessage, MessageReader, prefixBytes } from './message-reader.ts';
 import {
+  deadlinePassed,
   status,
   type CallHandler,
   type Method,
@@ -97,9 +98,7 @@ export class GrpcCall implements ServerCall {
     this.#encoding = chooseEncoding(this.header('grpc-accept-encoding'));
     this.#wire.respond(this.#encoding);
     if (timeoutMs !== undefined) {
-      this.#deadline = timers.after(timeoutMs, () => {
-        this.end({ code: status.deadlineExceeded, message: 'the deadline passed' });
-      });
+      this.#deadline = timers.after(timeoutMs, () => this.end(deadlinePassed));
     }
     const opened = open(this);
     if (opened instanceof Promise) {

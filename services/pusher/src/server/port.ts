@@ -28,6 +28,11 @@ export interface Status {
   readonly message: string;
 }
 
+export const deadlinePassed: Status = {
+  code: status.deadlineExceeded,
+  message: 'the deadline passed',
+};
+
 /** Who is at the other end. */
 export interface Peer {
   readonly address: string;

@@ -1,7 +1,7 @@
 /** What a request must be, and how one that is not is refused. */
 import { acceptedEncodings, type Encoding } from './compression.ts';
 import type { RequestHead } from './grpc-call.ts';
-import { status, type Method, type ServerLimits, type Status } from './port.ts';
+import { deadlinePassed, status, type Method, type ServerLimits, type Status } from './port.ts';
 
 export type Verdict =
   | { readonly call: Method; readonly timeoutMs: number | undefined }
@@ -35,10 +35,15 @@ export function judge(
     return { grpc: { code: status.unimplemented, message: `no method ${request.path}` } };
   }
   const timeoutMs = parseTimeout(request.header('grpc-timeout'));
+  // Nobody would wait for the answer: no work is done for it, as in grpc-go.
+  if (timeoutMs !== undefined && timeoutMs < passedMs) return { grpc: deadlinePassed };
   return Number.isNaN(timeoutMs)
     ? { grpc: { code: status.internal, message: 'malformed grpc-timeout' } }
     : { call, timeoutMs };
 }
+
+/** What has gone by until a request is read. */
+const passedMs = 1e-3;
 
 /** Headers of a response. Trailers-Only: with those of its status. */
 export function responseHeaders(encoding: Encoding | undefined): Record<string, string> {

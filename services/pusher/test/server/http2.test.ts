@@ -166,6 +166,16 @@ describe.each(['http2', 'net'] as const)('HTTP/2 by %s', (transport) => {
       { ...grpc, 'grpc-timeout': '1x' },
       { ':status': 200, 'grpc-status': '13' },
     ],
+    [
+      'a deadline that has passed',
+      { ...grpc, 'grpc-timeout': '0n' },
+      { ':status': 200, 'grpc-status': '4' },
+    ],
+    [
+      'one that passes meanwhile',
+      { ...grpc, 'grpc-timeout': '999n' },
+      { ':status': 200, 'grpc-status': '4' },
+    ],
   ])('%s is refused as the specification says', async (_what, headers, expected) => {
     const seen: Seen[] = [];
     const { ended } = open(await start(seen), headers);
