@@ -85,6 +85,16 @@ export class Staging {
     return this.#watermarks.common;
   }
 
+  /** The first that is waited for; 0: none is. */
+  get waitingEpoch(): number {
+    return this.#byEpoch.size === 0 ? 0 : Math.min(...this.#byEpoch.keys());
+  }
+
+  /** Partitions whose watermarks have not passed an epoch, ascending. */
+  behind(epoch: number): readonly number[] {
+    return this.watermarks.flatMap((passed, partition) => (passed < epoch ? [partition] : []));
+  }
+
   get watermarks(): readonly number[] {
     return this.#watermarks.newest;
   }

@@ -6,6 +6,7 @@ import type { ReadBatch } from '@watershed/log/port.ts';
 import type { Timer } from '@watershed/runtime/clock.ts';
 import { follow, type FollowOptions } from '../follow.ts';
 import { Debouncer } from '../push/debounce.ts';
+import { rangesOf } from './ranges.ts';
 import type { Scopes } from './scopes.ts';
 import { Staging, type Arrival, type Changes } from './staging.ts';
 
@@ -58,6 +59,8 @@ export class XdsView {
   /** The debounce is over: the next cut is made as soon as watermarks allow. */
   #due = false;
   #overdue: Timer | undefined;
+  /** The epoch whose watermarks were told to be overdue; 0: none are. */
+  #missed = 0;
   /** Until endpoints are taken in again, and when they were last. */
   #paced: Timer | undefined;
   #endpointsMs = Number.NEGATIVE_INFINITY;
@@ -228,6 +231,10 @@ export class XdsView {
       this.#apply(this.#staging.takeCut(), false);
       this.#due = this.#staging.pending;
     }
+    if (this.#missed > 0 && this.#staging.behind(this.#missed).length === 0) {
+      this.#missed = 0;
+      this.#options.logger.info('no watermark is overdue any more');
+    }
     this.#watchOverdue();
   }
 
@@ -253,11 +260,16 @@ export class XdsView {
   }
 
   #serveOverdue(): void {
-    const { watermarks } = this.#staging;
+    const { waitingEpoch } = this.#staging;
     const changes = this.#staging.takeOverdue();
     if (changes === undefined) return;
-    const text = 'a watermark is overdue: additions are served, removals wait';
-    this.#options.logger.warn(text, { watermarks });
+    // Once until they come, however much else is overdue meanwhile.
+    if (this.#missed === 0) {
+      this.#missed = waitingEpoch;
+      const text = 'a watermark is overdue: additions are served, removals wait';
+      const partitions = rangesOf(this.#staging.behind(waitingEpoch));
+      this.#options.logger.warn(text, { partitions });
+    }
     this.#options.observer?.overdue?.();
     this.#apply(changes, true);
   }

@@ -198,7 +198,8 @@ describe('what arrives in which order', () => {
 
   it('serves additions and changes when a watermark is overdue, and removals when it comes', async () => {
     const time = new LeapingTime();
-    const { port, translator, metrics } = await start({ time, cutWaitMs: 1_000 });
+    const { port, translator, metrics, logs } = await start({ time, cutWaitMs: 1_000 });
+    const told = (): readonly string[] => logs.filter((line) => /overdue/u.test(line));
     expect(await metrics.text()).toContain('\nwatershed_cuts_overdue_total 0\n');
     await translator.publish(shop, scopes);
     const client = delta(port);
@@ -214,9 +215,17 @@ describe('what arrives in which order', () => {
     expect(await metrics.value('watershed_cuts_overdue_total')).toBeGreaterThan(0);
     client.ack(added);
     expect(await client.quiet(150)).toBe(true);
+    await translator.publish({ ...shop, [CDS]: { a: '3', c: '1' } }, scopes, { watermarks: false });
+    await until('what is new is overdue, too', () => {
+      time.leap(1_000);
+      return client.responses.length > 2;
+    });
+    client.ack(await client.next());
+    expect(told()).toEqual([expect.stringMatching(/"partitions":"0-1".*a watermark is overdue/u)]);
     await translator.watermarks();
     const removed = await client.next();
     expect([contentOf(removed), removed.removedResources]).toEqual([{}, ['b']]);
+    expect(told().slice(1)).toEqual([expect.stringContaining('no watermark is overdue any more')]);
   });
 
   it('lets endpoints overtake configuration that waits', async () => {
