@@ -177,10 +177,17 @@ class RedisBlobs implements BlobStore {
     for (const one of all) add(pipeline, one);
     const answers = (await pipeline.exec()) ?? [];
     return answers.map(([error, answer]) => {
-      if (error !== null) throw error;
+      if (error !== null) throw inWords(error);
       return answer;
     });
   }
+}
+
+/** For people: its client speaks of options that they have not. Redis' own words stay. */
+function inWords(error: Error): Error {
+  const isUnanswered =
+    error.name === 'MaxRetriesPerRequestError' || error.message === 'Command timed out';
+  return isUnanswered ? new Error('Redis does not answer') : error;
 }
 
 /** In the URL, which goes before options: one with a user alone is taken to say that it is empty. */
