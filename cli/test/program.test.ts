@@ -22,3 +22,10 @@ test('the help of confirm names the page that has what is held', () => {
   const args = [main, 'confirm', '--help'];
   expect(spawnSync(process.execPath, args, { encoding: 'utf8' }).stdout).toContain('/debug/heldz');
 });
+
+test('a pusher that hangs is waited for 3 s', () => {
+  const args = [main, 'proxy-status', '--help'];
+  expect(spawnSync(process.execPath, args, { encoding: 'utf8' }).stdout).toMatch(
+    /--timeout <seconds> .*\(default: 3\)/u,
+  );
+});

@@ -1,5 +1,5 @@
 /** Two ingesters, each with a cluster of its own, on one Kafka. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ClusterLoadAssignment } from '@watershed/proto/envoy/config/endpoint/v3/endpoint.ts';
@@ -127,4 +127,15 @@ test('what one cluster takes back of a host leaves what the other has', async ()
   await eastDir.remove('cart');
   await untilIs('cart', undefined);
   expect(portsOf('pay')).toEqual([9002]);
+});
+
+test('one whose cluster another takes over says so, and ends by itself', async () => {
+  const second = await set.addIngester({ configDir: westDir.path, clusterId: 'west' });
+  await second.whenReady();
+  expect(await west.ended).toEqual({ status: 1, signal: null });
+  const log = await readFile(west.logFile, 'utf8');
+  const last = log.slice(log.indexOf('it cannot go on'));
+  expect(log).toContain('another ingester with --clusterID west has taken over');
+  expect(last).toContain('"reason":"it cannot go on"');
+  expect(last).not.toContain('SIGTERM');
 });
