@@ -1,34 +1,16 @@
 /** Blobs that the store has lost, and those that it is to lose. */
 import { scopeId } from '@watershed/blob/scope-id.ts';
 import type { ScopeClass } from '@watershed/model/gen/record.ts';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { digestText } from '../../src/bytes.ts';
 import type { ManifestPlan, PlansOf } from '../../src/plan.ts';
 import { badPort, clusterType, testPlans } from './support/plans.ts';
-import { endpoints, policy, route, scopeClass, service, source, World } from './support/world.ts';
-import type { WorldOptions } from './support/world.ts';
+import { shopRecords, translatedOf } from './support/translated.ts';
+import { policy, service } from './support/world.ts';
+import type { World, WorldOptions } from './support/world.ts';
 
-const worlds: World[] = [];
-
-async function translated(options: WorldOptions = {}): Promise<World> {
-  const world = await World.open(options);
-  worlds.push(world);
-  await world.write(
-    service({ host: 'a.test' }),
-    service({ host: 'b.test' }),
-    endpoints('a.test', '10.0.0.1'),
-    route('r', 'a.test'),
-    source(),
-  );
-  await world.demand(scopeClass('shop'));
-  await world.start();
-  world.takeAppended();
-  return world;
-}
-
-afterEach(async () => {
-  for (const world of worlds.splice(0)) await world.close();
-});
+const translated = (options: WorldOptions = {}): Promise<World> =>
+  translatedOf(shopRecords, options);
 
 /** Manifests name everything twice while there is a policy. */
 const twice: PlansOf = (inputs) => {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { OwnedPartition } from '@watershed/log/owned.ts';
 import { XdsRecord, type SharedResource } from '@watershed/model/gen/record.ts';
 import { topics, xdsKeys } from '@watershed/model/keys.ts';
@@ -13,6 +13,7 @@ import {
   testPlans,
   TestGenerators,
 } from './support/plans.ts';
+import { openWorld, shop, shopRecords, translatedOf } from './support/translated.ts';
 import {
   endpoints,
   graceMs,
@@ -23,33 +24,11 @@ import {
   service,
   sidecar,
   source,
-  World,
 } from './support/world.ts';
-import type { WorldOptions } from './support/world.ts';
+import type { World, WorldOptions } from './support/world.ts';
 
-const shop = scopeClass('shop');
-const worlds: World[] = [];
-
-/** A world with a source, two services and one demanded scope, translated. */
-async function translated(options: WorldOptions = {}): Promise<World> {
-  const world = await World.open(options);
-  worlds.push(world);
-  await world.write(
-    service({ host: 'a.test' }),
-    service({ host: 'b.test' }),
-    endpoints('a.test', '10.0.0.1'),
-    route('r', 'a.test'),
-    source(),
-  );
-  await world.demand(shop);
-  await world.start();
-  world.takeAppended();
-  return world;
-}
-
-afterEach(async () => {
-  for (const world of worlds.splice(0)) await world.close();
-});
+const translated = (options: WorldOptions = {}): Promise<World> =>
+  translatedOf(shopRecords, options);
 
 describe('what is translated', () => {
   it('is shared resources, a manifest, selectors and watermarks, with every blob in the store', async () => {
@@ -420,8 +399,7 @@ describe('a scope', () => {
   });
 
   it('is held while there is no source at all: nothing seen is not nothing there', async () => {
-    const world = await World.open();
-    worlds.push(world);
+    const world = await openWorld();
     await world.start();
     const scope = await world.demand(shop);
     expect(world.takeAppended()).toEqual([]);

@@ -4,11 +4,12 @@ import { ProxyType, ScopeClass } from '@watershed/model/gen/record.ts';
 import { endpointsKey, partitionOf, topics, xdsKeys } from '@watershed/model/keys.ts';
 import type { Append } from '@watershed/log/port.ts';
 import { typeUrls } from '@watershed/proto/any.ts';
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { createPlans } from '../../src/assembly/plans.ts';
-import { World, graceMs, partitions, service, source } from './support/world.ts';
+import { translatedOf } from './support/translated.ts';
+import { graceMs, partitions, service } from './support/world.ts';
+import type { World } from './support/world.ts';
 
-const worlds: World[] = [];
 const ztunnel = ScopeClass.create({ type: ProxyType.PROXY_TYPE_ZTUNNEL });
 const uid = (name: string): string => `c//Pod/shop/${name}`;
 const recordOf = (name: string): string => xdsKeys.resource(typeUrls.address, uid(name), '');
@@ -31,21 +32,10 @@ function pod(name: string, version: string | undefined): Append {
   };
 }
 
-async function translated(...appends: readonly Append[]): Promise<World> {
-  const world = await World.open({ plans: createPlans, cacheEntries: 50_000 });
-  worlds.push(world);
-  await world.write(...appends, source());
-  await world.demand(ztunnel);
-  await world.start();
-  world.takeAppended();
-  return world;
-}
+const translated = (...appends: readonly Append[]): Promise<World> =>
+  translatedOf(appends, { plans: createPlans, cacheEntries: 50_000 }, ztunnel);
 
 const isOutput = (key: string): boolean => !key.startsWith('w|');
-
-afterEach(async () => {
-  for (const world of worlds.splice(0)) await world.close();
-});
 
 it('a change of one of 20,000 workloads is one record and one encoding; so is a new one', async () => {
   const all = Array.from({ length: 20_000 }, (_, at) => pod(`pod-${at}`, '1'));

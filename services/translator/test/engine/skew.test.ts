@@ -1,30 +1,17 @@
 /** A translator beside ingesters, translators and pushers of later versions. */
 import type { Append } from '@watershed/log/port.ts';
 import { topics, xdsKeys } from '@watershed/model/keys.ts';
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { createPlans } from '../../src/assembly/plans.ts';
 import { clusterType } from './support/plans.ts';
-import { partitions, scopeClass, service, source, World } from './support/world.ts';
-import type { WorldOptions } from './support/world.ts';
+import { translatedOf } from './support/translated.ts';
+import { partitions, service } from './support/world.ts';
+import type { World, WorldOptions } from './support/world.ts';
 
-const shop = scopeClass('shop');
 /** Field 1000 of any message, a varint: nobody knows it yet. */
 const later = Uint8Array.of(0xc0, 0x3e, 1);
-const worlds: World[] = [];
-
-afterEach(async () => {
-  for (const world of worlds.splice(0)) await world.close();
-});
-
-async function translated(options: WorldOptions = {}): Promise<World> {
-  const world = await World.open(options);
-  worlds.push(world);
-  await world.write(service({ host: 'a.test' }), source());
-  await world.demand(shop);
-  await world.start();
-  world.takeAppended();
-  return world;
-}
+const translated = (options: WorldOptions = {}): Promise<World> =>
+  translatedOf([service({ host: 'a.test' })], options);
 
 function withMore(append: Append): Append {
   return { ...append, value: Buffer.concat([append.value ?? new Uint8Array(), later]) };

@@ -2,26 +2,14 @@
 import { LogError } from '@watershed/log/port.ts';
 import { formatTraceparent } from '@watershed/runtime/tracing.ts';
 import type { SpanOptions, Tracing } from '@watershed/runtime/tracing.ts';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { clusterType } from './support/plans.ts';
-import { policy, scopeClass, service, source, World } from './support/world.ts';
-import type { WorldOptions } from './support/world.ts';
+import { translatedOf } from './support/translated.ts';
+import { policy, service } from './support/world.ts';
+import type { World, WorldOptions } from './support/world.ts';
 
-const worlds: World[] = [];
-
-async function translated(options: WorldOptions = {}): Promise<World> {
-  const world = await World.open(options);
-  worlds.push(world);
-  await world.write(service({ host: 'a.test' }), source());
-  await world.demand(scopeClass('shop'));
-  await world.start();
-  world.takeAppended();
-  return world;
-}
-
-afterEach(async () => {
-  for (const world of worlds.splice(0)) await world.close();
-});
+const translated = (options: WorldOptions = {}): Promise<World> =>
+  translatedOf([service({ host: 'a.test' })], options);
 
 const away = (): LogError => new LogError('unavailable', 'the log is away', { retriable: true });
 const turns = async (count: number): Promise<void> => {
