@@ -233,15 +233,8 @@ export class OwnedPartition {
     const claim = encodeClaim((this.#o.newClaimId ?? randomUUID)(), this.#domain, writer);
     this.#claims.add(claim.key);
     const [epoch = 0] = await this.#o.log.append([{ topic, partition, ...claim }]);
-    const readBack = this.#until(() => (this.#position?.offset ?? 0) > epoch);
-    await Promise.race([readBack, this.#failIfGone(epoch, readBack)]);
-  }
-
-  /** Rejects when the log went back to where this reader still was: nothing else would ever tell. */
-  async #failIfGone(epoch: number, readBack: Promise<void>): Promise<void> {
-    if (!(await this.#readBack.isCutOff(epoch))) return readBack;
-    const reason = `${this.#label}: the claim at offset ${epoch} is not on the log any more`;
-    throw new LogError('unavailable', reason, { retriable: true });
+    await this.#readBack.reads(epoch);
+    this.#lost.signal.throwIfAborted();
   }
 
   /**
@@ -255,7 +248,8 @@ export class OwnedPartition {
         try {
           // First see whether somebody else has claimed: to claim now would be to take it back.
           const end = await this.#o.log.end(this.#o.topic, this.#o.partition);
-          await this.#until(() => (this.#position?.offset ?? 0) >= end.offset);
+          await this.#readBack.reads(end.offset - 1);
+          this.#lost.signal.throwIfAborted();
           await this.#claim();
           // What has come meanwhile relies on it too.
           do await this.#settle();

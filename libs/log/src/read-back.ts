@@ -1,5 +1,6 @@
 import type { OwnedPartitionOptions } from './owned-options.ts';
-import { pause } from './time.ts';
+import { LogError } from './port.ts';
+import { Notice, pause } from './time.ts';
 
 /** After so many retries' time the log is asked whether it still has what was not read back. */
 const patienceRetries = 4;
@@ -20,6 +21,7 @@ export class ReadBack {
   /** Of the owner's records the newest that was read; -1: none. */
   #read = -1;
   #position = 0;
+  readonly #news = new Notice();
   #asking = false;
 
   /** `gone` is told the offset. `signal`: nothing is asked any more. */
@@ -51,14 +53,29 @@ export class ReadBack {
   /** All before `position` was read. */
   advance(position: number): void {
     this.#position = position;
+    this.#news.tell();
     this.#check();
+  }
+
+  /**
+   * Resolves when what is at the offset was read, or nothing is asked any more. Rejects when the
+   * log went back to where the reader still was: nothing else would ever tell.
+   */
+  async reads(offset: number): Promise<void> {
+    const isCutOff = this.#isCutOff(offset);
+    while (this.#position <= offset && !this.#signal.aborted) {
+      if ((await Promise.race([this.#news.next(), isCutOff])) !== true) continue;
+      const { topic, partition } = this.#o;
+      const what = `${topic}/${partition}: what was at offset ${offset}`;
+      throw new LogError('unavailable', `${what} is not on the log any more`, { retriable: true });
+    }
   }
 
   /**
    * Resolves with true when the log says twice that it ends at the offset or before it: a new
    * leader may say so once. With false when that was read, or nothing is asked any more.
    */
-  async isCutOff(offset: number): Promise<boolean> {
+  async #isCutOff(offset: number): Promise<boolean> {
     const { log, topic, partition, time, retryMs = 500 } = this.#o;
     for (let seen = 0; seen < 2;) {
       await pause(time, patienceRetries * retryMs, this.#signal);
@@ -79,7 +96,7 @@ export class ReadBack {
     this.#asking = true;
     while (!this.#signal.aborted && this.#position <= this.#acknowledged) {
       const offset = this.#acknowledged;
-      if (await this.isCutOff(offset)) this.#gone(offset);
+      if (await this.#isCutOff(offset)) this.#gone(offset);
     }
     this.#asking = false;
   }

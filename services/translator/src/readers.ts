@@ -50,12 +50,18 @@ export class Reader {
 
   /** Resolves when all is applied that was on the log when it was called, or when the reader ends. */
   async allRead(): Promise<void> {
-    // The end of a log that was put back to an older copy since may never be reached.
+    // A log that was put back to an older copy since may end before what was its end.
     for (let resets = -1; resets !== this.#resets && !this.#ended;) {
       resets = this.#resets;
-      const offset = await this.#end();
-      const waits = (): boolean => !this.#ended && resets === this.#resets;
-      while (waits() && (this.#fold.position?.offset ?? 0) < offset) await this.#news.next();
+      let news = this.#news.next();
+      let end = await this.#end();
+      const waits = (): boolean =>
+        !this.#ended && resets === this.#resets && (this.#fold.position?.offset ?? 0) < end;
+      while (waits()) {
+        await news;
+        news = this.#news.next();
+        if (waits() && this.#fold.caughtUp) end = await this.#end();
+      }
     }
   }
 

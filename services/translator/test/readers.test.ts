@@ -9,17 +9,23 @@ import { Reader } from '../src/readers.ts';
 /** One partition that can be put back to an older copy, under its reader. */
 class Restorable implements Log {
   #records: LogRecord[] = [];
-  #copies = 0;
+  /** Where it ended each time that it had lost its tail. */
+  readonly #cuts: number[] = [];
   readonly #news = new Notice();
   /** Called once, when the end has been asked for. */
   onEnd: (() => void) | undefined;
 
   say(...keys: readonly string[]): void {
+    this.sayUnheard(...keys);
+    this.#news.tell();
+  }
+
+  /** Its readers come to it later. */
+  sayUnheard(...keys: readonly string[]): void {
     for (const key of keys) {
       const offset = this.#end;
       this.#records.push({ key, value: Uint8Array.of(1), headers: {}, offset, timestampMs: 0 });
     }
-    this.#news.tell();
   }
 
   /** Those that are not the last of their keys are gone. */
@@ -31,7 +37,7 @@ class Restorable implements Log {
   /** Only the first records are left. */
   putBack(left: number): void {
     this.#records = this.#records.slice(0, left);
-    this.#copies++;
+    this.#cuts.push(left);
     this.#news.tell();
   }
 
@@ -60,8 +66,9 @@ class Restorable implements Log {
   ): AsyncGenerator<ReadBatch, void, void> {
     let offset = 0;
     let reset: ReadBatch['reset'] = 'no-position';
-    for (let copies = this.#copies; !signal.aborted; await this.#news.next()) {
-      if (copies !== this.#copies) [copies, offset, reset] = [this.#copies, 0, 'beyond-end'];
+    for (let known = this.#cuts.length; !signal.aborted; await this.#news.next()) {
+      if (offset > Math.min(...this.#cuts.slice(known))) [offset, reset] = [0, 'beyond-end'];
+      known = this.#cuts.length;
       const from = offset;
       const news = this.#records.filter((record) => record.offset >= from);
       // Record by record, as a busy log gives them.
@@ -115,6 +122,19 @@ it('has read all there was, though the end that was asked for was lost since', a
   await reader.allRead();
   expect(portions.at(-1)).toMatchObject({ end: 1, isUnfinished: false });
   expect(portions.at(-1)?.changes.map(({ key }) => key)).toEqual(['b', 'c']);
+  await end();
+  await running;
+});
+
+it('has read all there is, where only what it had not read yet was lost', async () => {
+  const { log, reader, portions, end } = opened();
+  log.say('a');
+  const running = reader.run();
+  await reader.caughtUp;
+  log.sayUnheard('b', 'c');
+  log.onEnd = () => log.putBack(2);
+  await reader.allRead();
+  expect(portions.at(-1)).toMatchObject({ end: 2, isUnfinished: false });
   await end();
   await running;
 });
