@@ -16,8 +16,12 @@ async function listen(server: Server): Promise<number> {
 test('a password in the URL of Redis is in no line of the log and on no page', async () => {
   const redis = createServer((socket) => {
     socket.on('error', () => {});
-    // To each command: to AUTH as well as to those that ask what it can.
-    socket.on('data', () => socket.write('-WRONGPASS invalid username-password pair\r\n'));
+    // To each command: to AUTH as well as to those that ask what it can, several at a time.
+    socket.on('data', (chunk) => {
+      for (const _ of String(chunk).matchAll(/^\*\d+\r$/gmu)) {
+        socket.write('-WRONGPASS invalid username-password pair\r\n');
+      }
+    });
   });
   const port = await listen(redis);
   const taken = createServer();
