@@ -6,7 +6,7 @@ import { answeredBy, ask } from '../components/clients.ts';
 import { startTestEnvoy, type TestEnvoy } from '../components/envoy.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
-import { httpGateway, routeTo, service } from './harness/objects.ts';
+import { httpGateway, istio, routeTo, service } from './harness/objects.ts';
 import { configWarnings, nodeId, rejections } from './harness/proxy.ts';
 import { xdsctl } from './harness/xdsctl.ts';
 
@@ -14,8 +14,7 @@ const ns = 'edge';
 const host = 'shop.test';
 const kinds = [{ version: '1.36.4' }, { version: undefined }] as const;
 
-interface Running {
-  readonly proxy: TestEnvoy;
+interface Ports {
   /** Of the gateway's listener, from the collection. */
   readonly port: number;
   /** Of one more gateway on the same proxy, that comes and goes. */
@@ -24,6 +23,12 @@ interface Running {
   readonly named: number;
   /** Of one whose cluster's endpoints have. */
   readonly direct: number;
+  /** Of one more whose table has, with colons and slashes: a Unix socket's gateway has that table. */
+  readonly path: number;
+}
+
+interface Running extends Ports {
+  readonly proxy: TestEnvoy;
 }
 
 const running: Running[] = [];
@@ -42,18 +47,22 @@ function listener(port: number, filter: object): object {
   return { name: `static-${port}`, address, filter_chains: [{ filters }] };
 }
 
-/** By such a name: the table of a listener, and the endpoints of another one's cluster. */
-function staticResources(named: number, direct: number, table: string) {
+/** Of the table of that name. */
+function manager(table: string): object {
   const router = {
     name: 'envoy.filters.http.router',
     typed_config: { '@type': `${typed}.http.router.v3.Router` },
   };
-  const manager = {
+  return {
     '@type': `${typed}.network.http_connection_manager.v3.HttpConnectionManager`,
     stat_prefix: 'named',
     rds: { route_config_name: locator('route.v3.RouteConfiguration', table), config_source: ads },
     http_filters: [router],
   };
+}
+
+/** By such a name: the tables of two listeners, and the endpoints of another one's cluster. */
+function staticResources({ port, named, direct, path }: Ports, socket: string) {
   const tcp = {
     ...{ '@type': `${typed}.network.tcp_proxy.v3.TcpProxy` },
     ...{ stat_prefix: 'direct', cluster: 'direct' },
@@ -64,13 +73,23 @@ function staticResources(named: number, direct: number, table: string) {
     ...{ name: 'direct', type: 'EDS', connect_timeout: '1s' },
     eds_cluster_config: { service_name: service, eds_config: ads },
   };
-  return { cluster, listeners: [listener(named, manager), listener(direct, tcp)] };
+  const listeners = [
+    listener(named, manager(`http.${port}`)),
+    listener(path, manager(`http.0.${socket}`)),
+    listener(direct, tcp),
+  ];
+  return { cluster, listeners };
 }
 
 async function start(version: string | undefined, at: number): Promise<Running> {
   const [port, more] = [await freePort(), await freePort()];
-  const [named, direct] = [await freePort(), await freePort()];
-  await config.write(`edge-${at}`, httpGateway(ns, `edge-${at}`, { edge: `e${at}` }, port));
+  const [named, direct, path] = [await freePort(), await freePort(), await freePort()];
+  const ports = { port, more, named, direct, path };
+  const selector = { edge: `e${at}` };
+  await config.write(`edge-${at}`, httpGateway(ns, `edge-${at}`, selector, port));
+  const server = { port: { number: 0, name: 'http', protocol: 'HTTP' }, hosts: ['*'] };
+  const servers = [{ ...server, bind: socketOf(at) }];
+  await config.write(`path-${at}`, istio('Gateway', ns, `path-${at}`, { selector, servers }));
   const { xds } = plane;
   const printed = await xdsctl(
     ...['bootstrap', 'envoy', '--delta', '--xdstp', '--admin-port', '0', '--label', `edge=e${at}`],
@@ -80,22 +99,24 @@ async function start(version: string | undefined, at: number): Promise<Running> 
   const bootstrap = JSON.parse(printed) as {
     readonly static_resources: { readonly clusters: readonly object[] };
   };
-  const { cluster, listeners } = staticResources(named, direct, `http.${port}`);
+  const { cluster, listeners } = staticResources(ports, socketOf(at));
   const clusters = [...bootstrap.static_resources.clusters, cluster];
   const proxy = await startTestEnvoy({
     bootstrap: { ...bootstrap, static_resources: { clusters, listeners } },
     ...(version === undefined ? {} : { version }),
   });
   await proxy.envoy.waitReady();
-  return { proxy, port, more, named, direct };
+  return { proxy, ...ports };
 }
+
+const socketOf = (kind: number): string => `unix://${config.path}/${kind}.sock`;
 
 beforeAll(async () => {
   for (const name of ['a', 'b']) backends.push(await startBackend({ name }));
   config = await ConfigDir.create();
   const workloads = [{ port: backends[0]?.port ?? 0 }];
   await config.write('a', ...service({ name: 'a', namespace: ns, port: 80, workloads }));
-  const gateways = kinds.flatMap((_, at) => [`edge-${at}`, `more-${at}`]);
+  const gateways = kinds.flatMap((_, at) => [`edge-${at}`, `more-${at}`, `path-${at}`]);
   await config.write(
     'route',
     routeTo({ namespace: ns, name: 'shop', host, gateways, to: { host: 'a' } }),
@@ -125,10 +146,13 @@ describe.each([
   { kind: 1, version: '1.40' },
 ])('rule 50: Envoy $version', ({ kind }) => {
   test('has the listeners of a collection, and tables and endpoints by name', async () => {
-    const { proxy, port, named, direct } = at(kind);
-    for (const one of [port, named, direct]) expect(await answers(one)).toBe('a');
+    const { proxy, port, named, direct, path } = at(kind);
+    for (const one of [port, named, direct, path]) expect(await answers(one)).toBe('a');
     const dump = JSON.stringify(await proxy.envoy.admin.configDump('dynamic_listeners'));
-    expect(dump).toContain(`"name":"${locator('listener.v3.Listener', `0.0.0.0_${port}`)}"`);
+    const socket = socketOf(kind).replaceAll('/', '%252F');
+    for (const id of [`0.0.0.0_${port}`, socket]) {
+      expect(dump).toContain(`"name":"${locator('listener.v3.Listener', id)}"`);
+    }
   });
 
   test('is told of listeners that come and go', async () => {
@@ -145,14 +169,14 @@ describe.each([
 
 test('a change reaches them by those names, over a restart of the control plane as well', async () => {
   await plane.kill();
-  for (const { port, named, direct } of running) {
-    for (const one of [port, named, direct]) expect(await answers(one)).toBe('a');
+  for (const { port, named, direct, path } of running) {
+    for (const one of [port, named, direct, path]) expect(await answers(one)).toBe('a');
   }
   const workloads = [{ port: backends[1]?.port ?? 0 }];
   await config.write('a', ...service({ name: 'a', namespace: ns, port: 80, workloads }));
   await plane.start();
-  for (const { proxy, port, named, direct } of running) {
-    for (const one of [port, named, direct]) {
+  for (const { proxy, port, named, direct, path } of running) {
+    for (const one of [port, named, direct, path]) {
       await proxy.envoy.waitFor('the change', async () => (await answers(one)) === 'b');
     }
     expect(await rejections(proxy)).toBe(0);

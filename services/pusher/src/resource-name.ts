@@ -10,8 +10,7 @@ export interface XdstpName {
   /** The message's full name: `envoy.config.listener.v3.Listener`. */
   readonly type: string;
   readonly id: string;
-  /** Sorted by key. */
-  readonly params: readonly (readonly [string, string])[];
+  readonly params: ReadonlyMap<string, string>;
 }
 
 const scheme = 'xdstp:';
@@ -22,7 +21,8 @@ const pattern = /^xdstp:\/\/([^/?#]*)\/([^/?#]+)\/([^?#]*)(?:\?([^#]*))?(?:#.*)?
 /** `undefined`: a name of no parts, or one that only looks as if it had some. */
 export function parseXdstp(name: string): XdstpName | undefined {
   if (!name.startsWith(scheme)) return undefined;
-  const [, authority, type, id, query = ''] = pattern.exec(name) ?? [];
+  const [, host = '', type, path = '', query = ''] = pattern.exec(name) ?? [];
+  const [authority, id] = [decoded(host), decoded(path)];
   if (authority === undefined || type === undefined || id === undefined) return undefined;
   const params = new Map<string, string>();
   for (const pair of query === '' ? [] : query.split('&')) {
@@ -32,31 +32,29 @@ export function parseXdstp(name: string): XdstpName | undefined {
     if (key === undefined || value === undefined || key === '' || params.has(key)) return undefined;
     params.set(key, value);
   }
-  const path = id.split('/').map(decoded);
-  if (path.includes(undefined)) return undefined;
-  return {
-    authority,
-    type,
-    id: path.map((part) => encoded(part ?? '', '%:?#[]/')).join('/'),
-    params: [...params].sort(([a], [b]) => (a < b ? -1 : 1)),
-  };
+  return { authority, type, id, params };
 }
 
-/** Equal for names that mean the same resource: as Envoy writes them, parameters in order. */
+/**
+ * Equal for names that mean the same resource, and what an Envoy asks for: it makes a name
+ * canonical itself, and knows an answer by that spelling alone.
+ */
 export function canonicalName(name: string): string {
   if (!name.startsWith(scheme)) return name;
   const parsed = parseXdstp(name);
   if (parsed === undefined) return name;
-  const query = parsed.params
+  const query = [...parsed.params]
     .map((pair) => pair.map((part) => encoded(part, '%#[]&=')).join('='))
+    // As wholes, where a key is the beginning of another one.
+    .sort()
     .join('&');
-  const { authority, type, id } = parsed;
-  return `xdstp://${authority}/${type}/${id}${query === '' ? '' : `?${query}`}`;
+  const authority = encoded(parsed.authority, '%/?#');
+  return `${scheme}//${authority}/${parsed.type}/${encodedId(parsed.id)}${query === '' ? '' : `?${query}`}`;
 }
 
 /** The canonical name of a scope's resource; `typeUrl` as in an Any. */
 export function locatorOf(typeUrl: string, name: string): string {
-  return `${authority}/${messageOf(typeUrl)}/${encoded(name, '%:?#[]/')}`;
+  return `${authority}/${messageOf(typeUrl)}/${encodedId(name)}`;
 }
 
 /** All resources of a type (a glob collection). */
@@ -82,6 +80,11 @@ function decoded(text: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Neither `/` nor `:` is escaped in a path (`resource_name.proto`; Envoy since 1.31). */
+function encodedId(id: string): string {
+  return encoded(id, '%?#[]');
 }
 
 /** Escapes the reserved and all that is not printable ASCII. */

@@ -32,7 +32,7 @@ export class Located {
       const set: Entry[] = [];
       const gone: string[] = [];
       near.raw.diff(raw, (name, _before, after) => {
-        if (after === undefined) gone.push(name, locatorOf(typeUrl, name));
+        if (after === undefined) gone.push(name, nameOf(typeUrl, name));
         else set.push(after, this.#entry(after));
       });
       view = near.view.with(set, gone);
@@ -60,7 +60,7 @@ export class Located {
     const known = this.#entries.get(entry);
     if (known !== undefined) return known;
     const { typeUrl, version, refs, aliases } = entry;
-    const name = locatorOf(typeUrl, entry.name);
+    const name = nameOf(typeUrl, entry.name);
     const own = nameField(name);
     const made: Entry = {
       typeUrl,
@@ -77,4 +77,15 @@ export class Located {
     this.#entries.set(entry, made);
     return made;
   }
+}
+
+/**
+ * A collection has what is directly in it: a listener on a Unix socket, whose name is a path, would
+ * be of another one.
+ */
+function nameOf(typeUrl: string, name: string): string {
+  return locatorOf(
+    typeUrl,
+    typeUrl === listener ? name.replace(/[%/]/g, encodeURIComponent) : name,
+  );
 }

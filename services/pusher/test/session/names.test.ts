@@ -13,7 +13,14 @@ describe('a name of the scheme xdstp', () => {
   it.each([
     ['xdstp://a/T/x?b=2&a=1', 'xdstp://a/T/x?a=1&b=2'],
     ['xdstp://a/T/x?%61=1', 'xdstp://a/T/x?a=1'],
-    ['xdstp://a/T/x/y%2Fz#entry=1', 'xdstp://a/T/x/y%2Fz'],
+    ['xdstp://a/T/x?b=1&b-=2&b1=3', 'xdstp://a/T/x?b-=2&b1=3&b=1'],
+    ['xdstp://a/T/x/y%2Fz#entry=1', 'xdstp://a/T/x/y/z'],
+    ['xdstp://%61%2f/T/x%3A%7C%5b', 'xdstp://a%2F/T/x:|%5B'],
+    // What Envoy's own tests make canonical (`xds_resource_test.cc`).
+    [
+      'xdstp://f%25%2F%3F%23o/T/b%25:%3F%23%5B%5Dar//baz?%25%23%5B%5D%26%3D=bar&foo=%25%23%5B%5D%26%3D',
+      'xdstp://f%25%2F%3F%23o/T/b%25:%3F%23%5B%5Dar//baz?%25%23%5B%5D%26%3D=bar&foo=%25%23%5B%5D%26%3D',
+    ],
     ['xdstp:///T/x', 'xdstp:///T/x'],
     ['xdstp://a/T/x?a=ü', 'xdstp://a/T/x?a=%C3%BC'],
     ['xdstp://a/T/*?a=1', 'xdstp://a/T/*?a=1'],
@@ -34,10 +41,10 @@ describe('a name of the scheme xdstp', () => {
       authority: 'auth.test',
       type: 'T',
       id: 'dir/id',
-      params: [
-        ['env', 'prod'],
+      params: new Map([
         ['zone', 'z1'],
-      ],
+        ['env', 'prod'],
+      ]),
     });
   });
 
@@ -84,6 +91,14 @@ describe('resources under names of the scheme xdstp', () => {
     expect(ClusterLoadAssignment.decode(message).clusterName).toBe(name);
   });
 
+  it('rule 50: are named as Envoy asks for them, which escapes neither colons nor slashes', () => {
+    const world = new World();
+    world.cut({ [EDS]: { 'unix:///a:80': '1' } });
+    const [asked, gone] = [of(type, 'unix:///a:80'), of(type, 'unix:///b:80')];
+    const [seen] = world.delta().send(EDS, { sub: [asked, gone] });
+    expect([seen?.names, seen?.removed]).toEqual([[asked], [gone]]);
+  });
+
   it('rule 50: of another authority, of another type or with parameters are others', () => {
     const world = new World();
     world.cut({ [EDS]: { a: '1' } });
@@ -97,13 +112,13 @@ describe('resources under names of the scheme xdstp', () => {
     const all = world.delta();
     const [first] = all.send(LDS, { sub: [listener('*')] });
     expect([first?.names, first?.removed]).toEqual([
-      [listener('a'), listener('unix%3A%2F%2Fb')],
+      [listener('a'), listener('unix:%252F%252Fb')],
       [],
     ]);
     all.ack(first);
     world.cut({ [LDS]: { a: '1', c: '1' } });
     const [next] = all.follow().take();
-    expect([next?.names, next?.removed]).toEqual([[listener('c')], [listener('unix%3A%2F%2Fb')]]);
+    expect([next?.names, next?.removed]).toEqual([[listener('c')], [listener('unix:%252F%252Fb')]]);
     const plain = world.delta().send(LDS, {});
     expect(plain[0]?.names).toEqual(['a', 'c']);
   });
