@@ -1,6 +1,6 @@
 /** Processes that cannot reach Redis, beside others that can. */
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -87,6 +87,20 @@ async function metric(one: ServiceProcess, name: string): Promise<number> {
   return new MetricValues(await (await fetch(`http://${one.monitoring}/metrics`)).text()).sum(name);
 }
 
+/** By that pusher, a proxy has the cluster of that service. */
+async function expectServed(of: string, { grpc = '' }: ServiceProcess): Promise<void> {
+  const client = new AdsClient({
+    port: Number(grpc.split(':').at(-1)),
+    protocol: 'delta',
+    nodeId: nodeId({ type: 'sidecar', workload: 'web-1.shop' }),
+    metadata: { NAMESPACE: 'shop', LABELS: { app: 'web' }, CLUSTER_ID: 'Kubernetes' },
+  });
+  client.connect();
+  const name = `outbound|80||${of}.shop.svc.cluster.local`;
+  await until(`a proxy has ${of}`, () => client.body(clusterType, name) !== undefined);
+  client.cut();
+}
+
 const owned = (one: ServiceProcess): Promise<number> => metric(one, 'watershed_partitions_owned');
 
 test('who never reached Redis is not ready, says why, and takes no work from those that did', async () => {
@@ -120,16 +134,7 @@ test('they take their part as soon as Redis is there', async () => {
   });
   await until('half is its own', async () => (await owned(translator)) === partitions / 2);
   expect(await metric(translator, 'watershed_partitions_assigned')).toBe(partitions / 2);
-  const client = new AdsClient({
-    port: Number(pusher.grpc?.split(':').at(-1)),
-    protocol: 'delta',
-    nodeId: nodeId({ type: 'sidecar', workload: 'web-1.shop' }),
-    metadata: { NAMESPACE: 'shop', LABELS: { app: 'web' }, CLUSTER_ID: 'Kubernetes' },
-  });
-  client.connect();
-  const name = 'outbound|80||cart.shop.svc.cluster.local';
-  await until('a proxy has all', () => client.body(clusterType, name) !== undefined);
-  client.cut();
+  await expectServed('cart', pusher);
 }, 60_000);
 
 test('a Redis that says nothing is told of by all within seconds, though nothing is wanted of it', async () => {
@@ -156,4 +161,27 @@ test('a Redis that says nothing is told of by all within seconds, though nothing
     process.kill(set.redis.pid, 'SIGCONT');
   }
   for (const one of all) await until('it is there again', async () => (await away(one)) === 0);
+}, 60_000);
+
+test('who wants something of a Redis that is away adds nothing to what is said of that', async () => {
+  const [translator] = set.translators;
+  const [pusher] = set.pushers;
+  if (translator === undefined || pusher === undefined) throw new Error('they are not started');
+  const said = async (): Promise<readonly string[]> => {
+    const log = await readFile(translator.logFile, 'utf8');
+    return log.split('\n').filter((line) => /Redis|blobs/u.test(line));
+  };
+  const before = (await said()).length;
+  await set.redis.kill();
+  const workloads = [{ port: 8002 }];
+  await config.write('till', ...service({ name: 'till', namespace: 'shop', port: 80, workloads }));
+  await until('it is away', async () => (await ready(translator)).text.includes('Redis is away'));
+  // What is to be put is tried after 0, 50, 150, 350, 750 ms and so on.
+  await sleep(2_000);
+  await set.redis.start();
+  await expectServed('till', pusher);
+  expect((await said()).slice(before)).toEqual([
+    expect.stringContaining('Redis is away; it is tried again'),
+    expect.stringContaining('Redis is there'),
+  ]);
 }, 60_000);

@@ -11,6 +11,14 @@ export interface Blob {
   readonly bytes: Uint8Array;
 }
 
+/**
+ * The store as a whole is away. Whoever opened it has been told so: a call that fails with it has
+ * nothing to add for people.
+ */
+export class BlobsAwayError extends Error {
+  override readonly name = 'BlobsAwayError';
+}
+
 export interface BlobStore {
   /** Resolves when all are readable. Putting what is there costs nothing but the look-up. */
   put(blobs: readonly Blob[]): Promise<void>;

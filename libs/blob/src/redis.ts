@@ -5,6 +5,7 @@
  */
 import { Redis, type ChainableCommander } from 'ioredis';
 import { digestOf } from './digest.ts';
+import { BlobsAwayError } from './port.ts';
 import type { Blob, BlobStore, Digest } from './port.ts';
 
 export interface RedisBlobsOptions {
@@ -83,6 +84,8 @@ class RedisBlobs implements BlobStore {
   readonly #redis: Redis;
   readonly #ttlMs: number;
   readonly #ping: NodeJS.Timeout;
+  /** As it was told last. */
+  #state: 'opening' | 'there' | 'away' = 'opening';
   #closed = false;
 
   constructor(options: RedisBlobsOptions) {
@@ -99,25 +102,25 @@ class RedisBlobs implements BlobStore {
     });
     const reached = Promise.withResolvers<void>();
     this.reached = reached.promise;
-    let isReady = false;
-    // Without a listener it would end the process.
-    this.#redis.on('error', (error: unknown) => {
-      // Its end would say no more.
-      isReady = false;
+    const away = (error: unknown): void => {
+      this.#state = 'away';
       options.onError?.(error);
-    });
+    };
+    // Without a listener it would end the process.
+    this.#redis.on('error', away);
     this.#redis.on('ready', () => {
-      isReady = true;
+      this.#state = 'there';
       reached.resolve();
       options.onReady?.();
     });
     this.#redis.on('close', () => {
-      if (isReady && !this.#closed) options.onError?.(new Error('the connection to Redis is lost'));
-      isReady = false;
+      // After an error it would say no more.
+      if (this.#state !== 'there' || this.#closed) return;
+      away(new Error('the connection to Redis is lost'));
     });
     this.#ping = setInterval(() => {
       // Whether it is answered, the connection's own time-out tells.
-      if (isReady) this.#redis.ping().catch(() => undefined);
+      if (this.#state === 'there') this.#redis.ping().catch(() => undefined);
     }, pingEveryMs).unref();
   }
 
@@ -177,17 +180,18 @@ class RedisBlobs implements BlobStore {
     for (const one of all) add(pipeline, one);
     const answers = (await pipeline.exec()) ?? [];
     return answers.map(([error, answer]) => {
-      if (error !== null) throw inWords(error);
-      return answer;
+      if (error === null) return answer;
+      const said = inWords(error);
+      throw this.#state === 'away' ? new BlobsAwayError(said) : new Error(said, { cause: error });
     });
   }
 }
 
 /** For people: its client speaks of options that they have not. Redis' own words stay. */
-function inWords(error: Error): Error {
+function inWords(error: Error): string {
   const isUnanswered =
     error.name === 'MaxRetriesPerRequestError' || error.message === 'Command timed out';
-  return isUnanswered ? new Error('Redis does not answer') : error;
+  return isUnanswered ? 'Redis does not answer' : error.message;
 }
 
 /** In the URL, which goes before options: one with a user alone is taken to say that it is empty. */

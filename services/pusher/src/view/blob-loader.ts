@@ -1,4 +1,4 @@
-import type { BlobStore, Digest } from '@watershed/blob/port.ts';
+import { BlobsAwayError, type BlobStore, type Digest } from '@watershed/blob/port.ts';
 import type { Timer, Timers } from '@watershed/runtime/clock.ts';
 import type { Outage } from '@watershed/runtime/outage.ts';
 import { traced, type Tracing } from '@watershed/runtime/tracing.ts';
@@ -10,7 +10,7 @@ export interface BlobLoaderOptions {
   readonly tracing: Tracing;
   /** Digests that the store does not have; told at each try. */
   readonly onMissing: (digests: readonly Digest[]) => void;
-  /** Is told how the store does. */
+  /** Is told where the store is there and fails. */
   readonly outage?: Pick<Outage, 'failed' | 'worked'>;
   /** Between two tries. Default 250 ms, doubling up to 5 s. */
   readonly retryMs?: number;
@@ -169,7 +169,7 @@ export class BlobLoader {
         missing.push(...this.#take(digests, found));
       } catch (error) {
         for (const wanted of this.#wanted.values()) wanted.missed = true;
-        this.#options.outage?.failed(error);
+        if (!(error instanceof BlobsAwayError)) this.#options.outage?.failed(error);
         return false;
       }
     }

@@ -1,6 +1,6 @@
 import { digestOf } from '@watershed/blob/digest.ts';
 import { memoryBlobs } from '@watershed/blob/memory.ts';
-import type { Digest } from '@watershed/blob/port.ts';
+import { BlobsAwayError, type Digest } from '@watershed/blob/port.ts';
 import { noTracing } from '@watershed/runtime/tracing.ts';
 import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
 import { expect, it } from 'vitest';
@@ -10,11 +10,14 @@ function bed() {
   const time = new VirtualTime();
   const blobs = memoryBlobs();
   const asked: Digest[][] = [];
+  /** Of the store, in order: what it refused, and that it did not. */
+  const told: string[] = [];
   const loader = new BlobLoader({
     blobs,
     timers: time,
     tracing: noTracing,
     onMissing: (digests) => asked.push([...digests]),
+    outage: { failed: (error) => told.push(String(error)), worked: () => told.push('worked') },
   });
   const blob = (text: string) => {
     const bytes = new TextEncoder().encode(text);
@@ -26,7 +29,7 @@ function bed() {
       loaded: () => void (waiter.told += 1),
       waits: () => waiter.isWaiting,
     });
-  return { time, blobs, asked, loader, blob, waiter, fetch };
+  return { time, blobs, asked, told, loader, blob, waiter, fetch };
 }
 
 it('asks for what is missing until it is there', async () => {
@@ -64,4 +67,21 @@ it('asks for what is missing in its time, however much else is fetched meanwhile
   // After 0, 250 and 750 ms.
   expect(asked).toEqual([[lost.digest], [lost.digest], [lost.digest]]);
   expect(loader.pending).toBe(1);
+});
+
+it('says that the store refuses, and not that it is away, which others say', async () => {
+  const { time, blobs, told, loader, blob, fetch } = bed();
+  const failures = [new BlobsAwayError('no answer'), new Error('MISCONF')];
+  const get = blobs.get.bind(blobs);
+  blobs.get = async (digests) => {
+    const failure = failures.shift();
+    if (failure !== undefined) throw failure;
+    return get(digests);
+  };
+  const one = blob('one');
+  await blobs.put([one]);
+  fetch(one.digest);
+  await time.advance(5_000);
+  expect(loader.pending).toBe(0);
+  expect(told).toEqual(['Error: MISCONF', 'worked']);
 });

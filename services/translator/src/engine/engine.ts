@@ -2,7 +2,7 @@
  * The engine: what the log says in, records and blobs out. Changes are applied at any time; passes
  * run one at a time, so a burst becomes one pass.
  */
-import type { Blob, BlobStore, Digest } from '@watershed/blob/port.ts';
+import { BlobsAwayError, type Blob, type BlobStore, type Digest } from '@watershed/blob/port.ts';
 import { Graph } from '@watershed/derive/graph.ts';
 import type { GraphOptions } from '@watershed/derive/graph.ts';
 import type { Clock, Timer, Timers } from '@watershed/runtime/clock.ts';
@@ -387,6 +387,10 @@ export class Engine {
   /** The blob store may be away for long: proxies keep what they have meanwhile. */
   #persist<T>(outage: Outage, call: () => Promise<T>): Promise<T> {
     const { timers } = this.#options;
-    return retry(call, { timers, signal: this.#stop.signal, retriable: () => true, outage });
+    const failed = (error: unknown): void => {
+      if (!(error instanceof BlobsAwayError)) outage.failed(error);
+    };
+    const told = { failed, worked: () => outage.worked() };
+    return retry(call, { timers, signal: this.#stop.signal, retriable: () => true, outage: told });
   }
 }

@@ -8,7 +8,7 @@ export interface RetryOptions {
   /** Whether the same call may succeed later; what is not rejects at once. */
   readonly retriable: (error: unknown) => boolean;
   /** Of what is called, where nobody else tells of it. */
-  readonly outage?: Outage;
+  readonly outage?: Pick<Outage, 'failed' | 'worked'>;
 }
 
 const firstDelayMs = 50;
