@@ -1,4 +1,5 @@
 /** What several pushers say, each of its own streams, as one. */
+import type { Timers } from '@watershed/runtime/clock.ts';
 import { fieldsOf, getJson, listOf, textOf, type MonitoringOptions } from './monitoring.ts';
 
 export interface Pusher {
@@ -18,8 +19,20 @@ export interface Fleet {
   readonly unheard: readonly string[];
 }
 
-export async function askFleet(each: readonly MonitoringOptions[]): Promise<Fleet> {
-  const answers = await Promise.allSettled(each.map(ask));
+/** Who is waited for is nobody's business before. */
+const quietMs = 1_000;
+
+/** @param onSlow told once of those that have not answered yet, if that takes long */
+export async function askFleet(
+  each: readonly MonitoringOptions[],
+  timers: Timers,
+  onSlow: (addresses: readonly string[]) => void,
+): Promise<Fleet> {
+  const awaited = new Set(each.map(({ address }) => address));
+  const slow = timers.after(quietMs, () => onSlow([...awaited]));
+  const asked = each.map((one) => ask(one).finally(() => awaited.delete(one.address)));
+  const answers = await Promise.allSettled(asked);
+  slow.cancel();
   const known = answers.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
   const failures = answers.flatMap((one) =>
     one.status === 'rejected' ? [messageOf(one.reason)] : [],

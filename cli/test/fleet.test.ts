@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import { afterEach, expect, test } from 'vitest';
 import { xdsctl } from './support.ts';
 
@@ -31,7 +31,11 @@ async function pusher(
     '/debug/scopes': { log: { silence } },
     '/debug/placement': { self, pushers: told },
   };
-  const server = createServer(({ url = '' }, response) => response.end(JSON.stringify(pages[url])));
+  return listening(({ url = '' }, response) => response.end(JSON.stringify(pages[url])));
+}
+
+async function listening(listener: RequestListener): Promise<string> {
+  const server = createServer(listener);
   servers.push(server.listen(0, '127.0.0.1'));
   await once(server, 'listening');
   const address = server.address();
@@ -105,4 +109,15 @@ test('proxy-status says whose log is silent', async () => {
   expect(lines[0]).toBe(
     'pusher-a: the log was last heard of 20 s ago: what proxies have is as old as that',
   );
+});
+
+test('proxy-status says whom it waits for, where that takes long', async () => {
+  const first = await pusher(a, ['a.shop']);
+  const second = await listening(() => undefined);
+  const { lines, notes, failure } = await xdsctl(
+    ...['proxy-status', '--monitoringAddr', `${first},${second}`, '--timeout', '1.5'],
+  );
+  expect(notes).toEqual([`waiting for ${second}, for 1.5 s at most`]);
+  expect(placed(lines)).toEqual([['a.shop', 'pusher-a']]);
+  expect(failure).toContain(`no answer from http://${second}/`);
 });

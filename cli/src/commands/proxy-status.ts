@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { systemTime } from '@watershed/runtime/clock.ts';
 import { askFleet, type Pusher } from '../fleet.ts';
 import { fieldsOf, textOf } from '../monitoring.ts';
 import type { Surroundings } from '../surroundings.ts';
@@ -39,7 +40,9 @@ export function addProxyStatus(
     .alias('ps')
     .description('which proxies are connected, and whether each has ACKed what it was sent');
   addFleetOptions(command).action(async (flags: FleetFlags) => {
-    const { pushers, failures, unheard } = await askFleet(fleetOf(flags));
+    const onSlow = (addresses: readonly string[]): void =>
+      progress(`waiting for ${addresses.join(', ')}, for ${flags.timeout} s at most`);
+    const { pushers, failures, unheard } = await askFleet(fleetOf(flags), systemTime, onSlow);
     for (const { name, silence } of pushers) {
       const whose = pushers.length === 1 ? '' : `${name}: `;
       if (silence !== '') print(`${whose}${silence}: what proxies have is as old as that\n`);
