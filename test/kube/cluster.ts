@@ -44,7 +44,6 @@ export interface Template {
   readonly spec: {
     readonly serviceAccountName: string;
     readonly automountServiceAccountToken: boolean;
-    readonly initContainers?: readonly Container[];
     readonly containers: readonly Container[];
     readonly volumes?: readonly {
       readonly name: string;
@@ -61,10 +60,7 @@ export interface Container {
   readonly env?: readonly {
     readonly name: string;
     readonly value?: string;
-    readonly valueFrom?: {
-      readonly fieldRef?: { readonly fieldPath: string };
-      readonly secretKeyRef?: { readonly name: string };
-    };
+    readonly valueFrom?: { readonly fieldRef?: { readonly fieldPath: string } };
   }[];
   readonly envFrom?: readonly { readonly configMapRef: { readonly name: string } }[];
   readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[];

@@ -10,7 +10,7 @@ import { kustomize } from '../components/kube.ts';
 import { startTestRedis, type TestRedis } from '../components/redis.ts';
 import { ComposeRun, listens } from '../deploy/compose-run.ts';
 import { repository } from '../deploy/image.ts';
-import { environmentOf, manifestsOf, type Container, type Manifest } from './cluster.ts';
+import { environmentOf, manifestsOf, type Manifest } from './cluster.ts';
 
 /*
  * What the overlays start, started here as processes: with their commands, variables, mounts and
@@ -45,7 +45,7 @@ test('the one Pod of laptop serves xDS from its ConfigMap, by its own probe', as
   }
 });
 
-test('the Pods of cluster come up by their own probes, the ingester when the topics are made', async () => {
+test('the Pods of cluster come up by their own probes when the Job has made the topics', async () => {
   const composed = await placed('cluster');
   try {
     await composed.runOnce('topics');
@@ -91,17 +91,10 @@ async function placed(overlay: string): Promise<ComposeRun> {
 /** As `ComposeRun` takes it; of an object that has no Pods: none. */
 function serviceOf(
   manifests: readonly Manifest[],
-  manifest: Manifest,
-): readonly (readonly [string, ComposeService])[] {
-  const { containers = [], initContainers = [] } = manifest.spec?.template?.spec ?? {};
-  return [...initContainers, ...containers].map((one) => containerOf(manifests, manifest, one));
-}
-
-function containerOf(
-  manifests: readonly Manifest[],
   { spec }: Manifest,
-  container: Container,
-): readonly [string, ComposeService] {
+): readonly (readonly [string, ComposeService])[] {
+  const [container] = spec?.template?.spec.containers ?? [];
+  if (container === undefined) return [];
   const { args, image, name, ports = [], readinessProbe, volumeMounts = [] } = container;
   const sources = new Map(
     (spec?.template?.spec.volumes ?? []).map((volume) => [
@@ -125,7 +118,7 @@ function containerOf(
     // A claim is each Pod's own.
     tmpfs: volumeMounts.flatMap((mount) => (sources.has(mount.name) ? [] : [mount.mountPath])),
   };
-  return [name, service];
+  return [[name, service]];
 }
 
 /** ConfigMaps and Secrets as the kubelet mounts them. */
