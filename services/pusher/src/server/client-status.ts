@@ -22,7 +22,7 @@ export function clientStatusRows(hub: Hub, serving: ServingState): readonly Row[
       path: `/${service}/FetchClientStatus`,
       access: 'operator',
       open: (call) =>
-        unary(call, (request, reply) => {
+        unary(call, serving, (request, reply) => {
           answer(request).then(reply, (error: unknown) => call.end(statusOf(error)));
           return undefined;
         }),

@@ -6,6 +6,7 @@ import type { Hub } from '../push/hub.ts';
 import type { Carrier, StreamEnd } from '../push/carrier.ts';
 import { answerWaitMs } from '../push/last-word.ts';
 import type { Mode } from '../session/request.ts';
+import type { ServingState } from '../serving.ts';
 import type { Row } from './guard.ts';
 import { status, type CallHandler, type ServerCall, type StatusCode } from './port.ts';
 import { unary } from './unary.ts';
@@ -47,24 +48,29 @@ const services: readonly Service[] = [
   service('route.v3.VirtualHostDiscoveryService', 'VirtualHosts', virtualHost, ['Delta']),
 ];
 
-export function discoveryRows(hub: Hub): readonly Row[] {
+export function discoveryRows(hub: Hub, serving: ServingState): readonly Row[] {
   return services.flatMap(({ service, noun, variants, onlyType }) =>
     variants.map((variant): Row => ({
       path: `/${service}/${variant}${noun}`,
       access: 'proxy',
-      open: openerOf(hub, variant, onlyType),
+      open: openerOf({ hub, serving }, variant, onlyType),
     })),
   );
 }
 
 type Opener = (call: ServerCall, caller: Caller) => CallHandler;
 
-function openerOf(hub: Hub, variant: Variant, onlyType: string | undefined): Opener {
+function openerOf(of: Serving, variant: Variant, onlyType: string | undefined): Opener {
   const mode: Mode = variant === 'Delta' ? 'delta' : 'sotw';
   const how = onlyType === undefined ? { mode } : { mode, onlyType };
   return variant === 'Fetch'
-    ? (call, caller) => openFetch(hub, call, caller, how)
-    : (call, caller) => openStream(hub, call, caller, how);
+    ? (call, caller) => openFetch(of, call, caller, how)
+    : (call, caller) => openStream(of.hub, call, caller, how);
+}
+
+interface Serving {
+  readonly hub: Hub;
+  readonly serving: ServingState;
 }
 
 interface How {
@@ -134,8 +140,13 @@ function openStream(hub: Hub, call: ServerCall, caller: Caller, how: How): CallH
  * 52), has no word for "nothing changed", and an empty answer would mean that all is gone (rule
  * 20). The version tells that it is the same.
  */
-function openFetch(hub: Hub, call: ServerCall, caller: Caller, how: How): CallHandler {
-  return unary(call, (request, reply) => {
+function openFetch(
+  { hub, serving }: Serving,
+  call: ServerCall,
+  caller: Caller,
+  how: How,
+): CallHandler {
+  return unary(call, serving, (request, reply) => {
     const replied = (framed: Uint8Array): void => {
       patience.cancel();
       reply(framed);

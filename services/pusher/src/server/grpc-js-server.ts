@@ -46,7 +46,8 @@ export class GrpcJsServer implements RpcServer {
       'grpc.max_metadata_size': limits.maxHeaderBytes,
       'grpc.keepalive_time_ms': limits.idleMs,
       'grpc.keepalive_timeout_ms': limits.probeMs,
-      'grpc.enable_channelz': 0,
+      // Without it the library does not know its connections, and so cannot cut them.
+      'grpc.enable_channelz': 1,
     });
     this.#credentials = credentialsOf(options.tls);
     for (const method of options.methods) {

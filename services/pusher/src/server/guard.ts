@@ -1,5 +1,7 @@
 import { Unauthenticated, type Authenticator } from '../identity/authenticator.ts';
 import type { Caller } from '../identity/caller.ts';
+import type { ServingState } from '../serving.ts';
+import { stopping } from './lasting.ts';
 import { status, type CallHandler, type Method, type ServerCall } from './port.ts';
 
 /** Who may call a method. */
@@ -24,6 +26,7 @@ export type RefusalReason = 'unauthenticated' | 'denied';
 
 export interface GuardOptions {
   readonly authenticator: Authenticator;
+  readonly serving: ServingState;
   readonly onRefused: (call: ServerCall, reason: RefusalReason, message: string) => void;
 }
 
@@ -54,7 +57,7 @@ type Opened = (call: ServerCall, caller: Caller) => CallHandler;
 function open(
   call: ServerCall,
   opened: Opened,
-  { authenticator, onRefused }: GuardOptions,
+  { authenticator, serving, onRefused }: GuardOptions,
 ): CallHandler | Promise<CallHandler> {
   const unknown = (error: unknown): CallHandler => {
     if (!(error instanceof Unauthenticated)) throw error;
@@ -65,7 +68,8 @@ function open(
   try {
     const found = authenticator.authenticate(call.peer, call.header('authorization'), onDenied);
     if (!(found instanceof Promise)) return opened(call, found);
-    return found.then((caller) => opened(call, caller), unknown);
+    const forget = serving.endWith(() => call.end(stopping));
+    return found.finally(forget).then((caller) => opened(call, caller), unknown);
   } catch (error) {
     return unknown(error);
   }

@@ -37,7 +37,7 @@ export function healthRows(serving: ServingState, known: ReadonlySet<string>): r
       path: `/${serviceName}/Check`,
       access: 'public',
       open: (call) =>
-        unary(call, (request, reply) => {
+        unary(call, serving, (request, reply) => {
           const service = decode(call, request);
           if (service === undefined) return undefined;
           const state = stateOf(service);

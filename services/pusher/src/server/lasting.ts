@@ -20,4 +20,4 @@ export function lasting(
   };
 }
 
-const stopping: Status = { code: status.unavailable, message: 'this replica is stopping' };
+export const stopping: Status = { code: status.unavailable, message: 'this replica is stopping' };

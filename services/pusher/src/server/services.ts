@@ -1,6 +1,5 @@
 /** All RPCs that are served: a row per method. */
 import type { Hub } from '../push/hub.ts';
-import type { ServingState } from '../serving.ts';
 import { clientStatusRows } from './client-status.ts';
 import { discoveryRows } from './discovery.ts';
 import { guarded, type GuardOptions, type Row } from './guard.ts';
@@ -10,13 +9,11 @@ import { reflectionRows } from './reflection.ts';
 
 export interface ServicesOptions extends GuardOptions {
   readonly hub: Hub;
-  /** For the health service. */
-  readonly serving: ServingState;
 }
 
 export function methodsOf(options: ServicesOptions): readonly Method[] {
   const { hub, serving } = options;
-  const served = [...discoveryRows(hub), ...clientStatusRows(hub, serving)];
+  const served = [...discoveryRows(hub, serving), ...clientStatusRows(hub, serving)];
   const listed = [...served, ...healthRows(serving, servicesOf(served))];
   return guarded([...listed, ...reflectionRows(servicesOf(listed), serving)], options);
 }

@@ -1,3 +1,5 @@
+import type { ServingState } from '../serving.ts';
+import { stopping } from './lasting.ts';
 import { status, type CallHandler, type ServerCall, type Status } from './port.ts';
 
 /** What a unary method makes of its request; `closed`: nobody waits for the answer any more. */
@@ -13,9 +15,12 @@ const ok: Status = { code: status.ok, message: '' };
  * the client has said that this was all: none, or another one, is an error. It is INTERNAL, as in
  * grpc-go (stream.go, "cardinality violation"): gRPC's statuscodes.md has UNIMPLEMENTED, which
  * makes clients believe that the method is not there (grpc/grpc-java#11247).
+ *
+ * An ordered stop waits for the answer of who has said all, and for nobody else.
  */
 export function unary(
   call: ServerCall,
+  serving: ServingState,
   answer: (request: Uint8Array, reply: (framed: Uint8Array) => void) => Answering | undefined,
 ): CallHandler {
   let asked = false;
@@ -23,6 +28,9 @@ export function unary(
   let over = false;
   let held: Uint8Array | undefined;
   let answering: Answering | undefined;
+  const forget = serving.endWith(() => {
+    if (!saidAll) call.end(stopping);
+  });
   const reply = (framed: Uint8Array): void => {
     if (!saidAll) {
       held = framed;
@@ -50,6 +58,7 @@ export function unary(
     drain: () => undefined,
     closed: () => {
       over = true;
+      forget();
       answering?.closed?.();
     },
   };
