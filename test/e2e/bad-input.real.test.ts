@@ -1,12 +1,13 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { stringify } from 'yaml';
-import { startBackend, type Backend } from '../components/backends.ts';
+import type { Backend } from '../components/backends.ts';
 import { makeAuthority } from '../components/certificates.ts';
 import { answeredBy, ask } from '../components/clients.ts';
 import type { TestEnvoy } from '../components/envoy.ts';
+import { startServed } from './harness/backends.ts';
 import { ConfigDir, type UserObject } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
-import { gatewayApi, httpGateway, istio, service, tlsSecret } from './harness/objects.ts';
+import { gatewayApi, httpGateway, istio, tlsSecret } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { protocols, rejections, startProxy, type Protocol } from './harness/proxy.ts';
 import { askTls } from './harness/tls-client.ts';
@@ -15,7 +16,7 @@ import { until } from './harness/wait.ts';
 const ns = 'edge';
 const gateways = ['edge', 'edge-tls'];
 const authority = makeAuthority('test root');
-const backends: Backend[] = [];
+let backends: readonly Backend[] = [];
 const proxies = new Map<Protocol, TestEnvoy>();
 const ports = new Map<Protocol, { readonly http: number; readonly https: number }>();
 let config: ConfigDir;
@@ -149,12 +150,8 @@ async function servedSoon(host: string, name: string): Promise<void> {
 }
 
 beforeAll(async () => {
-  for (const name of ['a', 'b']) backends.push(await startBackend({ name }));
   config = await ConfigDir.create();
-  const services = backends.flatMap(({ name, port }) =>
-    service({ name, namespace: ns, port: 80, workloads: [{ port }] }),
-  );
-  await config.write('services', ...services);
+  backends = await startServed(['a', 'b'], { config, namespace: ns });
   for (const protocol of protocols) {
     const [http, https] = [await freePort(), await freePort()];
     ports.set(protocol, { http, https });

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startBackend, type Backend } from '../components/backends.ts';
+import type { Backend } from '../components/backends.ts';
 import { answeredBy, ask } from '../components/clients.ts';
 import type { TestEnvoy } from '../components/envoy.ts';
+import { startServed } from './harness/backends.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
-import { httpGateway, routeTo, service } from './harness/objects.ts';
+import { httpGateway, routeTo } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { rejections, startProxy } from './harness/proxy.ts';
 
@@ -12,7 +13,7 @@ const ns = 'edge';
 /** An interval with what Envoy adds to it, the time-out, and a reconnect. */
 const leftMs = 15_000 * 1.15 + 10_000 + 5_000;
 
-const backends: Backend[] = [];
+let backends: readonly Backend[] = [];
 const planes: ControlPlane[] = [];
 const edges: { readonly envoy: TestEnvoy; readonly port: number }[] = [];
 let config: ConfigDir;
@@ -32,12 +33,7 @@ async function streamsOf(plane: ControlPlane): Promise<number> {
 
 beforeAll(async () => {
   config = await ConfigDir.create();
-  for (const name of ['one', 'other']) {
-    const backend = await startBackend({ name });
-    backends.push(backend);
-    const workloads = [{ port: backend.port }];
-    await config.write(name, ...service({ name, namespace: ns, port: 80, workloads }));
-  }
+  backends = await startServed(['one', 'other'], { config, namespace: ns });
   await config.write('route', route('one'));
   const ports = { ads: await freePort(), apart: await freePort() };
   for (const [edge, port] of Object.entries(ports)) {

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startBackend, type Backend } from '../components/backends.ts';
+import type { Backend } from '../components/backends.ts';
 import { ask } from '../components/clients.ts';
 import type { TestEnvoy } from '../components/envoy.ts';
+import { startServed } from './harness/backends.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
-import { httpGateway, routeTo, service } from './harness/objects.ts';
+import { httpGateway, routeTo } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { startProxy } from './harness/proxy.ts';
 import { until } from './harness/wait.ts';
@@ -13,7 +14,7 @@ import { xdsctl } from './harness/xdsctl.ts';
 
 const ns = 'edge';
 const count = 30;
-let backend: Backend;
+let backends: readonly Backend[] = [];
 let port = 0;
 let config: ConfigDir;
 let plane: ControlPlane;
@@ -40,11 +41,9 @@ async function held(): Promise<number> {
 }
 
 beforeAll(async () => {
-  backend = await startBackend({ name: 'a' });
   port = await freePort();
   config = await ConfigDir.create();
-  const workloads = [{ port: backend.port }];
-  await config.write('a', ...service({ name: 'a', namespace: ns, port: 80, workloads }));
+  backends = await startServed(['a'], { config, namespace: ns });
   await config.write('gateway', httpGateway(ns, 'edge', { edge: 'yes' }, port));
   await writeRoutes();
   plane = await ControlPlane.start({ configDir: config.path });
@@ -58,7 +57,7 @@ afterAll(async () => {
   await proxy?.stop();
   await plane?.delete();
   await config?.delete();
-  await backend?.stop();
+  for (const backend of backends) await backend.stop();
 });
 
 test('a mass deletion is held and shown, and dissolves when the objects return', async () => {

@@ -1,15 +1,16 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startBackend, type Backend } from '../components/backends.ts';
+import type { Backend } from '../components/backends.ts';
 import { answeredBy, ask } from '../components/clients.ts';
 import type { TestEnvoy } from '../components/envoy.ts';
+import { startServed } from './harness/backends.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
-import { httpGateway, routeTo, service } from './harness/objects.ts';
+import { httpGateway, routeTo } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { configWarnings, rejections, startProxy } from './harness/proxy.ts';
 
 const ns = 'edge';
-const backends = new Map<string, Backend>();
+let backends: readonly Backend[] = [];
 let config: ConfigDir;
 let plane: ControlPlane;
 let proxy: TestEnvoy;
@@ -32,12 +33,7 @@ function route(host: string, to: string): ReturnType<typeof routeTo> {
 beforeAll(async () => {
   config = await ConfigDir.create();
   port = await freePort();
-  for (const name of ['one', 'other']) {
-    const backend = await startBackend({ name });
-    backends.set(name, backend);
-    const workloads = [{ port: backend.port }];
-    await config.write(name, ...service({ name, namespace: ns, port: 80, workloads }));
-  }
+  backends = await startServed(['one', 'other'], { config, namespace: ns });
   await config.write('gateway', httpGateway(ns, 'edge', { edge: 'a' }, port));
   demandPort = await freePort();
   await config.write('demand', httpGateway(ns, 'demand', { edge: 'b' }, demandPort));
@@ -58,7 +54,7 @@ afterAll(async () => {
   await demanding?.stop();
   await plane?.delete();
   await config?.delete();
-  for (const backend of backends.values()) await backend.stop();
+  for (const backend of backends) await backend.stop();
 });
 
 async function served(host: string, at = port): Promise<string> {

@@ -1,12 +1,13 @@
 /** Envoys that refuse tables whose hosts come by ADS, and ask for such tables all the same. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from 'xdsctl/components/ports.ts';
-import { startBackend, type Backend } from '../components/backends.ts';
+import type { Backend } from '../components/backends.ts';
 import { answeredBy, ask } from '../components/clients.ts';
 import type { TestEnvoy } from '../components/envoy.ts';
+import { startServed } from './harness/backends.ts';
 import { ConfigDir, type UserObject } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
-import { httpGateway, routeTo, service } from './harness/objects.ts';
+import { httpGateway, routeTo } from './harness/objects.ts';
 import { configWarnings, rejections, startProxy } from './harness/proxy.ts';
 
 const ns = 'edge';
@@ -20,7 +21,7 @@ const kinds = [
 ] as const;
 
 const running = new Map<string, { readonly proxy: TestEnvoy; readonly port: number }>();
-const backends: Backend[] = [];
+let backends: readonly Backend[] = [];
 let config: ConfigDir;
 let plane: ControlPlane;
 
@@ -31,12 +32,7 @@ function routed(host: string, to: string): UserObject {
 
 beforeAll(async () => {
   config = await ConfigDir.create();
-  for (const name of ['one', 'other']) {
-    const backend = await startBackend({ name });
-    backends.push(backend);
-    const workloads = [{ port: backend.port }];
-    await config.write(name, ...service({ name, namespace: ns, port: 80, workloads }));
-  }
+  backends = await startServed(['one', 'other'], { config, namespace: ns });
   const ports = new Map<string, number>();
   for (const { name } of kinds) {
     const port = await freePort();

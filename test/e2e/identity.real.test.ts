@@ -7,13 +7,14 @@ import { resourceTypes } from '@watershed/proto/any.ts';
 import { exportJWK, SignJWT } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { deltaAds, DeltaClient, node } from '../../services/pusher/test/support/client.ts';
-import { startBackend, type Backend } from '../components/backends.ts';
+import type { Backend } from '../components/backends.ts';
 import { makeAuthority, type Certificate } from '../components/certificates.ts';
 import { echoOf } from '../components/clients.ts';
 import type { TestEnvoy } from '../components/envoy.ts';
+import { startServed } from './harness/backends.ts';
 import { ConfigDir, type UserObject } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
-import { gatewayApi, service, tlsSecret } from './harness/objects.ts';
+import { gatewayApi, tlsSecret } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { protocols, rejections, startProxy, type Protocol } from './harness/proxy.ts';
 import { SecretsClient } from './harness/secrets-client.ts';
@@ -30,7 +31,7 @@ const proxies: TestEnvoy[] = [];
 let directory: string;
 let config: ConfigDir;
 let plane: ControlPlane;
-let backend: Backend;
+let backends: readonly Backend[] = [];
 
 /** A directory as istio's agent keeps it: `cert-chain.pem`, `key.pem`, `root-cert.pem`. */
 async function certificatesOf(namespace: string, account: string): Promise<string> {
@@ -106,7 +107,7 @@ const labelsOf = (name: string): Record<string, string> => ({
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'watershed-identity-'));
   config = await ConfigDir.create();
-  backend = await startBackend({ name: 'one' });
+  backends = await startServed(['one'], { config, namespace: ns });
   for (const name of gateways) ports.set(name, await freePort());
   await writeServer(serverCertificate('first'));
   await writeFile(join(directory, 'ca.crt'), mesh.certificate);
@@ -123,7 +124,6 @@ beforeAll(async () => {
       spec: { controllerName: 'watershed.dev/gateway-controller' },
     },
     tlsSecret('certs', 'cert', pair),
-    ...service({ namespace: ns, name: 'one', port: 80, workloads: [{ port: backend.port }] }),
     ...gateways.map(gateway),
     gatewayApi('HTTPRoute', ns, 'one', {
       parentRefs: gateways.map((name) => ({ name })),
@@ -145,7 +145,7 @@ afterAll(async () => {
   for (const proxy of proxies) await proxy.stop();
   await plane?.delete();
   await config?.delete();
-  await backend?.stop();
+  for (const backend of backends) await backend.stop();
   await rm(directory, { recursive: true, force: true });
 });
 

@@ -1,26 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startBackend, type Backend } from '../components/backends.ts';
+import type { Backend } from '../components/backends.ts';
 import { ask } from '../components/clients.ts';
 import type { TestEnvoy } from '../components/envoy.ts';
+import { startServed } from './harness/backends.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
-import { httpGateway, routeTo, service } from './harness/objects.ts';
+import { httpGateway, routeTo } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { protocols, rejections, startProxy, type Protocol } from './harness/proxy.ts';
 
 const ns = 'edge';
 const proxies = new Map<Protocol, TestEnvoy>();
 const ports = new Map<Protocol, number>();
-let backend: Backend;
+let backends: readonly Backend[] = [];
 let config: ConfigDir;
 let plane: ControlPlane;
 
 beforeAll(async () => {
-  backend = await startBackend({ name: 'web' });
   config = await ConfigDir.create();
-  const workloads = [{ port: backend.port }];
-  await config.write('web', ...service({ name: 'web', namespace: ns, port: 80, workloads }));
+  backends = await startServed(['web'], { config, namespace: ns });
   for (const protocol of protocols) {
     const port = await freePort();
     ports.set(protocol, port);
@@ -50,7 +49,7 @@ afterAll(async () => {
   for (const proxy of proxies.values()) await proxy.stop();
   await plane?.delete();
   await config?.delete();
-  await backend?.stop();
+  for (const backend of backends) await backend.stop();
 });
 
 async function statusOf(protocol: Protocol): Promise<number> {

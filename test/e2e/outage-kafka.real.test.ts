@@ -5,15 +5,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startChild, type Child } from 'xdsctl/components/child.ts';
-import { startBackend, type Backend } from '../components/backends.ts';
+import type { Backend } from '../components/backends.ts';
 import { startTestKafka } from '../components/kafka.ts';
 import type { Kafka } from 'xdsctl/components/kafka.ts';
 import { startTestRedis } from '../components/redis.ts';
 import type { TestEnvoy } from '../components/envoy.ts';
+import { startServed } from './harness/backends.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { Load } from './harness/load.ts';
-import { httpGateway, routeTo, service } from './harness/objects.ts';
+import { httpGateway, routeTo } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { protocols, startProxy } from './harness/proxy.ts';
 import { reaches } from './harness/reach.ts';
@@ -21,7 +22,7 @@ import { until } from './harness/wait.ts';
 
 const ns = 'edge';
 const host = 'shop.test';
-const backends: Backend[] = [];
+let backends: readonly Backend[] = [];
 const proxies: TestEnvoy[] = [];
 let kafka: Kafka;
 let port = 0;
@@ -47,12 +48,7 @@ beforeAll(async () => {
   kafka = await startTestKafka();
   port = await freePort();
   config = await ConfigDir.create();
-  for (const name of ['a', 'b']) {
-    const backend = await startBackend({ name });
-    backends.push(backend);
-    const workloads = [{ port: backend.port }];
-    await config.write(name, ...service({ name, namespace: ns, port: 80, workloads }));
-  }
+  backends = await startServed(['a', 'b'], { config, namespace: ns });
   await config.write('gateway', httpGateway(ns, 'edge', { app: 'edge' }, port));
   await routeToBackend('a');
   const args = ['--kafkaBrokers', kafka.brokers.join(',')];
