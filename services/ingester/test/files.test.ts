@@ -11,7 +11,8 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemTime } from '@watershed/runtime/clock.ts';
+import { sleep, systemTime, type Time } from '@watershed/runtime/clock.ts';
+import { VirtualTime } from '@watershed/runtime/virtual-time.ts';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Known, SourceBatch } from '../src/source.ts';
 import { configuredSources } from '../src/sources/configured.ts';
@@ -72,8 +73,9 @@ async function start(
   watch = watchFolders,
   own = times,
   known = unknown,
+  time: Time = systemTime,
 ): Promise<Seen> {
-  const source = new FileSource({ name: 'files', path, time: systemTime, watch, times: own });
+  const source = new FileSource({ name: 'files', path, time, watch, times: own });
   open.push(source);
   const seen = new Seen();
   const listed = source.start(seen.sink, known).then(() => {
@@ -83,6 +85,13 @@ async function start(
   return seen;
 }
 
+/** However slow the machine is, a pause between two writes is as long as the test says. */
+async function startInVirtualTime(own: FileTimes): Promise<{ seen: Seen; time: VirtualTime }> {
+  const time = new VirtualTime();
+  return { seen: await start(folder, watchFolders, own, unknown, time), time };
+}
+
+const realTime = (ms: number): Promise<void> => sleep(systemTime, ms);
 const until = (check: () => void | Promise<void>): Promise<void> =>
   vi.waitFor(check, { timeout: 8_000 });
 const write = (name: string, text: string): Promise<void> => writeFile(join(folder, name), text);
@@ -184,9 +193,16 @@ describe('a directory', () => {
   });
 
   test('that was changed in many files at once is one step', async () => {
-    const seen = await start();
-    for (let index = 0; index < 30; index++) await write(`${index}.yaml`, service(`s${index}`));
-    await until(() => expect(seen.units.size).toBe(30));
+    // All of it is looked at each time: a notification may come late.
+    const { seen, time } = await startInVirtualTime({ ...times, rescanMs: 1, maxWaitMs: 60_000 });
+    for (let index = 0; index < 30; index++) {
+      await write(`${index}.yaml`, service(`s${index}`));
+      await time.advance(times.quietMs - 1);
+    }
+    await until(async () => {
+      await time.advance(times.quietMs);
+      expect(seen.units.size).toBe(30);
+    });
     expect(seen.batches).toHaveLength(1);
   });
 });
@@ -205,25 +221,35 @@ describe('what is half written', () => {
   test('is not read before it stays the same', async () => {
     const path = join(folder, 'a.yaml');
     await writeFile(path, service('a'));
-    const seen = await start(folder, watchFolders, { ...times, quietMs: 150 });
+    const { seen, time } = await startInVirtualTime({ ...times, maxWaitMs: 60_000 });
     const text = service('first') + service('second');
     await writeFile(path, '');
     for (let at = 0; at < text.length; at += 20) {
       await appendFile(path, text.slice(at, at + 20));
-      await new Promise((resolve) => void setTimeout(resolve, 5));
+      // It has heard of it, most likely: were it read now, that would be too early.
+      await realTime(5);
+      await time.advance(times.quietMs - 1);
     }
-    await until(() => expect(seen.state).toEqual({ 'a.yaml': ['first', 'second'] }));
+    await until(async () => {
+      await time.advance(times.quietMs);
+      expect(seen.state).toEqual({ 'a.yaml': ['first', 'second'] });
+    });
     expect(seen.batches).toHaveLength(2);
   });
 
   test('by cutting the file off first never looks empty', async () => {
     await write('a.yaml', service('a'));
-    const seen = await start();
+    const { seen, time } = await startInVirtualTime(times);
     await write('a.yaml', '');
-    await new Promise((resolve) => void setTimeout(resolve, 60));
+    await realTime(30);
+    await time.advance(times.emptyQuietMs - 1);
+    await realTime(30);
     expect(seen.batches).toHaveLength(1);
     await write('a.yaml', service('b'));
-    await until(() => expect(seen.state).toEqual({ 'a.yaml': ['b'] }));
+    await until(async () => {
+      await time.advance(times.quietMs);
+      expect(seen.state).toEqual({ 'a.yaml': ['b'] });
+    });
     expect(seen.batches).toHaveLength(2);
   });
 
@@ -296,7 +322,7 @@ describe('what cannot be read', () => {
     await rm(link);
     await symlink('../real.yaml', link);
     await until(() => expect(seen.state).toEqual({ 'config/a.yaml': ['a'] }));
-    await new Promise((resolve) => void setTimeout(resolve, 2 * times.rescanMs));
+    await realTime(2 * times.rescanMs);
     expect(seen.state).toEqual({ 'config/a.yaml': ['a'] });
   });
 
