@@ -5,18 +5,21 @@ import { status } from '@grpc/grpc-js';
 import { memoryBlobs } from '@watershed/blob/memory.ts';
 import { LogError, type Log } from '@watershed/log/port.ts';
 import { HealthCheckRequest, HealthCheckResponse } from '@watershed/proto/grpc/health/v1/health.ts';
-import { systemTime } from '@watershed/runtime/clock.ts';
+import { sleep } from '@watershed/runtime/clock.ts';
 import { Readiness } from '@watershed/runtime/readiness.ts';
 import { afterEach, expect, it } from 'vitest';
 import { CDS, EDS, LDS } from './session/support.ts';
 import { contentOf, DeltaClient, SotwClient } from './support/client.ts';
 import { callUnary } from './support/rpc.ts';
+import { LeapingTime } from './support/leaping-time.ts';
 import { scopeOfNode } from './support/scope.ts';
 import { loggerInto, run, until, type Running } from './support/world.ts';
 
 const scope = scopeOfNode();
 const scopes = { [scope.id]: scope.scopeClass };
 const shop = { [CDS]: { a: '1', b: '1' }, [EDS]: { a: '1', b: '1' }, [LDS]: { l: '1' } };
+
+const standInAfterMs = 15_000;
 
 const dirs: string[] = [];
 const open: { close(): void }[] = [];
@@ -83,17 +86,18 @@ it('holds a proxy whose scope was never served here', async () => {
 it('is ready on what it served last where the log stays away, and says how old that is', async () => {
   const coldDir = temporary();
   await served(coldDir);
-  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const time = new LeapingTime();
   const readiness = new Readiness();
-  const options = { logger: loggerInto([]), time: systemTime };
+  const options = { logger: loggerInto([]), time };
   readiness.dependency('the log', options).failed(new Error('gone'));
-  running = await run({ coldAfterMs: 20, standInAfterMs: 200, coldDir, log: gone, readiness });
+  running = await run({ time, coldAfterMs: 20, standInAfterMs, coldDir, log: gone, readiness });
   const { metrics } = running;
   expect(readiness.ready).toBe(false);
+  time.leap(standInAfterMs);
   await until('it is ready', () => readiness.ready);
   expect(readiness.missing).toEqual(['pusher']);
   expect(readiness.remarks).toEqual([
-    expect.stringMatching(/^the log is away for [1-9] s \(gone\)$/u),
+    expect.stringMatching(/^the log is away for \d\d s \(gone\)$/u),
   ]);
   const heard = /^watershed_log_heard_timestamp_seconds (\S+)$/mu.exec(await metrics.text());
   expect(Number(heard?.[1])).toBeGreaterThan(Date.now() / 1_000 - 60);
@@ -117,23 +121,32 @@ it('keeps what it has never kept before within seconds: a crash may come soon', 
 it('sends proxies on then whose scope was never served here: another pusher may have it', async () => {
   const coldDir = temporary();
   await served(coldDir);
-  running = await run({ coldAfterMs: 20, standInAfterMs: 200, coldDir, log: gone });
-  const { readiness, port } = running;
+  const time = new LeapingTime();
+  running = await run({ time, coldAfterMs: 20, standInAfterMs, coldDir, log: gone });
+  const { readiness, port, pusher } = running;
   const stranger = { id: 'sidecar~10.0.0.9~x.other~other.svc.cluster.local', metadata: {} };
-  for (const wait of [() => undefined, () => until('it is ready', () => readiness.ready)]) {
-    await wait();
+  const comes = (): DeltaClient => {
     const client = new DeltaClient(port, stranger);
     open.push(client);
     client.request(CDS);
-    expect(await client.ended()).toMatchObject({ code: status.UNAVAILABLE });
-  }
+    return client;
+  };
+  const early = comes();
+  await until('it has come', () => pusher.hub.streams.size === 1);
+  expect(readiness.ready).toBe(false);
+  time.leap(standInAfterMs);
+  expect(await early.ended()).toMatchObject({ code: status.UNAVAILABLE });
+  await until('it is ready', () => readiness.ready);
+  expect(await comes().ended()).toMatchObject({ code: status.UNAVAILABLE });
 });
 
 it('is not ready where the log stays away and nothing was served before', async () => {
-  running = await run({ coldAfterMs: 20, standInAfterMs: 100, coldDir: temporary(), log: gone });
-  await new Promise((resolve) => {
-    setTimeout(resolve, 300);
-  });
+  const time = new LeapingTime();
+  const coldDir = temporary();
+  running = await run({ time, coldAfterMs: 20, standInAfterMs, coldDir, log: gone });
+  time.leap(standInAfterMs);
+  // What is due comes first.
+  await sleep(time, 10);
   expect(running.readiness.ready).toBe(false);
 });
 
@@ -201,19 +214,21 @@ it('is ready as ever once the log is there', async () => {
 it('prefers what the log says, as soon as it says it', async () => {
   const coldDir = temporary();
   await served(coldDir);
-  running = await run({ coldAfterMs: 100, coldDir });
+  const time = new LeapingTime();
+  running = await run({ time, coldAfterMs: 10_000, coldDir });
   await running.translator.publish({ ...shop, [CDS]: { a: '2', b: '1' } }, scopes);
   const client = new DeltaClient(running.port);
   open.push(client);
   client.request(CDS);
   expect(contentOf(await client.next())).toEqual({ a: '2', b: '1' });
+  time.leap(10_000);
   expect(await client.quiet(300)).toBe(true);
 });
 
 it('takes a state-of-the-world client with a version of before the restart make-before-break', async () => {
   const coldDir = temporary();
   const { cdsVersion } = await served(coldDir);
-  running = await run({ coldAfterMs: 100, coldDir });
+  running = await run({ coldAfterMs: 10_000, coldDir });
   await running.translator.publish(
     { ...shop, [CDS]: { a: '1', c: '1' }, [EDS]: { a: '1', c: '1' } },
     scopes,

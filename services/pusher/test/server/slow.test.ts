@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { transports } from '../../src/server/transports.ts';
 import { CDS } from '../session/support.ts';
 import { contentOf, deltaAds, DeltaClient, node } from '../support/client.ts';
+import { LeapingTime } from '../support/leaping-time.ts';
 import { scopeOfNode } from '../support/scope.ts';
 import { run, until, type Running } from '../support/world.ts';
 
@@ -156,7 +157,9 @@ describe.each(transports)('clients that stop reading amid churn, over %s', (tran
 });
 
 it('a client that takes nothing for too long is cut off', async () => {
-  running = await run({ sendTimeoutMs: 200, sessionLimits: { ackWaitMs: 10 } });
+  const time = new LeapingTime();
+  const sendTimeoutMs = 5_000;
+  running = await run({ time, sendTimeoutMs, sessionLimits: { ackWaitMs: 10 } });
   const { translator, port, metrics } = running;
   await translator.publish({ [CDS]: big('0') }, scopes);
   const slow = new RawClient(port);
@@ -166,6 +169,7 @@ it('a client that takes nothing for too long is cut off', async () => {
   let round = 0;
   await until('it is cut off', async () => {
     await translator.publish({ [CDS]: big(String(++round)) }, scopes);
+    time.leap(sendTimeoutMs);
     return (await metrics.value('pilot_xds_write_timeout')) === 1;
   });
   expect(running.pusher.hub.streams.size).toBe(0);
