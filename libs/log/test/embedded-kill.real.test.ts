@@ -56,7 +56,7 @@ class Ledger {
 async function liveAndDie(
   dir: string,
   life: number,
-  afterMs: number,
+  afterCalls: number,
   ledger: Ledger,
 ): Promise<void> {
   const script = fileURLToPath(import.meta.resolve('./kill-writer.ts'));
@@ -70,8 +70,9 @@ async function liveAndDie(
     // A line that the kill cut off acknowledges nothing.
     for await (const line of lines) if (line.endsWith('}')) ledger.take(line);
   })();
-  while (ledger.epochs.length === epochs && child.exitCode === null) await sleep(2);
-  await sleep(afterMs);
+  const calls = ledger.done.size + afterCalls;
+  const lives = (): boolean => ledger.epochs.length === epochs || ledger.done.size < calls;
+  while (lives() && child.exitCode === null) await sleep(2);
   child.kill('SIGKILL');
   expect(await exited).toEqual([null, 'SIGKILL']);
   await last;
@@ -112,7 +113,7 @@ it('loses and tears nothing when its process is killed, again and again', async 
   let ids: readonly string[] | undefined;
   try {
     for (let life = 0; life < lives; life++) {
-      await liveAndDie(dir, life, 20 + random(150), ledger);
+      await liveAndDie(dir, life, 1 + random(40), ledger);
       const log = await openEmbeddedLog({ dir, time: realTime });
       const zero = await readAll(log, 'calls', 0);
       const one = await readAll(log, 'calls', 1);
