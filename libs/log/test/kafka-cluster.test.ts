@@ -486,16 +486,17 @@ describe('without brokers', () => {
       await log.ensureTopics([{ name: topic, ...rest }]);
       await log.append([{ topic, partition: 0, key: 'before', value: bytes('1') }]);
       alone.pause(0);
+      let gaveUp = false;
       const append = log
         .append([{ topic, partition: 0, key: 'during', value: bytes('1') }])
-        .then(String, (error: unknown) => (error as LogError).code);
+        .then(String, (error: unknown) => (error as LogError).code)
+        .finally(() => (gaveUp = true));
       const reader = tail(log, topic, 0, undefined, () => undefined);
       await sleep(100);
-      const startMs = performance.now();
       await reader.stop();
-      expect(performance.now() - startMs).toBeLessThan(500);
+      // The reader asked later, so an end of its own patience would come later too.
+      expect(gaveUp).toBe(false);
       await log.close();
-      expect(performance.now() - startMs).toBeLessThan(2_000);
       expect(await append).toBe('closed');
     } finally {
       alone.resume(0);
