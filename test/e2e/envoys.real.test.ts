@@ -11,7 +11,7 @@ import { makeAuthority } from '../components/certificates.ts';
 import { startTestEnvoy, type TestEnvoy } from '../components/envoy.ts';
 import { ConfigDir, type UserObject } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
-import { Load, offBy } from './harness/load.ts';
+import { Load, offBy, spread } from './harness/load.ts';
 import { httpGateway, istio, service, tlsSecret } from './harness/objects.ts';
 import { protocols, rejections, type Protocol } from './harness/proxy.ts';
 import { askTls } from './harness/tls-client.ts';
@@ -144,7 +144,7 @@ describe.each(kinds)('Envoy $name', (kind) => {
   test('routes by weight', async () => {
     const to = { port: portOf(kind), authority: host };
     const share = { count: 1_000, wanted: 80, within: 5 };
-    expect(await offBy('a', share, to)).toBeLessThan(5);
+    expect(await offBy('a', share, (count) => spread(count, to))).toBeLessThan(5);
   });
 
   test('ends TLS with a certificate over SDS', async () => {

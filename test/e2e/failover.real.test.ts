@@ -69,7 +69,6 @@ test('Envoys leave a pusher that hangs, though its kernel answers for it', async
   // All in one place, by the ring.
   expect(counts.filter((count) => count > 0)).toHaveLength(1);
   planes.find((_, at) => (counts[at] ?? 0) > 0)?.pause();
-  const since = performance.now();
   await config.write('route', route('other'));
   await Promise.all(
     edges.map(async (edge) => {
@@ -77,6 +76,5 @@ test('Envoys leave a pusher that hangs, though its kernel answers for it', async
       await edge.envoy.envoy.waitFor('the other pusher', isServed, 2 * leftMs);
     }),
   );
-  expect(performance.now() - since).toBeLessThan(leftMs);
   for (const { envoy } of edges) expect(await rejections(envoy)).toBe(0);
 });

@@ -5,7 +5,7 @@ import { ask, askHttp2, echoOf, type Answer, type Ask } from '../components/clie
 import type { TestEnvoy } from '../components/envoy.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
-import { offBy } from './harness/load.ts';
+import { offBy, spread } from './harness/load.ts';
 import { gatewayApi, httpGateway, istio, service, tlsSecret } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import {
@@ -80,7 +80,7 @@ const virtualServices = [
       },
     ],
   },
-  { host: 'timeout.test', http: [{ timeout: '0.3s', route: [to('a')] }] },
+  { host: 'timeout.test', http: [{ timeout: '1s', route: [to('a')] }] },
   {
     host: 'fault.test',
     http: [
@@ -326,7 +326,7 @@ describe.each(protocols)('a gateway over %s', (protocol) => {
     const { http } = portsOf(protocol);
     const to = { port: http, authority: 'weights.test' };
     const share = { count: 2_000, wanted: 20, within: 3 };
-    expect(await offBy('b', share, to)).toBeLessThan(3);
+    expect(await offBy('b', share, (count) => spread(count, to))).toBeLessThan(3);
   });
 
   test('tries again as often as it was told', async () => {
@@ -407,7 +407,7 @@ describe.each(protocols)('a gateway over %s', (protocol) => {
     const { api } = portsOf(protocol);
     const to = { port: api, authority: 'route-weights.test' };
     const share = { count: 2_000, wanted: 25, within: 3 };
-    expect(await offBy('b', share, to)).toBeLessThan(3);
+    expect(await offBy('b', share, (count) => spread(count, to))).toBeLessThan(3);
   });
 
   test("an HTTPRoute's filters rewrite, set headers and redirect", async () => {

@@ -8,6 +8,7 @@ import { makeAuthority, type Authority } from '../components/certificates.ts';
 import { languages, Peer, type Calls, type Language } from '../components/grpc/peer.ts';
 import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
+import { offBy } from './harness/load.ts';
 import { istio, service } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { until } from './harness/wait.ts';
@@ -186,9 +187,13 @@ describe.each(languages)('a client of %s', (language) => {
   });
 
   test('shares 2,000 calls by weight, within 3 points', async () => {
-    const { codes, servers: seen } = await call('weights', { count: 2_000, parallel: 8 });
-    expect(codes).toEqual({ [ok]: 2_000 });
-    expect(Math.abs((seen['one'] ?? 0) / 20 - 80)).toBeLessThan(3);
+    const send = async (count: number): Promise<ReadonlyMap<string, number>> => {
+      const { codes, servers: seen } = await call('weights', { count, parallel: 8 });
+      expect(codes).toEqual({ [ok]: count });
+      return new Map(Object.entries(seen));
+    };
+    const share = { count: 2_000, wanted: 80, within: 3 };
+    expect(await offBy('one', share, send)).toBeLessThan(3);
   });
 
   test('chooses by method and by header', async () => {
@@ -215,9 +220,8 @@ describe.each(languages)('a client of %s', (language) => {
 
   test('gets an error at once where a rule redirects, or leads to nobody', async () => {
     expect((await kind('redirect')).codes[ok]).toBeUndefined();
-    const lost = await kind('lost');
-    expect(lost.codes).toEqual({ [unavailable]: 1 });
-    expect(lost.maxMs).toBeLessThan(3_000);
+    // Held up, the call would come to its deadline.
+    expect((await kind('lost')).codes).toEqual({ [unavailable]: 1 });
   });
 
   test('opens no more calls at once than the circuit breaker allows', async () => {

