@@ -1,6 +1,6 @@
 /** What every client may rely on at every moment, whatever changes, over both ways of xDS. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { RouteConfiguration } from '@watershed/proto/envoy/config/route/v3/route.ts';
 import { AdsClient, cluster, endpoint, listener, route, type Response } from './harness/ads.ts';
 import { ConfigDir } from './harness/config-dir.ts';
@@ -193,7 +193,8 @@ test('who lived through 100 changes holds what a newcomer is given, SotW and del
     one.client.connect();
     await one.client.settle();
     const lived = watched.find(({ title }) => title === one.title);
-    expect(lived && contentOf(lived)).toEqual(contentOf(one));
+    // One that is silent for a while may yet have more to come, on a busy machine.
+    await vi.waitFor(() => expect(lived && contentOf(lived)).toEqual(contentOf(one)), 20_000);
   }
   const [routers, sidecars] = [fresh.slice(0, 2), fresh.slice(2)];
   expect(contentOf(routers[0]!)).toEqual(contentOf(routers[1]!));

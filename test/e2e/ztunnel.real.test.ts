@@ -1,5 +1,5 @@
 /** ztunnel's types from users' files to a stream, as ztunnel asks for them. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ConfigDir, type UserObject } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { until } from './harness/wait.ts';
@@ -151,19 +151,24 @@ describe('ztunnel', () => {
       action: 'DENY',
       rules: [{ from: [{ source: { principals: ['*/sa/evil'] } }] }],
     });
-    await client.during(() => config.write('callers', denied));
-    expect(client.policy(`${ns}/callers`)).toMatchObject({ action: 1, scope: 1 });
-    expect(client.workload(uid('web-1'))?.authorizationPolicies).toEqual([]);
+    const policies = (): string | undefined =>
+      client.workload(uid('web-1'))?.authorizationPolicies.join();
+    await config.write('callers', denied);
+    await until('it is denied', () => client.policy(`${ns}/callers`)?.action === 1);
+    expect(client.policy(`${ns}/callers`)).toMatchObject({ scope: 1 });
+    await until('no workload names it', () => policies() === '');
     const strict = security('PeerAuthentication', 'default', 'istio-system', {
       mtls: { mode: 'STRICT' },
     });
-    await client.during(() => config.write('strict', strict));
     const name = 'istio-system/istio_converted_static_strict';
+    await config.write('strict', strict);
+    await until('workloads name it', () => policies() === name);
     expect(client.names(authorization)).toContain(name);
-    expect(client.workload(uid('web-1'))?.authorizationPolicies).toEqual([name]);
-    const told = await client.during(() => config.remove('strict'));
-    expect(told).toContainEqual({ typeUrl: authorization, names: [], removed: [name] });
-    expect(client.workload(uid('web-1'))?.authorizationPolicies).toEqual([]);
+    const from = client.told.length;
+    await config.remove('strict');
+    await until('no workload names it', () => policies() === '');
+    const removal = { typeUrl: authorization, names: [], removed: [name] };
+    await vi.waitFor(() => expect(client.told.slice(from)).toContainEqual(removal), 20_000);
     client.disconnect();
   });
 });

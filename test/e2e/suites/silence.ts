@@ -91,7 +91,7 @@ export function silenceSuite(kind: PlaneKind): void {
       clients.set(protocol, one);
       one.connect();
       // A scope that nobody has asked for before takes a moment, and longer where tiers are apart.
-      await until('it has been served', () => Promise.resolve(one.names(route).length > 0));
+      await until('it has been served', () => one.names(route).length > 0);
       await one.settle();
     }
   });
@@ -217,6 +217,7 @@ export function silenceSuite(kind: PlaneKind): void {
           onResponse: ({ typeUrl }) => !isCut || typeUrl !== endpoint,
         });
         one.connect();
+        await until('it has been served', () => one.names(route).length > 0);
         await one.settle();
         isCut = true;
         const from = one.responses.length;
@@ -234,15 +235,15 @@ export function silenceSuite(kind: PlaneKind): void {
         isCut = false;
         const back = one.responses.length;
         one.connect();
-        await until('it is answered', () => one.responses.length > back);
-        await one.settle(800);
-        const sent = one.responses.slice(back);
+        const sent = (type: string): readonly string[] =>
+          one.responses
+            .slice(back)
+            .flatMap(({ typeUrl, names }) => (typeUrl === type ? names : []));
         // The cluster is held; Envoy warms it until its endpoints have come.
-        expect(sent.filter(({ typeUrl }) => typeUrl === cluster)).toEqual([]);
-        const names = sent
-          .filter(({ typeUrl }) => typeUrl === endpoint)
-          .flatMap((one) => one.names);
-        expect(names).toContain(`outbound|${port}||a.${ns}.svc.cluster.local`);
+        const name = `outbound|${port}||a.${ns}.svc.cluster.local`;
+        await until('it has the endpoints', () => sent(endpoint).includes(name));
+        await one.settle(800);
+        expect(sent(cluster)).toEqual([]);
         one.cut();
       },
     );
