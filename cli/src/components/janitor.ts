@@ -28,6 +28,7 @@ const script = `
 `;
 
 let shell: ChildProcess | undefined;
+const owned = new Set<ChildProcess>();
 let isOver = false;
 
 /** A process, which may have failed to start, is owned until it ends. */
@@ -35,7 +36,11 @@ export function own(child: ChildProcess): void {
   const { pid } = child;
   if (pid === undefined) return;
   tell(`runs ${pid}`);
-  child.once('exit', () => tell(`ended ${pid}`));
+  owned.add(child);
+  child.once('exit', () => {
+    owned.delete(child);
+    tell(`ended ${pid}`);
+  });
 }
 
 /** A new temporary directory, which goes when this process does, if not before. */
@@ -54,6 +59,8 @@ export async function leaveNothing(): Promise<void> {
   const ended = once(shell, 'exit');
   shell.stdin?.end();
   await ended;
+  // Who is killed may take a moment to die.
+  await Promise.all(Array.from(owned, (child) => once(child, 'exit')));
 }
 
 /** @throws Error once nothing is left */
