@@ -11,7 +11,7 @@ import { ControlPlane } from './harness/control-plane.ts';
 import { Load } from './harness/load.ts';
 import { httpGateway, routeTo, service } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
-import { protocols, rejections, startProxy, type Protocol } from './harness/proxy.ts';
+import { protocols, rejections, startEdge, type Protocol } from './harness/proxy.ts';
 
 const ns = 'edge';
 const host = 'shop.test';
@@ -56,12 +56,7 @@ beforeAll(async () => {
   await only('even-0', undefined);
   plane = await ControlPlane.start({ configDir: config.path });
   for (const protocol of protocols) {
-    const workload = `gateway-${protocol}.${ns}`;
-    const labels = { edge: protocol };
-    proxies.set(
-      protocol,
-      await startProxy({ type: 'router', workload, protocol, labels, xds: plane.xds }),
-    );
+    proxies.set(protocol, await startEdge(protocol, { namespace: ns, xds: plane.xds }));
   }
 });
 

@@ -9,7 +9,7 @@ import { ConfigDir, type UserObject } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { gatewayApi, httpGateway, istio, tlsSecret } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
-import { protocols, rejections, startProxy, type Protocol } from './harness/proxy.ts';
+import { protocols, rejections, startEdge, type Protocol } from './harness/proxy.ts';
 import { askTls } from './harness/tls-client.ts';
 import { until } from './harness/wait.ts';
 
@@ -171,12 +171,7 @@ beforeAll(async () => {
   await config.write('other', route('other', 'other.test', 'b'));
   plane = await ControlPlane.start({ configDir: config.path });
   for (const protocol of protocols) {
-    const workload = `gateway-${protocol}.${ns}`;
-    const labels = { edge: protocol };
-    proxies.set(
-      protocol,
-      await startProxy({ type: 'router', workload, protocol, labels, xds: plane.xds }),
-    );
+    proxies.set(protocol, await startEdge(protocol, { namespace: ns, xds: plane.xds }));
   }
 });
 

@@ -12,7 +12,7 @@ import {
   configWarnings,
   protocols,
   rejections,
-  startProxy,
+  startEdge,
   type Protocol,
 } from './harness/proxy.ts';
 import { askTls } from './harness/tls-client.ts';
@@ -247,17 +247,9 @@ beforeAll(async () => {
   await writeConfig();
   plane = await ControlPlane.start({ configDir: config.path });
   for (const protocol of protocols) {
-    const proxy = await startProxy({
-      type: 'router',
-      workload: `gateway-${protocol}.${ns}`,
-      protocol,
-      xds: plane.xds,
-      labels: {
-        edge: protocol,
-        'gateway.networking.k8s.io/gateway-name': `api-${protocol}`,
-      },
-    });
-    proxies.set(protocol, proxy);
+    const labels = { 'gateway.networking.k8s.io/gateway-name': `api-${protocol}` };
+    const edge = { namespace: ns, xds: plane.xds, labels };
+    proxies.set(protocol, await startEdge(protocol, edge));
   }
 });
 

@@ -8,7 +8,7 @@ import { ConfigDir } from './harness/config-dir.ts';
 import { ControlPlane } from './harness/control-plane.ts';
 import { httpGateway, routeTo } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
-import { protocols, rejections, startProxy, type Protocol } from './harness/proxy.ts';
+import { protocols, rejections, startEdge, type Protocol } from './harness/proxy.ts';
 
 const ns = 'edge';
 const proxies = new Map<Protocol, TestEnvoy>();
@@ -37,11 +37,7 @@ beforeAll(async () => {
     environment: { WATERSHED_RESOURCE_TTL: 'lds=4s,cds=4s' },
   });
   for (const protocol of protocols) {
-    const proxy = await startProxy({
-      ...{ type: 'router', workload: `gateway-${protocol}.${ns}`, protocol },
-      ...{ labels: { edge: protocol }, xds: plane.xds },
-    });
-    proxies.set(protocol, proxy);
+    proxies.set(protocol, await startEdge(protocol, { namespace: ns, xds: plane.xds }));
   }
 });
 

@@ -8,7 +8,7 @@ import { ControlPlane } from './harness/control-plane.ts';
 import { startCutProxy, type CutProxy } from './harness/cut-proxy.ts';
 import { httpGateway, istio, routeTo, service } from './harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
-import { protocols, rejections, startProxy, type Protocol } from './harness/proxy.ts';
+import { protocols, rejections, startEdge, type Protocol } from './harness/proxy.ts';
 import { until } from './harness/wait.ts';
 
 const ns = 'edge';
@@ -46,12 +46,8 @@ beforeAll(async () => {
   for (const protocol of protocols) {
     const cutter = await startCutProxy(plane.xds);
     cutters.set(protocol, cutter);
-    const proxy = await startProxy({
-      ...{ type: 'router', workload: `gateway-${protocol}.${ns}`, protocol },
-      labels: { edge: protocol },
-      xds: { host: '127.0.0.1', port: cutter.port },
-    });
-    proxies.set(protocol, proxy);
+    const xds = { host: '127.0.0.1', port: cutter.port };
+    proxies.set(protocol, await startEdge(protocol, { namespace: ns, xds }));
   }
 });
 

@@ -54,6 +54,19 @@ export async function startProxy(options: ProxyOptions): Promise<TestEnvoy> {
   }
 }
 
+/** A gateway that has its protocol as the label `edge`. */
+export function startEdge(
+  protocol: Protocol,
+  of: Pick<ProxyOptions, 'xds' | 'labels'> & { readonly namespace: string },
+): Promise<TestEnvoy> {
+  const { xds, labels, namespace } = of;
+  const workload = `gateway-${protocol}.${namespace}`;
+  return startProxy({
+    ...{ type: 'router', workload, protocol, xds },
+    labels: { edge: protocol, ...labels },
+  });
+}
+
 /** How often it refused what it was sent. */
 export async function rejections({ envoy }: TestEnvoy): Promise<number> {
   let sum = 0;

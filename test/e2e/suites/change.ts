@@ -8,7 +8,7 @@ import { startPlane, type Plane, type PlaneKind } from '../harness/plane.ts';
 import { Load, type LoadResult } from '../harness/load.ts';
 import { httpGateway, istio, routeTo, service } from '../harness/objects.ts';
 import { freePort } from 'xdsctl/components/ports.ts';
-import { protocols, rejections, startProxy, type Protocol } from '../harness/proxy.ts';
+import { protocols, rejections, startEdge, type Protocol } from '../harness/proxy.ts';
 import { until, untilQuiet } from '../harness/wait.ts';
 
 const ns = 'edge';
@@ -151,12 +151,7 @@ export function changeSuite(kind: PlaneKind): void {
     await writeShop();
     plane = await startPlane(kind, config.path);
     for (const protocol of protocols) {
-      const workload = `gateway-${protocol}.${ns}`;
-      const labels = { edge: protocol };
-      proxies.set(
-        protocol,
-        await startProxy({ type: 'router', workload, protocol, labels, xds: plane.xds }),
-      );
+      proxies.set(protocol, await startEdge(protocol, { namespace: ns, xds: plane.xds }));
     }
   });
 
