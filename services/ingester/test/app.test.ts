@@ -18,7 +18,7 @@ import { createIngester, type Ingester } from '../src/app.ts';
 import { configuredSources } from '../src/sources/configured.ts';
 import { validate } from '../src/validate.ts';
 import { allKinds } from './kinds/all-kinds.ts';
-import { sealing, service, serviceKey, services, settings } from './support.ts';
+import { openLog, sealing, service, serviceKey, services, settings } from './support.ts';
 
 const partitions = { endpoints: 4, history: 1 };
 const times = { quietMs: 20, emptyQuietMs: 100, maxWaitMs: 1_000, rescanMs: 200 };
@@ -32,14 +32,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ingester-'));
   config = join(folder, 'config');
   await mkdir(config);
-  log = await openEmbeddedLog({ dir: join(folder, 'log'), time: systemTime });
-  const compact = { kind: 'compact', tombstoneMs: 3_600_000 } as const;
-  await log.ensureTopics([
-    { name: 'config', partitions: 1, retention: compact },
-    { name: 'objects', partitions: 1, retention: compact },
-    { name: 'endpoints', partitions: partitions.endpoints, retention: compact },
-    { name: 'history', partitions: 1, retention: { kind: 'time', ms: 3_600_000 } },
-  ]);
+  log = await openLog(join(folder, 'log'), partitions.endpoints);
 });
 
 afterEach(async () => {

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openEmbeddedLog, type EmbeddedLog } from '@watershed/log/embedded.ts';
+import type { EmbeddedLog } from '@watershed/log/embedded.ts';
 import { Fold } from '@watershed/log/fold.ts';
 import { OwnedPartition } from '@watershed/log/owned.ts';
 import type { LogRecord } from '@watershed/log/port.ts';
@@ -16,7 +16,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createIngester, type Ingester } from '../src/app.ts';
 import { allKinds } from './kinds/all-kinds.ts';
 import { MemoryFiles } from './memory-files.ts';
-import { sealing, service, services, settings } from './support.ts';
+import { openLog, sealing, service, services, settings } from './support.ts';
 
 const partitions = { endpoints: 2, history: 1 };
 const places = [
@@ -31,7 +31,7 @@ let running: Ingester[] = [];
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ingester-clusters-'));
-  log = await openLog();
+  log = await openLog(join(folder, 'log'), partitions.endpoints);
 });
 
 afterEach(async () => {
@@ -40,18 +40,6 @@ afterEach(async () => {
   await log.close();
   await rm(folder, { recursive: true });
 });
-
-async function openLog(): Promise<EmbeddedLog> {
-  const opened = await openEmbeddedLog({ dir: join(folder, 'log'), time: systemTime });
-  const compact = { kind: 'compact', tombstoneMs: 3_600_000 } as const;
-  await opened.ensureTopics([
-    { name: 'config', partitions: 1, retention: compact },
-    { name: 'objects', partitions: 1, retention: compact },
-    { name: 'endpoints', partitions: partitions.endpoints, retention: compact },
-    { name: 'history', partitions: 1, retention: { kind: 'time', ms: 3_600_000 } },
-  ]);
-  return opened;
-}
 
 interface Running {
   readonly ingester: Ingester;
@@ -211,7 +199,7 @@ describe('a log that one ingester had whole, as versions before several could', 
     await now.ingester.stop(AbortSignal.timeout(5_000));
     await log.close();
     await rm(join(folder, 'log'), { recursive: true });
-    log = await openLog();
+    log = await openLog(join(folder, 'log'), partitions.endpoints);
     return Promise.all(
       places.map(async (at, index) => {
         const whole = await OwnedPartition.open({ ...at, log, writer: 'old', time: systemTime });

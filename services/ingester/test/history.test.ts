@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openEmbeddedLog, type EmbeddedLog } from '@watershed/log/embedded.ts';
+import type { EmbeddedLog } from '@watershed/log/embedded.ts';
 import { Fold } from '@watershed/log/fold.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
 import { Logging } from '@watershed/runtime/logger.ts';
@@ -14,7 +14,7 @@ import { expect, test } from 'vitest';
 import { createIngester, type Ingester } from '../src/app.ts';
 import { allKinds } from './kinds/all-kinds.ts';
 import { MemoryFiles, type Files } from './memory-files.ts';
-import { sealing, service, settings } from './support.ts';
+import { openLog, sealing, service, settings } from './support.ts';
 
 const partitions = { endpoints: 3, history: 1 };
 
@@ -94,14 +94,7 @@ class World {
 
 async function withWorld<T>(run: (world: World, log: EmbeddedLog) => Promise<T>): Promise<T> {
   const dir = await mkdtemp(join(tmpdir(), 'history-'));
-  const log = await openEmbeddedLog({ dir, time: systemTime });
-  const compact = { kind: 'compact', tombstoneMs: 3_600_000 } as const;
-  await log.ensureTopics([
-    { name: 'config', partitions: 1, retention: compact },
-    { name: 'objects', partitions: 1, retention: compact },
-    { name: 'endpoints', partitions: partitions.endpoints, retention: compact },
-    { name: 'history', partitions: 1, retention: { kind: 'time', ms: 3_600_000 } },
-  ]);
+  const log = await openLog(dir, partitions.endpoints);
   const world = new World(log);
   try {
     return await run(world, log);

@@ -1,6 +1,9 @@
 /** The core in memory: texts of files in, what should be on the log and what is said of it out. */
 import { Graph } from '@watershed/derive/graph.ts';
+import { openEmbeddedLog, type EmbeddedLog } from '@watershed/log/embedded.ts';
+import { topicSpecs } from '@watershed/log/topics.ts';
 import { Event } from '@watershed/model/gen/model.ts';
+import { systemTime } from '@watershed/runtime/clock.ts';
 import { createSealing } from '@watershed/runtime/sealing.ts';
 import { noCounters, type Counters, type Silence } from '../src/core/counters.ts';
 import { describe, Diagnostics } from '../src/core/diagnostics.ts';
@@ -22,6 +25,13 @@ export const settings: SourceSettings = {
 };
 
 export const sealing = createSealing([new Uint8Array(32).fill(7)]);
+
+/** With all of its topics, of which `endpoints` has so many partitions. */
+export async function openLog(dir: string, endpoints: number): Promise<EmbeddedLog> {
+  const log = await openEmbeddedLog({ dir, time: systemTime });
+  await log.ensureTopics(topicSpecs({ shards: endpoints }));
+  return log;
+}
 
 /** Files by path; `undefined` removes one. */
 export type Edit = Readonly<Record<string, string | undefined>>;
