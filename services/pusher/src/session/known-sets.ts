@@ -4,31 +4,34 @@
  * hash tables), and must yet share all that is computed from them.
  */
 export class KnownSets<T extends object> {
-  readonly #maxMembers: number;
+  readonly #bytesOf: (made: T) => number;
+  readonly #maxBytes: number;
   /** By digest; as long as somebody uses them. */
   readonly #all = new Map<string, WeakRef<T>>();
   #sweepAt = 1_024;
   /** Kept though nobody uses them now; those not used for longest go. */
-  readonly #kept = new Map<string, { readonly made: T; readonly members: number }>();
-  #members = 0;
+  readonly #kept = new Map<string, T>();
+  #bytes = 0;
 
-  /** `maxMembers`: of all sets together that are kept. Default 50,000. */
-  constructor(maxMembers = 50_000) {
-    this.#maxMembers = maxMembers;
+  /** `maxBytes`: of all sets together that are kept. Default 16 MiB: 50,000 names or more. */
+  constructor(bytesOf: (made: T) => number, maxBytes = 16 * 1024 * 1024) {
+    this.#bytesOf = bytesOf;
+    this.#maxBytes = maxBytes;
   }
 
   /** `make`: called for a set that is not known. */
-  get(digest: string, members: number, make: () => T): T {
+  get(digest: string, make: () => T): T {
     const kept = this.#kept.get(digest);
-    const made = kept?.made ?? this.#all.get(digest)?.deref() ?? this.#add(digest, make());
-    if (members > this.#maxMembers) return made;
+    const made = kept ?? this.#all.get(digest)?.deref() ?? this.#add(digest, make());
+    const bytes = this.#bytesOf(made);
+    if (bytes > this.#maxBytes) return made;
     if (kept !== undefined) this.#kept.delete(digest);
-    else this.#members += members;
-    this.#kept.set(digest, { made, members });
-    for (const [oldest, { members: its }] of this.#kept) {
-      if (this.#members <= this.#maxMembers) break;
+    else this.#bytes += bytes;
+    this.#kept.set(digest, made);
+    for (const [oldest, its] of this.#kept) {
+      if (this.#bytes <= this.#maxBytes) break;
       this.#kept.delete(oldest);
-      this.#members -= its;
+      this.#bytes -= this.#bytesOf(its);
     }
     return made;
   }

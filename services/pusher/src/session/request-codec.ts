@@ -14,6 +14,7 @@ import { canonicalName } from '../resource-name.ts';
 import { hashName } from '../view/trie.ts';
 import type { Entry } from '../view/type-view.ts';
 import { FieldReader, LimitError, textOf } from '../wire.ts';
+import type { Cost } from './kept-names.ts';
 import { KnownSets } from './known-sets.ts';
 import {
   InitialVersions,
@@ -57,8 +58,8 @@ const maxRepeated = 8;
 const maxRepeatedBytes = 1_024;
 
 export class RequestDecoder {
-  readonly #lists = new KnownSets<NameList>();
-  readonly #versions = new KnownSets<InitialVersions>();
+  readonly #lists = new KnownSets<NameList>((list) => keptBytes(list, list));
+  readonly #versions = new KnownSets<InitialVersions>((said) => keptBytes(said, said.cost));
   readonly #sotw = new Repeats<SotwRequest>();
   readonly #delta = new Repeats<DeltaRequest>();
   /** Of the request that is being read. */
@@ -209,7 +210,7 @@ export class RequestDecoder {
   #list(names: SetDigest, make: () => NameList): NameList {
     if (names.count === 0) return noNames;
     this.#bound(names);
-    return this.#lists.get(names.text, names.count, make);
+    return this.#lists.get(names.text, make);
   }
 
   /** Before anything is made of them: a message may hold millions. */
@@ -221,15 +222,26 @@ export class RequestDecoder {
   #versionsOf(pairs: SetDigest, typeUrl: string, bytes: Uint8Array): InitialVersions | undefined {
     if (pairs.count === 0) return undefined;
     this.#bound(pairs);
-    return this.#versions.get(`${typeUrl} ${pairs.text}`, pairs.count, () => {
+    const make = (): InitialVersions => {
       const entries: Entry[] = [];
       for (const [name, version] of versionsIn(bytes)) {
         const nameHash = hashName(name);
         entries.push({ typeUrl, name, hash: nameHash, version, ...withoutBytes });
       }
       return new InitialVersions(entries);
-    });
+    };
+    if (isTooLong(typeUrl.length)) return make();
+    return this.#versions.get(`${typeUrl} ${pairs.text}`, make);
   }
+}
+
+/** A request with such a text is refused: nothing of it is to be kept. */
+function isTooLong(length: number): boolean {
+  return length > defaultLimits.maxNameLength;
+}
+
+function keptBytes({ longest }: { readonly longest: number }, { bytes }: Cost): number {
+  return isTooLong(longest) ? Number.POSITIVE_INFINITY : bytes;
 }
 
 const withoutBytes = { fragments: undefined, size: 0, refs: [] };

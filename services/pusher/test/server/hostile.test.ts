@@ -374,6 +374,21 @@ describe.each(['http2', 'net'] as const)('hostile clients of %s', (transport) =>
       }
     });
 
+    it('texts that are too long, each another one, of which none is kept', async () => {
+      for (let at = 0; at < 50; at++) {
+        const text = `${at}`.padEnd(900_000, 'x');
+        const requests = [
+          { resourceNamesSubscribe: [text] },
+          { initialResourceVersions: { [text]: 'x' } },
+          { typeUrl: text, initialResourceVersions: { x: 'x' } },
+        ];
+        const client = new DeltaClient(running.port);
+        open.push(client);
+        client.request(EDS, requests[at % requests.length]);
+        expect((await client.ended()).code).toBe(3);
+      }
+    });
+
     it('metadata and Anys that are nested a thousand deep', async () => {
       let nested: Buffer = Buffer.alloc(0);
       const wrap = (field: number, content: Buffer): Buffer => {
@@ -506,7 +521,8 @@ describe.each(['http2', 'net'] as const)('hostile clients of %s', (transport) =>
     });
   });
 
-  it('after all that, memory is where it was', () => {
-    expect(memory() - memoryBefore).toBeLessThan(32 * 1024 * 1024);
+  it('after all that, memory is where it was', async () => {
+    // Buffers of sockets go in several turns.
+    await until('it is', () => memory() - memoryBefore < 32 * 1024 * 1024);
   });
 });

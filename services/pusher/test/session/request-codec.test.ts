@@ -232,8 +232,8 @@ describe('lists that are known', () => {
   });
 
   it('are kept a while without users, and forgotten when there are too many', () => {
-    const sets = new KnownSets<object>(10);
-    const find = (text: string): object => sets.get(text, text.length, () => ({}));
+    const sets = new KnownSets<{ readonly bytes: number }>(({ bytes }) => bytes, 10);
+    const find = (text: string): object => sets.get(text, () => ({ bytes: text.length }));
     const first = find('abcde');
     const second = find('fghij');
     expect(find('abcde')).toBe(first);
