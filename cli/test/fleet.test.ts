@@ -1,17 +1,6 @@
-import { once } from 'node:events';
-import { createServer, type RequestListener, type Server } from 'node:http';
-import { afterEach, expect, test } from 'vitest';
-import { xdsctl } from './support.ts';
-
-let servers: Server[] = [];
-
-afterEach(() => {
-  for (const server of servers) {
-    server.closeAllConnections();
-    server.close();
-  }
-  servers = [];
-});
+import { expect, test } from 'vitest';
+import { freePort } from '../src/components/ports.ts';
+import { listening, xdsctl } from './support.ts';
 
 interface Member {
   readonly name: string;
@@ -32,14 +21,6 @@ async function pusher(
     '/debug/placement': { self, pushers: told },
   };
   return listening(({ url = '' }, response) => response.end(JSON.stringify(pages[url])));
-}
-
-async function listening(listener: RequestListener): Promise<string> {
-  const server = createServer(listener);
-  servers.push(server.listen(0, '127.0.0.1'));
-  await once(server, 'listening');
-  const address = server.address();
-  return `127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
 }
 
 const [a, b, c] = ['a', 'b', 'c'].map((name) => ({
@@ -90,8 +71,7 @@ test('proxy-status names the pushers that there are and that it was not given', 
 
 test('of a pusher that does not answer proxy-status says so, after what the others have', async () => {
   const first = await pusher(a, ['a.shop'], [b]);
-  const second = await pusher(b, ['b.shop']);
-  servers.at(-1)?.close();
+  const second = `127.0.0.1:${await freePort()}`;
   const { lines, notes, failure } = await xdsctl(
     ...['proxy-status', '--monitoringAddr', `${first},${second}`],
   );

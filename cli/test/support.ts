@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import { onTestFinished } from 'vitest';
 import { program } from '../src/program.ts';
 
 /** Runs `xdsctl` in this process: what it printed, to whom waits as well, and what it failed with. */
@@ -22,4 +25,16 @@ export async function xdsctl(...args: readonly string[]): Promise<{
     (error: unknown) => (error instanceof Error ? error.message : String(error)),
   );
   return { lines, notes, failure };
+}
+
+/** Where something listens that answers so, as long as the test lasts. */
+export async function listening(answer: RequestListener): Promise<string> {
+  const server = createServer(answer).listen(0, '127.0.0.1');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  await once(server, 'listening');
+  const address = server.address();
+  return `127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
 }
