@@ -14,8 +14,8 @@ export interface ListenerOptions {
 export class Listener {
   readonly #server: Server;
   readonly #options: ListenerOptions;
-  /** With TLS: some are in their handshake, and nobody else knows of them. */
-  readonly #sockets = new Set<Socket>();
+  /** By their peers: nobody else knows of them, and nothing was promised to them. */
+  readonly #handshakes = new Map<string, Socket>();
 
   constructor(server: Server, options: ListenerOptions) {
     this.#server = server;
@@ -23,9 +23,13 @@ export class Listener {
     server.maxConnections = options.limits.maxConnections;
     if (!(server instanceof TlsServer)) return;
     server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
+      const peer = peerOf(socket);
+      this.#handshakes.set(peer, socket);
+      socket.once('close', () => {
+        if (this.#handshakes.get(peer) === socket) this.#handshakes.delete(peer);
+      });
     });
+    server.on('secureConnection', (socket) => this.#handshakes.delete(peerOf(socket)));
   }
 
   /** Resolves with the port. */
@@ -56,16 +60,17 @@ export class Listener {
   /** Resolves when the last connection is gone; `signal`: `cut` is to end those that are left. */
   stop(signal: AbortSignal, cut: () => void): Promise<void> {
     return new Promise((resolve) => {
-      const cutAll = (): void => {
-        cut();
-        for (const socket of this.#sockets) socket.destroy();
-      };
       this.#server.close(() => {
-        signal.removeEventListener('abort', cutAll);
+        signal.removeEventListener('abort', cut);
         resolve();
       });
-      if (signal.aborted) cutAll();
-      else signal.addEventListener('abort', cutAll, { once: true });
+      for (const socket of this.#handshakes.values()) socket.destroy();
+      if (signal.aborted) cut();
+      else signal.addEventListener('abort', cut, { once: true });
     });
   }
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }

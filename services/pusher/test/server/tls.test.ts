@@ -137,8 +137,11 @@ describe.each(['http2', 'net'] as const)('TLS by %s', (transport) => {
       silent.once('connect', resolve);
     });
     // They are accepted in order.
-    await shown();
-    await server.stop(AbortSignal.timeout(100));
+    const whole = await shown();
+    whole.destroy();
+    const bound = AbortSignal.timeout(5_000);
+    await server.stop(bound);
+    expect(bound.aborted).toBe(false);
     await until('it is closed', () => closed);
   });
 
