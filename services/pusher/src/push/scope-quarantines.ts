@@ -8,8 +8,9 @@ import type { SessionContext } from '../session/context.ts';
 import type { SessionNack } from '../session/session-options.ts';
 import { traitsOf } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
-import type { TypeView } from '../view/type-view.ts';
+import type { Scopes } from '../view/scopes.ts';
 import { NackTally, quorum, type Refusal } from './nack-tally.ts';
+import { isServed } from './served.ts';
 import type { XdsStream } from './stream.ts';
 
 export interface ScopeQuarantinesOptions {
@@ -21,6 +22,7 @@ export interface ScopeQuarantinesOptions {
   readonly logger: Logger;
   readonly gauge: Gauge;
   readonly streamsOf: (scope: string) => Iterable<XdsStream>;
+  readonly scopes: Pick<Scopes, 'view'>;
 }
 
 /** What a stream refused: its proxy's vote, while it is there. */
@@ -73,8 +75,12 @@ export class ScopeQuarantines {
     const { changed } = nack.frame.plan;
     const blamed = nack.culprits.length > 0 ? nack.culprits : changed;
     const { typeUrl, error } = nack;
+    const { context, scopes } = this.#options;
+    const view = scopes.view(scope);
     for (const { name: resource, version } of blamed.slice(0, maxReported)) {
       const refusal = { scope, typeUrl, resource, proxyVersion: versionOf(node), version };
+      // A slow proxy answers what others have been sent the next of: nobody would take that back.
+      if (view === undefined || !isServed(context, view, refusal)) continue;
       const votes = this.#votes.get(stream) ?? new Map<string, Vote>();
       this.#votes.set(stream, votes);
       votes.set(keyOf(refusal), { version, message: error.message });
@@ -124,11 +130,10 @@ export class ScopeQuarantines {
 
   /** What is not served any more need not be told of: it may be good when it comes again. */
   viewChanged(view: ScopeView): void {
-    const { name } = this.#options;
+    const { name, context } = this.#options;
     for (const refusal of this.#tally.toldBy(name)) {
-      if (refusal.scope !== view.scope) continue;
-      const served = this.#viewOf(view, refusal.typeUrl)?.get(refusal.resource);
-      if (served?.version !== refusal.version) this.#takeBack(name, refusal);
+      if (refusal.scope !== view.scope || isServed(context, view, refusal)) continue;
+      this.#takeBack(name, refusal);
     }
   }
 
@@ -139,15 +144,15 @@ export class ScopeQuarantines {
 
   /**
    * What is told of by this pusher's name and not by it is of a process before it; and what it
-   * tells of may have been taken back for it.
+   * tells of may have been taken back for it, or something older come to the log behind it.
    */
   #heardOwn(refusal: Refusal, nack: Nack, told: boolean): void {
     const { name, feedback } = this.#options;
     const proxies = this.#tally.toldOf(name, refusal);
-    if (told && proxies === undefined) {
+    if (proxies === undefined) {
       const isOld = !this.#tally.toldBy(name).some((own) => isSameKey(own, refusal));
-      if (isOld) feedback.takeBack(name, refusal);
-    } else if (!told && proxies !== undefined) {
+      if (told && isOld) feedback.takeBack(name, refusal);
+    } else if (!told || !isSameSet(proxies, nack.proxies)) {
       const { proxy, message } = nack;
       feedback.nack({ ...refusal, proxy, message, proxies: [...proxies] });
     }
@@ -193,9 +198,9 @@ export class ScopeQuarantines {
 
   #apply(refusal: Refusal): void {
     const { logger, gauge, streamsOf } = this.#options;
-    const { scope, proxyVersion, typeUrl, resource } = refusal;
+    const { scope, proxyVersion, typeUrl, resource, version } = refusal;
     gauge.set(this.#tally.size);
-    const what = { scope, proxyVersion, type: traitsOf(typeUrl).short, resource };
+    const what = { scope, proxyVersion, type: traitsOf(typeUrl).short, resource, version };
     if (this.#tally.isQuarantined(refusal)) {
       logger.warn('a version that proxies refused is kept from the others', what);
     } else logger.info('a version that proxies refused is kept from the others no more', what);
@@ -207,17 +212,6 @@ export class ScopeQuarantines {
     }
     // The votes of those that left were kept as long as they were enough.
     if (this.#tally.toldOf(this.#options.name, refusal) !== undefined) this.#recount(refusal);
-  }
-
-  /** Versions of assignments cover their clusters. */
-  #viewOf({ types }: ScopeView, typeUrl: string): TypeView | undefined {
-    const view = types.get(typeUrl);
-    if (view === undefined || traitsOf(typeUrl).stage !== 'assignments') return view;
-    const { context } = this.#options;
-    const clusters = [...types.values()].find(
-      (other) => traitsOf(other.typeUrl).stage === 'clusters',
-    );
-    return clusters === undefined ? view : context.assignments.derive(view, clusters);
   }
 }
 
@@ -233,4 +227,8 @@ function keyOf({ typeUrl, proxyVersion, resource }: Refusal): string {
 
 function isSameKey(a: Refusal, b: Refusal): boolean {
   return a.scope === b.scope && keyOf(a) === keyOf(b);
+}
+
+function isSameSet(set: ReadonlySet<string>, list: readonly string[]): boolean {
+  return set.size === list.length && list.every((one) => set.has(one));
 }

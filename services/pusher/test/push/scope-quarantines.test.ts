@@ -6,6 +6,7 @@ import { expect, it } from 'vitest';
 import { FeedbackWriter } from '../../src/feedback.ts';
 import { PusherMetrics } from '../../src/metrics.ts';
 import { ScopeQuarantines } from '../../src/push/scope-quarantines.ts';
+import type { XdsStream } from '../../src/push/stream.ts';
 import { World } from '../session/support.ts';
 import { loggerInto } from '../support/world.ts';
 
@@ -19,6 +20,8 @@ const nackOf = (...proxies: string[]): Nack => ({
 class Hears {
   readonly time = new VirtualTime();
   readonly said: string[] = [];
+  /** What it serves. */
+  readonly world = new World();
   readonly quarantines: ScopeQuarantines;
   readonly #metrics = new Metrics();
 
@@ -34,15 +37,28 @@ class Hears {
       },
     };
     const { time } = this;
+    this.world.cut({ t: { r: 'v2' } });
     this.quarantines = new ScopeQuarantines({
       name: 'me',
-      context: new World().context,
+      context: this.world.context,
       time,
       feedback: new FeedbackWriter({ log: log as never, time, name: 'me' }),
       logger: loggerInto([]),
       gauge: new PusherMetrics(this.#metrics).quarantined,
       streamsOf: () => [],
+      scopes: { view: () => this.world.view },
     });
+  }
+
+  /** A proxy here refuses the resource. */
+  refuses(id: string, version = 'v2'): XdsStream {
+    const node = { id, version: '1.40.0', istioVersion: '' };
+    const stream = { node, scope: 's', authenticated: true } as never;
+    const frame = { plan: { changed: [{ name: 'r', version }] } };
+    const error = { code: 13, message: 'no' };
+    const nack = { typeUrl: 't', error, culprits: [], sure: true, frame };
+    this.quarantines.nacked(stream, nack as never);
+    return stream;
   }
 
   /** What is in quarantine. */
@@ -96,17 +112,7 @@ it('what a process of the same name told before is taken back', async () => {
 it('what was taken back for a pusher that is there is told again', async () => {
   const hears = new Hears();
   const { quarantines } = hears;
-  const node = { id: 'p1', version: '1.40.0', istioVersion: '' };
-  const stream = { node, scope: 's', authenticated: true };
-  const frame = { plan: { changed: [{ name: 'r', version: 'v2' }] } };
-  const nack = {
-    typeUrl: 't',
-    error: { code: 13, message: 'no' },
-    culprits: [],
-    sure: true,
-    frame,
-  };
-  quarantines.nacked(stream as never, nack as never);
+  const stream = hears.refuses('p1');
   await hears.time.advance(1);
   expect(hears.said).toEqual(['n|me: p1']);
   quarantines.heard('me', nackOf('p1'), true);
@@ -114,8 +120,35 @@ it('what was taken back for a pusher that is there is told again', async () => {
   await hears.time.advance(1);
   expect(hears.said).toEqual(['n|me: p1', 'n|me: p1']);
   // But not what it took back itself.
-  quarantines.leave(stream as never);
+  quarantines.leave(stream);
   quarantines.heard('me', nackOf('p1'), false);
   await hears.time.advance(1);
   expect(hears.said.slice(2)).toEqual(['n|me: taken back']);
+});
+
+it('what comes to the log behind what was told later is not the last word', async () => {
+  const hears = new Hears();
+  hears.refuses('p1');
+  hears.refuses('p2');
+  await hears.time.advance(1);
+  hears.quarantines.heard('me', nackOf('p1', 'p2'), true);
+  await hears.time.advance(1);
+  expect(hears.said).toEqual(['n|me: p1,p2']);
+  hears.quarantines.heard('me', nackOf('p1'), true);
+  await hears.time.advance(1);
+  expect(hears.said).toEqual(['n|me: p1,p2', 'n|me: p1,p2']);
+});
+
+it('a version that is served no more is not told of, however late a proxy refuses it', async () => {
+  const hears = new Hears();
+  const { quarantines, world, time } = hears;
+  quarantines.viewChanged(world.cut({ t: { r: 'v3' } }));
+  hears.refuses('p1', 'v3');
+  hears.refuses('p2', 'v2');
+  await time.advance(1);
+  expect(hears.said).toEqual(['n|me: p1']);
+  // Nor is there anything to be quarrelled about with oneself.
+  quarantines.heard('me', { ...nackOf('p1'), version: Buffer.from('v3') }, true);
+  await time.advance(1);
+  expect(hears.said).toEqual(['n|me: p1']);
 });
