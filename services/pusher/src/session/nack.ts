@@ -43,18 +43,27 @@ export function answerTo(
   }
   const named = culprits(message, plan.entries);
   const bad = named.length > 0 ? named : plan.changed;
+  const known = new Map(refusals.quarantine?.all.map((one) => [one.name, one]));
+  // Of a set that may have had something bad before, what is new need not be it.
+  const others = plan.entries.filter((entry) => entry !== plan.changed[0]);
+  const isDoubtful =
+    state.guessed || others.some(({ name, version }) => known.get(name)?.refused === version);
+  const only = plan.changed.length === 1 && (others.length === 0 || !isDoubtful);
+  const sure = named.length > 0 || only;
   const stuck = bad.filter((entry) => refused.before?.lookup(entry)?.version === entry.version);
-  const standsIn = new Set(refusals.quarantine?.all.map(({ name }) => name));
   // Where it refuses what it is said to have, no other can be put in its place; what that stood in
   // for is still refused.
-  const anew = bad.filter((entry) => !stuck.includes(entry) || !standsIn.has(entry.name));
-  const quarantined = anew.map((entry): Quarantined => ({
-    name: entry.name,
-    refused: entry.version,
-    held: refused.before?.lookup(entry),
-    unsure: named.length === 0 && plan.changed.length > 1,
-    spared: false,
-  }));
+  const anew = bad.filter((entry) => !stuck.includes(entry) || !known.has(entry.name));
+  const quarantined = anew.map((entry): Quarantined => {
+    const { name, version } = entry;
+    const held = refused.before?.lookup(entry);
+    const before = known.get(name);
+    // What stands in for a version that it is spared, or was sent before that: it is spared still.
+    if (before?.spared === true && before.refused !== version) {
+      return before.held?.version === version ? { ...before, held } : before;
+    }
+    return { name, refused: version, held, unsure: !sure, spared: false };
+  });
   refusals.quarantine = context.quarantines.add(refusals.quarantine, quarantined);
   refusals.checkedFor = undefined;
   // The client is where it was, as far as these go.
@@ -72,7 +81,7 @@ export function answerTo(
     typeUrl: state.traits.typeUrl,
     error: { code: error.code, message },
     culprits: named.map(({ name, version }) => ({ name, version })),
-    sure: named.length > 0 || plan.changed.length === 1,
+    sure,
     frame: refused.frame,
   };
 }

@@ -41,3 +41,17 @@ export function freed(
   );
   return new Set(over.map(({ name }) => name));
 }
+
+/** What a client may hold, without what is in quarantine: it was hardly sent that. */
+export function unrefused(
+  view: TypeView | undefined,
+  quarantine: ScopeQuarantine | undefined,
+): TypeView | undefined {
+  if (view === undefined) return undefined;
+  const refused = quarantine?.get(view.typeUrl) ?? new Map<string, ReadonlySet<string>>();
+  const names = [...refused].flatMap(([name, versions]) => {
+    const version = view.get(name)?.version;
+    return version !== undefined && versions.has(version) ? [name] : [];
+  });
+  return names.length === 0 ? view : view.with([], names);
+}

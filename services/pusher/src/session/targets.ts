@@ -7,7 +7,7 @@ import { nameField } from '../wire.ts';
 import type { SessionContext } from './context.ts';
 import { Lifetime, namesHeld } from './lifetime.ts';
 import { liftable, type ScopeQuarantine } from './quarantine.ts';
-import { freed, spared } from './scope-quarantine.ts';
+import { freed, spared, unrefused } from './scope-quarantine.ts';
 import { takesNothing } from './narrow.ts';
 import type { SessionOptions } from './session-options.ts';
 import type { Outstanding } from './outstanding.ts';
@@ -92,8 +92,11 @@ export class Targets {
       const lifted = liftable(refusals.quarantine, raw);
       const names = new Set(lifted.map((one) => one.name));
       refusals.quarantine = this.context.quarantines.without(refusals.quarantine, names);
-      // It is not known whether the client took these, so they are said again.
-      const unsure = lifted.filter((one) => one.unsure).map((one) => one.name);
+      // It is not known whether the client took these, so they are said again; what is only to be
+      // taken from it would be sent with the others that it refuses, again and again.
+      const goes = (name: string): boolean =>
+        raw.get(name) === undefined && state.held?.get(name) !== undefined;
+      const unsure = lifted.filter((one) => one.unsure && !goes(one.name)).map((one) => one.name);
       if (unsure.length > 0) state.owe(new NameList(unsure));
       const isClear = state.quarantine === undefined && !state.owes;
       if (isClear && state.outstanding.length === 0) state.forgive();
@@ -355,8 +358,8 @@ export class Targets {
     const scope = this.goal?.scope ?? '';
     const held = version === target.digest ? target : this.context.recall(scope, typeUrl, version);
     // Else it is sent all, in a way that takes nothing away that it may still have routes to.
-    state.held = held ?? this.context.mayHold(scope, typeUrl);
-    state.mustAnswer = held === undefined;
+    state.held = held ?? unrefused(this.context.mayHold(scope, typeUrl), this.quarantine);
+    state.mustAnswer = state.guessed = held === undefined;
     if (held === undefined && typeUrl === cluster) this.#adopt(state.held, target, scope);
   }
 

@@ -39,6 +39,8 @@ export class TypeState {
   resume: string | undefined;
   /** The client came with something from an earlier stream. */
   resumed = false;
+  /** What that is, is a guess, until it takes a response. */
+  guessed = false;
   /** Nothing of it was answered on this stream. */
   begins = true;
   refusals: Refusals | undefined;

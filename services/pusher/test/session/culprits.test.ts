@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RDS, World } from './support.ts';
+import { CDS, RDS, World } from './support.ts';
 
 /** A stream that was sent two changed route tables, named by port as Istio's are, and refuses them. */
 function refusing(message: string) {
@@ -55,5 +55,55 @@ describe('names that are numbers', () => {
     ['name: 8080', ['8080']],
   ])('%s: names %j', (message, names) => {
     expect(refusing(message).blamed).toEqual(names);
+  });
+});
+
+/** A client comes back with a version that is not known, to what it refuses for some of it. */
+function resumed(before: Record<string, string>, now: Record<string, string>) {
+  const world = new World();
+  world.cut({ [CDS]: before });
+  world.cut({ [CDS]: now });
+  const stream = world.sotw();
+  return { world, stream, whole: stream.send(CDS, [], { versionInfo: 'of another pusher' })[0] };
+}
+
+describe('a set of which it is not known what of it the client has', () => {
+  it('is not sent again and again for what is to be taken from it', () => {
+    const bad = { a: 'bad', b: 'bad' };
+    const { world, stream, whole } = resumed({ ...bad, gone: '1' }, bad);
+    let sent = 1;
+    for (let seen = whole; seen !== undefined && sent < 100; sent++) {
+      [seen] = stream.nack(seen);
+      if (seen === undefined) world.nowMs += 5_000;
+      seen ??= stream.take()[0];
+    }
+    expect(sent).toBeLessThan(50);
+  });
+
+  it('is not refused for the one of it that is new, for all that is known', () => {
+    const { world, stream, whole } = resumed({ bad: '1' }, { bad: '1' });
+    stream.nack(whole);
+    world.cut({ [CDS]: { bad: '1', new: '1' } });
+    const [more] = stream.follow().take();
+    expect(more?.names.toSorted()).toEqual(['bad', 'new']);
+    stream.nack(more);
+    expect(stream.nacks.map(({ sure }) => sure)).toEqual([true, false]);
+  });
+
+  it('nor for the one of it that is new beside what was refused before it', () => {
+    const world = new World();
+    const stream = world.sotw();
+    world.cut({ [CDS]: { bad: '1', a: '1', b: '1' } });
+    stream.ack(stream.follow().send(CDS, [])[0]);
+    world.cut({ [CDS]: { bad: '2', a: '2', b: '1' } });
+    const [first] = stream.follow().take();
+    // It is waited for no longer.
+    world.nowMs += 20_000;
+    world.cut({ [CDS]: { bad: '2', a: '2', b: '2' } });
+    const [second] = stream.follow().take();
+    expect(second?.frame.plan.changed.map(({ name }) => name)).toEqual(['b']);
+    stream.nack(first);
+    stream.nack(second);
+    expect(stream.nacks.map(({ sure }) => sure)).toEqual([false, false]);
   });
 });

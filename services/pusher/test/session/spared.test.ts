@@ -69,4 +69,30 @@ describe('what a stream was spared for others’ sake', () => {
     stream.session.spare(undefined);
     expect(stream.take()).toEqual([]);
   });
+
+  it('stays so where the stream refuses late what was before it', () => {
+    const world = worldOf('1');
+    const stream = world.delta();
+    const [first] = stream.send(CDS);
+    world.cut({ [CDS]: { bad: '2', good: '1' } });
+    const other = world.delta();
+    other.nack(other.send(CDS)[0], 'bad: no');
+    const version = other.nacks[0]?.culprits[0]?.version ?? '';
+    stream.session.spare(new Map([[CDS, new Map([['bad', new Set([version])]])]]));
+    stream.follow();
+    const said = [...stream.take(), ...stream.nack(first, 'bad: no')];
+    expect(said.filter(({ names }) => names.includes('bad'))).toEqual([]);
+  });
+
+  it('is not sent to a client that comes back with a version that is not known', () => {
+    const world = worldOf('1');
+    world.cut({ [CDS]: { bad: '2', good: '2' } });
+    const [one, two] = [world.delta(), world.sotw()];
+    one.nack(one.send(CDS)[0], 'bad: no');
+    const version = one.nacks[0]?.culprits[0]?.version ?? '';
+    two.session.spare(new Map([[CDS, new Map([['bad', new Set([version])]])]]));
+    const [whole] = two.send(CDS, [], { versionInfo: 'of another pusher' });
+    const sent = whole?.frame.plan.entries.map((entry) => `${entry.name} ${entry.version}`);
+    expect(sent?.toSorted()).toEqual(['bad 1', 'good 2']);
+  });
 });
