@@ -115,11 +115,10 @@ export class Hub implements StreamHost<XdsStream> {
     this.answer = options.answer;
     this.#quarantines = new ScopeQuarantines({
       ...options,
-      gauge: options.metrics.quarantined,
       streamsOf: (scope) => this.#held.get(scope)?.streams ?? [],
     });
-    const quarantines = this.#quarantines;
     this.#held = this.#createHeld();
+    const quarantines = this.#quarantines;
     this.observer = new StreamMeter({ ...options, spans: this.#spans, quarantines });
     this.#spread = new Spread({
       clock: options.time,
@@ -388,6 +387,7 @@ export class Hub implements StreamHost<XdsStream> {
       ended: (scope) => {
         feedback.undemand(scope);
         scopes.release(scope);
+        this.#quarantines.ended(scope);
         this.#measure();
       },
     });

@@ -1,8 +1,8 @@
 import type { Nack } from '@watershed/model/gen/record.ts';
 import type { Clock } from '@watershed/runtime/clock.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
-import type { Gauge } from '@watershed/runtime/metrics.ts';
 import type { FeedbackWriter } from '../feedback.ts';
+import type { PusherMetrics } from '../metrics.ts';
 import type { ProxyNode } from '../node-scope.ts';
 import type { SessionContext } from '../session/context.ts';
 import type { SessionNack } from '../session/session-options.ts';
@@ -20,7 +20,7 @@ export interface ScopeQuarantinesOptions {
   readonly time: Clock;
   readonly feedback: FeedbackWriter;
   readonly logger: Logger;
-  readonly gauge: Gauge;
+  readonly metrics: Pick<PusherMetrics, 'quarantined'>;
   readonly streamsOf: (scope: string) => Iterable<XdsStream>;
   readonly scopes: Pick<Scopes, 'view'>;
 }
@@ -130,9 +130,24 @@ export class ScopeQuarantines {
 
   /** What is not served any more need not be told of: it may be good when it comes again. */
   viewChanged(view: ScopeView): void {
-    const { name, context } = this.#options;
+    const { context } = this.#options;
+    this.#forget(view.scope, (refusal) => !isServed(context, view, refusal));
+  }
+
+  /** Nobody uses the scope here: what becomes of it is not seen any more. */
+  ended(scope: string): void {
+    this.#forget(scope, () => true);
+  }
+
+  /** Votes too: a stream that is there may take it next time. */
+  #forget(scope: string, isOver: (refusal: Refusal) => boolean): void {
+    const { name, streamsOf } = this.#options;
     for (const refusal of this.#tally.toldBy(name)) {
-      if (refusal.scope !== view.scope || isServed(context, view, refusal)) continue;
+      if (refusal.scope !== scope || !isOver(refusal)) continue;
+      for (const stream of streamsOf(scope)) {
+        const votes = this.#votes.get(stream);
+        if (votes?.get(keyOf(refusal))?.version === refusal.version) votes.delete(keyOf(refusal));
+      }
       this.#takeBack(name, refusal);
     }
   }
@@ -197,9 +212,9 @@ export class ScopeQuarantines {
   }
 
   #apply(refusal: Refusal): void {
-    const { logger, gauge, streamsOf } = this.#options;
+    const { logger, metrics, streamsOf } = this.#options;
     const { scope, proxyVersion, typeUrl, resource, version } = refusal;
-    gauge.set(this.#tally.size);
+    metrics.quarantined.set(this.#tally.size);
     const what = { scope, proxyVersion, type: traitsOf(typeUrl).short, resource, version };
     if (this.#tally.isQuarantined(refusal)) {
       logger.warn('a version that proxies refused is kept from the others', what);

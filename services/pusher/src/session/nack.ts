@@ -44,12 +44,11 @@ export function answerTo(
   const named = culprits(message, plan.entries);
   const bad = named.length > 0 ? named : plan.changed;
   const known = new Map(refusals.quarantine?.all.map((one) => [one.name, one]));
-  // Of a set that may have had something bad before, what is new need not be it.
-  const others = plan.entries.filter((entry) => entry !== plan.changed[0]);
-  const isDoubtful =
-    state.guessed || others.some(({ name, version }) => known.get(name)?.refused === version);
-  const only = plan.changed.length === 1 && (others.length === 0 || !isDoubtful);
-  const sure = named.length > 0 || only;
+  // Of a set, what is new need not be it, unless the client took all else of it before.
+  const isWhole = plan.mode === 'sotw' && state.traits.fullSet;
+  const others = isWhole ? plan.entries.filter((entry) => entry !== plan.changed[0]) : [];
+  const isAlone = others.every((entry) => state.taken?.lookup(entry)?.version === entry.version);
+  const sure = named.length > 0 || (plan.changed.length === 1 && isAlone);
   const stuck = bad.filter((entry) => refused.before?.lookup(entry)?.version === entry.version);
   // Where it refuses what it is said to have, no other can be put in its place; what that stood in
   // for is still refused.
@@ -72,7 +71,7 @@ export function answerTo(
   const names = new Set(named.map((entry) => entry.name));
   const siblings = plan.changed.filter((entry) => !names.has(entry.name));
   // The full set, that is, which would have those again.
-  const again = plan.mode === 'sotw' && state.traits.fullSet && stuck.length > 0;
+  const again = isWhole && stuck.length > 0;
   if (named.length > 0 && siblings.length > 0 && !again && refusals.resends < maxSiblingResends) {
     refusals.resends++;
     state.owe(new NameList(siblings.map((entry) => entry.name)));

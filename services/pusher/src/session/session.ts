@@ -182,9 +182,7 @@ export class Session {
     if (settled === undefined) return newest;
     this.#answers = true;
     if (request.error === undefined) {
-      state.guessed = false;
-      state.nonceAcked = request.nonce;
-      state.versionAcked = settled.frame.plan.version;
+      state.take(settled.frame);
       state.refusals?.took(settled);
       this.#observer?.acked?.(state.traits.typeUrl, settled.frame);
     } else {

@@ -359,7 +359,8 @@ export class Targets {
     const held = version === target.digest ? target : this.context.recall(scope, typeUrl, version);
     // Else it is sent all, in a way that takes nothing away that it may still have routes to.
     state.held = held ?? unrefused(this.context.mayHold(scope, typeUrl), this.quarantine);
-    state.mustAnswer = state.guessed = held === undefined;
+    state.taken = held;
+    state.mustAnswer = held === undefined;
     if (held === undefined && typeUrl === cluster) this.#adopt(state.held, target, scope);
   }
 

@@ -1,4 +1,5 @@
 import type { TypeView } from '../view/type-view.ts';
+import type { Frame } from './frame.ts';
 import type { Cost } from './kept-names.ts';
 import type { Lifetime } from './lifetime.ts';
 import type { Outstanding } from './outstanding.ts';
@@ -39,8 +40,8 @@ export class TypeState {
   resume: string | undefined;
   /** The client came with something from an earlier stream. */
   resumed = false;
-  /** What that is, is a guess, until it takes a response. */
-  guessed = false;
+  /** Full sets of state of the world: the last that it is known to have taken. */
+  taken: TypeView | undefined;
   /** Nothing of it was answered on this stream. */
   begins = true;
   refusals: Refusals | undefined;
@@ -78,6 +79,13 @@ export class TypeState {
   /** To be changed. */
   get refusing(): Refusals {
     return (this.refusals ??= new Refusals());
+  }
+
+  /** The client took a response. */
+  take({ nonce, plan }: Frame): void {
+    this.nonceAcked = nonce;
+    this.versionAcked = plan.version;
+    if (plan.mode === 'sotw' && this.traits.fullSet) this.taken = plan.view;
   }
 
   get quarantine(): Quarantine | undefined {

@@ -16,10 +16,11 @@ const nackOf = (...proxies: string[]): Nack => ({
   version: Buffer.from('v2'),
 });
 
-/** What a pusher `me` without proxies hears, and what it says. */
+/** What a pusher `me` hears, and what it says. */
 class Hears {
   readonly time = new VirtualTime();
   readonly said: string[] = [];
+  readonly streams: XdsStream[] = [];
   /** What it serves. */
   readonly world = new World();
   readonly quarantines: ScopeQuarantines;
@@ -44,8 +45,8 @@ class Hears {
       time,
       feedback: new FeedbackWriter({ log: log as never, time, name: 'me' }),
       logger: loggerInto([]),
-      gauge: new PusherMetrics(this.#metrics).quarantined,
-      streamsOf: () => [],
+      metrics: new PusherMetrics(this.#metrics),
+      streamsOf: () => this.streams,
       scopes: { view: () => this.world.view },
     });
   }
@@ -53,7 +54,9 @@ class Hears {
   /** A proxy here refuses the resource. */
   refuses(id: string, version = 'v2'): XdsStream {
     const node = { id, version: '1.40.0', istioVersion: '' };
-    const stream = { node, scope: 's', authenticated: true } as never;
+    const quiet = { spare: () => undefined, pump: () => undefined };
+    const stream: XdsStream = { node, scope: 's', authenticated: true, ...quiet } as never;
+    this.streams.push(stream);
     const frame = { plan: { changed: [{ name: 'r', version }] } };
     const error = { code: 13, message: 'no' };
     const nack = { typeUrl: 't', error, culprits: [], sure: true, frame };
@@ -151,4 +154,28 @@ it('a version that is served no more is not told of, however late a proxy refuse
   quarantines.heard('me', { ...nackOf('p1'), version: Buffer.from('v3') }, true);
   await time.advance(1);
   expect(hears.said).toEqual(['n|me: p1']);
+});
+
+it('who refused a version before it was replaced is asked again when it comes again', async () => {
+  const hears = new Hears();
+  const { quarantines, world, time, streams } = hears;
+  hears.refuses('p1');
+  for (const r of ['v3', 'v2']) quarantines.viewChanged(world.cut({ t: { r } }));
+  hears.refuses('p2');
+  const leaves = hears.refuses('p3');
+  streams.pop();
+  quarantines.leave(leaves);
+  await time.advance(1);
+  expect(hears.said).toEqual(['n|me: p2']);
+});
+
+it('of a scope that is used here no more nothing is told', async () => {
+  const hears = new Hears();
+  for (const id of ['p1', 'p2', 'p3']) hears.refuses(id);
+  await hears.time.advance(1);
+  hears.quarantines.ended('other');
+  hears.quarantines.ended('s');
+  await hears.time.advance(1);
+  expect(hears.said).toEqual(['n|me: p1,p2,p3', 'n|me: taken back']);
+  expect(await hears.count).toBe(0);
 });
