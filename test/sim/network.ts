@@ -21,6 +21,8 @@ export interface CallEvents {
   /** A message without its prefix. */
   readonly message: (bytes: Uint8Array) => void;
   readonly closed: (ended: Status) => void;
+  /** At the moment when the server says it: what it knew then can be seen. */
+  readonly written?: (bytes: Uint8Array) => void;
 }
 
 export interface ClientCall {
@@ -29,7 +31,7 @@ export interface ClientCall {
   cut(): void;
 }
 
-const peer: Peer = {
+const local: Peer = {
   address: '127.0.0.1',
   port: 1,
   secure: false,
@@ -61,8 +63,8 @@ export class SimNetwork {
     };
   }
 
-  /** Opens a call to whoever listens under that name. */
-  call(name: string, path: string, events: CallEvents): ClientCall {
+  /** Opens a call to whoever listens under that name. Default: as a process of its machine. */
+  call(name: string, path: string, events: CallEvents, peer: Peer = local): ClientCall {
     const server = this.#servers.get(name);
     const method = server?.method(path);
     if (server === undefined || method === undefined) {
@@ -71,7 +73,7 @@ export class SimNetwork {
     }
     const call = new Call(this.#time, this.#network, events, () => server.calls.delete(call));
     server.calls.add(call);
-    call.open(method);
+    call.open(method, peer);
     return call;
   }
 }
@@ -134,7 +136,7 @@ class Call implements ClientCall {
     this.#forget = forget;
   }
 
-  open(method: Method): void {
+  open(method: Method, peer: Peer): void {
     this.#queue(this.#toServer, () => {
       const handler = method.open({
         path: method.path,
@@ -170,6 +172,7 @@ class Call implements ClientCall {
 
   #write(framed: Uint8Array): boolean {
     const bytes = Buffer.from(framed.subarray(prefixBytes));
+    this.#events.written?.(bytes);
     this.#queue(this.#toClient, () => {
       if (!this.#clientDone) this.#events.message(bytes);
     });
