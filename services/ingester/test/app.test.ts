@@ -78,14 +78,14 @@ interface StartOptions {
   readonly configDirs?: readonly string[];
   readonly meshConfig?: string;
   readonly isAwaited?: boolean;
-  readonly quietMs?: number;
+  readonly own?: Partial<typeof times>;
 }
 
 async function start({
   configDirs = [config],
   meshConfig,
   isAwaited = true,
-  quietMs = times.quietMs,
+  own = {},
 }: StartOptions = {}): Promise<Running> {
   const metrics = new Metrics();
   const readiness = new Readiness();
@@ -105,7 +105,7 @@ async function start({
       configDirs,
       meshConfig,
       time: systemTime,
-      times: { ...times, quietMs },
+      times: { ...times, ...own },
     }),
     kinds: allKinds,
     settings,
@@ -422,7 +422,11 @@ test('files that are moved from one directory to another are never away', async 
   await writeFile(join(other, 'shop.yaml'), service('shop'));
   const names = Array.from({ length: 10 }, (_, at) => `s${at}`);
   for (const name of names) await write(`${name}.yaml`, service(name));
-  const { ingester } = await start({ configDirs: [config, other], quietMs: 200 });
+  const { ingester } = await start({
+    configDirs: [config, other],
+    // What is gone is left alone for two seconds longer, so a busy machine may take as long.
+    own: { quietMs: 1_000, maxWaitMs: 60_000 },
+  });
   const before = (await log.end('config', 0)).offset;
   for (const name of names) {
     await rename(join(config, `${name}.yaml`), join(other, `${name}.yaml`));
