@@ -31,8 +31,9 @@ export default defineConfig({
           pool: 'forks',
           // Nothing here is a singleton, so files may share a process: codecs are loaded once.
           isolate: false,
-          testTimeout: 20_000,
-          hookTimeout: 20_000,
+          // For what hangs: whoever waits has a limit of its own, and a busy machine computes late.
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {

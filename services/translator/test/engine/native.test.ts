@@ -55,7 +55,7 @@ it('a change of one of 20,000 workloads is one record and one encoding; so is a 
   expect((after['addressKeys'] ?? 0) - (before['addressKeys'] ?? 0)).toBe(1);
   expect((after['manifest'] ?? 0) - (before['manifest'] ?? 0)).toBe(0);
   expect((after['shared'] ?? 0) - (before['shared'] ?? 0)).toBe(1);
-}, 60_000);
+});
 
 it('what is gone is taken back at once, what comes back is there, also for the next process', async () => {
   const world = await translated(pod('a', '1'), pod('b', '1'));

@@ -135,7 +135,7 @@ describe('under any history', () => {
       ),
       { numRuns: 15 },
     );
-  }, 60_000);
+  });
 
   it('a restart at the end appends nothing', async () => {
     await fc.assert(
@@ -148,7 +148,7 @@ describe('under any history', () => {
       }),
       { numRuns: 10 },
     );
-  }, 60_000);
+  });
 
   it('without bad objects, a new process on a new log publishes the same from the last values alone', async () => {
     await fc.assert(
@@ -160,7 +160,7 @@ describe('under any history', () => {
       }),
       { numRuns: 15 },
     );
-  }, 60_000);
+  });
 
   // A shard lists what is another's without knowing whether it was ever good: pushers wait for it.
   it('without bad objects, two shards publish together what one does alone', async () => {
@@ -172,7 +172,7 @@ describe('under any history', () => {
       }),
       { numRuns: 15 },
     );
-  }, 60_000);
+  });
 
   it('whatever the log loses to compaction does not matter', async () => {
     await fc.assert(
@@ -187,7 +187,7 @@ describe('under any history', () => {
       }),
       { numRuns: 10 },
     );
-  }, 60_000);
+  });
 });
 
 /**
