@@ -55,7 +55,7 @@ export class Proxy {
   at = '';
   /** By this stream, or said to be held when it began: `name|version`. */
   readonly sent = new Set<string>();
-  /** On this stream. */
+  /** On this stream, and not taken later: `name|version`. */
   readonly refused = new Set<string>();
   /** State of the world: its pusher may not know what it has, as it came with a version of all. */
   isResumed = false;
@@ -170,6 +170,7 @@ export class Proxy {
     for (const name of gone) this.held.delete(name);
     for (const { name, version, wire } of goodOnes) {
       this.held.set(name, version);
+      this.refused.delete(`${name}|${version}`);
       this.#wire.set(name, wire);
     }
     if (bad.length === 0) {

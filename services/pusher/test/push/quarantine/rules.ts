@@ -131,6 +131,8 @@ export class Rules {
       const { id } = proxy.options;
       this.problems.push(`${id} at ${proxy.at} has ${resource} ${has}, not ${version}`);
     }
+    // What it took of a response that it refused without naming what, nobody knows of.
+    if (!proxy.options.traits.names) return;
     for (const resource of proxy.held.keys()) {
       if (resource in this.content) continue;
       this.problems.push(`${proxy.options.id} still has ${resource}`);
