@@ -160,6 +160,8 @@ export type LogErrorCode =
   | 'unknown-topic'
   | 'partition-mismatch'
   | 'record-too-large'
+  /** This process may not, or nobody knows it; whoever rules the log can change that meanwhile. */
+  | 'not-allowed'
   /** Somebody else is the owner now. */
   | 'fenced'
   /** It is not what was read and appended: put back to an older copy, or made anew. */

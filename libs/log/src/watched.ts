@@ -33,8 +33,8 @@ export class LogWatch {
   readonly #late = new Set<symbol>();
   /** Failed last time. */
   readonly #failed = new Set<Call>();
-  /** Why an adapter makes a call again. */
-  #reason: LogError | undefined;
+  /** Why an adapter made a call again last. */
+  #reason: { readonly error: LogError; readonly atMs: number } | undefined;
   #closing = false;
 
   constructor(options: WatchOptions) {
@@ -43,7 +43,7 @@ export class LogWatch {
 
   /** For adapters that try again by themselves. */
   readonly retried = (error: LogError): void => {
-    this.#reason = error;
+    this.#reason = { error, atMs: this.#options.time.now() };
     if (this.#late.size > 0) this.#tell(error);
   };
 
@@ -66,7 +66,7 @@ export class LogWatch {
     };
     const late = (): void => {
       this.#late.add(id);
-      this.#tell(this.#reason ?? unanswered(what), sinceMs);
+      this.#tell(this.#recentReason ?? unanswered(what), sinceMs);
     };
     const mayTakeMs = call === 'read' ? readWaitMs : 0;
     let timer =
@@ -77,7 +77,7 @@ export class LogWatch {
       if (isHeard(result)) this.#worked(call);
       return result;
     } catch (error) {
-      if (isRetriable(error)) {
+      if (isRetriable(error) || (call === 'read' && !isClosed(error))) {
         this.#failed.add(call);
         this.#tell(error, sinceMs);
       }
@@ -88,6 +88,12 @@ export class LogWatch {
     }
   }
 
+  /** That another call works meanwhile does not take it back: rights are by topic. */
+  get #recentReason(): LogError | undefined {
+    const { error, atMs = 0 } = this.#reason ?? {};
+    return this.#options.time.now() - atMs <= silentMs ? error : undefined;
+  }
+
   /** What is cut off then says nothing of the log. */
   closing(): void {
     this.#closing = true;
@@ -96,13 +102,16 @@ export class LogWatch {
   #worked(call: Call): void {
     this.#failed.delete(call);
     if (this.#late.size > 0 || this.#failed.size > 0 || this.#closing) return;
-    this.#reason = undefined;
     this.#options.health.worked();
   }
 
   #tell(error: unknown, sinceMs?: number): void {
     if (!this.#closing) this.#options.health.failed(error, sinceMs);
   }
+}
+
+function isClosed(error: unknown): boolean {
+  return error instanceof LogError && error.code === 'closed';
 }
 
 function unanswered(what: string): LogError {

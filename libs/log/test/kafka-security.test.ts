@@ -1,4 +1,4 @@
-import { AclOperations, Connection, createAclsV3 } from '@platformatic/kafka';
+import { AclOperations, Connection, createAclsV3, deleteAclsV3 } from '@platformatic/kafka';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,10 @@ import { brief, bytes, readAll, realTime, until } from './support.ts';
 
 /** What the README says that each tier needs; all may describe all topics. */
 const rights = {
-  ingester: { read: ['config', 'endpoints'], write: ['config', 'endpoints', 'history'] },
+  ingester: {
+    read: ['config', 'endpoints', 'objects'],
+    write: ['config', 'endpoints', 'objects', 'history'],
+  },
   translator: { read: ['config', 'endpoints', 'xds', 'feedback'], write: ['xds'] },
   pusher: { read: ['xds', 'feedback'], write: ['feedback'] },
 } as const;
@@ -61,8 +64,11 @@ describe('a Kafka that asks who comes, by TLS', () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  /** As a service opens it; fails where a service would end. */
-  async function reach(config: Partial<SharedLogConfig>): Promise<Log> {
+  /** As a service opens it; fails where a service would end. `failed`: is told why it is away. */
+  async function reach(
+    config: Partial<SharedLogConfig>,
+    failed = (error: unknown): void => expect.unreachable(String(error)),
+  ): Promise<Log> {
     const log = await openSharedLog(
       {
         kafkaBrokers: kafka.door('SECURE'),
@@ -75,10 +81,7 @@ describe('a Kafka that asks who comes, by TLS', () => {
       {
         time: realTime,
         readiness: {
-          awaits: () => ({
-            failed: (error) => expect.unreachable(String(error)),
-            worked: () => undefined,
-          }),
+          awaits: () => ({ failed, worked: () => undefined }),
         },
         onFatal: (error) => expect.unreachable(String(error)),
         logger: undefined,
@@ -88,14 +91,21 @@ describe('a Kafka that asks who comes, by TLS', () => {
     return log;
   }
 
-  function asTier(tier: Tier, more: Partial<SharedLogConfig> = {}): Promise<Log> {
-    return reach({
-      kafkaCaFile: caFile,
-      kafkaSaslMechanism: 'SCRAM-SHA-512',
-      kafkaUsername: tier,
-      kafkaPassword: secretOf(tier),
-      ...more,
-    });
+  function asTier(
+    tier: Tier,
+    more: Partial<SharedLogConfig> = {},
+    failed?: (error: unknown) => void,
+  ): Promise<Log> {
+    return reach(
+      {
+        kafkaCaFile: caFile,
+        kafkaSaslMechanism: 'SCRAM-SHA-512',
+        kafkaUsername: tier,
+        kafkaPassword: secretOf(tier),
+        ...more,
+      },
+      failed,
+    );
   }
 
   test.each(['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const)(
@@ -106,17 +116,54 @@ describe('a Kafka that asks who comes, by TLS', () => {
     },
   );
 
-  test('a wrong password, and a broker whose certificate another has signed, are final or told at once', async () => {
-    await expect(asTier('pusher', { kafkaPassword: 'wrong' })).rejects.toMatchObject({
-      code: 'unavailable',
-      retriable: false,
-    });
+  test('a wrong password, and a broker whose certificate another has signed, are told at once', async () => {
+    const told: string[] = [];
+    const tell = (error: unknown): void => void told.push(String(error));
+    const log = await asTier('pusher', { kafkaPassword: 'wrong' }, tell);
+    expect(told[0]).toMatch(/user pusher may not: .*authentication failed/u);
+    await log.close();
     const kafkaCaFile = join(directory, 'other.crt');
     await expect(asTier('pusher', { kafkaCaFile })).rejects.toThrow(/certificate/u);
   });
 
+  test('what is granted late is had without a restart, and until then told: by whom, of what, which right', async () => {
+    const { DESCRIBE, READ, WRITE } = AclOperations;
+    const [topic, partition] = [topics.xds, 0];
+    const described = names.map((name) => acl('pusher', 2, name, DESCRIBE));
+    // Of the other rights, each implies that one.
+    const others = rights.pusher.read.map((name) => acl('pusher', 2, name, READ));
+    const all = [...described, ...others, acl('pusher', 2, topics.feedback, WRITE)];
+    const told: string[] = [];
+    const tell = (error: unknown): void => void told.push(String(error));
+    await revoke(kafka, all);
+    const log = await asTier('pusher', {}, tell);
+    const needs =
+      'user pusher may not: kafka: cannot find topic config (TOPIC_AUTHORIZATION_FAILED)';
+    expect(told[0]).toContain(`${needs}: an ACL must allow DESCRIBE`);
+    const stop = new AbortController();
+    const read: string[] = [];
+    const reading = (async () => {
+      for await (const batch of log.read(topic, partition, undefined, stop.signal)) {
+        read.push(...brief(batch.records));
+      }
+    })();
+    await grant(kafka, all);
+    const say = async (value: string): Promise<void> => {
+      await setUp.append([{ topic, partition, key: 'late', value: bytes(value) }]);
+    };
+    await say('1');
+    await until('it reads', () => read.includes('late=1'), 20_000);
+    await revoke(kafka, [acl('pusher', 2, topic, READ)]);
+    await until('that is told', () => /xds\/0.* allow READ/u.test(told.at(-1) ?? ''), 20_000);
+    await say('2');
+    await grant(kafka, [acl('pusher', 2, topic, READ)]);
+    await until('it reads on', () => read.includes('late=2'), 20_000);
+    stop.abort();
+    await reading;
+  });
+
   test.each(tiers)('%s writes its topics and no others, and is told so at once', async (tier) => {
-    const log = await asTier(tier);
+    const log = await asTier(tier, {}, () => undefined);
     for (const topic of names) {
       const record = { topic, partition: 0, key: tier, value: bytes('1') };
       if (isIn(rights[tier].write, topic)) {
@@ -124,9 +171,8 @@ describe('a Kafka that asks who comes, by TLS', () => {
         continue;
       }
       await expect(log.append([record])).rejects.toMatchObject({
-        code: 'unavailable',
-        retriable: false,
-        message: expect.stringContaining(topic),
+        code: 'not-allowed',
+        message: expect.stringMatching(new RegExp(`${topic}.*WRITE`, 'u')),
       });
     }
   });
@@ -142,8 +188,15 @@ describe('a Kafka that asks who comes, by TLS', () => {
     },
   );
 
-  test('translators share the partitions', async () => {
+  test('translators share the partitions, as soon as they may', async () => {
     let owned = 0;
+    const told: string[] = [];
+    const health = {
+      failed: (error: unknown) => void told.push(String(error)),
+      worked: () => undefined,
+    };
+    const right = acl('translator', 3, groupId, AclOperations.READ);
+    await revoke(kafka, [right]);
     const group = createKafkaGroup({
       brokers: kafka.door('SECURE'),
       groupId,
@@ -155,10 +208,13 @@ describe('a Kafka that asks who comes, by TLS', () => {
         username: 'translator',
         password: secretOf('translator'),
       },
+      health,
     });
     group.join(({ size }) => {
       owned = size;
     });
+    await until('it is told', () => /translators.* allow READ/u.test(told[0] ?? ''), 20_000);
+    await grant(kafka, [right]);
     await until('it has both partitions', () => owned === 2, 20_000);
     await group.leave();
   });
@@ -211,8 +267,11 @@ async function readCa(file: string): Promise<string> {
   return await readFile(file, 'utf8');
 }
 
-async function grantAll({ brokers }: TestKafka): Promise<void> {
-  const acl = (principal: string, kind: 2 | 3, name: string, operation: number): object => ({
+type Acl = Parameters<typeof createAclsV3.api.async>[1][number];
+
+/** `kind`: 2 for a topic, 3 for a group. */
+function acl(principal: string, kind: 2 | 3, name: string, operation: number): Acl {
+  return {
     resourceType: kind,
     resourceName: name,
     resourcePatternType: 3,
@@ -220,17 +279,34 @@ async function grantAll({ brokers }: TestKafka): Promise<void> {
     host: '*',
     operation,
     permissionType: 3,
-  });
+  } as Acl;
+}
+
+function grantAll(kafka: TestKafka): Promise<void> {
   const { READ, WRITE, DESCRIBE } = AclOperations;
   const acls = tiers.flatMap((tier) => [
     ...names.map((topic) => acl(tier, 2, topic, DESCRIBE)),
     ...rights[tier].read.map((topic) => acl(tier, 2, topic, READ)),
     ...rights[tier].write.map((topic) => acl(tier, 2, topic, WRITE)),
   ]);
-  acls.push(acl('translator', 3, groupId, READ));
+  return grant(kafka, [...acls, acl('translator', 3, groupId, READ)]);
+}
+
+function grant(kafka: TestKafka, acls: readonly Acl[]): Promise<void> {
+  return withConnection(kafka, (connection) => createAclsV3.api.async(connection, [...acls]));
+}
+
+function revoke(kafka: TestKafka, acls: readonly Acl[]): Promise<void> {
+  return withConnection(kafka, (connection) => deleteAclsV3.api.async(connection, [...acls]));
+}
+
+async function withConnection(
+  { brokers }: TestKafka,
+  call: (connection: Connection) => Promise<unknown>,
+): Promise<void> {
   const [host = '', port] = (brokers[0] ?? '').split(':');
   const connection = new Connection('set-up');
   await connection.connect(host, Number(port));
-  await createAclsV3.api.async(connection, acls as Parameters<typeof createAclsV3.api.async>[1]);
+  await call(connection);
   await connection.close();
 }

@@ -150,3 +150,34 @@ test('an embedded log may have nothing to say for ever, and who closes it cuts o
   await Promise.all([expect(appended).rejects.toThrow('gone'), log.close()]);
   expect(said).toEqual([]);
 });
+
+test('why a call is made again is told though others work meanwhile, and no longer than it is so', async () => {
+  const { said, watch, append, answers, isSilent } = watched();
+  const refused = unavailable('an ACL must allow WRITE');
+  isSilent();
+  const late = append().catch(() => undefined);
+  for (let seconds = 0; seconds < 2; seconds++) {
+    watch.retried(refused);
+    await watch.during('read', 'read u/0', Promise.resolve());
+    await vi.advanceTimersByTimeAsync(1_000);
+  }
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(said.at(-1)).toBe('an ACL must allow WRITE, since 3 s');
+  answers();
+  await late;
+  isSilent();
+  void append().catch(() => undefined);
+  await vi.advanceTimersByTimeAsync(4_000);
+  expect(said.at(-1)).toBe('no answer to: append to t/0, since 3 s');
+});
+
+test('a topic that cannot be read is told, though nobody says that it may come back', async () => {
+  const { said, watch } = watched();
+  const gone = new LogError('unknown-topic', 'there is no topic t', { retriable: false });
+  const read = watch.during('read', 'read t/0', Promise.reject(gone));
+  await expect(read).rejects.toBe(gone);
+  expect(said).toEqual(['there is no topic t, since 0 s']);
+  const closed = new LogError('closed', 'the log is closed', { retriable: false });
+  await expect(watch.during('read', 'read t/0', Promise.reject(closed))).rejects.toBe(closed);
+  expect(said).toHaveLength(1);
+});

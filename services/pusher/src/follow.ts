@@ -1,6 +1,7 @@
 import type { Fold } from '@watershed/log/fold.ts';
-import { LogError, type Log, type ReadBatch } from '@watershed/log/port.ts';
+import { isRetriable, LogError, type Log, type ReadBatch } from '@watershed/log/port.ts';
 import { sleep, type Time } from '@watershed/runtime/clock.ts';
+import { describeError } from '@watershed/runtime/errors.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 
 export interface FollowOptions {
@@ -19,22 +20,29 @@ export interface Followed {
   readonly take: (batch: ReadBatch) => void;
 }
 
-/** Reads a partition until the signal aborts, or the log can never be read again. */
+/**
+ * Reads a partition until the signal aborts, or the log is closed. What can only be mended from
+ * outside may be mended while proxies are served what there is.
+ */
 export async function follow(
   { log, time, logger, retryMs = 1_000 }: FollowOptions,
   { topic, partition, fold, take }: Followed,
   signal: AbortSignal,
 ): Promise<void> {
+  let told = '';
   while (!signal.aborted) {
     try {
       for await (const batch of log.read(topic, partition, fold.position, signal)) {
         take(batch);
+        told = '';
       }
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof LogError && !error.retriable) {
-        logger.error(`the ${topic} topic cannot be read any more`, { partition, error });
-        return;
+      if (error instanceof LogError && error.code === 'closed') return;
+      const reason = describeError(error);
+      if (!isRetriable(error) && reason !== told) {
+        logger.error(`the ${topic} topic cannot be read; it is tried again`, { partition, error });
+        told = reason;
       }
     }
     await sleep(time, retryMs, signal).catch(() => undefined);

@@ -2,7 +2,7 @@
 import { openSharedBlobs } from '@watershed/blob/redis.ts';
 import { createKafkaGroup } from '@watershed/log/kafka/group.ts';
 import { openSharedLog } from '@watershed/log/kafka/open.ts';
-import { kafkaSecurity } from '@watershed/log/kafka/security.ts';
+import { healthOf, kafkaSecurity } from '@watershed/log/kafka/security.ts';
 import { topics } from '@watershed/model/keys.ts';
 import { parseOptions } from '@watershed/runtime/options-parse.ts';
 import { runProgram, type Composition, type Surroundings } from '@watershed/runtime/program.ts';
@@ -29,7 +29,10 @@ async function compose(config: Config, around: Surroundings): Promise<Compositio
     groupId: config.groupId,
     topic: topics.endpoints,
     time,
-    health: around.readiness.dependency('the group of translators', { logger, time }),
+    health: healthOf(
+      around.readiness.dependency('the group of translators', { logger, time }),
+      config,
+    ),
   });
   const translator = createTranslator({
     ...around,

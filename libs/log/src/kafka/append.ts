@@ -4,7 +4,7 @@ import type { LogTime } from '../time.ts';
 import { Backoff } from './client.ts';
 import type { KafkaClient } from './client.ts';
 import { answer, encodeRecord, sequences } from './codec.ts';
-import { code, failure, refusal } from './failure.ts';
+import { code, failure, isWorthWaiting, refusal } from './failure.ts';
 
 /**
  * Of one request, unless its only record is bigger; below the brokers' default of
@@ -157,7 +157,10 @@ export class PartitionAppender {
           if (this.#producer !== undefined) this.#producer.sequence += records.length;
           return Number(result.baseOffset);
         }
-        error = refusal(result.errorCode, this.#what, result.errorMessage);
+        error = refusal(result.errorCode, this.#what, {
+          needs: 'WRITE',
+          detail: result.errorMessage,
+        });
         if (isSequenceError(result.errorCode)) {
           this.#producer = undefined;
           if (unsure) throw error;
@@ -168,7 +171,7 @@ export class PartitionAppender {
         error = failure(this.#what, cause);
         unsure = true;
       }
-      if (!error.retriable || this.#time.now() >= deadlineMs) throw error;
+      if (!isWorthWaiting(error) || this.#time.now() >= deadlineMs) throw error;
       this.#client.tellRetry(error);
       await backoff.wait();
       await this.#refresh();
@@ -207,7 +210,7 @@ export class PartitionAppender {
     const { errorCode, producerId, producerEpoch } = await answer(
       initProducerIdV4.api.async(connection, null, 0, -1n, -1),
     );
-    if (errorCode !== code.none) throw refusal(errorCode, 'get a producer id');
+    if (errorCode !== code.none) throw refusal(errorCode, this.#what, { needs: 'WRITE' });
     this.#producer = { id: producerId, epoch: producerEpoch, sequence: 0 };
     return this.#producer;
   }

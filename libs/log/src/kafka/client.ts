@@ -4,7 +4,7 @@ import { LogError } from '../port.ts';
 import { pause } from '../time.ts';
 import type { LogTime } from '../time.ts';
 import { answer } from './codec.ts';
-import { code, failure, refusal } from './failure.ts';
+import { code, failure, isWorthWaiting, refusal } from './failure.ts';
 import { Offsets } from './offsets.ts';
 import { tlsOf } from './security.ts';
 
@@ -112,7 +112,9 @@ export class KafkaClient {
       this.#topics.delete(name);
       return undefined;
     }
-    if (topic.errorCode !== code.none) throw refusal(topic.errorCode, `find topic ${name}`);
+    if (topic.errorCode !== code.none) {
+      throw refusal(topic.errorCode, `find topic ${name}`, { needs: 'DESCRIBE' });
+    }
     const metadata = { name, id: topic.topicId, leaders: leadersOf(topic.partitions) };
     this.#topics.set(name, metadata);
     return metadata;
@@ -243,7 +245,8 @@ export class KafkaClient {
         return await attempt();
       } catch (error) {
         const known = failure(what, error);
-        if (this.#closed || !known.retriable || this.#options.time.now() >= deadline) throw known;
+        const isOver = this.#closed || this.#options.time.now() >= deadline;
+        if (isOver || !isWorthWaiting(known)) throw known;
         this.tellRetry(known);
       }
       await backoff.wait();

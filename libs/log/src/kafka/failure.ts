@@ -1,6 +1,7 @@
 import {
   AuthenticationError,
   MultipleErrors,
+  ProtocolError,
   UserError,
   protocolErrorsCodesById,
 } from '@platformatic/kafka';
@@ -16,6 +17,7 @@ export const code = {
   invalidTopic: 17,
   recordListTooLarge: 18,
   topicAuthorizationFailed: 29,
+  groupAuthorizationFailed: 30,
   clusterAuthorizationFailed: 31,
   unsupportedVersion: 35,
   topicAlreadyExists: 36,
@@ -38,18 +40,27 @@ function nameOf(errorCode: number): string {
   return protocolErrorsCodesById[errorCode] ?? `error ${errorCode}`;
 }
 
+export interface Refused {
+  /** The operation that an ACL must allow for it. */
+  readonly needs: 'CREATE' | 'DESCRIBE' | 'READ' | 'WRITE';
+  /** The broker's own words. */
+  readonly detail?: string | null | undefined;
+}
+
 /** A broker's refusal of something; what is not known to be final may go away. */
-export function refusal(errorCode: number, what: string, detail?: string | null): LogError {
+export function refusal(errorCode: number, what: string, { needs, detail }: Refused): LogError {
   const because = `${nameOf(errorCode)}${detail === null || detail === undefined ? '' : `, ${detail}`}`;
   const message = `kafka: cannot ${what} (${because})`;
   switch (errorCode) {
+    case code.topicAuthorizationFailed:
+    case code.groupAuthorizationFailed:
+    case code.clusterAuthorizationFailed:
+      return notAllowed(`${message}: an ACL must allow ${needs}`);
     case code.messageTooLarge:
     case code.recordListTooLarge:
       return new LogError('record-too-large', message, { retriable: false });
     case code.corruptMessage:
       return new LogError('corrupt', message, { retriable: false });
-    case code.topicAuthorizationFailed:
-    case code.clusterAuthorizationFailed:
     case code.unsupportedVersion:
     case code.invalidTopic:
     case code.invalidReplicationFactor:
@@ -64,15 +75,36 @@ export function refusal(errorCode: number, what: string, detail?: string | null)
 /** What a failed call means for the log's caller: mostly that the broker cannot be reached now. */
 export function failure(what: string, cause: unknown): LogError {
   if (cause instanceof LogError) return cause;
-  const forever =
-    cause instanceof AuthenticationError || cause instanceof UserError || isRefused(cause);
-  return new LogError('unavailable', `kafka: cannot ${what} (${reasonOf(cause)})`, {
-    retriable: !forever,
-    cause,
-  });
+  const message = `kafka: cannot ${what} (${reasonOf(cause)})`;
+  if (isUnknown(cause)) return notAllowed(message, cause);
+  if (isKeptOut(cause)) return notAllowed(`${message}: an ACL must allow READ`, cause);
+  const retriable = !(cause instanceof UserError);
+  return new LogError('unavailable', message, { retriable, cause });
 }
 
-function isRefused(cause: unknown): boolean {
+/**
+ * Not for good: rights are granted, and passwords set, while a process runs that serves what it has
+ * meanwhile.
+ */
+function notAllowed(message: string, cause?: unknown): LogError {
+  return new LogError('not-allowed', message, { retriable: true, cause });
+}
+
+/** Whether the same call may succeed within its time-out. What nobody may is told at once. */
+export function isWorthWaiting({ retriable, code: kind }: LogError): boolean {
+  return retriable && kind !== 'not-allowed';
+}
+
+/** Of a group, which is joined by the client's own calls. */
+function isKeptOut(cause: unknown): boolean {
+  if (!(cause instanceof MultipleErrors)) return false;
+  return cause.errors.some(
+    (error) => error instanceof ProtocolError && error['apiCode'] === code.groupAuthorizationFailed,
+  );
+}
+
+function isUnknown(cause: unknown): boolean {
+  if (cause instanceof AuthenticationError) return true;
   return cause instanceof Error && cause.cause instanceof AuthenticationError;
 }
 

@@ -63,5 +63,5 @@ async function ask(
 }
 
 function refused(errorCode: number, topic: string, partition: number): Error {
-  return refusal(errorCode, `find the end of ${topic}/${partition}`);
+  return refusal(errorCode, `find the end of ${topic}/${partition}`, { needs: 'DESCRIBE' });
 }

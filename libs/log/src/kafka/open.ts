@@ -5,7 +5,7 @@ import type { Log } from '../port.ts';
 import type { LogTime } from '../time.ts';
 import { topicSpecs } from '../topics.ts';
 import { LogWatch, type Health } from '../watched.ts';
-import { kafkaSecurity, type KafkaSecurityConfig } from './security.ts';
+import { healthOf, kafkaSecurity, type KafkaSecurityConfig } from './security.ts';
 
 /** Its part of a process's options. */
 export interface SharedLogConfig extends KafkaSecurityConfig {
@@ -30,7 +30,7 @@ export async function openSharedLog<L>(
 ): Promise<Log> {
   const { kafkaBrokers: brokers, partitions, kafkaCompression: compression } = config;
   const security = await kafkaSecurity(config);
-  const health = readiness.awaits('the log', { logger, time });
+  const health = healthOf(readiness.awaits('the log', { logger, time }), config);
   const open = async (): Promise<Log> => {
     const watch = new LogWatch({ time, health, readWaitMs });
     const onRetry = watch.retried;

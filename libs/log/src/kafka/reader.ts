@@ -263,7 +263,7 @@ export class PartitionReader {
     const response = await fetchOne(this.#need(), this.#at, maxBytes);
     const result = response.responses[0]?.partitions[0];
     if (result !== undefined) return answerOf(result, response, askedMs);
-    throw refusal(response.errorCode, `read ${this.#topic}/${this.#partition}`);
+    throw refusal(response.errorCode, `read ${this.#topic}/${this.#partition}`, { needs: 'READ' });
   }
 
   #stand(offset: number, leaderEpoch: number): void {
@@ -291,7 +291,7 @@ export class PartitionReader {
       }
       default:
     }
-    throw refusal(errorCode, `read ${this.#topic}/${this.#partition}`);
+    throw refusal(errorCode, `read ${this.#topic}/${this.#partition}`, { needs: 'READ' });
   }
 
   #need(): Connection {

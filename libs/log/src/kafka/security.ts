@@ -2,6 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import type { ConnectionOptions } from '@platformatic/kafka';
+import { LogError } from '../port.ts';
+import type { Health } from '../watched.ts';
 
 /** Its part of a process's options. */
 export interface KafkaSecurityConfig {
@@ -33,6 +35,21 @@ export async function kafkaSecurity(config: KafkaSecurityConfig): Promise<KafkaS
       ? {}
       : { sasl: { mechanism, username: kafkaUsername ?? '', password: kafkaPassword ?? '' } }),
   };
+}
+
+/** Says who it is that may not: brokers tell nobody but their own log. */
+export function healthOf(health: Health, { kafkaUsername }: KafkaSecurityConfig): Health {
+  const user = kafkaUsername === undefined ? 'this process' : `user ${kafkaUsername}`;
+  return {
+    failed: (error, sinceMs) => health.failed(named(error, user), sinceMs),
+    worked: () => health.worked(),
+  };
+}
+
+function named(error: unknown, user: string): unknown {
+  if (!(error instanceof LogError && error.code === 'not-allowed')) return error;
+  const { code, retriable, message } = error;
+  return new LogError(code, `${user} may not: ${message}`, { retriable, cause: error });
 }
 
 async function read(file: string | undefined): Promise<string | undefined> {

@@ -74,7 +74,10 @@ async function create(
   const result = topics[0];
   const errorCode = result?.errorCode ?? -1;
   if (errorCode !== code.none && errorCode !== code.topicAlreadyExists) {
-    throw refusal(errorCode, `create topic ${spec.name}`, result?.errorMessage);
+    throw refusal(errorCode, `create topic ${spec.name}`, {
+      needs: 'CREATE',
+      detail: result?.errorMessage,
+    });
   }
   const created = await client.refresh(spec.name);
   if (created !== undefined) return created;
@@ -118,7 +121,10 @@ export async function retentionOf(
     return undefined;
   }
   if (result.errorCode !== code.none) {
-    throw refusal(result.errorCode, `describe topic ${topic}`, result.errorMessage);
+    throw refusal(result.errorCode, `describe topic ${topic}`, {
+      needs: 'DESCRIBE',
+      detail: result.errorMessage,
+    });
   }
   const config = new Map(result.configs.map(({ name, value }) => [name, value ?? '']));
   return config.get('cleanup.policy') === 'compact'
