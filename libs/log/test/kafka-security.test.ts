@@ -75,6 +75,7 @@ describe('a Kafka that asks who comes, by TLS', () => {
         partitions: 2,
         kafkaTls: true,
         kafkaSaslMechanism: 'none',
+        kafkaPrefix: '',
         kafkaCompression: 'none',
         ...config,
       },
@@ -187,6 +188,18 @@ describe('a Kafka that asks who comes, by TLS', () => {
       }
     },
   );
+
+  test('two that share a Kafka do not meet, each with its prefix', async () => {
+    const shared = { kafkaBrokers: kafka.brokers, kafkaTls: false };
+    const topic = topics.objects;
+    for (const kafkaPrefix of ['one.', 'other.']) {
+      const log = await reach({ ...shared, kafkaPrefix });
+      await log.append([{ topic, partition: 0, key: 'k', value: bytes(kafkaPrefix) }]);
+      expect(brief((await readAll(log, topic)).records)).toEqual([`k=${kafkaPrefix}`]);
+    }
+    const { records } = await readAll(setUp, `one.${topic}`);
+    expect(brief(records)).toEqual(['k=one.']);
+  });
 
   test('translators share the partitions, as soon as they may', async () => {
     let owned = 0;

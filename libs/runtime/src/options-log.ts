@@ -61,6 +61,17 @@ export const kafkaOptions = defineOptions({
     group: sharedGroup,
     doc: 'Of --kafkaUsername.',
   },
+  kafkaPrefix: {
+    type: 'string',
+    flag: '--kafkaPrefix',
+    env: ['WATERSHED_KAFKA_PREFIX'],
+    default: '',
+    pattern: /^[A-Za-z0-9._-]{0,200}$/u,
+    form: 'letters, digits and `.`, `_`, `-`',
+    placeholder: 'prefix',
+    group: sharedGroup,
+    doc: 'Names of topics and of the group begin with it: several Watersheds that share a Kafka have one each, all processes of one the same. Default: none.',
+  },
   kafkaCompression: {
     type: 'enum',
     flag: '--kafkaCompression',

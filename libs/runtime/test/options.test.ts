@@ -236,7 +236,12 @@ test.each([
 );
 
 describe('how Kafka is reached', () => {
-  const plain = { kafkaTls: false, kafkaSaslMechanism: 'none', kafkaCompression: 'none' } as const;
+  const plain = {
+    kafkaTls: false,
+    kafkaSaslMechanism: 'none',
+    kafkaPrefix: '',
+    kafkaCompression: 'none',
+  } as const;
   const user = { kafkaUsername: 'pusher', kafkaPassword: 'secret' };
   const unset = { kafkaUsername: undefined, kafkaPassword: undefined };
   const files = { kafkaCaFile: undefined, kafkaCertFile: undefined, kafkaKeyFile: undefined };

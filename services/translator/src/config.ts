@@ -20,7 +20,7 @@ const table = defineOptions({
     env: ['WATERSHED_TRANSLATOR_GROUP'],
     default: 'watershed-translators',
     placeholder: 'name',
-    doc: 'The consumer group of the shards: its members share the partitions out among themselves.',
+    doc: 'The consumer group of the shards: its members share the partitions out among themselves. On Kafka its name begins with --kafkaPrefix.',
   },
   assertEvery: {
     type: 'int',

@@ -19,15 +19,16 @@ await runProgram({
 
 async function compose(config: Config, around: Surroundings): Promise<Composition> {
   const { time, logging, random } = around;
-  const { kafkaBrokers: brokers, partitions, cacheEntries, assertEvery } = config;
+  const { kafkaBrokers: brokers, kafkaPrefix: prefix, partitions } = config;
+  const { cacheEntries, assertEvery } = config;
   const logger = logging.scope('translator');
   const log = await openSharedLog(config, { ...around, logger: logging.scope('log') });
   const blobs = openSharedBlobs(config, { ...around, logger });
   const group = createKafkaGroup({
     ...(await kafkaSecurity(config)),
     brokers,
-    groupId: config.groupId,
-    topic: topics.endpoints,
+    groupId: prefix + config.groupId,
+    topic: prefix + topics.endpoints,
     time,
     health: healthOf(
       around.readiness.dependency('the group of translators', { logger, time }),

@@ -3,6 +3,7 @@ import { openAwaited, type AwaitedLogOptions } from '../awaited.ts';
 import { openKafkaLog, readWaitMs } from '../kafka.ts';
 import type { Log } from '../port.ts';
 import type { LogTime } from '../time.ts';
+import { prefixed } from '../prefixed.ts';
 import { topicSpecs } from '../topics.ts';
 import { LogWatch, type Health } from '../watched.ts';
 import { healthOf, kafkaSecurity, type KafkaSecurityConfig } from './security.ts';
@@ -11,6 +12,8 @@ import { healthOf, kafkaSecurity, type KafkaSecurityConfig } from './security.ts
 export interface SharedLogConfig extends KafkaSecurityConfig {
   readonly kafkaBrokers: readonly string[];
   readonly partitions: number;
+  /** Of all names on Kafka. */
+  readonly kafkaPrefix: string;
   readonly kafkaCompression: 'none' | 'gzip' | 'zstd';
 }
 
@@ -28,13 +31,16 @@ export async function openSharedLog<L>(
   config: SharedLogConfig,
   { time, onFatal, logger, readiness }: SharedLogOptions<L>,
 ): Promise<Log> {
-  const { kafkaBrokers: brokers, partitions, kafkaCompression: compression } = config;
+  const { kafkaBrokers: brokers, partitions } = config;
+  const { kafkaCompression: compression, kafkaPrefix: prefix } = config;
   const security = await kafkaSecurity(config);
   const health = healthOf(readiness.awaits('the log', { logger, time }), config);
   const open = async (): Promise<Log> => {
     const watch = new LogWatch({ time, health, readWaitMs });
     const onRetry = watch.retried;
-    return watch.over(await openKafkaLog({ brokers, time, onRetry, compression, ...security }));
+    const log = await openKafkaLog({ brokers, time, onRetry, compression, ...security });
+    // Outside of the watch, which then tells of topics by their names on Kafka.
+    return prefixed(prefix, watch.over(log));
   };
   return await openAwaited({
     open,
