@@ -246,7 +246,9 @@ export class Session {
         if (frame !== undefined) return frame;
       }
     }
-    return undefined;
+    // What went in silence, as a table over state of the world, has no answer that ends the wait.
+    const done = this.#targets.types.every((state) => state.held === this.#targets.of(state));
+    return done ? this.#gates.keep() : undefined;
   }
 
   /** Tries doubtful versions again, some at a time, to find out which is bad. */

@@ -517,6 +517,16 @@ describe('order', () => {
     expect(brief(one.take())).toEqual([]);
   });
 
+  it('rule 21: a table that goes in silence is no longer waited for', () => {
+    const world = new World();
+    world.cut({ [RDS]: { a: '1', b: '1' } });
+    const stream = world.sotw();
+    stream.ack(stream.send(RDS, ['a', 'b'])[0], ['a', 'b']);
+    world.cut({ [RDS]: { a: '1' } });
+    expect(stream.follow().take()).toEqual([]);
+    expect(stream.session.gates.waitsFor).toBeUndefined();
+  });
+
   it('waits are bounded: a type that is never acknowledged does not stall the others for ever', () => {
     const world = worldOf();
     const stream = world.sotw();
