@@ -30,7 +30,7 @@ export interface BootstrapOptions extends NodeOptions {
   /** Tried in that order while the first is away. */
   readonly otherXds?: readonly Address[];
   readonly delta: boolean;
-  /** Listeners are asked for as a collection, by a name of the scheme `xdstp`; delta only. */
+  /** Listeners are asked for as a collection, by a name of the scheme `xdstp`. */
   readonly xdstp?: boolean;
   /** A stream for each type, and for each reference of a resource, in place of one for all (ADS). */
   readonly separateStreams?: boolean;

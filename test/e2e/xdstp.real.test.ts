@@ -1,4 +1,4 @@
-/** Resources by names of the scheme xdstp (rule 50), as Envoys ask for them over delta ADS. */
+/** Resources by names of the scheme xdstp (rule 50), as Envoys ask for them over ADS. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from 'xdsctl/components/ports.ts';
 import { startBackend, type Backend } from '../components/backends.ts';
@@ -12,7 +12,12 @@ import { xdsctl } from './harness/xdsctl.ts';
 
 const ns = 'edge';
 const host = 'shop.test';
-const kinds = [{ version: '1.36.4' }, { version: undefined }] as const;
+const kinds = [
+  { version: '1.36.4', protocol: 'delta' },
+  { version: undefined, protocol: 'delta' },
+  { version: undefined, protocol: 'sotw' },
+] as const;
+type Kind = (typeof kinds)[number];
 
 interface Ports {
   /** Of the gateway's listener, from the collection. */
@@ -81,7 +86,7 @@ function staticResources({ port, named, direct, path }: Ports, socket: string) {
   return { cluster, listeners };
 }
 
-async function start(version: string | undefined, at: number): Promise<Running> {
+async function start({ version, protocol }: Kind, at: number): Promise<Running> {
   const [port, more] = [await freePort(), await freePort()];
   const [named, direct, path] = [await freePort(), await freePort(), await freePort()];
   const ports = { port, more, named, direct, path };
@@ -92,7 +97,8 @@ async function start(version: string | undefined, at: number): Promise<Running> 
   await config.write(`path-${at}`, istio('Gateway', ns, `path-${at}`, { selector, servers }));
   const { xds } = plane;
   const printed = await xdsctl(
-    ...['bootstrap', 'envoy', '--delta', '--xdstp', '--admin-port', '0', '--label', `edge=e${at}`],
+    ...['bootstrap', 'envoy', '--xdstp', '--admin-port', '0', '--label', `edge=e${at}`],
+    ...(protocol === 'delta' ? ['--delta'] : []),
     ...['--node', nodeId({ type: 'router', workload: `edge-${at}.${ns}` })],
     ...['--xds-address', `${xds.host}:${xds.port}`],
   );
@@ -122,7 +128,7 @@ beforeAll(async () => {
     routeTo({ namespace: ns, name: 'shop', host, gateways, to: { host: 'a' } }),
   );
   plane = await ControlPlane.start({ configDir: config.path });
-  for (const [at, { version }] of kinds.entries()) running.push(await start(version, at));
+  for (const [at, kind] of kinds.entries()) running.push(await start(kind, at));
 });
 
 afterAll(async () => {
@@ -142,9 +148,10 @@ const at = (kind: number): Running => {
 };
 
 describe.each([
-  { kind: 0, version: '1.36' },
-  { kind: 1, version: '1.40' },
-])('rule 50: Envoy $version', ({ kind }) => {
+  { kind: 0, name: '1.36, delta' },
+  { kind: 1, name: '1.40, delta' },
+  { kind: 2, name: '1.40, sotw' },
+])('rule 50: Envoy $name', ({ kind }) => {
   test('has the listeners of a collection, and tables and endpoints by name', async () => {
     const { proxy, port, named, direct, path } = at(kind);
     for (const one of [port, named, direct, path]) expect(await answers(one)).toBe('a');
@@ -183,3 +190,22 @@ test('a change reaches them by those names, over a restart of the control plane 
     expect(await configWarnings(proxy)).toEqual([]);
   }
 });
+
+test('rule 42: a listener that goes while the control plane is away goes from them', async () => {
+  for (const [kind, { more, proxy }] of running.entries()) {
+    const name = `more-${kind}`;
+    await config.write(name, httpGateway(ns, name, { edge: `e${kind}` }, more));
+    await proxy.envoy.waitFor('one more listener', () => listens(proxy, more));
+  }
+  await plane.kill();
+  for (const kind of running.keys()) await config.remove(`more-${kind}`);
+  await plane.start();
+  for (const { more, proxy } of running) {
+    await proxy.envoy.waitFor('to drop it', async () => !(await listens(proxy, more)));
+  }
+});
+
+async function listens({ envoy }: TestEnvoy, port: number): Promise<boolean> {
+  const addresses = [...(await envoy.admin.listeners()).values()];
+  return addresses.some((address) => address.endsWith(`:${port}`));
+}

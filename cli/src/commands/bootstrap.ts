@@ -34,7 +34,7 @@ export function addBootstrap(program: Command, print: (text: string) => void): v
     .description('for a stock Envoy 1.40 (envoy -c FILE)')
     .option('--delta', 'delta xDS instead of state of the world')
     .option('--separate-streams', 'a stream for each type and reference, in place of ADS')
-    .option('--xdstp', 'listeners as a collection, by their xdstp:// names (with --delta)')
+    .option('--xdstp', 'listeners as a collection, by their xdstp:// names')
     .option('--admin-port <n>', "Envoy's admin port on 127.0.0.1; 0 picks one", parsePort, 15000)
     .option(
       '--token-file <file>',
@@ -47,7 +47,6 @@ export function addBootstrap(program: Command, print: (text: string) => void): v
     );
   withCommon(envoy).action((flags: EnvoyFlags) => {
     const { delta, adminPort, separateStreams = false, xdstp = false } = flags;
-    if (xdstp && delta !== true) throw new InvalidArgumentError('--xdstp: not without --delta');
     const tls = tlsOf(flags);
     const how = { delta: delta === true, adminPort, tls, separateStreams, xdstp };
     const config = envoyBootstrap({ ...common(flags), ...how });

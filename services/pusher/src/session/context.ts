@@ -124,13 +124,13 @@ export class SessionContext {
     }
   }
 
-  /** Names that a view has not. */
+  /** Names of which a view has nothing; of a collection, what it has of it. */
   absentIn(view: TypeView, names: NameList): NameList {
     const byNames = this.#absent.get(view) ?? new WeakMap<NameList, NameList>();
     this.#absent.set(view, byNames);
     let absent = byNames.get(names);
     if (absent === undefined) {
-      const found = names.leaves.filter((leaf) => view.lookup(leaf) === undefined);
+      const found = names.leaves.filter((leaf) => !view.knows(leaf));
       absent = found.length === names.length ? names : new NameList(found.map((leaf) => leaf.name));
       byNames.set(names, absent);
     }

@@ -1,3 +1,4 @@
+import { isCollection } from '../resource-name.ts';
 import type { SessionContext } from './context.ts';
 import type { DeltaRequest, SotwRequest } from './request.ts';
 import { namesHeld } from './lifetime.ts';
@@ -21,6 +22,7 @@ export function applySotw(
   const before = state.subscription;
   if (request.names.length > 0) {
     state.everNamed = true;
+    state.locates ||= request.names.hasLocator;
     state.subscription = subscriptions.of(request.names);
   } else {
     const silence = state.traits.wildcardBySilence && !state.everNamed;
@@ -97,6 +99,7 @@ function begin(
   const names = subscribe.hasWildcard ? withoutStar(subscribe) : subscribe;
   if (!holds) {
     state.owe(names);
+    if (names.names.some(isCollection)) state.resume = '';
     return;
   }
   state.resumed = true;

@@ -1,9 +1,9 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
+import { emptyAssignment } from '../view/assignments.ts';
 import { allOf } from '../view/host-tables.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import { hashName, type Leaf } from '../view/trie.ts';
 import { TypeView, type Entry } from '../view/type-view.ts';
-import { nameField } from '../wire.ts';
 import type { SessionContext } from './context.ts';
 import { Lifetime, namesHeld } from './lifetime.ts';
 import { liftable, type ScopeQuarantine } from './quarantine.ts';
@@ -349,13 +349,20 @@ export class Targets {
     this.#orphans = undefined;
   }
 
-  /** A state-of-the-world client came with a version of all that it holds (rule 14). */
+  /**
+   * A state-of-the-world client came with a version of all that it holds (rule 14), or one of delta
+   * with a collection, of which Envoy never says what it holds (rule 42).
+   */
   #resume(state: TypeState, target: TypeView): void {
     const version = state.resume ?? '';
     state.resume = undefined;
     const { typeUrl } = state.traits;
     const { cluster } = resourceTypes;
     const scope = this.goal?.scope ?? '';
+    if (this.#options.mode === 'delta') {
+      state.held = this.context.located.gone(this.context.mayHold(scope, typeUrl), target);
+      return;
+    }
     const held = version === target.digest ? target : this.context.recall(scope, typeUrl, version);
     // Else it is sent all, in a way that takes nothing away that it may still have routes to.
     state.held = held ?? unrefused(this.context.mayHold(scope, typeUrl), this.quarantine);
@@ -385,13 +392,4 @@ export function revokes({ traits, held, subscription }: TypeState, target: TypeV
 /** Of what a scope once had, the bytes may be gone. */
 function whole(entry: Entry | undefined): Entry | undefined {
   return entry?.fragments === undefined ? undefined : entry;
-}
-
-function emptyAssignment(name: string): Entry {
-  // Field 1 of an assignment is `cluster_name`.
-  const bytes = nameField(name);
-  const { endpoint: typeUrl } = resourceTypes;
-  const version = 'empty';
-  const leaf = { typeUrl, name, hash: hashName(name), version };
-  return { ...leaf, fragments: [bytes], size: bytes.length, refs: [] };
 }

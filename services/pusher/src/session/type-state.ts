@@ -18,7 +18,7 @@ export class TypeState {
   subscription: Subscription;
   /** It gets what it names: a first request without names asks for nothing (rule 48). */
   onDemand = false;
-  /** Delta: some names were of the scheme `xdstp`. */
+  /** Some names were of the scheme `xdstp`. */
   locates = false;
   /** State of the world: any name was ever given, so silence is no wildcard any more (rule 18). */
   everNamed = false;
@@ -35,7 +35,7 @@ export class TypeState {
   mustAnswer = false;
   /**
    * State of the world: the `version_info` that the client came with, until it was compared (rule
-   * 14).
+   * 14). Delta: empty, of a collection, until what the client may have of it was looked up.
    */
   resume: string | undefined;
   /** The client came with something from an earlier stream. */

@@ -5,6 +5,9 @@
  * arrived, and over a reconnect.
  */
 import { hash } from 'node:crypto';
+import { resourceTypes } from '@watershed/proto/any.ts';
+import { nameField } from '../wire.ts';
+import { hashName } from './trie.ts';
 import { TypeView, type DerivedEntry, type Entry } from './type-view.ts';
 
 class Assignment implements DerivedEntry {
@@ -147,4 +150,13 @@ export class Assignments {
     raw.derived = new Assignment(raw, referrers, kept);
     return raw.derived;
   }
+}
+
+export function emptyAssignment(name: string): Entry {
+  // Field 1 of an assignment is `cluster_name`.
+  const bytes = nameField(name);
+  const { endpoint: typeUrl } = resourceTypes;
+  const version = 'empty';
+  const leaf = { typeUrl, name, hash: hashName(name), version };
+  return { ...leaf, fragments: [bytes], size: bytes.length, refs: [] };
 }

@@ -16,8 +16,11 @@ import type { TypeView } from './type-view.ts';
 /** Of one scope: as many as come while a proxy finds another pusher. */
 const maxContents = 4;
 
-/** Other types do without: a client drops nothing else because it is absent, or has no routes to it. */
-const types = [resourceTypes.cluster, resourceTypes.endpoint];
+/**
+ * Other types do without: a client drops nothing else because it is absent, or has no routes to it.
+ * Of listeners the names are told to clients of the collection, as these do not say what they have.
+ */
+const types = [resourceTypes.cluster, resourceTypes.endpoint, resourceTypes.listener];
 
 export interface FormerSources {
   /** The content of the scope's present manifest. */
@@ -46,8 +49,8 @@ export class Former {
   }
 
   /**
-   * The clusters that the scope has no more, and the assignments: whoever is given such a cluster
-   * and has dropped it warms it. Types of which none are known are absent.
+   * What the scope has no more: clusters, and assignments, as whoever is given such a cluster and
+   * has dropped it warms it. Types of which none are known are absent.
    */
   async views(scope: string, sources: FormerSources): Promise<readonly TypeView[]> {
     for (;;) {

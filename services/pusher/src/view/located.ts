@@ -19,6 +19,7 @@ export class Located {
   readonly #held = new WeakMap<TypeView, TypeView>();
   readonly #last = new Map<string, { readonly raw: TypeView; readonly view: TypeView }>();
   readonly #entries = new WeakMap<Entry, Entry>();
+  readonly #gone = new WeakMap<TypeView, { readonly former: TypeView; readonly gone: TypeView }>();
 
   /** A view with its resources under both names. Views without such names are given as they are. */
   of(raw: TypeView): TypeView {
@@ -54,6 +55,24 @@ export class Located {
       this.#held.set(view, (known = view.with(members)));
     }
     return known;
+  }
+
+  /**
+   * What of a former view the present one, which has such names as well, has no more; `undefined`:
+   * nothing.
+   */
+  gone(former: TypeView | undefined, view: TypeView): TypeView | undefined {
+    if (former === undefined) return undefined;
+    let known = this.#gone.get(view);
+    if (known?.former !== former) {
+      const gone: Entry[] = [];
+      this.of(former).each((entry) => {
+        if (view.lookup(entry) === undefined) gone.push(entry);
+      });
+      known = { former, gone: TypeView.empty(view.typeUrl, false).with(gone) };
+      this.#gone.set(view, known);
+    }
+    return known.gone.size === 0 ? undefined : known.gone;
   }
 
   #entry(entry: Entry): Entry {

@@ -140,6 +140,15 @@ export class TypeView {
     else eachOf(this.#tables.aliases, leaf, take);
   }
 
+  /** Whether the name stands for anything. */
+  knows(leaf: { readonly name: string; readonly hash: number }): boolean {
+    let found = false;
+    this.eachNamed(leaf, () => {
+      found = true;
+    });
+    return found;
+  }
+
   /** Whether there is something to send to whom asks for the name. */
   serves(leaf: { readonly name: string; readonly hash: number }): boolean {
     let found = false;

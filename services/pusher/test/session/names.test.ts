@@ -140,6 +140,44 @@ describe('resources under names of the scheme xdstp', () => {
     expect(again?.removed).toContain(listener('gone'));
   });
 
+  it('rule 41: of a collection that a client comes back with, it is sent what changed alone', () => {
+    const world = new World();
+    world.cut({ [LDS]: { a: '1', b: '1' } });
+    const first = world.delta();
+    const [had] = first.send(LDS, { sub: [listener('*')] });
+    first.ack(had);
+    const initial = had?.versions ?? {};
+    const sub = [listener('*')];
+    expect(world.delta().send(LDS, { sub, initial })).toEqual([]);
+    world.cut({ [LDS]: { a: '1', b: '2' } });
+    const [next] = world.delta().send(LDS, { sub, initial });
+    expect([next?.names, next?.removed]).toEqual([[listener('b')], []]);
+  });
+
+  it('rule 42: who asks for a collection and does not say what it has is told what has gone of late', () => {
+    const world = new World();
+    world.cut({ [LDS]: { a: '1', b: '1' } });
+    world.cut({ [LDS]: { a: '1' } });
+    const stream = world.delta();
+    const [seen] = stream.send(LDS, { sub: [listener('*')] });
+    expect([seen?.names, seen?.removed]).toEqual([[listener('a')], [listener('b')]]);
+    expect(stream.ack(seen)).toEqual([]);
+    world.cut({ [LDS]: { a: '1', b: '1' } });
+    expect(stream.follow().take()[0]?.names).toEqual([listener('b')]);
+  });
+
+  it('rule 50: are there over state of the world, too', () => {
+    const world = new World();
+    world.cut({ [EDS]: { a: '1', b: '1' } });
+    const stream = world.sotw();
+    const names = [of(type, 'a'), 'b'];
+    const [seen] = stream.send(EDS, names);
+    expect(seen?.names.toSorted()).toEqual(['b', of(type, 'a')]);
+    expect(stream.ack(seen, names)).toEqual([]);
+    world.cut({ [EDS]: { a: '2', b: '1' } });
+    expect(stream.follow().take()[0]?.names).toContain(of(type, 'a'));
+  });
+
   it('has one name for each, which is canonical', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), (id) => {
