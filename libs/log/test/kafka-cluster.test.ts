@@ -288,6 +288,23 @@ describe('the log on a Kafka cluster', () => {
     expect(brief((await readAll(log, spec.name)).records)).toEqual(['small=1']);
   });
 
+  it('takes what is too large for the topic only together, in several batches, in order', async () => {
+    const spec = compacted();
+    await (await open({ maxRecordBytes: 20_000 })).ensureTopics([spec]);
+    const [log, topic] = [await open(), spec.name];
+    const append = (key: string, size: number): Promise<readonly number[]> =>
+      log.append([{ topic, partition: 0, key, value: new Uint8Array(size) }]);
+    const keys = Array.from({ length: 20 }, (_, at) => `k${at}`);
+    const calls = keys.map((key) => append(key, 9_000));
+    const large = append('large', 30_000);
+    const last = append('last', 1);
+    await expect(large).rejects.toMatchObject({ code: 'record-too-large' });
+    expect((await Promise.all([...calls, last])).flat()).toEqual(
+      Array.from({ length: 21 }, (_, at) => at),
+    );
+    expect((await readAll(log, topic)).records.map(({ key }) => key)).toEqual([...keys, 'last']);
+  });
+
   it('refuses appends when too many bytes wait', async () => {
     const { topic } = await start();
     const log = await open({ maxPendingBytes: 1_000 });

@@ -1,5 +1,5 @@
 import { initProducerIdV4, produceV9 } from '@platformatic/kafka';
-import type { Append, LogError } from '../port.ts';
+import { LogError, type Append } from '../port.ts';
 import type { LogTime } from '../time.ts';
 import { Backoff } from './client.ts';
 import type { KafkaClient } from './client.ts';
@@ -37,6 +37,7 @@ interface Batch {
   readonly calls: readonly Queued[];
   readonly records: readonly Append[];
   readonly counts: readonly number[];
+  readonly bytes: number;
 }
 
 interface Producer {
@@ -60,6 +61,8 @@ export class PartitionAppender {
   readonly #compression: Compression;
   readonly #queue: Queued[] = [];
   #producer: Producer | undefined;
+  /** Half of the last batch that the broker refused for its size, be it the topic's own bound. */
+  #maxBytes = maxBatchBytes;
   #running: Promise<void> | undefined;
 
   constructor(
@@ -99,6 +102,7 @@ export class PartitionAppender {
         const base = await this.#produce(batch);
         this.#acknowledge(batch, base);
       } catch (error) {
+        if (this.#canSplit(batch, error)) continue;
         // It may still arrive; under this producer id it could only come before what follows now.
         this.#producer = undefined;
         const known = failure(`append to ${this.#topic}/${this.#partition}`, error);
@@ -108,6 +112,14 @@ export class PartitionAppender {
         }
       }
     }
+  }
+
+  /** So that of records which are together too large for the topic each is taken. */
+  #canSplit({ records, bytes }: Batch, error: unknown): boolean {
+    const isTooLarge = error instanceof LogError && error.code === 'record-too-large';
+    if (!isTooLarge || records.length === 1) return false;
+    this.#maxBytes = bytes / 2;
+    return true;
   }
 
   /** From the front of the queue, as many records as fit. */
@@ -121,16 +133,18 @@ export class PartitionAppender {
       let to = from;
       for (; to < call.records.length && records.length < maxBatchRecords; to++) {
         const record = call.records[to];
-        bytes += call.sizes[to] ?? 0;
-        if (record === undefined || (bytes > maxBatchBytes && records.length > 0)) break;
+        const size = call.sizes[to] ?? 0;
+        const isFull = bytes + size > this.#maxBytes && records.length > 0;
+        if (record === undefined || isFull) break;
         records.push(record);
+        bytes += size;
       }
       if (to === from) break;
       calls.push(call);
       counts.push(to - from);
       if (to < call.records.length) break;
     }
-    return calls.length === 0 ? undefined : { calls, records, counts };
+    return calls.length === 0 ? undefined : { calls, records, counts, bytes };
   }
 
   #acknowledge({ calls, counts }: Batch, base: number): void {
