@@ -29,6 +29,8 @@ export class ReadBack {
     this.#o = o;
     this.#gone = gone;
     this.#signal = signal;
+    // The log may never say where it ends.
+    signal.addEventListener('abort', () => this.#news.tell(), { once: true });
   }
 
   get acknowledged(): number {
