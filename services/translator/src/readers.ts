@@ -60,7 +60,8 @@ export class Reader {
       while (waits()) {
         await news;
         news = this.#news.next();
-        if (waits() && this.#fold.caughtUp) end = await this.#end();
+        // What came after the call is not waited for.
+        if (waits() && this.#fold.caughtUp) end = Math.min(end, await this.#end());
       }
     }
   }

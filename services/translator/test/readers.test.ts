@@ -139,6 +139,24 @@ it('has read all there is, where only what it had not read yet was lost', async 
   await running;
 });
 
+it('has read all there was, though more is appended all the time', async () => {
+  const { log, reader, end } = opened();
+  log.say('a');
+  const running = reader.run();
+  await reader.caughtUp;
+  let offset = 2;
+  // The end is always a little beyond what has been read, as where each batch is a moment old.
+  log.end = async () => ({ topicId: 't', offset: ++offset });
+  const allRead = reader.allRead();
+  for (const key of ['b', 'c']) {
+    await new Promise(setImmediate);
+    log.say(key);
+  }
+  await allRead;
+  await end();
+  await running;
+});
+
 it('says that more must come, where compaction took what a later record supersedes', async () => {
   const { log, reader, portions, end } = opened();
   log.say('a');
