@@ -10,7 +10,7 @@ import { traitsOf } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { Scopes } from '../view/scopes.ts';
 import { NackTally, quorum, type Refusal } from './nack-tally.ts';
-import { isServed } from './served.ts';
+import { servedBy } from './served.ts';
 import type { XdsStream } from './stream.ts';
 
 export interface ScopeQuarantinesOptions {
@@ -77,10 +77,12 @@ export class ScopeQuarantines {
     const { typeUrl, error } = nack;
     const { context, scopes } = this.#options;
     const view = scopes.view(scope);
+    if (view === undefined) return;
+    const isServed = servedBy(context, view);
     for (const { name: resource, version } of blamed.slice(0, maxReported)) {
       const refusal = { scope, typeUrl, resource, proxyVersion: versionOf(node), version };
       // A slow proxy answers what others have been sent the next of: nobody would take that back.
-      if (view === undefined || !isServed(context, view, refusal)) continue;
+      if (!isServed(refusal)) continue;
       const votes = this.#votes.get(stream) ?? new Map<string, Vote>();
       this.#votes.set(stream, votes);
       votes.set(keyOf(refusal), { version, message: error.message });
@@ -130,8 +132,8 @@ export class ScopeQuarantines {
 
   /** What is not served any more need not be told of: it may be good when it comes again. */
   viewChanged(view: ScopeView): void {
-    const { context } = this.#options;
-    this.#forget(view.scope, (refusal) => !isServed(context, view, refusal));
+    const isServed = servedBy(this.#options.context, view);
+    this.#forget(view.scope, (refusal) => !isServed(refusal));
   }
 
   /** Nobody uses the scope here: what becomes of it is not seen any more. */

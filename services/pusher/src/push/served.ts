@@ -1,17 +1,26 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
+import { isLocator } from '../resource-name.ts';
 import type { SessionContext } from '../session/context.ts';
 import { traitsOf } from '../session/type-traits.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { TypeView } from '../view/type-view.ts';
 import type { Refusal } from './nack-tally.ts';
 
-/** Whether a version is what streams of that view are sent, in whatever form they ask for it. */
-export function isServed(context: SessionContext, view: ScopeView, refusal: Refusal): boolean {
-  for (const form of forms(context, view, refusal.typeUrl)) {
-    const served = context.located.of(form).get(refusal.resource);
-    if (served?.version === refusal.version) return true;
-  }
-  return false;
+/** Tells whether a version is what streams of that view are sent, in whatever form they ask for it. */
+export function servedBy(
+  context: SessionContext,
+  view: ScopeView,
+): (refusal: Pick<Refusal, 'typeUrl' | 'resource' | 'version'>) => boolean {
+  // Hundreds may be asked for of one view.
+  const known = new Map<string, readonly TypeView[]>();
+  return ({ typeUrl, resource, version }) => {
+    const ofType = known.get(typeUrl) ?? [...forms(context, view, typeUrl)];
+    known.set(typeUrl, ofType);
+    // Second names of a whole view are not made for one that has none.
+    const named = (form: TypeView): TypeView =>
+      isLocator(resource) ? context.located.of(form) : form;
+    return ofType.some((form) => named(form).get(resource)?.version === version);
+  };
 }
 
 function* forms(
