@@ -42,16 +42,21 @@ export function freed(
   return new Set(over.map(({ name }) => name));
 }
 
-/** What a client may hold, without what is in quarantine: it was hardly sent that. */
+/**
+ * What a client may hold, without what is in quarantine: it was hardly sent that. The
+ * same object for all, so that those who come back at once share frames.
+ */
 export function unrefused(
+  context: SessionContext,
   view: TypeView | undefined,
   quarantine: ScopeQuarantine | undefined,
 ): TypeView | undefined {
   if (view === undefined) return undefined;
-  const refused = quarantine?.get(view.typeUrl) ?? new Map<string, ReadonlySet<string>>();
-  const names = [...refused].flatMap(([name, versions]) => {
+  const refused: Quarantined[] = [];
+  for (const [name, versions] of quarantine?.get(view.typeUrl) ?? []) {
     const version = view.get(name)?.version;
-    return version !== undefined && versions.has(version) ? [name] : [];
-  });
-  return names.length === 0 ? view : view.with([], names);
+    if (version === undefined || !versions.has(version)) continue;
+    refused.push({ name, refused: version, held: undefined, unsure: false, spared: true });
+  }
+  return view.replacing(context.quarantines.add(undefined, refused));
 }

@@ -365,7 +365,8 @@ export class Targets {
     }
     const held = version === target.digest ? target : this.context.recall(scope, typeUrl, version);
     // Else it is sent all, in a way that takes nothing away that it may still have routes to.
-    state.held = held ?? unrefused(this.context.mayHold(scope, typeUrl), this.quarantine);
+    const { context, quarantine } = this;
+    state.held = held ?? unrefused(context, context.mayHold(scope, typeUrl), quarantine);
     state.taken = held;
     state.mustAnswer = held === undefined;
     if (held === undefined && typeUrl === cluster) this.#adopt(state.held, target, scope);

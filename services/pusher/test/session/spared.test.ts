@@ -95,4 +95,17 @@ describe('what a stream was spared for others’ sake', () => {
     const sent = whole?.frame.plan.entries.map((entry) => `${entry.name} ${entry.version}`);
     expect(sent?.toSorted()).toEqual(['bad 1', 'good 2']);
   });
+
+  it('is taken from what clients that come back may hold once for all of them', () => {
+    const world = worldOf('1');
+    world.cut({ [CDS]: { bad: '2', good: '2' } });
+    const quarantine = quarantineOf(world, CDS);
+    world.encoded = [];
+    for (let times = 0; times < 3; times++) {
+      const stream = world.sotw();
+      stream.session.spare(quarantine);
+      expect(stream.send(CDS, [], { versionInfo: 'of another pusher' })).toHaveLength(1);
+    }
+    expect(world.encoded).toHaveLength(1);
+  });
 });
