@@ -1,4 +1,5 @@
 import { printable } from '../printable.ts';
+import type { Entry } from '../view/type-view.ts';
 import type { SessionContext } from './context.ts';
 import type { Outstanding } from './outstanding.ts';
 import { culprits, type Quarantined } from './quarantine.ts';
@@ -46,9 +47,10 @@ export function answerTo(
   const known = new Map(refusals.quarantine?.all.map((one) => [one.name, one]));
   // Of a set, what is new need not be it, unless the client took all else of it before.
   const isWhole = plan.mode === 'sotw' && state.traits.fullSet;
-  const others = isWhole ? plan.entries.filter((entry) => entry !== plan.changed[0]) : [];
-  const isAlone = others.every((entry) => state.taken?.lookup(entry)?.version === entry.version);
-  const sure = named.length > 0 || (plan.changed.length === 1 && isAlone);
+  const wasTaken = (entry: Entry): boolean =>
+    plan.changed.includes(entry) || state.taken?.lookup(entry)?.version === entry.version;
+  const isAlone = plan.changed.length === 1 && (!isWhole || plan.entries.every(wasTaken));
+  const sure = named.length > 0 || isAlone;
   const stuck = bad.filter((entry) => refused.before?.lookup(entry)?.version === entry.version);
   // Where it refuses what it is said to have, no other can be put in its place; what that stood in
   // for is still refused.

@@ -324,6 +324,7 @@ export class Session {
     if (state.traits.stage === 'assignments') this.#following.sentAssignments();
     this.#begun(state, frame);
     if (frame === undefined) {
+      state.skip(before, target);
       if (before !== undefined) this.#observer?.suppressed?.(state.traits.typeUrl);
       return undefined;
     }

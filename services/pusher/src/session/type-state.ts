@@ -88,6 +88,11 @@ export class TypeState {
     if (plan.mode === 'sotw' && this.traits.fullSet) this.taken = plan.view;
   }
 
+  /** Of the newer view it has all without a word: the one that it took is not kept for it. */
+  skip(before: TypeView | undefined, now: TypeView): void {
+    if (before !== undefined && this.taken === before) this.taken = now;
+  }
+
   get quarantine(): Quarantine | undefined {
     return this.refusals?.quarantine;
   }

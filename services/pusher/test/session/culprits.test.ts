@@ -106,4 +106,17 @@ describe('a set of which it is not known what of it the client has', () => {
     stream.nack(second);
     expect(stream.nacks.map(({ sure }) => sure)).toEqual([false, false]);
   });
+
+  it('is not kept as it was for a client that names a few of it, which stay as they are', () => {
+    const world = new World();
+    world.cut({ [CDS]: { a: '1', b: '1', other: '1' } });
+    const stream = world.sotw();
+    stream.ack(stream.send(CDS, ['a', 'b'])[0], ['a', 'b']);
+    world.cut({ [CDS]: { a: '1', b: '1', other: '2' } });
+    expect(stream.follow().take()).toEqual([]);
+    expect(stream.session.types()[0]?.taken).toBe(world.view?.types.get(CDS));
+    world.cut({ [CDS]: { a: '2', b: '1', other: '2' } });
+    stream.nack(stream.follow().take()[0], ['a', 'b']);
+    expect(stream.nacks.map(({ sure }) => sure)).toEqual([true]);
+  });
 });
