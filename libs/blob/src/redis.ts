@@ -17,9 +17,9 @@ export interface RedisBlobsOptions {
   readonly ttlMs?: number;
   /** After which a call fails. Default 5 s. */
   readonly timeoutMs?: number;
-  /** Told of each loss of the connection, and each try to open it again that fails. */
+  /** Told of each loss of the connection, each try to open it again that fails, each refused put. */
   readonly onError?: (error: unknown) => void;
-  /** Told when there is one. */
+  /** Told when there is one, and when it takes blobs again. */
   readonly onReady?: () => void;
 }
 
@@ -86,10 +86,14 @@ class RedisBlobs implements BlobStore {
   readonly #ping: NodeJS.Timeout;
   /** As it was told last. */
   #state: 'opening' | 'there' | 'away' = 'opening';
+  /** It is there, and took the last blobs not: it is full, may only be read, or an ACL is missing. */
+  #refuses = false;
+  readonly #told: Pick<RedisBlobsOptions, 'onError' | 'onReady'>;
   #closed = false;
 
   constructor(options: RedisBlobsOptions) {
     this.#ttlMs = options.ttlMs ?? defaultTtlMs;
+    this.#told = options;
     this.#redis = new Redis(withPassword(options), {
       connectionName: 'watershed',
       connectTimeout: options.timeoutMs ?? defaultTimeoutMs,
@@ -125,6 +129,21 @@ class RedisBlobs implements BlobStore {
   }
 
   async put(blobs: readonly Blob[]): Promise<void> {
+    try {
+      await this.#put(blobs);
+    } catch (error) {
+      if (this.#state === 'there' && !(error instanceof BlobsAwayError)) {
+        this.#refuses = true;
+        this.#told.onError?.(error);
+      }
+      throw error;
+    }
+    if (!this.#refuses) return;
+    this.#refuses = false;
+    if (this.#state === 'there') this.#told.onReady?.();
+  }
+
+  async #put(blobs: readonly Blob[]): Promise<void> {
     for (const part of slices(blobs)) {
       const bytes = part.reduce((sum, blob) => sum + blob.bytes.length, 0);
       const absent = bytes <= maxUnasked ? part : await this.#renew(part);

@@ -94,12 +94,21 @@ test('a full Redis refuses a put with its own words, and goes on answering', asy
     '--maxmemory-policy',
     'noeviction',
   ]);
-  const store = openRedisBlobs({ url: full.url });
+  const { around, says, isThere } = surroundings();
+  const store = openSharedBlobs({ redisUrl: full.url, redisPassword: undefined }, around);
   const blobs = Array.from({ length: 100 }, (_, i) => blobOf(`${i}`.repeat(50_000)));
   const refusal = await store.put(blobs).catch((error: unknown) => error);
   expect(String(refusal)).toMatch(/maxmemory/u);
   expect(refusal).not.toBeInstanceOf(BlobsAwayError);
   expect(await store.get([digestOf('absent')])).toEqual([undefined]);
+  // To be able to read it is not enough.
+  await eventually(() => says('maxmemory'));
+  const operator = connect(Number(new URL(full.url).port), '127.0.0.1');
+  operator.write('CONFIG SET maxmemory 0\r\n');
+  expect(String(await once(operator, 'data'))).toBe('+OK\r\n');
+  operator.destroy();
+  await store.put(blobs);
+  await eventually(isThere);
   await store.close();
 });
 
