@@ -118,7 +118,9 @@ test('rules 48, 49: a request makes an Envoy ask for its host, and for no other'
 });
 
 test('rule 49: a host that nobody serves is said to be so, each time, and served once it is there', async () => {
-  for (const _ of [1, 2]) expect(await served('later.test', demandPort)).toBe('404');
+  for (const host of ['later.test', 'later.test', '_none', '_all']) {
+    expect(await served(host, demandPort)).toBe('404');
+  }
   await config.write('later', route('later.test', 'one'));
   const { envoy } = demanding;
   await envoy.waitFor('it', async () => (await served('later.test', demandPort)) === 'one');

@@ -210,11 +210,12 @@ export class Targets {
 
   /**
    * Of those tables, what the client has asked for. It waits for a first host of each (15 s), so
-   * one is named that there is not (envoyproxy/envoy#23095).
+   * one is named that there is not (envoyproxy/envoy#23095), and that no request can be for: it
+   * would be held for ever.
    */
   #hostsNamed(tables: ReadonlySet<string>, state: TypeState): NameList {
     const { hostTables, subscriptions } = this.context;
-    const none = new NameList([...tables].map((table) => `${table}/_none`));
+    const none = new NameList([...tables].map((table) => `${table}/<none>`));
     state.subscription = subscriptions.add(state.subscription, none);
     const view = this.goal?.types.get(resourceTypes.route);
     const names: string[] = [];

@@ -280,7 +280,7 @@ describe('virtual hosts on demand', () => {
     client.ask(RDS, ['80']);
     // A client whose table stays empty would wait: that it is, is said by a name of no host.
     expect(client.ask(VHDS, [])[0]?.resources).toMatchObject([
-      { name: '80/_none', aliases: ['80/_none'], resource: undefined },
+      { name: '80/<none>', aliases: ['80/<none>'], resource: undefined },
     ]);
     expect(brief(client.ask(VHDS, ['80/a']))).toEqual([['VHDS', ['80/a'], []]]);
     world.tables({ ...shop, '80': { a: '2', b: '2' } });
@@ -295,7 +295,7 @@ describe('virtual hosts on demand', () => {
     const held = { '80/a': 'old', '80/gone': '1' };
     client.ask(RDS, ['80'], {});
     expect(brief(client.ask(VHDS, ['*', '80/a', '80/gone'], held))).toEqual([
-      ['VHDS', ['80/a', '80/_none'], ['80/gone']],
+      ['VHDS', ['80/a', '80/<none>'], ['80/gone']],
     ]);
   });
 
@@ -317,7 +317,7 @@ describe('virtual hosts on demand', () => {
     client.ask(VHDS, []);
     client.ask(VHDS, ['80/b.local']);
     const [, hosts] = client.ask(RDS, ['80']);
-    expect(brief([hosts!])).toEqual([['VHDS', ['80/b', '80/_none'], []]]);
+    expect(brief([hosts!])).toEqual([['VHDS', ['80/b', '80/<none>'], []]]);
   });
 
   it('all hosts of a table come where one has a wildcard: it would take what is not there yet', () => {
@@ -325,7 +325,7 @@ describe('virtual hosts on demand', () => {
     const client = new Client(world, onDemand);
     client.ask(RDS, ['80', '90']);
     expect(brief(client.ask(VHDS, []))).toEqual([
-      ['VHDS', ['80/*.b', '80/a', '80/_none', '90/_none'], []],
+      ['VHDS', ['80/*.b', '80/a', '80/<none>', '90/<none>'], []],
     ]);
     world.tables({ '80': { a: '1', '*.b': '2', d: '1' }, '90': { c: '2' } });
     expect(brief(client.take())).toEqual([['VHDS', ['80/*.b', '80/d'], []]]);
