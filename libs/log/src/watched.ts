@@ -26,6 +26,8 @@ type Call = 'append' | 'end' | 'read';
 const silentMs = 3_000;
 /** The last of it: a process that stood still looks at what has come meanwhile first. */
 const lookMs = 500;
+/** What is not tried again for so long is wanted no more. */
+const givenUpMs = 10_000;
 
 export class LogWatch {
   readonly #options: WatchOptions;
@@ -33,6 +35,9 @@ export class LogWatch {
   readonly #late = new Set<symbol>();
   /** Failed last time. */
   readonly #failed = new Set<Call>();
+  /** Is refused, while others work: rights are by topic. When it was last. */
+  readonly #refused = new Map<string, number>();
+  #hasWorked = false;
   /** Why an adapter made a call again last. */
   #reason: { readonly error: LogError; readonly atMs: number } | undefined;
   #closing = false;
@@ -74,11 +79,12 @@ export class LogWatch {
     try {
       const result = await promise;
       this.#late.delete(id);
-      if (isHeard(result)) this.#worked(call);
+      if (isHeard(result)) this.#worked(call, what);
       return result;
     } catch (error) {
       if (isRetriable(error) || (call === 'read' && !isClosed(error))) {
-        this.#failed.add(call);
+        if (isRefusal(error)) this.#refused.set(what, time.now());
+        else this.#failed.add(call);
         this.#tell(error, sinceMs);
       }
       throw error;
@@ -94,20 +100,35 @@ export class LogWatch {
     return this.#options.time.now() - atMs <= silentMs ? error : undefined;
   }
 
+  get #isRefusing(): boolean {
+    const nowMs = this.#options.time.now();
+    for (const atMs of this.#refused.values()) if (nowMs - atMs <= givenUpMs) return true;
+    return false;
+  }
+
   /** What is cut off then says nothing of the log. */
   closing(): void {
     this.#closing = true;
   }
 
-  #worked(call: Call): void {
+  #worked(call: Call, what: string): void {
     this.#failed.delete(call);
+    this.#refused.delete(what);
     if (this.#late.size > 0 || this.#failed.size > 0 || this.#closing) return;
+    // Once it is known to be there, it does not come and go with each try of what is refused.
+    if (this.#hasWorked && this.#isRefusing) return;
+    this.#hasWorked = true;
     this.#options.health.worked();
   }
 
   #tell(error: unknown, sinceMs?: number): void {
     if (!this.#closing) this.#options.health.failed(error, sinceMs);
   }
+}
+
+/** Of what was asked for alone, and not as the log is away. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof LogError && (error.code === 'not-allowed' || !error.retriable);
 }
 
 function isClosed(error: unknown): boolean {

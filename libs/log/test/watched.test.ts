@@ -181,3 +181,23 @@ test('a topic that cannot be read is told, though nobody says that it may come b
   await expect(watch.during('read', 'read t/0', Promise.reject(closed))).rejects.toBe(closed);
   expect(said).toHaveLength(1);
 });
+
+test('a log of which one topic is refused does not come and go with others, until that is wanted no more', async () => {
+  const { said, watch } = watched();
+  const refused = new LogError('not-allowed', 'an ACL must allow READ', { retriable: true });
+  const works = (what: string): Promise<void> => watch.during('read', what, Promise.resolve());
+  await works('read u/0');
+  for (let seconds = 0; seconds < 3; seconds++) {
+    const read = watch.during('read', 'read t/0', Promise.reject(refused));
+    await expect(read).rejects.toBe(refused);
+    await works('read u/0');
+    await vi.advanceTimersByTimeAsync(1_000);
+  }
+  expect(said).toEqual(['there', 'an ACL must allow READ, since 0 s']);
+  await works('read t/0');
+  expect(said).toHaveLength(3);
+  await expect(watch.during('read', 'read t/0', Promise.reject(refused))).rejects.toBe(refused);
+  await vi.advanceTimersByTimeAsync(11_000);
+  await works('read u/0');
+  expect(said.at(-1)).toBe('there');
+});
