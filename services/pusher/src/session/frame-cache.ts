@@ -207,6 +207,8 @@ function makePlan(step: Step): Plan | undefined {
   // One order for equal content: by name.
   entries.sort(byName);
   const changed = [...found.changed];
+  // Of a client with a version that nobody knows it is a guess what it has: any may be new to it.
+  const isGuess = full && step.mustAnswer;
   return {
     mode: step.mode,
     typeUrl: step.target.typeUrl,
@@ -215,7 +217,7 @@ function makePlan(step: Step): Plan | undefined {
     changed: changed.length === 0 ? entries : changed,
     removed: sotw ? [] : [...found.removed].sort(),
     unknown: sotw ? [] : [...found.unknown].sort(),
-    needs: setOf(changed.flatMap((entry) => entry.refs)),
+    needs: setOf((isGuess ? entries : changed).flatMap((entry) => entry.refs)),
     view: step.target,
     ttlMs: step.ttlMs,
     heartbeat: false,

@@ -1,3 +1,4 @@
+import type { Plan } from './frame.ts';
 import { namesHeld } from './lifetime.ts';
 import {
   defaultLimits,
@@ -79,6 +80,11 @@ export class Gates {
     else if (atMs < Number.POSITIVE_INFINITY) this.wake(atMs);
   }
 
+  /** Assignments were sent. */
+  gave(plan: Plan): void {
+    this.#unasked?.gave(plan);
+  }
+
   /** Whether the client owes an answer that is worth waiting for. */
   blocks(state: TypeState, nowMs: number): boolean {
     const newest = state.outstanding.at(-1);
@@ -147,18 +153,20 @@ export class Gates {
 
   #warming(nowMs: number): boolean {
     const { types } = this.#targets;
-    let unanswered = false;
-    let waiting = false;
-    const assignments = types.find((state) => state.traits.stage === 'assignments');
     for (const state of types) {
       const { stage } = state.traits;
       const precedes = stage === 'clusters' || stage === 'assignments';
-      unanswered ||= precedes && this.blocks(state, nowMs);
+      if (precedes && this.blocks(state, nowMs)) return true;
+    }
+    // What it asks for is known from its answers: before, it may ask for what it has dropped.
+    const assignments = types.find((state) => state.traits.stage === 'assignments');
+    let waiting = false;
+    for (const state of types) {
       if (state.warming === undefined || assignments === undefined) continue;
       if (this.#targets.feeds(state.warming, assignments)) state.warming = undefined;
       else waiting = true;
     }
-    return unanswered || waiting || this.#unasked?.warms === true;
+    return waiting || this.#unasked?.warms === true;
   }
 
   #force(stage: Stage): void {

@@ -13,6 +13,7 @@ import type { TypeView } from '../view/type-view.ts';
 import { excessOf, violationOf } from './admissible.ts';
 import type { SessionContext } from './context.ts';
 import { Following } from './following.ts';
+import { FreshTables } from './fresh-tables.ts';
 import type { Frame } from './frame.ts';
 import { Gates } from './gates.ts';
 import { answerTo, probeAtMs } from './nack.ts';
@@ -40,11 +41,11 @@ export class Session {
   readonly #observer: SessionObserver | undefined;
   readonly #targets: Targets;
   readonly #gates: Gates;
-  readonly #following: Following;
+  readonly #following = new Following();
   /** The client has answered some response, on this stream or an earlier one. */
   #answers = false;
-  /** Route tables that the client was given and did not have, until their hosts are owed. */
-  #freshTables: Set<string> | undefined;
+  /** Where hosts are sent apart from their tables. */
+  readonly #freshTables: FreshTables | undefined;
   /** Nothing to say until something happens. */
   #idle = false;
   /** It holds no view (see `park`), and asks for the newest when it needs one. */
@@ -56,7 +57,7 @@ export class Session {
     this.#observer = observer;
     this.#targets = new Targets(context, options);
     this.#gates = new Gates(this.#targets, options, observer);
-    this.#following = new Following(this.#targets);
+    this.#freshTables = options.hostsApart === true ? new FreshTables() : undefined;
   }
 
   get mode(): Mode {
@@ -166,8 +167,7 @@ export class Session {
   /** Whether the client has answered all that its present view asks for. */
   get synced(): boolean {
     if (!this.#idle || (!this.#parked && this.#targets.goal === undefined)) return false;
-    for (const state of this.#targets.types) if (state.outstanding.length > 0) return false;
-    return true;
+    return this.#targets.types.every(({ outstanding }) => outstanding.length === 0);
   }
 
   /**
@@ -209,7 +209,7 @@ export class Session {
     for (const stage of stages.routing) {
       for (const state of this.#targets.types) {
         if (state.traits.stage !== stage) continue;
-        if (stage === 'hosts') this.#oweHosts(state);
+        if (stage === 'hosts') this.#freshTables?.owe(state, this.#targets);
         const target = this.#targets.make(state);
         open ??= this.#gates.mayRoute(nowMs);
         // A client that answers nothing is not made to wait for its own answers.
@@ -301,15 +301,9 @@ export class Session {
     return this.#sent(state, this.#context.sendings.of(frame, held, nowMs, 0));
   }
 
-  /** A table that is new to the client is empty there, even if it says that it has its hosts. */
-  #oweHosts(state: TypeState): void {
-    if (this.#freshTables === undefined) return;
-    state.owe(this.#targets.hostsOf(this.#freshTables, state));
-    this.#freshTables = undefined;
-  }
-
   /** Moves one type to `target`, in silence where nothing of it concerns the stream. */
   #advance(state: TypeState, target: TypeView, nowMs: number, probed = 0): Said {
+    if (state.traits.stage === 'assignments') this.#following.owe(state, target);
     if (state.held === target && !state.owes && !state.mustAnswer) return this.#begun(state);
     if (this.#gates.blocks(state, nowMs) && !revokes(state, target)) {
       this.#gates.wake((state.outstanding.at(-1)?.sentMs ?? nowMs) + this.#limits.ackWaitMs);
@@ -374,7 +368,7 @@ export class Session {
   }
 
   #sent(state: TypeState, sent: Outstanding, owed?: NameList): Frame {
-    const { frame, before, sentMs } = sent;
+    const { frame, sentMs } = sent;
     const { plan } = frame;
     state.await(sent, this.#limits.maxOutstanding);
     state.lastSequence = frame.sequence;
@@ -382,13 +376,12 @@ export class Session {
     state.sentAtS = Math.floor(sentMs / 1_000);
     state.versionSent = plan.version;
     state.lifetime?.said(plan.view, sentMs);
-    if (this.#options.hostsApart === true && state.traits.stage === 'routes') {
-      for (const { name } of plan.entries) {
-        if (before?.get(name) !== undefined && owed?.names.includes(name) !== true) continue;
-        this.#freshTables = (this.#freshTables ?? new Set()).add(name);
-      }
-    }
+    if (state.traits.stage === 'routes') this.#freshTables?.sent(sent, owed);
     if (state.traits.stage === 'clusters') this.#following.sentClusters(state, plan.needs);
+    if (state.traits.stage === 'assignments') {
+      this.#following.gave(plan);
+      this.#gates.gave(plan);
+    }
     const whole = state.traits.fullSet && state.subscription.wildcard;
     if (this.mode === 'sotw' && whole) this.#context.remember(frame);
     this.#observer?.sent?.(frame);

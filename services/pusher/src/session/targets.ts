@@ -11,7 +11,7 @@ import { freed, spared, unrefused } from './scope-quarantine.ts';
 import { takesNothing } from './narrow.ts';
 import type { SessionOptions } from './session-options.ts';
 import type { Outstanding } from './outstanding.ts';
-import { NameList, noNames } from './subscription.ts';
+import { NameList } from './subscription.ts';
 import { traitsOf } from './type-traits.ts';
 import { TypeState } from './type-state.ts';
 
@@ -248,25 +248,26 @@ export class Targets {
     const { held, subscription } = state;
     const wanted = stage === 'assignments' ? this.#withOrphans(state, target) : target;
     const isPart = takesNothing({ held, target: wanted, subscription });
-    // What a client says that it has is without bytes, until it has had its first answer.
-    return isPart ? wanted : wanted.union(held, state.begins);
+    // What a client says that it has is without bytes.
+    return isPart ? wanted : wanted.union(held, state.resumed);
   }
 
   #withOrphans(state: TypeState, target: TypeView): TypeView {
     const orphans = this.#orphans;
     if (orphans === undefined) return target;
     const { held, subscription } = state;
-    // What it only says that it has is still owed.
+    const derived = this.context.assignments.derive(orphans, this.#clusters(this.goal));
+    const kept = state.locates ? this.context.located.of(derived) : derived;
+    const wanted = target.union(kept);
+    // What it only says that it has is still owed, and what it had before its cluster came is none.
     let given = !state.owes;
-    orphans.each((entry) => {
-      given &&= subscription.has(entry) && held?.lookup(entry) !== undefined;
+    kept.each((entry) => {
+      const version = held?.lookup(entry)?.version;
+      given &&= subscription.has(entry) && version === wanted.lookup(entry)?.version;
     });
-    if (given) {
-      this.dropOrphans();
-      return target;
-    }
-    const kept = this.context.assignments.derive(orphans, this.#clusters(this.goal));
-    return target.union(state.locates ? this.context.located.of(kept) : kept);
+    if (!given) return wanted;
+    this.dropOrphans();
+    return target;
   }
 
   /**
@@ -293,11 +294,11 @@ export class Targets {
 
   /**
    * Gives `names` to a client that may wait for them though it says that it has them. Those that
-   * there are not are left for later, which it returns; with `all` it is given them as they once
-   * were. If that is not known, of delta it is told that they are gone, which ends Envoy's wait too
-   * (rule 42), and else they are empty.
+   * there are not are left for later; with `all` it is given them as they once were. If that is not
+   * known, of delta it is told that they are gone, which ends Envoy's wait too (rule 42), and else
+   * they are empty.
    */
-  give(state: TypeState, names: NameList, all: boolean): NameList {
+  give(state: TypeState, names: NameList, all: boolean): void {
     const target = this.of(state);
     const { held } = state;
     const isDelta = this.#options.mode === 'delta';
@@ -307,7 +308,7 @@ export class Targets {
     if (!all && missing.length > 0) {
       const later = new Set(missing.map(({ name }) => name));
       state.owe(new NameList(names.names.filter((name) => !later.has(name))));
-      return new NameList([...later]);
+      return;
     }
     const former = this.context.mayHold(this.goal?.scope ?? '', resourceTypes.endpoint);
     const gone: string[] = [];
@@ -321,7 +322,6 @@ export class Targets {
     this.#keepAll(kept);
     state.held = held?.with([], gone);
     state.owe(names);
-    return noNames;
   }
 
   /** Keeps assignments, where there is one to keep, that no cluster needs any more. */

@@ -1,6 +1,7 @@
+import type { Plan } from './frame.ts';
 import type { SessionOptions } from './session-options.ts';
 import { defaultLimits } from './session-options.ts';
-import type { NameList } from './subscription.ts';
+import { NameList } from './subscription.ts';
 import type { Targets } from './targets.ts';
 import type { TypeState } from './type-state.ts';
 
@@ -16,7 +17,7 @@ export class Unasked {
   readonly #sinceMs: number;
   /** For all that can be seen it came back and warms some. */
   warms = false;
-  /** What it may wait for then and could not be given yet. */
+  /** What it may wait for then and was not given yet. */
   #ungiven: NameList | undefined;
 
   constructor(targets: Targets, options: SessionOptions, nowMs: number) {
@@ -46,9 +47,16 @@ export class Unasked {
     return nowMs < graceMs ? graceMs : untilMs;
   }
 
+  /** Assignments were sent: what is only owed may be gone by the time that it can be sent. */
+  gave({ entries, removed, unknown }: Plan): void {
+    if (this.#ungiven === undefined) return;
+    const given = new Set([...entries.map(({ name }) => name), ...removed, ...unknown]);
+    this.#ungiven = new NameList(this.#ungiven.names.filter((name) => !given.has(name)));
+  }
+
   #give(assignments: TypeState, all: boolean): void {
     const { subscriptions } = this.#targets.context;
-    const names = this.#ungiven ?? subscriptions.namesOf(assignments.subscription);
-    if (names.length > 0) this.#ungiven = this.#targets.give(assignments, names, all);
+    this.#ungiven ??= subscriptions.namesOf(assignments.subscription);
+    if (this.#ungiven.length > 0) this.#targets.give(assignments, this.#ungiven, all);
   }
 }

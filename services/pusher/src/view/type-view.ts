@@ -221,7 +221,7 @@ export class TypeView {
     });
     // `old` itself where it has all of this: so the union of a union is found to be the same.
     const union = !differs && kept.length > 0 && !isSaid ? old : this.with(kept);
-    this.#unions.set(old, union);
+    this.#unions.set(old, union).set(union, union);
     return union;
   }
 

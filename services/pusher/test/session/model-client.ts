@@ -95,6 +95,9 @@ export class ModelClient {
     if (!this.pausesClusters || this.warming.size > 0) return;
     this.pausesClusters = false;
     this.#ask(CDS, [], [], true);
+    // With a version that nobody knows, all of them may be new to it, and so may what they need.
+    if (this.mode === 'delta') return;
+    for (const name of this.#asked.get(EDS) ?? []) this.#allow(`${EDS}|${name}`);
   }
 
   /** Sends an ACK of long ago once more, as a client whose answers cross does. */

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { histories } from './histories.ts';
 import { ModelClient, clusterOf } from './model-client.ts';
+import type { Step } from './model-steps.ts';
 import { CDS, EDS, LDS, RDS, World, type Content } from './support.ts';
 
 const clusterNames = ['a', 'b', 'c', 'd'];
@@ -34,18 +36,6 @@ const contents: fc.Arbitrary<Content> = fc
       ),
     };
   });
-
-type Step =
-  | {
-      readonly kind:
-        | ('request' | 'write' | 'response' | 'start' | 'reconnect' | 'follow' | 'rest')
-        | ('stale' | 'catchUp' | 'everything');
-    }
-  | { readonly kind: 'routes'; readonly names: readonly string[] }
-  /** The stream breaks as the client warms what the first brings, and it comes back to the second. */
-  | { readonly kind: 'broken'; readonly contents: readonly [Content, Content] }
-  /** `late`: the other replica hears of it later. */
-  | { readonly kind: 'cut'; readonly content: Content; readonly late: boolean };
 
 const steps: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.constant<Step>({ kind: 'request' }) },
@@ -222,7 +212,7 @@ describe.each(['delta', 'sotw'] as const)('a %s client, whatever happens', (mode
         expect([...(client.held.get(CDS) ?? [])].sort()).toEqual(versionsIn(replicas, CDS));
         expect([...(client.held.get(LDS) ?? [])].sort()).toEqual(versionsIn(replicas, LDS));
       }),
-      runs,
+      { ...runs, examples: histories[mode] },
     );
   });
 

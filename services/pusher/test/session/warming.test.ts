@@ -97,9 +97,13 @@ it('rule 27: who warms what is gone, and so asks for no clusters, is given it em
   const [empty] = back.take();
   expect(namesOf(empty === undefined ? [] : [empty])).toEqual([[EDS, ['c']]]);
   back.ack(empty, ['a', 'b', 'c']);
-  // It is warm, and goes on.
-  const [clusters] = back.send(CDS, [], { versionInfo: 'of another time' });
-  expect(clusters?.names).toEqual(['a', 'b']);
+  // It is warm, and goes on; any of these may be new to it, which it warms then.
+  const [clusters, same] = back.send(CDS, [], { versionInfo: 'of another time' });
+  expect([clusters?.names, same?.names]).toEqual([
+    ['a', 'b'],
+    ['a', 'b'],
+  ]);
+  back.ack(same, ['a', 'b', 'c']);
   world.cut({ [CDS]: { a: '2', b: '1' }, [EDS]: { a: '2', b: '1' } });
   expect(namesOf(back.follow().ack(clusters))).toEqual([
     [CDS, ['a', 'b']],
