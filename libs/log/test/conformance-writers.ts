@@ -97,7 +97,7 @@ export function describeWriters({ start, compact }: WritersHarness): void {
         { key: 'same', value: bytes('1') },
         { key: 'gone', value: bytes('1') },
       ]);
-      const b = await owner(log, topic, 'b');
+      let b = await owner(log, topic, 'b');
       await b.delete('gone');
       // The old owner has not noticed: it overwrites, brings back and invents keys.
       await log.append([
@@ -108,6 +108,13 @@ export function describeWriters({ start, compact }: WritersHarness): void {
       await compact(log, topic);
       const expected = { same: '1' };
       await until('it is repaired', async () => {
+        // Where its tombstone was compacted away before it had read it, it counts as gone: an owner
+        // opens once more then, and says all that there is.
+        if (b.lost.aborted) {
+          b = await owner(log, topic, 'b');
+          await b.set('same', bytes('1'));
+          await b.complete();
+        }
         const last = new Map(
           (await readAll(log, topic)).records.map((r) => [r.key, textOf(r.value)]),
         );
