@@ -219,7 +219,8 @@ export class TypeView {
       if (before !== undefined && after === undefined) kept.push(before);
       else differs = true;
     });
-    // `old` itself where it has all of this: so the union of a union is found to be the same.
+    // The union of a union is the same one, or a stream would never be where it is to go: so it is
+    // `old` itself where that has all of this, bytes too, and else it is known as its own.
     const union = !differs && kept.length > 0 && !isSaid ? old : this.with(kept);
     this.#unions.set(old, union).set(union, union);
     return union;
