@@ -21,6 +21,7 @@ import { Selectors } from '@watershed/model/gen/record.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import { makeDirectory } from '@watershed/runtime/data-dir.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
+import { Outage } from '@watershed/runtime/outage.ts';
 import { readChecked, writeChecked } from './checked-file.ts';
 import { emptyView } from './session/context.ts';
 import type { ScopeView } from './view/scope-view.ts';
@@ -62,11 +63,17 @@ interface StoredPart {
   readonly entries: readonly StoredEntry[];
 }
 
+/** What is to be written; it looks up then what is newest. */
+type Write = () => Promise<void>;
+
 export class ColdStore {
   readonly #options: ColdOptions;
+  readonly #outage: Outage;
   /** `undefined`: not open, or it cannot be used. */
   #blobs: BlobStore | undefined;
-  readonly #pending = new Map<string, Timer>();
+  readonly #pending = new Map<string, { readonly timer: Timer; readonly write: Write }>();
+  /** What could not be written. */
+  readonly #unkept = new Set<string>();
   readonly #newest = new Map<string, ScopeView>();
   /** Entries whose bytes are on disk. */
   readonly #kept = new WeakSet<SharedEntry>();
@@ -78,6 +85,7 @@ export class ColdStore {
   readonly #scopes = new Map<string, readonly string[]>();
   readonly #uses = new Map<string, number>();
   readonly #selectors = new Map<string, Selectors>();
+  #newestSelectors: Uint8Array = new Uint8Array();
   /** When the log was last heard of, ms since the Unix epoch. */
   #heardMs: number | undefined;
   /** Until it is written again. */
@@ -86,6 +94,11 @@ export class ColdStore {
 
   constructor(options: ColdOptions) {
     this.#options = options;
+    this.#outage = new Outage({
+      logger: options.logger,
+      away: 'what is served cannot be kept for a cold start; it is tried again',
+      back: 'what is served is kept for a cold start',
+    });
   }
 
   /** A directory that cannot be used is told of, and no failure: all of this is for bad days only. */
@@ -97,7 +110,7 @@ export class ColdStore {
       }
       // What is read is read once: next to nothing is kept in memory.
       const blobs = await openDiskBlobs({ dir: join(dir, 'blobs'), maxMemoryBytes: 1024 * 1024 });
-      await this.#tidy(blobs);
+      const live = await this.#tidy();
       const heardMs = await readChecked(join(dir, 'heard'));
       if (typeof heardMs === 'number') this.#heardMs = heardMs;
       const stored = await readChecked(join(dir, 'selectors'));
@@ -106,6 +119,8 @@ export class ColdStore {
         this.#selectors.set(namespace, Selectors.decode(bytes));
       }
       this.#blobs = blobs;
+      // A full disk takes no clean-up, and gives what it has all the same.
+      await blobs.retain(live).catch((error: unknown) => this.#outage.failed(error));
     } catch (error) {
       logger.warn('nothing can be kept for a cold start', { dir, error });
     }
@@ -134,7 +149,7 @@ export class ColdStore {
 
   #saveHeard(): void {
     const file = join(this.#options.dir, 'heard');
-    this.#enqueue(() => writeChecked(file, serialize(this.#heardMs)));
+    this.#enqueue('heard', () => writeChecked(file, serialize(this.#heardMs)));
   }
 
   /** What told scopes, by namespace. */
@@ -160,18 +175,13 @@ export class ColdStore {
    * soon.
    */
   save(view: ScopeView): void {
-    const { time, delayMs = 60_000 } = this.#options;
+    const { delayMs = 60_000 } = this.#options;
     // The timer must not keep the view, which newer ones replace.
     const { scope } = view;
     if (this.#blobs === undefined) return;
     this.#newest.set(scope, view);
-    if (this.#pending.has(scope)) return;
     const afterMs = this.#scopes.has(scope) ? delayMs : Math.min(delayMs, firstMs);
-    const timer = time.after(afterMs, () => {
-      this.#pending.delete(scope);
-      this.#enqueue(() => this.#write(scope));
-    });
-    this.#pending.set(scope, timer);
+    this.#later(`scope ${scope}`, afterMs, () => this.#write(scope));
   }
 
   saveSelectors(selectors: ReadonlyMap<string, Selectors>): void {
@@ -179,16 +189,16 @@ export class ColdStore {
     const encoded = new Map(
       [...selectors].map(([namespace, value]) => [namespace, Selectors.encode(value).finish()]),
     );
-    this.#enqueue(() => writeChecked(join(this.#options.dir, 'selectors'), serialize(encoded)));
+    this.#newestSelectors = serialize(encoded);
+    const file = join(this.#options.dir, 'selectors');
+    this.#enqueue('selectors', () => writeChecked(file, this.#newestSelectors));
   }
 
   /** Writes what is pending. */
   async flush(): Promise<void> {
-    for (const [scope, timer] of this.#pending) {
-      timer.cancel();
-      this.#enqueue(() => this.#write(scope));
-    }
-    this.#pending.clear();
+    const pending = [...this.#pending];
+    this.#forgetPending();
+    for (const [what, { write }] of pending) this.#enqueue(what, write);
     if (this.#heardTimer !== undefined) this.#saveHeard();
     this.#heardTimer?.cancel();
     this.#heardTimer = undefined;
@@ -197,6 +207,7 @@ export class ColdStore {
 
   async close(): Promise<void> {
     await this.flush();
+    this.#forgetPending();
     await this.#blobs?.close();
     this.#blobs = undefined;
   }
@@ -205,17 +216,46 @@ export class ColdStore {
     return join(this.#options.dir, 'scopes', scope);
   }
 
-  /** One after the other: what is written late must not be older. */
-  #enqueue(work: () => Promise<void>): void {
-    this.#writing = this.#writing.then(work).catch((error: unknown) => {
-      this.#options.logger.warn('what is served cannot be kept for a cold start', { error });
+  #forgetPending(): void {
+    for (const { timer } of this.#pending.values()) timer.cancel();
+    this.#pending.clear();
+  }
+
+  #later(what: string, afterMs: number, write: Write): void {
+    if (this.#pending.has(what)) return;
+    const timer = this.#options.time.after(afterMs, () => {
+      this.#pending.delete(what);
+      this.#enqueue(what, write);
     });
+    this.#pending.set(what, { timer, write });
+  }
+
+  /**
+   * One after the other: what is written late must not be older. A disk that is full has room
+   * again, and what it did not take may never change.
+   */
+  #enqueue(what: string, write: Write): void {
+    this.#writing = this.#writing.then(write).then(
+      () => {
+        this.#unkept.delete(what);
+        if (this.#unkept.size === 0) this.#outage.worked();
+      },
+      (error: unknown) => {
+        this.#unkept.add(what);
+        this.#outage.failed(error);
+        this.#later(what, this.#options.delayMs ?? 60_000, write);
+      },
+    );
   }
 
   async #write(scope: string): Promise<void> {
     const view = this.#newest.get(scope);
     if (view === undefined) return;
-    this.#newest.delete(scope);
+    await this.#writeView(scope, view);
+    if (this.#newest.get(scope) === view) this.#newest.delete(scope);
+  }
+
+  async #writeView(scope: string, view: ScopeView): Promise<void> {
     const types: string[] = [];
     for (const { typeUrl, entries } of view.types.values()) {
       for (const part of trieParts(entries, partEntries)) {
@@ -248,9 +288,9 @@ export class ColdStore {
     const known = part === undefined ? undefined : this.#files.get(part);
     if (known !== undefined && this.#there.has(known)) return known;
     await turn(this.#options.time);
-    const blobs = new Map<Digest, Blob>();
-    const entries = this.#entriesOf(part, blobs);
-    await this.#put([...blobs.values()]);
+    const unkept: SharedEntry[] = [];
+    const entries = this.#entriesOf(part, unkept);
+    await this.#put(unkept);
     const stored: StoredPart = { typeUrl, entries };
     const body = serialize(stored);
     const name = hash('sha256', body);
@@ -261,29 +301,34 @@ export class ColdStore {
     return name;
   }
 
-  async #put(blobs: readonly Blob[]): Promise<void> {
+  async #put(entries: readonly SharedEntry[]): Promise<void> {
+    const unique = new Map<Digest, Blob>();
+    for (const { digests, fragments } of entries) {
+      for (const [index, digest] of digests.entries()) {
+        const bytes = fragments?.[index];
+        if (bytes !== undefined) unique.set(digest, { digest, bytes });
+      }
+    }
+    const blobs = [...unique.values()];
     for (let at = 0; at < blobs.length; at += blobsInRow) {
       await this.#blobs?.put(blobs.slice(at, at + blobsInRow));
       await turn(this.#options.time);
     }
+    for (const entry of entries) this.#kept.add(entry);
   }
 
   #typeFile(name: string): string {
     return join(this.#options.dir, 'types', name);
   }
 
-  #entriesOf(part: Trie<Entry>, blobs: Map<Digest, Blob>): readonly StoredEntry[] {
+  /** @param unkept takes those whose bytes are not on disk yet */
+  #entriesOf(part: Trie<Entry>, unkept: SharedEntry[]): readonly StoredEntry[] {
     const entries: StoredEntry[] = [];
     trieEach(part, (entry) => {
       if (!(entry instanceof SharedEntry) || entry.fragments === undefined) return;
       const { stored } = entry;
       entries.push(stored);
-      if (stored.inlined !== undefined || this.#kept.has(entry)) return;
-      this.#kept.add(entry);
-      for (const [index, digest] of entry.digests.entries()) {
-        const bytes = entry.fragments[index];
-        if (bytes !== undefined) blobs.set(digest, { digest, bytes });
-      }
+      if (stored.inlined === undefined && !this.#kept.has(entry)) unkept.push(entry);
     });
     return entries;
   }
@@ -311,8 +356,8 @@ export class ColdStore {
     return { scope, sequence: 0, epoch, types: views, sinceMs, trace: undefined };
   }
 
-  /** Drops the scopes that were longest unchanged, and types and blobs that none has. */
-  async #tidy(blobs: BlobStore): Promise<void> {
+  /** Drops the scopes that were longest unchanged, and types that none has. The blobs of the others. */
+  async #tidy(): Promise<ReadonlySet<Digest>> {
     const dir = join(this.#options.dir, 'scopes');
     const files = await Promise.all(
       (await readdir(dir)).map(async (name) => ({
@@ -337,7 +382,7 @@ export class ColdStore {
       this.#there.add(name);
       for (const { digests } of stored.entries) for (const digest of digests) live.add(digest);
     }
-    await blobs.retain(live);
+    return live;
   }
 }
 

@@ -2,14 +2,16 @@ import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { digestOf } from '@watershed/blob/digest.ts';
+import { openDiskBlobs } from '@watershed/blob/disk.ts';
+import type { BlobStore } from '@watershed/blob/port.ts';
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { systemTime } from '@watershed/runtime/clock.ts';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { ColdStore } from '../src/cold.ts';
 import { emptyView } from '../src/session/context.ts';
 import type { ScopeView } from '../src/view/scope-view.ts';
 import { SharedEntry } from '../src/view/shared-entry.ts';
-import { loggerInto } from './support/world.ts';
+import { loggerInto, until } from './support/world.ts';
 
 const { cluster, endpoint } = resourceTypes;
 const dirs: string[] = [];
@@ -188,5 +190,45 @@ it('bytes that are not there yet are not kept, and are once they are there', asy
   store.save({ ...view, types });
   await store.flush();
   expect(versionsOf(await store.load('one'))).toEqual(whole);
+  await store.close();
+});
+
+/** The blobs of every store that is on a disk, for spies. */
+async function diskBlobs(): Promise<BlobStore> {
+  const blobs = await openDiskBlobs({ dir: temporary() });
+  await blobs.close();
+  return Object.getPrototypeOf(blobs);
+}
+
+it('what a full disk does not take is tried again, whether or not it changes', async () => {
+  const dir = temporary();
+  const lines: string[] = [];
+  const store = new ColdStore({ dir, time: systemTime, logger: loggerInto(lines), delayMs: 20 });
+  await store.open();
+  const put = vi.spyOn(await diskBlobs(), 'put').mockRejectedValue(new Error('disk is full'));
+  store.save(viewOf('one', shop));
+  store.save(viewOf('two', shop));
+  await until('several tries', () => put.mock.calls.length > 6);
+  put.mockRestore();
+  await until('all is kept', () => lines.length > 1);
+  expect(lines).toEqual([
+    expect.stringContaining('what is served cannot be kept for a cold start; it is tried again'),
+    expect.stringContaining('what is served is kept for a cold start'),
+  ]);
+  await store.close();
+  const again = await opened(dir);
+  expect(versionsOf(await again.load('one'))).toEqual(shop);
+  expect(versionsOf(await again.load('two'))).toEqual(shop);
+  await again.close();
+});
+
+it('what is kept is there after a start on a full disk, which takes no clean-up', async () => {
+  const dir = temporary();
+  await written(dir, viewOf('one', shop));
+  const retain = vi.spyOn(await diskBlobs(), 'retain').mockRejectedValue(new Error('disk is full'));
+  const store = await opened(dir);
+  expect(retain).toHaveBeenCalledOnce();
+  retain.mockRestore();
+  expect(versionsOf(await store.load('one'))).toEqual(shop);
   await store.close();
 });
