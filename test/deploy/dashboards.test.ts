@@ -32,9 +32,10 @@ async function exported(): Promise<ReadonlySet<string>> {
   return new Set([...series, ...own]);
 }
 
+const queries = dashboards.flatMap(({ panels }) => panels.flatMap(({ targets }) => targets));
+
 test('every query of a dashboard names metrics that are exported', async () => {
   const known = await exported();
-  const queries = dashboards.flatMap(({ panels }) => panels.flatMap(({ targets }) => targets));
   expect(queries.length).toBeGreaterThan(20);
   for (const { expr } of queries) {
     const names = metricsOf(expr);
@@ -44,6 +45,30 @@ test('every query of a dashboard names metrics that are exported', async () => {
     });
     expect(names.length).toBeGreaterThan(0);
   }
+});
+
+/** Of the client library. */
+function isOfEveryProgram(name: string): boolean {
+  return /^(?:process|nodejs)_/u.test(name);
+}
+
+test('rates are taken over windows that a scrape once a minute fills', () => {
+  const windows = queries.flatMap(({ expr }) => [...expr.matchAll(/\[(\w+)\]/gu)]);
+  const units = new Map([
+    ['m', 60],
+    ['h', 3_600],
+  ]);
+  expect(windows.length).toBeGreaterThan(10);
+  for (const [, window = ''] of windows) {
+    const seconds = Number(window.slice(0, -1)) * (units.get(window.slice(-1)) ?? 1);
+    expect({ window, seconds }).toEqual({ window, seconds: Math.max(seconds, 240) });
+  }
+});
+
+test('of what programs of others export as well, a dashboard shows ours alone', () => {
+  const shared = queries.filter(({ expr }) => metricsOf(expr).some(isOfEveryProgram));
+  expect(shared.length).toBeGreaterThan(2);
+  for (const { expr } of shared) expect(expr).toContain(' and on (instance) pilot_info');
 });
 
 test('every metric that is declared is exported by somebody', () => {

@@ -216,7 +216,7 @@ export const watershedMetrics = {
   quarantined: {
     kind: 'gauge',
     name: 'watershed_quarantined_resources',
-    help: 'Versions of resources that several proxies refused, and that others of their scope are not sent.',
+    help: 'Versions of resources that several proxies refused, and that others of their scope are not sent: at all pushers together, as each hears.',
     labels: [],
   },
   missingBlobs: {
