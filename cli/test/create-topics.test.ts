@@ -7,3 +7,8 @@ test('create-topics gives up when Kafka was waited for long enough, and says why
   expect(failure).toMatch(/^no topics after 0\.1 s: .*ECONNREFUSED/u);
   expect(notes[0]).toContain('waiting for the log: ');
 });
+
+test('create-topics --help names no variable where there is none', async () => {
+  const { lines } = await xdsctl('create-topics', '--help');
+  expect(lines.join('\n')).toContain('0: as long as it takes. (default 0s)');
+});

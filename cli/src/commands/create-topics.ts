@@ -14,7 +14,6 @@ const table = defineOptions({
   timeoutMs: {
     type: 'duration',
     flag: '--timeout',
-    env: [],
     default: '0s',
     max: '24h',
     doc: 'How long Kafka is waited for. 0: as long as it takes.',
