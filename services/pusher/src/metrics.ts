@@ -3,7 +3,7 @@ import { pilotMetrics } from '@watershed/runtime/pilot-metric-names.ts';
 import type { Counter, Gauge, Histogram, Metrics } from '@watershed/runtime/metrics.ts';
 import { ProxyVersions } from './proxy-versions.ts';
 import type { Mode } from './session/request.ts';
-import { protocolTypes, traitsOf, type Stage } from './session/type-traits.ts';
+import { protocolTypes, stages, traitsOf, type Stage } from './session/type-traits.ts';
 
 /** The series of one type of resource. */
 export interface TypeMetrics {
@@ -61,8 +61,6 @@ export class PusherMetrics {
     this.largestRequest = metrics.gauge(pilotMetrics.largestRequestBytes).with();
     this.writeTimeouts = metrics.counter(pilotMetrics.writeTimeouts).with();
     this.internalErrors = metrics.counter(pilotMetrics.internalErrors).with();
-    // There from the start: a rate has nothing to go by where its series comes with the first.
-    for (const type of ['config', 'endpoint', 'proxyrequest'] as const) this.trigger(type);
     this.missingBlobs = metrics.counter(watershedMetrics.missingBlobs).with();
     this.quarantined = metrics.gauge(watershedMetrics.quarantined).with();
     this.waitsGivenUp = (stage) => metrics.counter(watershedMetrics.waitsGivenUp).with({ stage });
@@ -79,6 +77,19 @@ export class PusherMetrics {
       this.clients.most().map(([version, count]) => [{ version }, count]),
     );
     this.recordsRead = metrics.counter(watershedMetrics.recordsRead).with({ topic: 'xds' });
+    this.#begin();
+  }
+
+  /**
+   * There from the start: a rate has nothing to go by where its series comes with the first, and an
+   * autoscaler takes who does not say that it has no streams for one that it knows nothing of.
+   */
+  #begin(): void {
+    for (const mode of ['sotw', 'delta'] as const) this.streams(mode);
+    for (const type of ['config', 'endpoint', 'proxyrequest'] as const) this.trigger(type);
+    for (const stage of [...stages.first, ...stages.routing]) this.waitsGivenUp(stage);
+    for (const code of ['invalid-argument', 'resource-exhausted'] as const) this.badRequests(code);
+    for (const reason of ['unauthenticated', 'denied'] as const) this.refused(reason);
   }
 
   /** There are such resources: their types are told apart, also where they are not Envoy's. */

@@ -52,3 +52,14 @@ test('versions of proxies are told apart up to a number and a length, and go wit
   clients.add(mesh, -1);
   expect(await told()).toEqual(['1.29.0 1']);
 });
+
+test('what autoscalers and rates go by is there before the first of it', async () => {
+  const metrics = new Metrics();
+  void new PusherMetrics(metrics);
+  const told = (await metrics.text()).split('\n');
+  expect(told).toContain('watershed_streams{protocol="sotw"} 0');
+  expect(told).toContain('watershed_streams{protocol="delta"} 0');
+  expect(told).toContain('watershed_xds_waits_given_up_total{stage="hosts"} 0');
+  expect(told).toContain('watershed_xds_bad_requests_total{code="resource-exhausted"} 0');
+  expect(told).toContain('watershed_xds_refusals_total{reason="denied"} 0');
+});
