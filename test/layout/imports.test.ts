@@ -168,7 +168,7 @@ test('every source file is part of a program', () => {
   // A benchmark forks its clients and servers, so that each has a process of its own to measure;
   // what is named `…-worker` is run in a thread.
   const programs =
-    /\/(?:src\/(?:main|demo|cluster|.*-worker)|scripts\/main)\.ts$|^bench\/src\/[^/]+\/(?:main|client|server|pool)\.ts$/u;
+    /\/(?:src\/(?:main|demo|cluster|.*-worker)|scripts\/main)\.ts$|^bench\/src\/[^/]+\/(?:main|client|server|pool|relay)\.ts$/u;
   const reached = new Set<string>();
   const walk = (path: string): void => {
     if (reached.has(path)) return;

@@ -5,12 +5,13 @@
  * node bench/src/scaleout/main.ts [--services 2000] [--endpoints 5] [--streams 2000] [--clients 2]
  * [--shards 1,2,4,8] [--rates 200,1000] [--pusherRates 1000,10000] [--seconds 20] [--rounds 3]
  *
- * Prints (1) from append to ACK beside a bare record from produce to consume, on the same broker,
- * turn by turn, after 10,000 of both; (2) for each number of shards what all endpoints once cost,
- * what a shard holds, and how long a joining one takes; (3) steady floods of endpoint updates
- * through translators into two pushers; (4) floods into the two pushers alone: the translators have
- * stopped, and the bench appends in their place what they would append. CPU is from /proc.
- * Latencies are of a machine that runs all of it, clients included.
+ * Prints (1) from append to ACK beside a bare record from produce to consume, and one that a
+ * process hands on to a second topic, on the same broker, turn by turn, after 10,000 of each; (2)
+ * for each number of shards what all endpoints once cost, what a shard holds, and how long a
+ * joining one takes; (3) steady floods of endpoint updates through translators into two pushers;
+ * (4) floods into the two pushers alone: the translators have stopped, and the bench appends in
+ * their place what they would append. CPU is from /proc. Latencies are of a machine that runs all
+ * of it, clients included.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
@@ -25,8 +26,9 @@ import { MeshFiles } from '../mesh/mesh.ts';
 import { Bare } from './bare.ts';
 import { Clients } from './clients.ts';
 import { flood, latency, roundsText, settled, warmUp, type Bench, type Round } from './measure.ts';
-import type { Target } from './messages.ts';
+import { bareWay, type Target } from './messages.ts';
 import { Records } from './records.ts';
+import { Relayed } from './relayed.ts';
 import { burst, join as joinShard } from './shards.ts';
 import { Usage } from './usage.ts';
 import { Writer } from './writer.ts';
@@ -72,7 +74,7 @@ async function run(directory: string): Promise<void> {
     const bench = { clients, source: writer };
     say(`${writer.targets.length} services, ${streams} streams; load ${loadavg()[0]?.toFixed(1)}`);
     await openStreams(clients, cluster, writer);
-    await measureLatency(log, bench);
+    await measureLatency(log, cluster.kafka.brokers, bench);
     for (const count of numbers(values.shards)) {
       while (cluster.translators.length < count) say(await joinShard(cluster, partitions));
       say(await burst(cluster, writer));
@@ -94,10 +96,16 @@ function numbers(list: string): readonly number[] {
   return list.split(',').filter(Boolean).map(Number);
 }
 
-async function measureLatency<T extends Target>(log: Log, bench: Bench<T>): Promise<void> {
+async function measureLatency<T extends Target>(
+  log: Log,
+  brokers: readonly string[],
+  bench: Bench<T>,
+): Promise<void> {
   const count = Number(values.rounds);
   if (count === 0) return;
-  const bare = await Bare.open(log, partitions);
+  const one = await Bare.open(log, bareWay, partitions);
+  const two = await Relayed.open(brokers, partitions);
+  const bare = { one, two: two.records };
   await warmUp(bench, bare);
   const rounds: Round[] = [];
   while (rounds.length < count) {
@@ -105,7 +113,8 @@ async function measureLatency<T extends Target>(log: Log, bench: Bench<T>): Prom
     say(roundsText(rounds.slice(-1)));
   }
   say(`all: ${roundsText(rounds)}`);
-  await bare.close();
+  await two.close();
+  await one.close();
 }
 
 async function floodPushers(

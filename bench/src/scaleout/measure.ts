@@ -12,9 +12,17 @@ export interface Bench<T extends Target> {
   readonly source: Source<T>;
 }
 
+/** Records of the bench's own: produced and consumed, and the same by way of a relay. */
+export interface BareRecords {
+  readonly one: Bare;
+  readonly two: Bare;
+}
+
 /** Milliseconds, ascending. */
 export interface Round {
   readonly bare: readonly number[];
+  /** Two bare records, one behind the other. */
+  readonly two: readonly number[];
   readonly whole: readonly number[];
 }
 
@@ -42,32 +50,38 @@ export async function settled<T extends Target>({ clients, source }: Bench<T>): 
 
 export async function latency<T extends Target>(
   bench: Bench<T>,
-  bare: Bare,
+  bare: BareRecords,
   seconds: number,
 ): Promise<Round> {
   await bench.clients.send({ kind: 'mark' });
-  bare.mark();
+  bare.one.mark();
+  bare.two.mark();
   for (let at = 0; at < seconds * pairsPerSecond; at++) {
     await pair(bench, bare, at);
     await sleep(1_000 / pairsPerSecond);
   }
   const { latencies: whole } = await settled(bench);
-  return { bare: bare.latencies(), whole };
+  return { bare: bare.one.latencies(), two: bare.two.latencies(), whole };
 }
 
 /**
  * What a set that has run for a while has behind it: its code is compiled, and Kafka has touched
  * the indexes of all partitions (the first entry of each costs it 6 ms).
  */
-export async function warmUp<T extends Target>(bench: Bench<T>, bare: Bare): Promise<void> {
+export async function warmUp<T extends Target>(bench: Bench<T>, bare: BareRecords): Promise<void> {
   for (let at = 0; at < warmPairs; at++) await pair(bench, bare, at);
   await settled(bench);
 }
 
-async function pair<T extends Target>({ source }: Bench<T>, bare: Bare, at: number): Promise<void> {
+async function pair<T extends Target>(
+  { source }: Bench<T>,
+  bare: BareRecords,
+  at: number,
+): Promise<void> {
   const target = source.targets[at % source.targets.length];
   if (target === undefined) throw new Error('nothing to change');
-  await bare.roundTrip();
+  await bare.one.roundTrip();
+  await bare.two.roundTrip();
   await source.write([target]);
 }
 
@@ -76,15 +90,18 @@ async function pair<T extends Target>({ source }: Bench<T>, bare: Bare, at: numb
  * values, and who else used the processors just then decides about those.
  */
 export function roundsText(rounds: readonly Round[]): string {
-  const bare = ascending(rounds.flatMap((round) => round.bare));
-  const whole = ascending(rounds.flatMap((round) => round.whole));
   const of = (share: number): string => {
-    const [one, all] = [quantile(bare, share), quantile(whole, share)];
-    const each = rounds.map((round) => quantile(round.whole, share) / quantile(round.bare, share));
-    const times = `${(all / one).toFixed(2)}x`;
-    const name = `p${share * 100}`;
-    const byRound = rounds.length > 1 ? `, by round ${spread(each)}` : '';
-    return `${name} bare ${one.toFixed(1)} ms, append to ACK ${all.toFixed(1)} ms (${times}${byRound})`;
+    const all = (part: keyof Round): number =>
+      quantile(ascending(rounds.flatMap((round) => round[part])), share);
+    const times = (part: keyof Round): string => {
+      const each = rounds.map(
+        (round) => quantile(round[part], share) / quantile(round.bare, share),
+      );
+      const byRound = rounds.length > 1 ? `, by round ${spread(each)}` : '';
+      return `${all(part).toFixed(1)} ms (${(all(part) / all('bare')).toFixed(2)}x${byRound})`;
+    };
+    const bare = `p${share * 100} bare ${all('bare').toFixed(1)} ms`;
+    return `${bare}, two of them ${times('two')}, append to ACK ${times('whole')}`;
   };
   return `${of(0.5)}; ${of(0.99)}`;
 }

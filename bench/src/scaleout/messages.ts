@@ -21,6 +21,16 @@ export interface Report {
   readonly reached: Readonly<Record<string, number>>;
 }
 
+/** Where a record that nobody but the bench knows is written, and where it is read. */
+export interface BareWay {
+  readonly to: string;
+  readonly from: string;
+}
+
+export const bareWay: BareWay = { to: 'bare', from: 'bare' };
+/** By way of a process that hands it on. */
+export const relayWay: BareWay = { to: 'relay-in', from: 'relay-out' };
+
 /** An assignment that the bench changes. */
 export interface Target {
   readonly name: string;
