@@ -224,9 +224,15 @@ function makePlan(step: Step): Plan | undefined {
   };
 }
 
-/** Clients come back with it in state of the world alone; in delta it is for people (rule 43). */
+/**
+ * Clients come back with it in state of the world alone; in delta it is for people (rule 43). Who
+ * has what he named, and comes back to ask for all, must not be taken for one that has it (rule
+ * 14).
+ */
 function versionOf(step: Step): string {
-  return (step.mode === 'delta' ? narrowDigest(step) : undefined) ?? step.target.digest;
+  const { mode, target, subscription } = step;
+  if (mode === 'delta') return narrowDigest(step) ?? target.digest;
+  return subscription.wildcard ? target.digest : `${target.digest}-named`;
 }
 
 /** All that the client holds, by name and version (rule 46). */

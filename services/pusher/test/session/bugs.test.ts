@@ -253,6 +253,16 @@ describe('what went wrong elsewhere', () => {
     expect(back.take().flatMap((one) => one.removed)).toEqual(['b', 'other']);
   });
 
+  it.each([CDS, EDS])(
+    'rule 14: who named some of %s, and comes back for all, is given all',
+    (type) => {
+      const world = worldOf();
+      const [some] = world.sotw().send(type, ['a']);
+      const [all] = world.sotw().send(type, ['*'], { versionInfo: some?.version ?? '' });
+      expect(all?.names).toEqual(['a', 'b']);
+    },
+  );
+
   it('rule 30: a route that a client refused to replace keeps the cluster that it names', () => {
     const world = worldOf();
     const stream = world.delta();
