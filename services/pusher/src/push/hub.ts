@@ -196,7 +196,6 @@ export class Hub implements StreamHost<XdsStream> {
     const { metrics, scopes, context } = this.#options;
     context.observe(view);
     metrics.served(types);
-    this.#quarantines.viewChanged(view);
     if (scopes.complete(view.scope)) this.#options.cold?.save(view);
     const held = this.#held.get(view.scope);
     const lane = laneOf(view, types, before);
@@ -212,6 +211,7 @@ export class Hub implements StreamHost<XdsStream> {
       this.#moving.delete(view.scope);
       for (const stream of moving) this.#move(stream, view.scope);
     }
+    this.#quarantines.viewChanged(view);
     metrics.scopesWaiting.set(scopes.waiting.length);
   }
 

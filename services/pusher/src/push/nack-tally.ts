@@ -14,8 +14,9 @@ export interface Refusal {
 export const quorum = 3;
 
 /**
- * A version that is replaced is taken back by one pusher after the other: those that are told of no
- * more wait for so long, since the others had better not be sent it on the way.
+ * A version that is replaced is taken back by one pusher after the other, which may be sooner than
+ * this one serves what replaces it: quarantines of which too few tell stand for so long, since the
+ * others had better not be sent it on the way.
  */
 const lapseMs = 5_000;
 
@@ -88,31 +89,47 @@ export class NackTally {
     return isEnough(tally) && this.#set(tally, true);
   }
 
-  /** One pusher takes back what it told. Returns whether the quarantine of the kind changed. */
-  takeBack(pusher: string, refusal: Refusal): boolean {
-    const kind = kindOf(refusal.scope, refusal.proxyVersion);
-    const tallies = this.#tallies.get(kind);
-    const tally = tallies?.get(keyOf(refusal));
-    if (tallies === undefined || tally === undefined) return false;
-    tally.told.delete(pusher);
-    if (tally.told.size > 0) return false;
+  /** One pusher takes back what it told; a quarantine stands for a while, or until it is ended. */
+  takeBack(pusher: string, refusal: Refusal): void {
+    const tally = this.#of(refusal);
+    tally?.told.delete(pusher);
+    if (tally?.told.size === 0 && !tally.quarantined) this.#delete(refusal);
+  }
+
+  /** Quarantines of which nobody tells any more. */
+  get untold(): readonly Refusal[] {
+    const all = [...this.#all()];
+    return all.filter(({ told }) => told.size === 0).map(({ refusal }) => refusal);
+  }
+
+  /** Ends a quarantine of which nobody tells any more. Returns whether there was one. */
+  end(refusal: Refusal): boolean {
+    const tally = this.#of(refusal);
+    if (tally === undefined || tally.told.size > 0) return false;
     const changed = this.#set(tally, false);
-    tallies.delete(keyOf(refusal));
-    if (tallies.size === 0) this.#tallies.delete(kind);
+    this.#delete(refusal);
     return changed;
   }
 
   /** Ends quarantines of which fewer are told than there must be, for a while; gives them back. */
   lapse(nowMs: number): readonly Refusal[] {
     const ended: Refusal[] = [];
-    for (const tally of this.#all()) {
+    for (const tally of [...this.#all()]) {
       if (!tally.quarantined || isEnough(tally)) tally.lapsingMs = undefined;
       else if (nowMs - (tally.lapsingMs ??= nowMs) >= lapseMs) {
         this.#set(tally, false);
         ended.push(tally.refusal);
+        if (tally.told.size === 0) this.#delete(tally.refusal);
       }
     }
     return ended;
+  }
+
+  #delete(refusal: Refusal): void {
+    const kind = kindOf(refusal.scope, refusal.proxyVersion);
+    const tallies = this.#tallies.get(kind);
+    tallies?.delete(keyOf(refusal));
+    if (tallies?.size === 0) this.#tallies.delete(kind);
   }
 
   #of(refusal: Refusal): Tally | undefined {

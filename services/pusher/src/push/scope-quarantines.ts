@@ -102,12 +102,8 @@ export class ScopeQuarantines {
       version: Buffer.from(version).toString(),
     };
     if (pusher === this.#options.name) this.#heardOwn(refusal, nack, told);
-    else {
-      const changed = told
-        ? this.#tally.tell(pusher, refusal, nack.proxies)
-        : this.#tally.takeBack(pusher, refusal);
-      if (changed) this.#apply(refusal);
-    }
+    else if (!told) this.#takenBack(pusher, refusal);
+    else if (this.#tally.tell(pusher, refusal, nack.proxies)) this.#apply(refusal);
   }
 
   /**
@@ -134,6 +130,9 @@ export class ScopeQuarantines {
   viewChanged(view: ScopeView): void {
     const isServed = servedBy(this.#options.context, view);
     this.#forget(view.scope, (refusal) => !isServed(refusal));
+    for (const refusal of this.#tally.untold) {
+      if (refusal.scope === view.scope && !isServed(refusal)) this.#end(refusal);
+    }
   }
 
   /** Nobody uses the scope here: what becomes of it is not seen any more. */
@@ -151,6 +150,7 @@ export class ScopeQuarantines {
         if (votes?.get(keyOf(refusal))?.version === refusal.version) votes.delete(keyOf(refusal));
       }
       this.#takeBack(name, refusal);
+      this.#end(refusal);
     }
   }
 
@@ -206,7 +206,20 @@ export class ScopeQuarantines {
 
   #takeBack(pusher: string, refusal: Refusal): void {
     this.#options.feedback.takeBack(pusher, refusal);
-    if (this.#tally.takeBack(pusher, refusal)) this.#apply(refusal);
+    this.#takenBack(pusher, refusal);
+  }
+
+  /** Where this pusher serves the version still, what replaces that is most likely on its way. */
+  #takenBack(pusher: string, refusal: Refusal): void {
+    this.#tally.takeBack(pusher, refusal);
+    const { context, scopes } = this.#options;
+    const view = scopes.view(refusal.scope);
+    if (view === undefined || !servedBy(context, view)(refusal)) this.#end(refusal);
+  }
+
+  /** Ends a quarantine that nobody tells of. */
+  #end(refusal: Refusal): void {
+    if (this.#tally.end(refusal)) this.#apply(refusal);
   }
 
   #takeBackAll(pusher: string): void {
@@ -225,7 +238,8 @@ export class ScopeQuarantines {
     for (const stream of streamsOf(scope)) {
       if (stream.node === undefined || versionOf(stream.node) !== proxyVersion) continue;
       stream.spare(quarantine);
-      stream.pump();
+      // Where it ends because the version is served no more, an older view still has that.
+      stream.follow(scope, stream.newest());
     }
     // The votes of those that left were kept as long as they were enough.
     if (this.#tally.toldOf(this.#options.name, refusal) !== undefined) this.#recount(refusal);

@@ -54,7 +54,8 @@ class Hears {
   /** A proxy here refuses the resource. */
   refuses(id: string, version = 'v2'): XdsStream {
     const node = { id, version: '1.40.0', istioVersion: '' };
-    const quiet = { spare: () => undefined, pump: () => undefined };
+    const nothing = (): void => undefined;
+    const quiet = { spare: nothing, follow: nothing, newest: nothing };
     const stream: XdsStream = { node, scope: 's', authenticated: true, ...quiet } as never;
     this.streams.push(stream);
     const frame = { plan: { changed: [{ name: 'r', version }] } };

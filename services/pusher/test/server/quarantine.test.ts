@@ -182,6 +182,35 @@ describe('a version that three authenticated proxies refused', () => {
     });
   });
 
+  it('goes to nobody on the way to what replaces it, be the three at another pusher', async () => {
+    const one = await pusher('one');
+    const { translator } = one;
+    await translator.publish({ [CDS]: { bad: '1', good: '1' } }, scopes);
+    const other = await pusher('other');
+    const three = ['web-1', 'web-2', 'web-3'].map((pod) => proxy(one, pod));
+    const keepers = [one, other].map((at) => proxy(at, 'web-4'));
+    for (const client of [...three, ...keepers]) {
+      client.request(CDS);
+      await take(client);
+    }
+    await translator.publish({ [CDS]: { bad: '2', good: '1' } }, scopes);
+    for (const client of three) await refuse(client);
+    for (const client of keepers) await take(client);
+    const newcomers = [one, other].map((at) => proxy(at, 'web-5'));
+    for (const [i, { metrics }] of [one, other].entries()) {
+      await until('it is in quarantine', async () => (await quarantined(metrics)) === 1);
+      newcomers[i]?.request(CDS);
+    }
+    for (const fresh of newcomers) expect(await take(fresh)).toEqual({ bad: '1', good: '1' });
+    await translator.publish({ [CDS]: { bad: '3', good: '1' } }, scopes);
+    for (const client of [...three, ...keepers, ...newcomers]) {
+      expect(await take(client)).toEqual({ bad: '3' });
+    }
+    for (const { metrics } of [one, other]) {
+      await until('it is free', async () => (await quarantined(metrics)) === 0);
+    }
+  });
+
   it('is no matter of fewer at a pusher that has none of the scope, while others have more', async () => {
     const one = await pusher('one');
     const { translator } = one;

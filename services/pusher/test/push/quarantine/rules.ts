@@ -23,6 +23,8 @@ export class Rules {
   readonly #ever = new Set<string>();
   /** What is served, and what was before, as long as some pusher may serve that. */
   #served: readonly Content[] = [];
+  /** What each pusher kept back when that was published. */
+  #kept: ReadonlyMap<string, ReadonlySet<string>> = new Map();
 
   constructor(world: QuarantineWorld, proxies: readonly Proxy[]) {
     this.#world = world;
@@ -44,6 +46,8 @@ export class Rules {
 
   published(content: Content): void {
     this.#served = [...this.#served, content];
+    const serving = this.#world.serving.map((name) => this.#world.process(name));
+    this.#kept = new Map(serving.map((one) => [one?.name ?? '', new Set(one?.verdicts)]));
   }
 
   /** All pushers serve what was published last: refusals of what was before are forgotten. */
@@ -63,6 +67,10 @@ export class Rules {
     if (proxy.sent.has(`${resource}|${version}`)) return;
     const { at, options } = proxy;
     const ballot = ballotKey(this.#ballot(proxy, resource, version));
+    // Nor on the way to what replaces it.
+    if (this.content[resource] !== version && this.#kept.get(at)?.has(ballot) === true) {
+      this.problems.push(`${options.id} is sent ${ballot} by ${at}, though it is served no more`);
+    }
     const stands = (): boolean => this.#world.process(at)?.verdicts.has(ballot) === true;
     if (!stands()) return;
     // Where several end at once, it is said of one after the other.
