@@ -215,7 +215,7 @@ export class Engine {
       if (this.#shard === undefined) {
         if (value === undefined) this.#early.delete(key);
         else this.#early.set(key, value);
-      } else this.#feedback(this.#shard, key, value);
+      } else this.#feedback(this.#shard, key, value, this.#options.clock.now());
     }
     this.#wake();
   }
@@ -258,7 +258,7 @@ export class Engine {
     );
     this.#shard = shard;
     for (const namespace of this.#namespaces.all()) shard.wantSelectors(namespace);
-    for (const [key, value] of this.#early) this.#feedback(shard, key, value);
+    for (const [key, value] of this.#early) this.#feedback(shard, key, value, 0);
     this.#early.clear();
     this.#wake();
   }
@@ -317,15 +317,19 @@ export class Engine {
     await this.idle();
   }
 
-  #feedback(shard: Shard, key: string, value: Uint8Array | undefined): void {
+  /** @param saidMs 0: some time ago */
+  #feedback(shard: Shard, key: string, value: Uint8Array | undefined, saidMs: number): void {
     if (value === undefined) {
       shard.demand(key, undefined);
       this.#pushers.set(key, undefined);
       return;
     }
     const read = readFeedback(value);
-    if (read.kind === 'demand') shard.demand(key, read.demanded);
-    else if (read.kind === 'pusher') this.#pushers.set(key, read);
+    if (read.kind === 'demand') {
+      const { demanded } = read;
+      // Who asks now wants it now, however wrong its clock is.
+      shard.demand(key, { ...demanded, expiresMs: Math.max(demanded.expiresMs, saidMs) });
+    } else if (read.kind === 'pusher') this.#pushers.set(key, read);
     else if (read.kind === 'refused') {
       this.#options.logger.warn('a record of feedback is ignored', { key, reason: read.reason });
     }

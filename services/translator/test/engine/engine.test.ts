@@ -342,6 +342,22 @@ describe('a scope', () => {
     expect(world.translator.engine.statistics.scopes).toBe(1);
   });
 
+  it('is computed for a pusher whose clock is far behind, until that asks no more', async () => {
+    const world = await translated();
+    const other = await world.demand(scopeClass('other'), 'q', -10 * graceMs);
+    await world.pass(graceMs - 1);
+    expect(await world.manifest(other)).toBeDefined();
+    await world.pass(1);
+    expect(await world.manifest(other)).toBeUndefined();
+  });
+
+  it('is not computed at a start for who asked long ago', async () => {
+    const world = await openWorld();
+    const scope = await world.demand(shop, 'q', -10 * graceMs);
+    await world.start();
+    expect(await world.manifest(scope)).toBeUndefined();
+  });
+
   it('stays while any pusher asks for it, and when the demand is renewed', async () => {
     const world = await translated();
     const other = await world.demand(scopeClass('other'), 'q', 10_000);
