@@ -19,6 +19,8 @@ const table = defineOptions({
     flag: '--groupId',
     env: ['WATERSHED_TRANSLATOR_GROUP'],
     default: 'watershed-translators',
+    pattern: /^\S+$/u,
+    form: 'a name without spaces',
     placeholder: 'name',
     doc: 'The consumer group of the shards: its members share the partitions out among themselves. On Kafka its name begins with --kafkaPrefix.',
   },
