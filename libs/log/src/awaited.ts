@@ -22,7 +22,7 @@ export interface AwaitedLogOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
-/** A broker that takes connections and says nothing holds up a try for half a minute. */
+/** A broker that takes connections and says nothing holds up a try for a while. */
 const firstTryMs = 3_000;
 
 /**

@@ -13,7 +13,7 @@
  * over.
  */
 import type { ConnectionOptions } from '@platformatic/kafka';
-import { PartitionAppender } from './kafka/append.ts';
+import { ackTimeoutMs, PartitionAppender } from './kafka/append.ts';
 import { KafkaClient } from './kafka/client.ts';
 import { failure } from './kafka/failure.ts';
 import { Ends } from './kafka/ends.ts';
@@ -34,6 +34,12 @@ import { abortable, within, type LogTime } from './time.ts';
 
 /** So often a reader that has read all hears that the log is there. */
 export const readWaitMs = 2_000;
+
+/**
+ * A broker that has not answered by then says nothing any more, and others are asked: later than a
+ * leader without its followers would answer, and before whoever calls gives up.
+ */
+const requestTimeoutMs = ackTimeoutMs + 2_000;
 
 /** Whoever has not heard of an append by then has waited for it as long as there was time. */
 const closeWaitMs = 500;
@@ -79,7 +85,7 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<Log> {
     tls: options.tls,
     sasl: options.sasl,
     connectTimeoutMs: 5_000,
-    requestTimeoutMs: 30_000,
+    requestTimeoutMs,
     onRetry: options.onRetry ?? (() => undefined),
   });
   try {

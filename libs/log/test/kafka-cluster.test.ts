@@ -495,6 +495,20 @@ describe('without brokers', () => {
     }
   });
 
+  it('asks others where the first of its brokers says nothing', async () => {
+    const spec = compacted();
+    const { log: before, topic } = await start(spec);
+    await before.append([{ topic, partition: 0, key: 'a', value: bytes('1') }]);
+    kafka.pause(0);
+    try {
+      const log = await open();
+      await log.ensureTopics([spec]);
+      expect(brief((await readAll(log, topic)).records)).toEqual(['a=1']);
+    } finally {
+      kafka.resume(0);
+    }
+  });
+
   it('waits for nothing from brokers that say nothing, when readers and the log are closed', async () => {
     const alone = await startTestKafka();
     const log = await openKafkaLog({ brokers: alone.brokers, time: realTime });

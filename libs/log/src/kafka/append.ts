@@ -13,7 +13,7 @@ import { code, failure, isWorthWaiting, refusal } from './failure.ts';
 const maxBatchBytes = 900 * 1024;
 const maxBatchRecords = 10_000;
 /** How long the leader may wait for its followers before it answers. */
-const ackTimeoutMs = 10_000;
+export const ackTimeoutMs = 10_000;
 /** Sequence numbers are 32 bits; well before they end a new producer id is taken. */
 const maxSequence = 2 ** 31 - 2 * maxBatchRecords;
 

@@ -71,7 +71,7 @@ export class KafkaClient {
   readonly #topics = new Map<string, TopicMetadata>();
   readonly #shared = new Map<string, Promise<Connection>>();
   readonly #all = new Set<Connection>();
-  /** By address, when its connection closed last, counted. */
+  /** By address, when a connection to it closed last, counted. */
   readonly #closings = new Map<string, number>();
   #closingCount = 0;
   readonly #offsets = new Offsets();
@@ -104,8 +104,11 @@ export class KafkaClient {
   }
 
   async #ask(name: string): Promise<TopicMetadata | undefined> {
-    const connection = await this.any();
-    const found = await answer(metadataV12.api.async(connection, [name], false, false));
+    const found = await this.#metadata(name).catch(async () => {
+      // Its connection is known to be closed then, and another broker is asked.
+      await pause(this.#options.time, firstBackoffMs);
+      return this.#metadata(name);
+    });
     for (const { nodeId, host, port } of found.brokers) this.#nodes.set(nodeId, { host, port });
     const topic = found.topics[0];
     if (topic === undefined || topic.errorCode === code.unknownTopicOrPartition) {
@@ -118,6 +121,11 @@ export class KafkaClient {
     const metadata = { name, id: topic.topicId, leaders: leadersOf(topic.partitions) };
     this.#topics.set(name, metadata);
     return metadata;
+  }
+
+  async #metadata(name: string): ReturnType<typeof metadataV12.api.async> {
+    const connection = await this.any();
+    return await answer(metadataV12.api.async(connection, [name], false, false));
   }
 
   /** The shared connection to whoever leads the partition. */
@@ -185,10 +193,7 @@ export class KafkaClient {
     const open = this.#shared.get(key);
     if (open !== undefined) return open;
     const opening = this.#connect(address).then((connection) => {
-      connection.once('close', () => {
-        this.#shared.delete(key);
-        this.#closings.set(key, ++this.#closingCount);
-      });
+      connection.once('close', () => this.#shared.delete(key));
       return connection;
     });
     opening.catch(() => this.#shared.delete(key));
@@ -208,7 +213,11 @@ export class KafkaClient {
     });
     // Every call in flight fails with the reason; without a listener it would end the process.
     connection.on('error', () => undefined);
-    connection.once('close', () => this.#all.delete(connection));
+    connection.once('close', () => {
+      // Of those that were not released: it was closed at the other end, or said nothing.
+      if (!this.#all.delete(connection)) return;
+      this.#closings.set(keyOf({ host, port }), ++this.#closingCount);
+    });
     this.#all.add(connection);
     try {
       await connection.connect(host, port);

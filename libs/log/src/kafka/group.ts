@@ -41,6 +41,8 @@ interface Stalled {
 
 /** How long a rebalance waits for a member; it has nothing to finish before it joins again. */
 const rebalanceTimeoutMs = 10_000;
+/** A coordinator that has not answered by then says nothing any more. */
+const requestTimeoutMs = rebalanceTimeoutMs + 2_000;
 const firstRetryMs = 200;
 const lastRetryMs = 5_000;
 /** For the others to hear that this one leaves; without it they wait for the session to end. */
@@ -121,6 +123,7 @@ class KafkaGroup implements PartitionGroup {
       bootstrapBrokers: [...brokers.slice(first), ...brokers.slice(0, first)],
       sessionTimeout: this.#options.sessionTimeoutMs ?? 6_000,
       rebalanceTimeout: rebalanceTimeoutMs,
+      requestTimeout: requestTimeoutMs,
       heartbeatInterval: this.#options.heartbeatMs ?? 1_000,
       protocols: [{ name: COOPERATIVE_STICKY_ASSIGNOR, version: 1 }],
       partitionAssigner: cooperativeStickyAssigner,
