@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestKafka, type TestKafka } from '../../../test/components/kafka.ts';
 import type { PartitionGroup } from '../src/group.ts';
@@ -119,6 +121,33 @@ describe('a partition group on Kafka', () => {
     }
     await until('it is in again', () => told.at(-1) === 'there', 40_000);
     await group.leave();
+  });
+
+  test('joins by another broker where the first says nothing', async () => {
+    const sockets = new Set<Socket>();
+    const silent = createServer((socket) => void sockets.add(socket.on('error', () => undefined)));
+    silent.listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const brokers = [`127.0.0.1:${port}`, ...kafka.brokers];
+    const time = realTime;
+    const group = createKafkaGroup({
+      brokers,
+      groupId: 'round',
+      topic,
+      time,
+      joinTimeoutMs: 2_000,
+    });
+    let owned = 0;
+    group.join((all) => (owned = all.size));
+    try {
+      await until('it has all', () => owned === partitions, 30_000);
+      expect(sockets.size).toBeGreaterThan(0);
+    } finally {
+      await group.leave();
+      silent.close();
+      for (const socket of sockets) socket.destroy();
+    }
   });
 
   test('a group of another name has all partitions for itself', async () => {

@@ -29,6 +29,8 @@ export interface KafkaGroupOptions {
   readonly sessionTimeoutMs?: number;
   /** Default 1 s. */
   readonly heartbeatMs?: number;
+  /** Who has not joined by then tries by another broker. Default 20 s: a rebalance and an answer. */
+  readonly joinTimeoutMs?: number;
   /** Is told when the group cannot be reached, and is tried again, and when it is. */
   readonly health?: Health;
 }
@@ -89,7 +91,10 @@ class KafkaGroup implements PartitionGroup {
       const lost = Promise.withResolvers<unknown>();
       const consumer = this.#open((error) => lost.resolve(error));
       this.#consumer = consumer;
+      const joined = new AbortController();
+      this.#limitJoin(joined.signal, lost.resolve);
       const tell = (): void => {
+        joined.abort();
         if (this.#consumer !== consumer || consumer.assignments === null) return;
         retryMs = firstRetryMs;
         health?.worked();
@@ -104,6 +109,7 @@ class KafkaGroup implements PartitionGroup {
       consumer.joinGroup({}).catch((error: unknown) => lost.resolve(error));
       const error = await lost.promise;
       signal.removeEventListener('abort', stopped);
+      joined.abort();
       if (signal.aborted) return;
       this.#consumer = undefined;
       await this.#close(consumer);
@@ -111,6 +117,14 @@ class KafkaGroup implements PartitionGroup {
       await pause(time, retryMs, signal);
       retryMs = Math.min(lastRetryMs, 2 * retryMs);
     }
+  }
+
+  /** The client's own tries, one within the other, would take minutes where a broker says nothing. */
+  #limitJoin(joined: AbortSignal, onLost: (error: unknown) => void): void {
+    const { time, joinTimeoutMs = 20_000 } = this.#options;
+    void pause(time, joinTimeoutMs, joined).then(() => {
+      if (!joined.aborted) onLost(new Error(`not joined in ${joinTimeoutMs} ms`));
+    });
   }
 
   #open(onLost: (error: unknown) => void): Consumer {
