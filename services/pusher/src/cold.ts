@@ -128,7 +128,9 @@ export class ColdStore {
 
   /** Nothing is on disk that could be served. */
   get isEmpty(): boolean {
-    return this.#scopes.size === 0;
+    const isThere = (name: string): boolean => this.#there.has(name);
+    if (this.#blobs === undefined) return true;
+    return ![...this.#scopes.values()].some((types) => types.every(isThere));
   }
 
   /** Ms since the Unix epoch; `undefined`: it is not known. */

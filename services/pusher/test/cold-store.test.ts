@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { digestOf } from '@watershed/blob/digest.ts';
@@ -165,10 +165,23 @@ it('a file that is damaged is as good as none, and is written again', async () =
   for (const name of filesOf(dir).keys()) truncateSync(join(dir, 'types', name), 40);
   const damaged = await opened(dir);
   expect(await damaged.load('one')).toBeUndefined();
+  expect(damaged.isEmpty).toBe(true);
   damaged.save(viewOf('one', shop));
   await damaged.close();
   const store = await opened(dir);
   expect(versionsOf(await store.load('one'))).toEqual(shop);
+  expect(store.isEmpty).toBe(false);
+  await store.close();
+});
+
+it('of a directory that cannot be used nothing can be served', async () => {
+  const dir = temporary();
+  await written(dir, viewOf('one', shop));
+  rmSync(join(dir, 'types'), { recursive: true });
+  writeFileSync(join(dir, 'types'), '');
+  const store = await opened(dir);
+  expect(store.isEmpty).toBe(true);
+  expect(await store.load('one')).toBeUndefined();
   await store.close();
 });
 
