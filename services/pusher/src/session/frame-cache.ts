@@ -290,12 +290,16 @@ function difference(step: Step): Difference {
   const found = new Set<Entry>();
   for (const leaf of owed.leaves) {
     if (!subscription.has(leaf)) continue;
+    // The wildcard, which may be all that has the name, is not about these.
+    const may = (entry: Entry): boolean =>
+      entry.located !== true || isAsked(subscription, target, entry);
     let isThere = false;
     target.eachNamed(leaf, (entry) => {
-      isThere = add(found, entry) || isThere;
+      if (may(entry)) isThere = add(found, entry) || isThere;
     });
+    const own = target.lookup(leaf);
     // What the client only says that it has goes when it is no longer needed (rule 30).
-    if (isThere || target.lookup(leaf) !== undefined) continue;
+    if (isThere || (own !== undefined && may(own))) continue;
     // A name that is removed must not be said twice (rule 22).
     (onDemand && !removed.has(leaf.name) ? unknown : removed).add(leaf.name);
   }

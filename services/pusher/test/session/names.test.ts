@@ -130,6 +130,21 @@ describe('resources under names of the scheme xdstp', () => {
     expect(seen?.names).toEqual(['a', 'b', listener('a')]);
   });
 
+  it('rule 37: unsubscribed beside the wildcard they are gone, as it is not about them', () => {
+    const world = new World();
+    world.cut({ [LDS]: { a: '1', b: '1' } });
+    const stream = world.delta();
+    stream.ack(stream.send(LDS)[0]);
+    for (const name of [listener('*'), listener('a')]) {
+      stream.ack(stream.send(LDS, { sub: [name] })[0]);
+      const [seen] = stream.send(LDS, { unsub: [name] });
+      expect([seen?.names, seen?.removed]).toEqual([[], [name]]);
+      stream.ack(seen);
+    }
+    world.cut({ [LDS]: { a: '2', b: '1' } });
+    expect(stream.follow().take()[0]?.names).toEqual(['a']);
+  });
+
   it('rule 39: an empty collection is said to be so at once; rule 42: after a while away, too', () => {
     const world = new World();
     world.cut({ [LDS]: {} });
