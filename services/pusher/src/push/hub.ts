@@ -194,7 +194,7 @@ export class Hub implements StreamHost<XdsStream> {
   /** A scope in use has a new view. */
   viewChanged(view: ScopeView, types: ReadonlySet<string>, before: ScopeView | undefined): void {
     const { metrics, scopes, context } = this.#options;
-    context.observe(view);
+    context.past.note(view);
     metrics.served(types);
     if (scopes.complete(view.scope)) this.#options.cold?.save(view);
     const held = this.#held.get(view.scope);
@@ -360,10 +360,10 @@ export class Hub implements StreamHost<XdsStream> {
     const former = await formerViews(scope, this.#options);
     if (this.#held.get(scope) !== held) return;
     if (former.length > 0) {
-      this.context.observe({ scope, types: new Map(former.map((one) => [one.typeUrl, one])) });
+      this.context.past.note({ scope, types: new Map(former.map((one) => [one.typeUrl, one])) });
     }
     if (view !== undefined) {
-      this.context.observe(view);
+      this.context.past.note(view);
       time.after(coldAfterMs, () => scopes.offer(view));
     }
     held.ready = true;

@@ -1,19 +1,16 @@
-import { resourceTypes } from '@watershed/proto/any.ts';
 import { Assignments } from '../view/assignments.ts';
 import { HostTables, type TableNames } from '../view/host-tables.ts';
 import { Located } from '../view/located.ts';
-import type { ScopeView } from '../view/scope-view.ts';
 import { hashName } from '../view/trie.ts';
 import { TypeView, type Entry } from '../view/type-view.ts';
 import type { FrameCache } from './frame-cache.ts';
 import type { Frame } from './frame.ts';
 import { Sendings } from './outstanding.ts';
+import { PastViews } from './past-views.ts';
 import { Quarantines } from './quarantine.ts';
 import type { InitialVersions } from './request.ts';
 import { NameList, Subscriptions, type Subscription } from './subscription.ts';
 import { traitsOf } from './type-traits.ts';
-
-type Past = Pick<ScopeView, 'scope' | 'types'>;
 
 interface Part {
   readonly view: TypeView;
@@ -29,6 +26,7 @@ export class SessionContext {
   readonly sendings = new Sendings();
   readonly quarantines = new Quarantines();
   readonly assignments: Assignments;
+  readonly past: PastViews;
   readonly hostTables = new HostTables();
   readonly located = new Located();
   readonly #empty = new Map<string, TypeView>();
@@ -48,13 +46,12 @@ export class SessionContext {
   readonly #sent = new Map<string, TypeView>();
   /** The last of them: thousands of streams are sent it one after the other. */
   #lastSent: TypeView | undefined;
-  /** The last views of each scope, the newest last; in order of use. */
-  readonly #past = new Map<string, readonly Past[]>();
 
   /** `assignments`: shared with what builds the views, so that their derivations are found again. */
   constructor(frames: FrameCache, assignments: Assignments = new Assignments()) {
     this.frames = frames;
     this.assignments = assignments;
+    this.past = new PastViews(assignments);
   }
 
   empty(typeUrl: string): TypeView {
@@ -137,68 +134,10 @@ export class SessionContext {
     return absent;
   }
 
-  /**
-   * Tells of a view, so that a client which was given it, here or by another replica, is
-   * understood.
-   */
-  observe(view: Past): void {
-    const past = this.#past.get(view.scope) ?? [];
-    this.#past.delete(view.scope);
-    this.#past.set(view.scope, [...past.filter((old) => old !== view), view].slice(-maxPastViews));
-    if (this.#past.size <= maxPastScopes) return;
-    for (const oldest of this.#past.keys()) {
-      this.#past.delete(oldest);
-      return;
-    }
-  }
-
-  /**
-   * The view that a `version_info` stands for, if it is not too old: one that was sent, or a past
-   * view of the scope, or the first half of the way from one to a later one.
-   */
+  /** The view that a `version_info` stands for, if it is not too old: sent whole, or a past one. */
   recall(scope: string, typeUrl: string, versionInfo: string): TypeView | undefined {
     const sent = this.#sent.get(`${typeUrl}|${versionInfo}`);
-    if (sent !== undefined) return sent;
-    const past = (this.#past.get(scope) ?? []).flatMap(({ types }) => types.get(typeUrl) ?? []);
-    const found = past.find((view) => view.digest === versionInfo);
-    if (found !== undefined) return found;
-    for (const [at, later] of past.entries()) {
-      for (const earlier of past.slice(0, at)) {
-        const half = later.union(earlier);
-        if (half.digest === versionInfo) return half;
-      }
-    }
-    return undefined;
-  }
-
-  /**
-   * What a client whose `version_info` is not understood may hold: all that the scope had of late.
-   */
-  mayHold(scope: string, typeUrl: string): TypeView | undefined {
-    let all: TypeView | undefined;
-    for (const { types } of this.#past.get(scope) ?? []) {
-      const view = types.get(typeUrl);
-      if (view !== undefined) all = view.union(all);
-    }
-    return all;
-  }
-
-  /** The newest version of a resource that a scope had, and that is none of those refused. */
-  lastGood(
-    scope: string,
-    typeUrl: string,
-    name: string,
-    refused: ReadonlySet<string>,
-  ): Entry | undefined {
-    const covers = traitsOf(typeUrl).stage === 'assignments';
-    for (const { types } of (this.#past.get(scope) ?? []).toReversed()) {
-      const [view, clusters] = [types.get(typeUrl), types.get(resourceTypes.cluster)];
-      // What is refused of assignments is a version that covers their clusters.
-      const isPlain = !covers || view === undefined || clusters === undefined;
-      const entry = (isPlain ? view : this.assignments.derive(view, clusters))?.get(name);
-      if (entry?.fragments !== undefined && !refused.has(entry.version)) return entry;
-    }
-    return undefined;
+    return sent ?? this.past.find(scope, typeUrl, versionInfo);
   }
 
   /** Names of the route tables that a client has. */
@@ -248,8 +187,6 @@ export class SessionContext {
 
 const maxEmptyViews = 256;
 const maxSentViews = 256;
-const maxPastViews = 8;
-const maxPastScopes = 1_024;
 
 export function emptyView(typeUrl: string): TypeView {
   return TypeView.empty(typeUrl, traitsOf(typeUrl).stage === 'clusters');

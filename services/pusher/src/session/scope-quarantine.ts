@@ -24,7 +24,7 @@ export function spared(
       (one) => one.name === name && one.refused === entry.version,
     );
     if (known === true) continue;
-    const held = has ?? context.lastGood(how.scope, typeUrl, name, versions);
+    const held = has ?? context.past.lastGood(how.scope, typeUrl, name, versions);
     found.push({ name, refused: entry.version, held, unsure: false, spared: true });
   }
   return found;

@@ -310,7 +310,7 @@ export class Targets {
       state.owe(new NameList(names.names.filter((name) => !later.has(name))));
       return;
     }
-    const former = this.context.mayHold(this.goal?.scope ?? '', resourceTypes.endpoint);
+    const former = this.context.past.all(this.goal?.scope ?? '', resourceTypes.endpoint);
     const gone: string[] = [];
     const kept = missing.flatMap((leaf) => {
       const entry = whole(former?.lookup(leaf));
@@ -361,13 +361,13 @@ export class Targets {
     const { cluster } = resourceTypes;
     const scope = this.goal?.scope ?? '';
     if (this.#options.mode === 'delta') {
-      state.held = this.context.located.gone(this.context.mayHold(scope, typeUrl), target);
+      state.held = this.context.located.gone(this.context.past.all(scope, typeUrl), target);
       return;
     }
     const held = version === target.digest ? target : this.context.recall(scope, typeUrl, version);
     // Else it is sent all, in a way that takes nothing away that it may still have routes to.
     const { context, quarantine } = this;
-    state.held = held ?? unrefused(context, context.mayHold(scope, typeUrl), quarantine);
+    state.held = held ?? unrefused(context, context.past.all(scope, typeUrl), quarantine);
     state.taken = held;
     state.mustAnswer = held === undefined;
     if (held === undefined && typeUrl === cluster) this.#adopt(state.held, target, scope);
@@ -375,7 +375,7 @@ export class Targets {
 
   /** What of those clusters the client has dropped meanwhile it warms, and asks for as for new ones. */
   #adopt(clusters: TypeView | undefined, target: TypeView, scope: string): void {
-    const former = this.context.mayHold(scope, resourceTypes.endpoint);
+    const former = this.context.past.all(scope, resourceTypes.endpoint);
     if (clusters === undefined || former === undefined) return;
     this.#keep(clusters, target, (name) => whole(former.get(name)));
   }

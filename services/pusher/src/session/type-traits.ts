@@ -62,6 +62,11 @@ export function typeByShort(short: string): string | undefined {
   return undefined;
 }
 
+/** Types of which each response of state of the world is the full set. */
+export const fullSets: readonly string[] = [...table.values()]
+  .filter(({ fullSet }) => fullSet)
+  .map(({ typeUrl }) => typeUrl);
+
 /** The traits of any type: one that Envoy does not know is unordered and full by silence. */
 export function traitsOf(typeUrl: string): TypeTraits {
   return (

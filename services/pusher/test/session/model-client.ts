@@ -8,7 +8,7 @@ import type { Request } from '../../src/session/request.ts';
 import { Session } from '../../src/session/session.ts';
 import { NameList } from '../../src/session/subscription.ts';
 import type { Entry } from '../../src/view/type-view.ts';
-import { CDS, EDS, initialOf, LDS, RDS, type World } from './support.ts';
+import { CDS, EDS, initialOf, LDS, RDS, type Content, type World } from './support.ts';
 
 export interface ClientOptions {
   readonly mode: 'sotw' | 'delta';
@@ -48,6 +48,9 @@ export class ModelClient {
   /** Types of which all was asked for once more: what crosses that may come twice. */
   readonly #asksAll = new Set<string>();
   readonly #refused = new Set<string>();
+  /** Routes that there are, and that there were. */
+  #there: ReadonlySet<string> = new Set();
+  #gone: ReadonlySet<string> = new Set();
   /** It has reconnected, and asks for no clusters until all are warm. */
   pausesClusters = false;
   /** A nonce that a newer one of its type replaced. */
@@ -116,6 +119,18 @@ export class ModelClient {
   follow(): void {
     this.#refused.clear();
     if (this.#world.view !== undefined) this.#session.setGoal(this.#world.view);
+  }
+
+  /**
+   * What there is now. A route that goes and comes back comes again: state of the world has no way
+   * to say that it went (rule 21).
+   */
+  learn(content: Content): void {
+    if (this.mode === 'delta') return;
+    const there = new Set(Object.keys(content[RDS] ?? {}));
+    for (const name of this.#gone) if (there.has(name)) this.#allow(`${RDS}|${name}`);
+    this.#gone = new Set([...this.#gone, ...this.#there].filter((name) => !there.has(name)));
+    this.#there = there;
   }
 
   /** Starts the next type, as Envoy does one after the other. */
@@ -202,7 +217,7 @@ export class ModelClient {
           : [];
     for (const name of gone) this.#drop(typeUrl, name);
     if (bad.length === 0) this.#version.set(typeUrl, frame.plan.version);
-    this.#answer(typeUrl, frame.nonce, bad);
+    this.#answer(typeUrl, frame.nonce, names, bad);
     this.#resumeClusters();
     if (typeUrl === CDS && this.#asked.has(EDS)) this.#want(EDS, [...this.#held(CDS).keys()]);
   }
@@ -324,13 +339,16 @@ export class ModelClient {
     });
   }
 
-  #answer(typeUrl: string, nonce: string, bad: readonly Entry[]): void {
+  #answer(typeUrl: string, nonce: string, sent: readonly string[], bad: readonly Entry[]): void {
     const message = this.#namesCulprits
       ? bad.map((e) => `resource ${e.name}: bad`).join(', ')
       : 'no';
     const error = bad.length === 0 ? undefined : { code: 13, message };
-    // A client may have dropped all of it, so the rest may come again.
-    if (error !== undefined) this.#allow(typeUrl);
+    // A client may have dropped all of it, so the rest may come again, in parts.
+    if (error !== undefined) {
+      this.#allow(typeUrl);
+      if (!this.#namesCulprits) for (const name of sent) this.#allow(`${typeUrl}|${name}`);
+    }
     const common = { typeUrl, error, node: undefined, nonce } as const;
     if (this.mode === 'sotw') {
       const names = new NameList([...(this.#asked.get(typeUrl) ?? [])]);

@@ -133,14 +133,17 @@ function play(client: ModelClient, replicas: Replicas, step: Step): void {
       break;
     case 'cut':
       replicas.cut(step.content, step.late);
+      client.learn(step.content);
       break;
     case 'broken':
       settle(client, replicas);
       replicas.cut(step.contents[0]);
+      client.learn(step.contents[0]);
       client.follow();
       client.serverStep();
       client.deliverResponse();
       replicas.cut(step.contents[1]);
+      client.learn(step.contents[1]);
       client.reconnect(replicas.next());
       break;
     case 'stale':
@@ -181,9 +184,12 @@ function settle(client: ModelClient, replicas: Replicas): void {
 }
 
 /**
- * `MODEL_RUNS=20000` looks for what is rare. On a slow machine fewer are run, and what fails is
- * shrunk less: so it ends before the test's own time limit, and seed, path and script are printed.
+ * `MODEL_RUNS=20000` looks for what is rare, `MODEL_SIZE=large` in longer histories, of which some
+ * are longer than what is remembered of a scope (`PastViews`). On a slow machine fewer are run, and
+ * what fails is shrunk less: so it ends before the test's own time limit, and seed, path and script
+ * are printed.
  */
+if (process.env['MODEL_SIZE'] === 'large') fc.configureGlobal({ baseSize: 'large' });
 const more = process.env['MODEL_RUNS'];
 const runs =
   more === undefined
@@ -197,6 +203,7 @@ describe.each(['delta', 'sotw'] as const)('a %s client, whatever happens', (mode
         const replicas = new Replicas();
         replicas.cut(first);
         const client = new ModelClient(replicas.now, { mode });
+        client.learn(first);
         for (const step of script) play(client, replicas, step);
         settle(client, replicas);
         expect(client.problems).toEqual([]);
@@ -222,6 +229,7 @@ describe.each(['delta', 'sotw'] as const)('a %s client, whatever happens', (mode
         const replicas = new Replicas();
         replicas.cut(first);
         const client = new ModelClient(replicas.now, { mode });
+        client.learn(first);
         for (const step of script) play(client, replicas, step);
         settle(client, replicas);
         const { received } = client;
@@ -253,6 +261,7 @@ describe.each(['delta', 'sotw'] as const)('a %s client, whatever happens', (mode
           const replicas = new Replicas();
           replicas.cut(first);
           const client = new ModelClient(replicas.now, { mode });
+          client.learn(first);
           settle(client, replicas);
           const before = new Map(client.held.get(CDS));
           const clusters = Object.fromEntries(
@@ -265,6 +274,7 @@ describe.each(['delta', 'sotw'] as const)('a %s client, whatever happens', (mode
             ([name, version]) => version.startsWith('bad') && !before.has(name),
           );
           replicas.cut({ ...second, [CDS]: clusters });
+          client.learn(second);
           for (const step of script) play(client, replicas, step);
           settle(client, replicas);
           const expected = new Map<string, string>();
@@ -324,6 +334,7 @@ describe.each(['delta', 'sotw'] as const)('a %s client that refuses what is bad'
             const replicas = new Replicas();
             replicas.cut(first);
             const client = new ModelClient(replicas.now, { mode, namesCulprits });
+            client.learn(first);
             for (const step of script) play(client, replicas, step);
             settle(client, replicas);
             // What it keeps for a route that it refused is still there.
@@ -350,6 +361,7 @@ it('state of the world and delta clients come to hold the same', () => {
         const replicas = new Replicas();
         replicas.cut(first);
         const client = new ModelClient(replicas.now, { mode });
+        client.learn(first);
         for (const step of script) play(client, replicas, step);
         settle(client, replicas);
         client.wantRoutes(routeNames);

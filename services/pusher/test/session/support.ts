@@ -81,7 +81,7 @@ export class World {
       sinceMs: 0,
       trace: undefined,
     };
-    this.context.observe(this.view);
+    this.context.past.note(this.view);
     return this.view;
   }
 
