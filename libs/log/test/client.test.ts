@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { KafkaClient } from '../src/kafka/client.ts';
 import { realTime } from './support.ts';
@@ -95,5 +95,21 @@ test('who closes a connection of its own, as a reader has, is not asked first ei
   expect((await client.any()).port).toBe(ports[0]);
   await once(await client.connectTo(0), 'close');
   expect((await client.any()).port).toBe(ports[1]);
+  client.close();
+});
+
+test('who took no connection is not asked first', async () => {
+  const gone = createServer().listen(0, '127.0.0.1');
+  await once(gone, 'listening');
+  const { port: first } = gone.address() as AddressInfo;
+  gone.close();
+  await once(gone, 'close');
+  const second = await listen(saysNothing);
+  const client = clientOf([first, second]);
+  const { port } = await client.any();
+  expect(port).toBe(second);
+  // It could be reached again, and nobody has to find out.
+  servers.push(createServer().listen(first, '127.0.0.1'));
+  expect((await client.any()).port).toBe(second);
   client.close();
 });

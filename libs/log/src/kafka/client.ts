@@ -171,8 +171,9 @@ export class KafkaClient {
   }
 
   /**
-   * A connection to any broker. Those that closed one are tried last: what is between may take
-   * connections for a broker that is not there.
+   * A connection to any broker. Those that closed one, or took none, are tried last: what is
+   * between may take connections for a broker that is not there, and one that is gone is waited
+   * for.
    */
   async any(): Promise<Connection> {
     let last: unknown;
@@ -215,17 +216,21 @@ export class KafkaClient {
     connection.on('error', () => undefined);
     connection.once('close', () => {
       // Of those that were not released: it was closed at the other end, or said nothing.
-      if (!this.#all.delete(connection)) return;
-      this.#closings.set(keyOf({ host, port }), ++this.#closingCount);
+      if (this.#all.delete(connection)) this.#noteClosing({ host, port });
     });
     this.#all.add(connection);
     try {
       await connection.connect(host, port);
     } catch (error) {
       this.release(connection);
+      this.#noteClosing({ host, port });
       throw error;
     }
     return connection;
+  }
+
+  #noteClosing(address: Address): void {
+    this.#closings.set(keyOf(address), ++this.#closingCount);
   }
 
   /** Ends it at once; calls in flight fail. */
