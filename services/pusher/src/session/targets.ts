@@ -312,7 +312,7 @@ export class Targets {
     }
     const former = this.context.past.all(this.goal?.scope ?? '', resourceTypes.endpoint);
     const gone: string[] = [];
-    const kept = missing.flatMap((leaf) => {
+    const kept = missing.slice(0, mostMissing).flatMap((leaf) => {
       const entry = whole(former?.lookup(leaf));
       if (entry !== undefined) return [entry];
       if (!isDelta) return [emptyAssignment(leaf.name)];
@@ -380,6 +380,9 @@ export class Targets {
     this.#keep(clusters, target, (name) => whole(former.get(name)));
   }
 }
+
+/** Of a client that comes back, assignments that are made up for it: so many it does not warm. */
+const mostMissing = 1_000;
 
 export function isNamed({ subscription }: TypeState, name: string): boolean {
   return subscription.names({ name, hash: hashName(name) });

@@ -258,3 +258,13 @@ describe('rule 29: who warms clusters when it comes back, and so asks for none',
     expect(namesOf(back.take())).toEqual([[RDS, ['r']]]);
   });
 });
+
+it('rule 27: who comes back and names what there never was is given a thousand empty ones at most', () => {
+  const world = new World();
+  world.cut(shop);
+  const stream = world.sotw();
+  const names = Array.from({ length: 100_000 }, (_, at) => `c${at}`);
+  expect(stream.send(EDS, names)).toEqual([]);
+  world.nowMs += 500;
+  expect(stream.take().map((seen) => seen.names.length)).toEqual([1_000]);
+});
