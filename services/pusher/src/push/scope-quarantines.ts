@@ -227,11 +227,12 @@ export class ScopeQuarantines {
   }
 
   #apply(refusal: Refusal): void {
-    const { logger, metrics, streamsOf } = this.#options;
+    const { context, logger, metrics, streamsOf } = this.#options;
     const { scope, proxyVersion, typeUrl, resource, version } = refusal;
     metrics.quarantined.set(this.#tally.size);
     const what = { scope, proxyVersion, type: traitsOf(typeUrl).short, resource, version };
     if (this.#tally.isQuarantined(refusal)) {
+      context.past.refuse(scope, typeUrl, resource, version);
       logger.warn('a version that proxies refused is kept from the others', what);
     } else logger.info('a version that proxies refused is kept from the others no more', what);
     const quarantine = this.#tally.of(scope, proxyVersion);

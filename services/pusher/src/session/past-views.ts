@@ -8,6 +8,8 @@ type Past = Pick<ScopeView, 'scope' | 'types'>;
 
 const mostViews = 8;
 const mostScopes = 1_024;
+/** Of a scope. */
+const mostRefused = 1_000;
 
 /**
  * What scopes had of late. A client that comes back may have been given it here or by another
@@ -17,6 +19,8 @@ export class PastViews {
   readonly #assignments: Assignments;
   /** By scope, the newest view last; in order of use. */
   readonly #past = new Map<string, readonly Past[]>();
+  /** By scope, what was once in quarantine. */
+  readonly #refused = new Map<string, Set<string>>();
 
   constructor(assignments: Assignments) {
     this.#assignments = assignments;
@@ -29,8 +33,16 @@ export class PastViews {
     if (this.#past.size <= mostScopes) return;
     for (const oldest of this.#past.keys()) {
       this.#past.delete(oldest);
+      this.#refused.delete(oldest);
       return;
     }
+  }
+
+  /** Clients refused the version: it is no good one, also when it is served no more. */
+  refuse(scope: string, typeUrl: string, name: string, version: string): void {
+    const refused = this.#refused.get(scope) ?? new Set();
+    if (refused.size >= mostRefused) refused.clear();
+    this.#refused.set(scope, refused.add(keyOf(typeUrl, name, version)));
   }
 
   /**
@@ -60,7 +72,7 @@ export class PastViews {
     return all;
   }
 
-  /** The newest version of a resource that is none of those refused. */
+  /** The newest version of a resource that is none of those refused, now or once. */
   lastGood(
     scope: string,
     typeUrl: string,
@@ -68,12 +80,14 @@ export class PastViews {
     refused: ReadonlySet<string>,
   ): Entry | undefined {
     const covers = traitsOf(typeUrl).stage === 'assignments';
+    const once = this.#refused.get(scope);
     for (const { types } of this.#of(scope).toReversed()) {
       const [view, clusters] = [types.get(typeUrl), types.get(resourceTypes.cluster)];
       // What is refused of assignments is a version that covers their clusters.
       const isPlain = !covers || view === undefined || clusters === undefined;
       const entry = (isPlain ? view : this.#assignments.derive(view, clusters))?.get(name);
-      if (entry?.fragments !== undefined && !refused.has(entry.version)) return entry;
+      if (entry?.fragments === undefined || refused.has(entry.version)) continue;
+      if (once?.has(keyOf(typeUrl, name, entry.version)) !== true) return entry;
     }
     return undefined;
   }
@@ -81,6 +95,10 @@ export class PastViews {
   #of(scope: string): readonly Past[] {
     return this.#past.get(scope) ?? [];
   }
+}
+
+function keyOf(typeUrl: string, name: string, version: string): string {
+  return `${typeUrl}|${version}|${name}`;
 }
 
 /**
