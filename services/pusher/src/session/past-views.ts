@@ -28,21 +28,14 @@ export class PastViews {
 
   note(view: Past): void {
     const others = this.#of(view.scope).filter((old) => old !== view);
-    this.#past.delete(view.scope);
-    this.#past.set(view.scope, newest([...others, view]));
-    if (this.#past.size <= mostScopes) return;
-    for (const oldest of this.#past.keys()) {
-      this.#past.delete(oldest);
-      this.#refused.delete(oldest);
-      return;
-    }
+    setNewest(this.#past, view.scope, newest([...others, view]));
   }
 
   /** Clients refused the version: it is no good one, also when it is served no more. */
   refuse(scope: string, typeUrl: string, name: string, version: string): void {
     const refused = this.#refused.get(scope) ?? new Set();
     if (refused.size >= mostRefused) refused.clear();
-    this.#refused.set(scope, refused.add(keyOf(typeUrl, name, version)));
+    setNewest(this.#refused, scope, refused.add(keyOf(typeUrl, name, version)));
   }
 
   /**
@@ -94,6 +87,17 @@ export class PastViews {
 
   #of(scope: string): readonly Past[] {
     return this.#past.get(scope) ?? [];
+  }
+}
+
+/** In order of use; the oldest goes where there are too many. */
+function setNewest<T>(byScope: Map<string, T>, scope: string, value: T): void {
+  byScope.delete(scope);
+  byScope.set(scope, value);
+  if (byScope.size <= mostScopes) return;
+  for (const oldest of byScope.keys()) {
+    byScope.delete(oldest);
+    return;
   }
 }
 

@@ -53,3 +53,12 @@ it('the newest views are kept, and of the others one of each set', () => {
   for (let cluster = 7; cluster < flood; cluster++) cut(String(cluster), 'last');
   expect(digests.map(versionOf)).toEqual([undefined, undefined, undefined, undefined]);
 });
+
+it('what was once in quarantine is no last good version', () => {
+  const world = new World();
+  for (const version of ['1', '2', '3']) world.cut({ [CDS]: { a: version } });
+  const { past } = world.context;
+  past.refuse('s', CDS, 'a', '2');
+  expect(past.lastGood('s', CDS, 'a', new Set(['3']))?.version).toBe('1');
+  expect(past.lastGood('s', CDS, 'a', new Set())?.version).toBe('3');
+});
