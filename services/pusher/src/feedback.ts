@@ -5,6 +5,7 @@ import { Feedback, type Pusher, type ScopeClass } from '@watershed/model/gen/rec
 import { partitionOf, topics } from '@watershed/model/keys.ts';
 import type { Time, Timer } from '@watershed/runtime/clock.ts';
 import type { Refusal } from './push/nack-tally.ts';
+import { setNewest } from './set-newest.ts';
 
 export interface FeedbackOptions {
   readonly log: Log;
@@ -135,14 +136,7 @@ export class FeedbackWriter {
   }
 
   #put(key: string, scope: string, report: Report): void {
-    this.#pending.delete(key);
-    if (this.#pending.size >= maxPending) {
-      for (const oldest of this.#pending.keys()) {
-        this.#pending.delete(oldest);
-        break;
-      }
-    }
-    this.#pending.set(key, { scope, report });
+    setNewest(this.#pending, key, { scope, report }, maxPending);
     if (!this.#stopped) this.#flush ??= this.#options.time.soon(() => void this.#run());
   }
 

@@ -8,6 +8,7 @@ import type { Clock } from '@watershed/runtime/clock.ts';
 import { describeError } from '@watershed/runtime/errors.ts';
 import type { Logger } from '@watershed/runtime/logger.ts';
 import { decodeJwt } from 'jose';
+import { setNewest } from '../set-newest.ts';
 import type { VerifyToken } from './authenticator.ts';
 import type { Identity } from './spiffe.ts';
 
@@ -94,7 +95,8 @@ class Reviews {
       });
       const verdict = verdictOf(answer, audiences);
       const keptMs = typeof verdict === 'string' ? refusedMs : Math.min(takenMs, leftMs);
-      this.#keep(key, { untilMs: clock.monotonic() + keptMs, verdict });
+      const kept = { untilMs: clock.monotonic() + keptMs, verdict };
+      setNewest(this.#kept, key, kept, this.#maxKept);
       return verdict;
     } catch (error) {
       // Whose it is is not known: nothing is kept, and the client comes again.
@@ -119,16 +121,6 @@ class Reviews {
     await new Promise<void>((resolve) => {
       this.#waiting.push(resolve);
     });
-  }
-
-  #keep(key: string, kept: Kept): void {
-    this.#kept.delete(key);
-    this.#kept.set(key, kept);
-    if (this.#kept.size <= this.#maxKept) return;
-    for (const oldest of this.#kept.keys()) {
-      this.#kept.delete(oldest);
-      return;
-    }
   }
 }
 

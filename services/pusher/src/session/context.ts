@@ -1,3 +1,4 @@
+import { setNewest } from '../set-newest.ts';
 import { Assignments } from '../view/assignments.ts';
 import { HostTables, type TableNames } from '../view/host-tables.ts';
 import { Located } from '../view/located.ts';
@@ -112,13 +113,7 @@ export class SessionContext {
     if (view === this.#lastSent) return;
     this.#lastSent = view;
     const key = `${view.typeUrl}|${view.digest}`;
-    this.#sent.delete(key);
-    this.#sent.set(key, view);
-    if (this.#sent.size <= maxSentViews) return;
-    for (const oldest of this.#sent.keys()) {
-      this.#sent.delete(oldest);
-      return;
-    }
+    setNewest(this.#sent, key, view, maxSentViews);
   }
 
   /** Names of which a view has nothing; of a collection, what it has of it. */

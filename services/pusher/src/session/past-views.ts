@@ -1,4 +1,5 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
+import { setNewest } from '../set-newest.ts';
 import type { Assignments } from '../view/assignments.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { Entry, TypeView } from '../view/type-view.ts';
@@ -28,14 +29,14 @@ export class PastViews {
 
   note(view: Past): void {
     const others = this.#of(view.scope).filter((old) => old !== view);
-    setNewest(this.#past, view.scope, newest([...others, view]));
+    setNewest(this.#past, view.scope, newest([...others, view]), mostScopes);
   }
 
   /** Clients refused the version: it is no good one, also when it is served no more. */
   refuse(scope: string, typeUrl: string, name: string, version: string): void {
     const refused = this.#refused.get(scope) ?? new Set();
     if (refused.size >= mostRefused) refused.clear();
-    setNewest(this.#refused, scope, refused.add(keyOf(typeUrl, name, version)));
+    setNewest(this.#refused, scope, refused.add(keyOf(typeUrl, name, version)), mostScopes);
   }
 
   /**
@@ -87,17 +88,6 @@ export class PastViews {
 
   #of(scope: string): readonly Past[] {
     return this.#past.get(scope) ?? [];
-  }
-}
-
-/** In order of use; the oldest goes where there are too many. */
-function setNewest<T>(byScope: Map<string, T>, scope: string, value: T): void {
-  byScope.delete(scope);
-  byScope.set(scope, value);
-  if (byScope.size <= mostScopes) return;
-  for (const oldest of byScope.keys()) {
-    byScope.delete(oldest);
-    return;
   }
 }
 
