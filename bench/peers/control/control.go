@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -23,7 +24,11 @@ type report struct {
 	Port     int    `json:"port,omitempty"`
 	RssBytes int    `json:"rssBytes,omitempty"`
 	CPUUs    int64  `json:"cpuUs,omitempty"`
+	Acked    int64  `json:"acked"`
 }
+
+// Acked counts the ACKs that were read.
+var Acked atomic.Int64
 
 // Listen takes a port of the loopback and tells which.
 func Listen() net.Listener {
@@ -51,7 +56,7 @@ func Run(listener net.Listener, change func()) {
 			if o.Collect {
 				debug.FreeOSMemory()
 			}
-			tell(report{Kind: "measured", RssBytes: rss(), CPUUs: cpu()})
+			tell(report{Kind: "measured", RssBytes: rss(), CPUUs: cpu(), Acked: Acked.Load()})
 		}
 	}
 }

@@ -59,6 +59,13 @@ func (p *publisher) cluster(index, change int) *cluster.Cluster {
 	}
 }
 
+func count(nonce string) error {
+	if nonce != "" {
+		control.Acked.Add(1)
+	}
+	return nil
+}
+
 func main() {
 	clusters := flag.Int("clusters", 100, "of which one changes")
 	bytes := flag.Int("bytes", 140, "of each cluster")
@@ -71,7 +78,14 @@ func main() {
 	listener := control.Listen()
 	backend := grpc.NewServer()
 	discovery.RegisterAggregatedDiscoveryServiceServer(backend,
-		server.NewServer(context.Background(), p.snapshots, server.CallbackFuncs{}))
+		server.NewServer(context.Background(), p.snapshots, server.CallbackFuncs{
+			StreamRequestFunc: func(_ int64, request *discovery.DiscoveryRequest) error {
+				return count(request.ResponseNonce)
+			},
+			StreamDeltaRequestFunc: func(_ int64, request *discovery.DeltaDiscoveryRequest) error {
+				return count(request.ResponseNonce)
+			},
+		}))
 	go func() { _ = backend.Serve(listener) }()
 	control.Run(listener, p.publish)
 }

@@ -76,6 +76,7 @@ func (s *server) serve(_ any, stream grpc.ServerStream) error {
 			return nil
 		}
 		if !first {
+			control.Acked.Add(1)
 			continue
 		}
 		if err := s.join(stream); err != nil {

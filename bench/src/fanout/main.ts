@@ -5,6 +5,7 @@
  *
  *     npm run bench:fanout -- [--streams 4000] [--rounds 7] [--servers NAME,NAME]
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { Mode } from '@watershed/pusher/session/request.ts';
 import type { Measured } from './messages.ts';
@@ -126,13 +127,22 @@ class Lane {
     this.#acked += this.#streams;
     await this.#clients.until(this.#acked);
     this.#wallMs.push(performance.now() - startMs);
-    const now = await this.#server.measure();
+    const now = await this.#allRead();
     this.#pushUs.push((now.cpuUs - this.#last.cpuUs) / this.#streams);
     if (now.own !== undefined) {
       this.#stallP99Ms.push(now.own.stallP99Ms);
       this.#stallMaxMs.push(now.own.stallMaxMs);
     }
     this.#last = now;
+  }
+
+  /** What clients have sent may not have been read: to do so is part of a push. */
+  async #allRead(): Promise<Measured> {
+    for (;;) {
+      const now = await this.#server.measure();
+      if (now.acked >= this.#acked) return now;
+      await sleep(20);
+    }
   }
 
   /** Rounds so far do not count. */

@@ -38,6 +38,8 @@ export interface Measured {
   readonly rssBytes: number;
   /** Since the start. */
   readonly cpuUs: number;
+  /** ACKs that it has read, since the start. */
+  readonly acked: number;
   /** What only our own server tells. */
   readonly own?: {
     readonly encodings: number;

@@ -163,6 +163,7 @@ async function measured(
     kind: 'measured',
     rssBytes: process.memoryUsage().rss,
     cpuUs: user + system,
+    acked: await metrics.value('watershed_acks_total', { type: 'cds' }),
     own: {
       encodings: await metrics.value('watershed_encodings_total', { type: 'cds-response' }),
       resumed: await metrics.value('watershed_resumes_total', resumed),
