@@ -67,7 +67,7 @@ function openOne(order: Open, index: number): Promise<void> {
         resolve();
       },
       onFail: (error) => {
-        throw error;
+        throw new Error(`a stream to port ${port} failed`, { cause: error });
       },
     });
     streams.push(stream);

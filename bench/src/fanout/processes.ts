@@ -84,6 +84,10 @@ export class Clients {
         if (report.kind === 'acked') this.#acked.set(child, report.count);
         this.#changed?.();
       });
+      // What one says no more would be waited for without end.
+      child.on('exit', (code) => {
+        if (code !== 0) throw new Error(`clients ended with ${code}`);
+      });
       this.#children.push(child);
     }
   }
