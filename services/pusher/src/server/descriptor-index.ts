@@ -8,8 +8,8 @@ export interface DescribedFile {
 }
 
 /**
- * Which file of a FileDescriptorSet has what. It reads names only: field numbers are those of
- * `google/protobuf/descriptor.proto`.
+ * Which file of FileDescriptorSets has what; of a file that several have, the first counts. It
+ * reads names only: field numbers are those of `google/protobuf/descriptor.proto`.
  */
 export class DescriptorIndex {
   readonly #files = new Map<string, DescribedFile>();
@@ -18,8 +18,8 @@ export class DescriptorIndex {
   /** Extended message → number → file. */
   readonly #extensions = new Map<string, Map<number, string>>();
 
-  constructor(set: Uint8Array) {
-    each(set, { 1: (file) => this.#file(file) });
+  constructor(sets: readonly Uint8Array[]) {
+    for (const set of sets) each(set, { 1: (file) => this.#file(file) });
   }
 
   file(name: string): DescribedFile | undefined {
@@ -44,6 +44,7 @@ export class DescriptorIndex {
       2: (text) => (scope = `${textOf(text)}.`),
       3: (text) => imports.push(textOf(text)),
     });
+    if (this.#files.has(name)) return;
     this.#files.set(name, { bytes, imports });
     each(bytes, {
       4: (message) => this.#message(message, scope, name),

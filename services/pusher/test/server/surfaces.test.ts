@@ -1,5 +1,5 @@
 import { Client, credentials } from '@grpc/grpc-js';
-import { createFileRegistry, fromBinary, type FileRegistry } from '@bufbuild/protobuf';
+import { create, createFileRegistry, fromBinary, type FileRegistry } from '@bufbuild/protobuf';
 import {
   FileDescriptorProtoSchema,
   FileDescriptorSetSchema,
@@ -435,6 +435,7 @@ describe('reflection', () => {
       'envoy.config.cluster.v3.Cluster',
       'envoy.config.cluster.v3.Cluster.name',
       '__proto__',
+      'istio.workload.Address',
     ];
     const answers = await callStream(port, rpc, [
       ...symbols.map((value) => ({
@@ -466,21 +467,28 @@ describe('reflection', () => {
       'fileDescriptorResponse',
       'errorResponse',
       'fileDescriptorResponse',
+      'fileDescriptorResponse',
       'allExtensionNumbersResponse',
       'fileDescriptorResponse',
       'errorResponse',
     ]);
     expect(answers[0]?.originalRequest?.host).toBe('h');
     expect(answers[2]?.messageResponse).toMatchObject({ value: { errorCode: 5 } });
-    expect(answers[4]?.messageResponse).toMatchObject({
+    expect(answers[5]?.messageResponse).toMatchObject({
       value: { extensionNumber: expect.arrayContaining([1071]) },
     });
   });
 
   it('describes whole files: nothing that they import is missing', () => {
-    const set = fromBinary(FileDescriptorSetSchema, readDescriptors());
-    const known = new Set(set.file.map(({ name }) => name));
-    const missing = set.file.flatMap((file) => file.dependency.filter((name) => !known.has(name)));
-    expect(missing).toEqual([]);
+    const sets = readDescriptors().map((bytes) => fromBinary(FileDescriptorSetSchema, bytes));
+    const files = new Map(
+      sets.toReversed().flatMap(({ file }) => file.map((one) => [one.name, one])),
+    );
+    // Throws at a file or type that there is not.
+    const registry = createFileRegistry(
+      create(FileDescriptorSetSchema, { file: [...files.values()] }),
+    );
+    const carried = ['istio.workload.Address', 'istio.security.Authorization'];
+    expect(carried.map((name) => registry.getMessage(name)?.typeName)).toEqual(carried);
   });
 });
