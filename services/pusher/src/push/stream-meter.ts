@@ -59,13 +59,14 @@ export class StreamMeter implements StreamObserver<XdsStream> {
   nacked(stream: XdsStream, nack: SessionNack): void {
     const { metrics, quarantines } = this.#options;
     metrics.of(nack.typeUrl).rejects.add();
-    const { changed } = nack.frame.plan;
+    const { changed, removed } = nack.frame.plan;
     const blamed = nack.culprits.length > 0 ? nack.culprits : changed;
+    const names = blamed.length > 0 ? blamed.map(({ name }) => name) : removed;
     const proxy = stream.node?.id ?? '';
     this.#lines.warn('a proxy refused a response', {
       proxy,
       type: traitsOf(nack.typeUrl).short,
-      resources: blamed.slice(0, maxReported).map(({ name }) => name),
+      resources: names.slice(0, maxReported),
       named: nack.culprits.length > 0,
       message: nack.error.message,
     });

@@ -207,6 +207,7 @@ function makePlan(step: Step): Plan | undefined {
   // One order for equal content: by name.
   entries.sort(byName);
   const changed = [...found.changed];
+  const isRemoval = changed.length + found.owed.size === 0 && found.gone.length > 0;
   // Of a client with a version that nobody knows it is a guess what it has: any may be new to it.
   const isGuess = full && step.mustAnswer;
   return {
@@ -214,7 +215,7 @@ function makePlan(step: Step): Plan | undefined {
     typeUrl: step.target.typeUrl,
     version: versionOf(step),
     entries,
-    changed: changed.length === 0 ? entries : changed,
+    changed: changed.length === 0 && !isRemoval ? entries : changed,
     removed: sotw ? [] : [...found.removed].sort(),
     unknown: sotw ? [] : [...found.unknown].sort(),
     needs: setOf((isGuess ? entries : changed).flatMap((entry) => entry.refs)),

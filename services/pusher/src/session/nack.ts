@@ -68,7 +68,7 @@ export function answerTo(
   refusals.quarantine = context.quarantines.add(refusals.quarantine, quarantined);
   refusals.checkedFor = undefined;
   // The client is where it was, as far as these go.
-  state.held = state.held?.replacing(refusals.quarantine);
+  state.held = state.held?.replacing(refusals.quarantine).with(kept(state, refused));
   if (state.traits.stage === 'clusters') state.warming = undefined;
   const names = new Set(named.map((entry) => entry.name));
   const siblings = plan.changed.filter((entry) => !names.has(entry.name));
@@ -85,6 +85,19 @@ export function answerTo(
     sure,
     frame: refused.frame,
   };
+}
+
+/**
+ * What was told to go with what was refused, which the client may have dropped as a whole. Of a
+ * response that only removes, nothing is left to leave out: the same would be refused again.
+ */
+function kept({ held }: TypeState, { before, frame }: Outstanding): readonly Entry[] {
+  const { changed, removed } = frame.plan;
+  if (changed.length === 0) return [];
+  return removed.flatMap((name) => {
+    const entry = held?.get(name) === undefined ? before?.get(name) : undefined;
+    return entry ?? [];
+  });
 }
 
 /**

@@ -205,6 +205,44 @@ describe('what went wrong elsewhere', () => {
     expect(sotw.follow().take()[0]?.names).toEqual(['a', 'b']);
   });
 
+  it.each(['listener l: bad', 'no'])(
+    'what was removed with what a client refuses is removed again: %s',
+    (message) => {
+      const world = worldOf({ [LDS]: { l: '1', m: '1', gone: '1' } });
+      const stream = world.delta();
+      stream.ack(stream.send(LDS)[0]);
+      world.cut({ [LDS]: { l: 'bad', m: '2' } });
+      const [push] = stream.follow().take();
+      expect(named([push!])).toEqual([[LDS, ['l', 'm'], ['gone']]]);
+      let seen = stream.nack(push, message);
+      const removed: string[] = [];
+      for (let sent = 0; seen.length > 0 && sent < 10; sent++) {
+        removed.push(...(seen[0]?.frame.plan.removed ?? []));
+        seen = stream.ack(seen[0]);
+      }
+      expect(removed).toEqual(['gone']);
+    },
+  );
+
+  it('what is removed alone and refused is not removed again and again, and nothing is to blame', () => {
+    const world = worldOf({ [CDS]: { a: '1', b: '1' } });
+    const [sotw, delta] = [world.sotw(), world.delta()];
+    sotw.ack(sotw.send(CDS, [])[0]);
+    delta.ack(delta.send(CDS)[0]);
+    world.cut({ [CDS]: { a: '1' } });
+    expect(sotw.nack(sotw.follow().take()[0], [], 'no')).toEqual([]);
+    expect(delta.nack(delta.follow().take()[0], 'no')).toEqual([]);
+    world.nowMs += 60_000;
+    expect([sotw.take(), delta.take()]).toEqual([[], []]);
+    for (const { session, nacks } of [sotw, delta]) {
+      expect(nacks).toMatchObject([{ culprits: [], sure: false }]);
+      expect(session.types()[0]?.quarantine).toBeUndefined();
+    }
+    world.cut({ [CDS]: { a: '2' } });
+    const pushes = [...sotw.follow().take(), ...delta.follow().take()];
+    expect(pushes.map(({ names }) => names)).toEqual([['a'], ['a']]);
+  });
+
   it('osm#3252: a nonce of another replica, or of an earlier stream, is nothing to this one', () => {
     const world = worldOf();
     const old = world.sotw();
