@@ -68,10 +68,17 @@ export class Caller {
     return identities.some(({ namespace }) => policy.operatorNamespaces.has(namespace));
   }
 
-  /** @throws OperatingError `denied`: it may not see what is served to others. */
-  operate(): void {
-    if (this.mayOperate) return;
-    this.#deny(`${this.account || 'an anonymous client'} may not see others' state`);
+  /**
+   * Asks for what is served to others, whichever node its message names. As that may be the
+   * stream's first, its node is kept for those that name none (rule 2), if it may be claimed.
+   *
+   * @throws OperatingError `denied`: it may not see what is served to others.
+   */
+  operate(named: Uint8Array | undefined): void {
+    if (!this.mayOperate) {
+      this.#deny(`${this.account || 'an anonymous client'} may not see others' state`);
+    }
+    if (named !== undefined) this.#node ??= this.#claimable(named);
   }
 
   /** For people: `shop/web`; empty where nothing was verified. */
@@ -96,7 +103,8 @@ export class Caller {
     const digest = known === undefined ? '' : digestOf(bytes);
     if (known !== undefined && digest === this.#digest) return known;
     const node = parseNode(bytes);
-    this.#authorise(node);
+    const excess = this.#excessOf(node);
+    if (excess !== undefined) this.#deny(excess);
     this.#digest = digest;
     if (known === undefined) return (this.#node = node);
     if (!isSame(known, node)) {
@@ -105,25 +113,36 @@ export class Caller {
     return known;
   }
 
-  #authorise(node: ProxyNode): void {
+  /** `undefined`: it is malformed, or more than the client's identity. */
+  #claimable(bytes: Uint8Array): ProxyNode | undefined {
+    try {
+      const node = parseNode(bytes);
+      return this.#excessOf(node) === undefined ? node : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** What of it is more than the client's identity, for people. */
+  #excessOf(node: ProxyNode): string | undefined {
     const { trust, identities, policy } = this.#options;
-    if (trust !== 'verified') return;
+    if (trust !== 'verified') return undefined;
     const own = identities.find((identity) => isOf(node, identity));
     if (own === undefined) {
       const { namespace, serviceAccount, pod } = node;
       const claim = `${pod} of ${namespace}/${serviceAccount || '*'}`;
-      this.#deny(`node ${node.id} claims to be ${claim}, the client is ${this.account}`);
-      return;
+      return `node ${node.id} claims to be ${claim}, the client is ${this.account}`;
     }
     const account = accountOf(own);
     const { gatewayAccounts, nodeAccounts } = policy;
     if (node.type === ProxyType.PROXY_TYPE_ROUTER) {
       const may = gatewayAccounts.size === 0 || gatewayAccounts.has(account);
-      if (!may) this.#deny(`node ${node.id} claims to be a router, which ${account} may not be`);
+      if (!may) return `node ${node.id} claims to be a router, which ${account} may not be`;
     }
     if (node.type === ProxyType.PROXY_TYPE_ZTUNNEL && !nodeAccounts.has(account)) {
-      this.#deny(`node ${node.id} claims to be a ztunnel, which ${account} may not be`);
+      return `node ${node.id} claims to be a ztunnel, which ${account} may not be`;
     }
+    return undefined;
   }
 
   #deny(message: string): never {

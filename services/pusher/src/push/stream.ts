@@ -351,7 +351,7 @@ export class XdsStream implements SessionObserver, Newcomer, Sleeper {
 
   /** Who may ask does not depend on a node: istioctl makes one up, whoever it is. */
   #query(request: Request): void {
-    this.#carrier.caller.operate();
+    this.#carrier.caller.operate(request.node);
     this.#queries ??= new DebugQueries({
       answer: this.#host.answer,
       ready: () => this.#reply(),

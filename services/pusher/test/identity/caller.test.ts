@@ -92,6 +92,28 @@ it('rule 2: a later message need not name the node, and must not name another', 
   }
 });
 
+it('rule 2: the node of an operator’s question is kept for later messages, if he may be it', () => {
+  const told: string[] = [];
+  const operator = [{ namespace: 'istio-system', serviceAccount: 'istiod', pod: '' }];
+  const asking = (id: string, identities: CallerOptions['identities'] = operator): Caller => {
+    const one = caller({ identities, onDenied: (message) => told.push(message) });
+    one.operate(node(id));
+    return one;
+  };
+  const ownId = 'sidecar~10.0.0.1~istiod-1.istio-system~istio-system.svc.cluster.local';
+  const own = asking(ownId);
+  expect(own.claim(undefined)).toMatchObject({ id: ownId });
+  expect(own.claim(node(ownId))).toBe(own.claim(undefined));
+  expect(() => own.claim(node())).toThrow(denied);
+  // Another's, or none at all: nothing was claimed by that, so nothing is told of.
+  for (const id of [webId, 'somebody']) {
+    expect(() => asking(id).claim(undefined)).toThrow(invalid);
+    expect(asking(id).claim(node(ownId))).toMatchObject({ id: ownId });
+  }
+  expect(told).toHaveLength(1);
+  expect(() => asking(webId, [web])).toThrow(denied);
+});
+
 it('every later claim is checked against the identity again', () => {
   const one = caller();
   one.claim(node());

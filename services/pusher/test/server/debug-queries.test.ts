@@ -2,12 +2,13 @@ import { status } from '@grpc/grpc-js';
 import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Any } from '@watershed/proto/google/protobuf/any.ts';
 import { ClustersConfigDump } from '@watershed/proto/envoy/admin/v3/config_dump_shared.ts';
+import { Node } from '@watershed/proto/envoy/config/core/v3/base.ts';
 import { ClientConfig, ConfigStatus } from '@watershed/proto/envoy/service/status/v3/csds.ts';
 import { version } from '@watershed/runtime/version.ts';
 import { DebugQueries } from '../../src/push/debug-queries.ts';
 import { NameList } from '../../src/session/subscription.ts';
 import { CDS, EDS } from '../session/support.ts';
-import { DeltaClient, node, SotwClient } from '../support/client.ts';
+import { DeltaClient, node, nodeId, SotwClient } from '../support/client.ts';
 import { scopeOfNode } from '../support/scope.ts';
 import { run, until, type Running, type RunOptions } from '../support/world.ts';
 
@@ -151,6 +152,31 @@ it('who only asks has no scope, and is no proxy', async () => {
   expect(running.pusher.hub.streams.size).toBe(1);
   const said = [...(await running.translator.feedback()).keys()];
   expect(said.filter((key) => !key.startsWith('p|'))).toEqual([]);
+});
+
+it('rule 2: who asked first, and names its node no more, is that proxy once it asks for resources', async () => {
+  const sotw = new SotwClient(running.port);
+  const delta = new DeltaClient(running.port);
+  closed.push(
+    () => sotw.close(),
+    () => delta.close(),
+  );
+  for (const client of [sotw, delta]) {
+    client.request(syncz);
+    expect((await client.next()).resources).toEqual([]);
+  }
+  expect([...running.pusher.hub.streams].map((stream) => stream.node)).toEqual([
+    undefined,
+    undefined,
+  ]);
+  for (const client of [sotw, delta]) {
+    client.request(CDS);
+    expect((await client.next()).resources).toHaveLength(2);
+  }
+  const nodes = [...running.pusher.hub.streams].map((stream) => stream.node?.id);
+  expect(nodes).toEqual([nodeId, nodeId]);
+  sotw.request(EDS, ['a'], { node: Node.fromPartial(istioctl) });
+  expect(await sotw.ended()).toMatchObject({ code: status.INVALID_ARGUMENT });
 });
 
 it('of questions that come faster than they are answered, the newest is answered', async () => {
