@@ -6,11 +6,14 @@ import type { TypeState } from './type-state.ts';
 
 /**
  * Assignments follow their clusters (rule 27). A cluster that comes a second time before its
- * assignment did, on this stream or the one before, may be what it was at first, and so may that:
- * nothing in it has changed then, but the client warms the cluster and waits for it.
+ * assignment did, on this stream or the one before, or because it is asked for anew, may be what it
+ * was at first, and so may that: nothing in it has changed then, but the client warms the cluster
+ * and waits for it.
  */
 export class Following {
   #hasSentClusters = false;
+  /** The client asks for other clusters than those that were sent last. */
+  #asksAnew = false;
   /** What clusters need that were sent since the client was last brought up to its assignments. */
   #due: ReadonlySet<string> | undefined;
   /** What of it may be the same again. */
@@ -18,15 +21,24 @@ export class Following {
   /** For what it was looked at: the next may be the same where this is not. */
   #lookedAt: TypeView | undefined;
 
-  /** Clusters were sent that need these assignments. */
-  sentClusters(clusters: TypeState, needs: ReadonlySet<string>): void {
-    if (needs.size === 0) return;
-    clusters.warming = needs;
+  /** The client asks for others of a type than before. */
+  asked({ traits }: TypeState): void {
+    if (traits.stage === 'clusters') this.#asksAnew = true;
+  }
+
+  /** Clusters were sent, those owed though nothing in them may have changed. */
+  sentClusters(clusters: TypeState, { needs, view }: Plan, owed: NameList | undefined): void {
+    if (needs.size > 0) clusters.warming = needs;
+    const asksAnew = this.#asksAnew;
+    const all = asksAnew && owed !== undefined ? both(needsOf(owed, view), needs) : needs;
+    if (all.size === 0) return;
     const before = this.#due;
-    this.#due = both(before, needs);
+    this.#due = both(before, all);
     // Before the first it is not known which clusters the client has: what it was sent is of these.
-    if (before !== undefined || !this.#hasSentClusters) this.#doubt(needs);
+    // Nor is it where it asks anew: it has dropped those that it did not ask for meanwhile.
+    if (before !== undefined || !this.#hasSentClusters || asksAnew) this.#doubt(all);
     this.#hasSentClusters = true;
+    this.#asksAnew = false;
   }
 
   /** A client that came back has said what it holds of a type. */
@@ -64,6 +76,16 @@ export class Following {
     this.#doubtful = both(this.#doubtful, needs);
     this.#lookedAt = undefined;
   }
+}
+
+function needsOf(clusters: NameList, view: TypeView): ReadonlySet<string> {
+  const needs = new Set<string>();
+  for (const leaf of clusters.leaves) {
+    view.eachNamed(leaf, ({ refs }) => {
+      for (const ref of refs) needs.add(ref);
+    });
+  }
+  return needs;
 }
 
 function both(

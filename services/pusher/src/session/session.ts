@@ -126,11 +126,12 @@ export class Session {
     state.mustAnswer ||= this.#options.alwaysAnswer === true;
     this.#answers ||= state.resumed;
     if (first && state.resumed) this.#following.resumed(state);
+    const asksOthers = first || state.subscription !== subscription;
+    if (asksOthers && !first) this.#following.asked(state);
     // That it took what it was sent changes nothing for a client for which nothing waits.
-    const asks = first || state.owes || state.mustAnswer || state.subscription !== subscription;
+    const asks = asksOthers || state.owes || state.mustAnswer;
     this.#idle &&= !asks && request.error === undefined && this.#gates.wakeAtMs === undefined;
-    const asksMore = first || state.subscription !== subscription || state.owedCount > owedCount;
-    if (!asksMore) return undefined;
+    if (!asksOthers && state.owedCount <= owedCount) return undefined;
     return excessOf(this.#targets.types, state, this.#limits, this.#observer);
   }
 
@@ -377,7 +378,7 @@ export class Session {
     state.versionSent = plan.version;
     state.lifetime?.said(plan.view, sentMs);
     if (state.traits.stage === 'routes') this.#freshTables?.sent(sent, owed);
-    if (state.traits.stage === 'clusters') this.#following.sentClusters(state, plan.needs);
+    if (state.traits.stage === 'clusters') this.#following.sentClusters(state, plan, owed);
     if (state.traits.stage === 'assignments') {
       this.#following.gave(plan);
       this.#gates.gave(plan);

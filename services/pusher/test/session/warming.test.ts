@@ -177,6 +177,47 @@ it('rule 27: a cluster that comes after its assignment, on a new stream, is give
   ]);
 });
 
+it('rule 27: clusters that are asked for anew are followed by their assignments each time', () => {
+  const world = new World();
+  world.cut(shop);
+  const followed = [
+    [CDS, ['a', 'b']],
+    [EDS, ['a', 'b']],
+  ];
+  for (const names of [['*'], ['a', 'b']]) {
+    const sotw = world.sotw();
+    const delta = world.delta();
+    sotw.ack(sotw.send(EDS, ['a', 'b'])[0], ['a', 'b']);
+    delta.ack(delta.send(EDS, { sub: ['a', 'b'] })[0]);
+    for (let time = 1; time <= 5; time++) {
+      const ofSotw = sotw.send(CDS, names);
+      expect([names, time, namesOf(ofSotw)]).toEqual([names, time, followed]);
+      expect(sotw.ack(ofSotw[1], ['a', 'b'])).toEqual([]);
+      expect(sotw.ack(ofSotw[0], names)).toEqual([]);
+      expect(namesOf(sotw.send(CDS, ['none'])).slice(1)).toEqual([]);
+      const ofDelta = delta.send(CDS, { sub: names });
+      expect([names, time, namesOf(ofDelta)]).toEqual([names, time, followed]);
+      expect([...delta.ack(ofDelta[1]), ...delta.ack(ofDelta[0])]).toEqual([]);
+      expect(delta.send(CDS, { unsub: names })).toEqual([]);
+    }
+  }
+});
+
+it('rule 27: of clusters that are named one after the other, each is followed by its own', () => {
+  const world = new World();
+  world.cut(shop);
+  const sotw = world.sotw();
+  sotw.ack(sotw.send(EDS, ['a', 'b'])[0], ['a', 'b']);
+  const [first, ...itsOwn] = sotw.send(CDS, ['a']);
+  expect(namesOf(itsOwn)).toEqual([[EDS, ['a']]]);
+  sotw.ack(itsOwn[0], ['a', 'b']);
+  sotw.ack(first, ['a']);
+  expect(namesOf(sotw.send(CDS, ['a', 'b']))).toEqual([
+    [CDS, ['a', 'b']],
+    [EDS, ['b']],
+  ]);
+});
+
 it('rule 29: routes that are asked for late wait for a new cluster, though another is to go', () => {
   const world = new World();
   world.cut({ ...shop, [RDS]: {} });
