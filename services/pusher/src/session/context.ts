@@ -4,6 +4,7 @@ import { HostTables, type TableNames } from '../view/host-tables.ts';
 import { Located } from '../view/located.ts';
 import { hashName } from '../view/trie.ts';
 import { TypeView, type Entry } from '../view/type-view.ts';
+import { isAsked } from './asked.ts';
 import type { FrameCache } from './frame-cache.ts';
 import type { Frame } from './frame.ts';
 import { Sendings } from './outstanding.ts';
@@ -37,6 +38,7 @@ export class SessionContext {
   readonly #absent = new WeakMap<TypeView, WeakMap<NameList, NameList>>();
   readonly #held = new WeakMap<InitialVersions, TypeView>();
   readonly #heldByDigest = new Map<string, WeakRef<TypeView>>();
+  readonly #heldFor = new WeakMap<TypeView, WeakMap<Subscription, TypeView>>();
   #sweepAt = 256;
   readonly #tables = new WeakMap<TypeView, WeakMap<Subscription, TableNames>>();
   readonly #covered = new WeakMap<ReadonlySet<string>, WeakMap<Subscription, readonly string[]>>();
@@ -104,6 +106,28 @@ export class SessionContext {
       if (this.#heldByDigest.size > this.#sweepAt) this.#sweep();
     }
     this.#held.set(initial, held);
+    return held;
+  }
+
+  /**
+   * What a client says it holds and does not ask for by its own name it has by another, as an alias
+   * or a group, and is told when that ends (rule 42). Which name it is, nobody says: any will do.
+   */
+  heldFor(view: TypeView, subscription: Subscription): TypeView {
+    if (subscription.wildcard) return view;
+    const bySubscription = this.#heldFor.get(view) ?? new WeakMap<Subscription, TypeView>();
+    this.#heldFor.set(view, bySubscription);
+    let held = bySubscription.get(subscription);
+    if (held === undefined) {
+      const others: Entry[] = [];
+      view.each((entry) => {
+        if (!isAsked(subscription, view, entry)) others.push(entry);
+      });
+      const names = others.length === 0 ? [] : this.subscriptions.namesOf(subscription).names;
+      const groups = names.slice(0, 1);
+      held = view.with(others.map((entry) => ({ ...entry, groups })));
+      bySubscription.set(subscription, held);
+    }
     return held;
   }
 

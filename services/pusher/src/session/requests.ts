@@ -106,7 +106,7 @@ function begin(
   state.said = initial.cost;
   const said = context.heldBy(state.traits.typeUrl, initial);
   const held = state.locates ? context.located.held(said) : said;
-  state.held = held;
+  state.held = context.heldFor(held, state.subscription);
   // An equal version need not be sent again (rule 41); other names are owed like any new one.
   state.owe(context.absentIn(held, names));
 }

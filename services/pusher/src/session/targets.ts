@@ -135,11 +135,13 @@ export class Targets {
    * is held to be at no view of all of them. `undefined`: it takes part in the whole.
    */
   #part(state: TypeState, goal: ScopeView): TypeView | undefined {
-    const { traits, subscription } = state;
+    const { traits, subscription, held } = state;
     if (traits.stage !== 'assignments' || !subscription.isNarrow || state.locates) return undefined;
     if (state.quarantine !== undefined || this.quarantine !== undefined) return undefined;
     const view = goal.types.get(traits.typeUrl);
-    if (view?.isPlain !== true || state.resume !== undefined) return undefined;
+    // What it holds beside those may be there, which the whole tells.
+    if (view?.isPlain !== true || held?.isPlain === false) return undefined;
+    if (state.resume !== undefined) return undefined;
     return this.context.partOf(view, this.#clusters(goal), subscription);
   }
 
@@ -174,9 +176,7 @@ export class Targets {
     if (view === undefined || (stage === 'secrets' && !this.#options.mayHaveSecrets)) {
       return this.context.empty(typeUrl);
     }
-    if (this.#hostsApart && stage === 'routes') {
-      return this.context.hostTables.heads(view);
-    }
+    if (this.#hostsApart && stage === 'routes') return this.context.hostTables.heads(view);
     if (stage !== 'assignments') return view;
     return this.context.assignments.derive(view, this.#clusters(this.goal));
   }

@@ -28,6 +28,24 @@ describe('what went wrong elsewhere', () => {
     expect(named([seen!])).toEqual([[LDS, [], ['m']]]);
   });
 
+  it('istio#41494: what it holds, does not name and is gone is removed too, with all that goes', () => {
+    const world = worldOf();
+    const before = world.delta();
+    before.send(CDS);
+    const [held] = before.send(EDS, { sub: ['a', 'b'] });
+    const back = world.delta();
+    back.send(CDS, { initial: { a: '1', b: '1' } });
+    const initial = { ...held?.versions, gone: '1' };
+    expect(back.send(EDS, { sub: ['a'], initial })).toEqual([]);
+    world.nowMs = 500;
+    const [seen] = back.take();
+    expect(named([seen!])).toEqual([[EDS, [], ['gone']]]);
+    expect(back.ack(seen)).toEqual([]);
+    // What is there as the client has it is none of its concerns.
+    world.cut({ ...shop, [EDS]: { a: '1' } });
+    expect(back.follow().take()).toEqual([]);
+  });
+
   it('envoy#22418: a client that forgot what it said it has gets it when it asks', () => {
     const back = worldOf().delta();
     expect(back.send(RDS, { sub: ['q'], initial: { q: '1', r: '1' } })).toEqual([]);

@@ -4,6 +4,7 @@
  */
 import { Cluster } from '@watershed/proto/envoy/config/cluster/v3/cluster.ts';
 import { DeltaDiscoveryResponse } from '@watershed/proto/envoy/service/discovery/v3/discovery.ts';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { emptyView } from '../../src/session/context.ts';
 import { prefixBytes } from '../../src/session/frame.ts';
@@ -187,6 +188,34 @@ describe('a native type', () => {
     expect(brief(stream.follow().take())).toEqual([[['pod'], []]]);
   });
 
+  it.each([
+    ['is gone', undefined],
+    ['has moved', { version: '2', aliases: ['net/10.0.0.9'] }],
+  ])('rules 42 and 44: what was found by an alias and %s meanwhile is removed', (_how, now) => {
+    const mesh = new Mesh().put({ pod, other });
+    mesh.put({ pod: now });
+    const sub = ['net/10.0.0.1', 'net/10.0.0.2'];
+    const stream = mesh.delta();
+    const [seen] = stream.send(type, { sub, initial: { pod: '1', other: '1' } });
+    // Whose an alias is, the client does not say: it is answered.
+    expect(brief([seen!])).toEqual([[['other'], ['net/10.0.0.1', 'pod']]]);
+    expect(stream.ack(seen)).toEqual([]);
+    mesh.put({ pod: { version: '3', aliases: ['net/10.0.0.9'] } });
+    expect(stream.follow().take()).toEqual([]);
+  });
+
+  it('rules 36 and 42: what is there as it is held, and asked for by no name, is not spoken of', () => {
+    const mesh = new Mesh().put({ pod });
+    const sub = ['net/10.0.0.2'];
+    const stream = mesh.delta();
+    // It is there as the client has it, which asked for it by a name that it gave up since.
+    const [seen] = stream.send(type, { sub, initial: { pod: '1' } });
+    expect(brief([seen!])).toEqual([[[], sub]]);
+    stream.ack(seen);
+    mesh.put({ pod: undefined });
+    expect(stream.follow().take()).toEqual([]);
+  });
+
   it('a NACK of one resource leaves the others of its push with the client', () => {
     const mesh = new Mesh().put({ pod, other });
     const stream = mesh.delta();
@@ -221,6 +250,36 @@ describe('a group', () => {
       mesh.put({ pod: { ...pod, version: '3' } });
       expect(brief(stream.follow().take())).toEqual([[[], ['pod']]]);
     }
+  });
+
+  it.each([
+    ['is gone', undefined],
+    ['has left it', { ...pod, version: '2' }],
+  ])('rule 42: of which a member %s meanwhile has it removed, and no other', (_how, now) => {
+    const mesh = new Mesh().put({ 'ns/svc': service, pod: member, new: { groups: ['ns/svc'] } });
+    const back = { sub: ['ns/svc'], initial: { 'ns/svc': '1', pod: '1', new: '1' } };
+    expect(mesh.delta().send(type, back)).toEqual([]);
+    mesh.put({ pod: now });
+    const stream = mesh.delta();
+    const [seen] = stream.send(type, back);
+    expect(brief([seen!])).toEqual([[[], ['pod']]]);
+    expect(stream.ack(seen)).toEqual([]);
+    mesh.put({ pod: member });
+    expect(brief(stream.follow().take())).toEqual([[['pod'], []]]);
+  });
+
+  it('rule 42: of which a member is still wanted by an alias of its own keeps it', () => {
+    const mesh = new Mesh().put({ 'ns/svc': service, pod: { ...pod, version: '2' } });
+    const sub = ['ns/svc', 'net/10.0.0.1'];
+    const [seen] = mesh.delta().send(type, { sub, initial: { 'ns/svc': '1', pod: '1' } });
+    expect(brief([seen!])).toEqual([[['pod'], []]]);
+  });
+
+  it('rule 42: that is gone with all that there is has its members removed', () => {
+    const mesh = new Mesh().put({});
+    const initial = { 'ns/svc': '1', pod: '1' };
+    const [seen] = mesh.delta().send(type, { sub: ['ns/svc'], initial });
+    expect(brief([seen!])).toEqual([[[], ['ns/svc', 'pod']]]);
   });
 
   it('that appears later brings the members that were there before', () => {
@@ -281,5 +340,51 @@ describe('many', () => {
     mesh.put({ pod: { ...pod, version: '2' }, other: { ...other, version: '2' } });
     expect(brief(stream.follow().take())).toEqual([[['pod'], []]]);
     expect(looked).toBeLessThan(20);
+  });
+});
+
+describe('a client that was away', () => {
+  const services = { 'ns/a': {}, 'ns/b': { aliases: ['net/10.9.0.1'] } };
+  const names = ['x', 'y', 'net/10.0.0.1', 'net/10.0.0.2', 'ns/a', 'ns/b', 'net/10.9.0.1'];
+  const workload = fc.record({
+    aliases: fc.subarray(['net/10.0.0.1', 'net/10.0.0.2']),
+    groups: fc.subarray(Object.keys(services)),
+    revision: fc.constantFrom('1', '2'),
+  });
+  const state = fc.dictionary(fc.constantFrom('x', 'y', 'z'), workload);
+  const versioned = (of: Given): Given => ({ ...of, version: JSON.stringify(of) });
+
+  it('comes to hold what a new one is given, by whichever names, at any moment', () => {
+    fc.assert(
+      fc.property(
+        fc.subarray(names, { minLength: 1 }),
+        fc.array(fc.tuple(state, fc.boolean()), { minLength: 1 }),
+        (sub, script) => {
+          const mesh = new Mesh().put(services);
+          const held = new Map<string, string>();
+          let stream = onDemand(mesh);
+          const receive = (seen: readonly DeltaSeen[]): void => {
+            for (const one of seen) {
+              for (const name of one.removed) held.delete(name);
+              for (const [name, version] of Object.entries(one.versions)) held.set(name, version);
+              receive(stream.ack(one));
+            }
+          };
+          receive(stream.send(type, { sub }));
+          for (const [workloads, breaks] of script) {
+            for (const name of ['x', 'y', 'z']) {
+              const now = workloads[name];
+              mesh.put({ [name]: now === undefined ? undefined : versioned(now) });
+            }
+            if (breaks) {
+              stream = mesh.delta();
+              receive(stream.send(type, { sub, initial: Object.fromEntries(held) }));
+            } else receive(stream.follow().take());
+          }
+          const [fresh] = onDemand(mesh).send(type, { sub });
+          expect(Object.fromEntries(held)).toEqual(fresh?.versions ?? {});
+        },
+      ),
+    );
   });
 });
