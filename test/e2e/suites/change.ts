@@ -41,14 +41,18 @@ function serviceOf(name: string, at: readonly number[]): ReturnType<typeof servi
 
 const gateways = protocols.map((protocol) => `edge-${protocol}`);
 
-function route(to: string, routeName: string, subset?: string): ReturnType<typeof routeTo> {
-  const destination = { host: fqdn(to), ...(subset === undefined ? {} : { subset }) };
+function route(
+  to: string,
+  routeName: string,
+  part: { readonly subset?: string; readonly port?: number } = {},
+): ReturnType<typeof routeTo> {
+  const destination = { host: fqdn(to), ...part };
   return routeTo({ namespace: ns, name: 'shop', host, gateways, to: destination, routeName });
 }
 
-function rule(first: string, second: string): ReturnType<typeof istio> {
-  return istio('DestinationRule', ns, 'a', {
-    host: fqdn('a'),
+function rule(first: string, second: string, name = 'a'): ReturnType<typeof istio> {
+  return istio('DestinationRule', ns, name, {
+    host: fqdn(name),
     subsets: [
       { name: first, labels: { version: 'v1' } },
       { name: second, labels: { version: 'v2' } },
@@ -63,7 +67,11 @@ const changes: Readonly<Record<string, (turn: number) => Promise<void>>> = {
     config.write('routes', route(turn % 2 === 0 ? 'b' : 'a', 'swapped')),
   'a subset is renamed together with the route to it': async (turn) => {
     // One file: users who rename it in two steps have a moment without the subset.
-    await config.write('routes', route('a', 'subsets', `s${turn}`), rule(`s${turn}`, `t${turn}`));
+    await config.write(
+      'routes',
+      route('a', 'subsets', { subset: `s${turn}` }),
+      rule(`s${turn}`, `t${turn}`),
+    );
     await config.remove('rule');
   },
   'a subset is no longer used': async () => {
@@ -81,6 +89,29 @@ const changes: Readonly<Record<string, (turn: number) => Promise<void>>> = {
     // One of version 1 is always there: a subset without endpoints is the user's wish to fail.
     const sets = [[0], [0, 1], [2], [0, 1, 2], [1, 2]];
     return config.write('a', ...serviceOf('a', sets[turn % sets.length] ?? [0]));
+  },
+  'a port is replaced, and the route moves with it': async (turn) => {
+    for (const port of [80, 81]) {
+      const workloads = [{ port: backends[turn % 3]?.port ?? 0 }];
+      await config.write(
+        'routes',
+        ...service({ name: 'ported', namespace: ns, port, workloads }),
+        route('ported', 'ports', { port }),
+      );
+      await sleep(250);
+    }
+  },
+  'workloads become another version, and the route moves with them': async (turn) => {
+    for (const subset of ['v1', 'v2']) {
+      const workloads = [{ port: backends[turn % 3]?.port ?? 0, labels: { version: subset } }];
+      await config.write(
+        'routes',
+        ...service({ name: 'blue', namespace: ns, port: 80, workloads }),
+        route('blue', 'versions', { subset }),
+        rule('v1', 'v2', 'blue'),
+      );
+      await sleep(250);
+    }
   },
   'the policy of a cluster changes': (turn) =>
     config.write('b-rule', {

@@ -3,7 +3,7 @@
  * cost whatever else has changed between them.
  */
 import { hash } from 'node:crypto';
-import type { Entry, TypeView } from '../view/type-view.ts';
+import { isEmptied, type Entry, type TypeView } from '../view/type-view.ts';
 import type { Subscription } from './subscription.ts';
 
 interface NarrowStep {
@@ -32,12 +32,12 @@ export function eachDifference({ held, target, subscription }: NarrowStep, visit
   });
 }
 
-/** Nothing that is asked for goes: there is no second half of the way. */
+/** Nothing that is asked for goes, or loses all that it had: there is no second half of the way. */
 export function takesNothing(step: AnyStep): boolean {
   if (!isNarrow(step)) return false;
   let takes = false;
-  eachDifference(step, (_before, after) => {
-    takes ||= after === undefined;
+  eachDifference(step, (before, after) => {
+    takes ||= after === undefined || (before !== undefined && isEmptied(before, after));
   });
   return !takes;
 }

@@ -45,6 +45,9 @@ class Assignment implements DerivedEntry {
   get size(): number {
     return this.#raw.size;
   }
+  get isEmpty(): boolean {
+    return this.#raw.isEmpty === true;
+  }
   get refs(): readonly string[] {
     return this.#raw.refs;
   }
@@ -158,5 +161,5 @@ export function emptyAssignment(name: string): Entry {
   const { endpoint: typeUrl } = resourceTypes;
   const version = 'empty';
   const leaf = { typeUrl, name, hash: hashName(name), version };
-  return { ...leaf, fragments: [bytes], size: bytes.length, refs: [] };
+  return { ...leaf, fragments: [bytes], size: bytes.length, refs: [], isEmpty: true };
 }

@@ -36,6 +36,12 @@ export class Inlined {
   }
 }
 
+export interface Versioned {
+  readonly version: string;
+  /** How many its bytes come in. */
+  readonly parts: number;
+}
+
 /**
  * The version in an encoded `XdsRecord` of which that is all that matters until somebody asks for
  * the resource: its bytes are in it, it waits for no epoch, needs nothing and is found by its name
@@ -45,7 +51,7 @@ export class Inlined {
  * Fields of XdsRecord: resource 1, others 2 to 4, epoch 15; of SharedResource: version 4, fragments
  * 5, size 6, refs 7, aliases 8, groups 9, inlined 10.
  */
-export function inlinedVersion(record: Uint8Array): string | undefined {
+export function inlinedVersion(record: Uint8Array): Versioned | undefined {
   try {
     const resource = resourceIn(new FieldReader(record));
     return resource === undefined ? undefined : versionIn(resource);
@@ -71,7 +77,7 @@ function resourceIn(fields: FieldReader): FieldReader | undefined {
   return fields;
 }
 
-function versionIn(fields: FieldReader): string | undefined {
+function versionIn(fields: FieldReader): Versioned | undefined {
   let version: Uint8Array | undefined;
   let fragments = 0;
   let inlined = 0;
@@ -83,5 +89,5 @@ function versionIn(fields: FieldReader): string | undefined {
     else if (field === 10) inlined++;
   }
   if (version === undefined || fragments === 0 || inlined !== fragments) return undefined;
-  return versionText(version);
+  return { version: versionText(version), parts: fragments };
 }

@@ -1,8 +1,9 @@
 import type { Digest } from '@watershed/blob/port.ts';
 import type { SharedResource } from '@watershed/model/gen/record.ts';
+import { resourceTypes } from '@watershed/proto/any.ts';
 import { canonicalName } from '../resource-name.ts';
 import { hexOf, versionText } from '../wire.ts';
-import { Inlined, inlinedVersion } from './inlined.ts';
+import { Inlined, inlinedVersion, type Versioned } from './inlined.ts';
 import { hashName } from './trie.ts';
 import type { DerivedEntry, Entry } from './type-view.ts';
 
@@ -42,6 +43,8 @@ export class SharedEntry implements Entry {
   readonly name: string;
   readonly hash: number;
   readonly version: string;
+  /** An assignment of no endpoints: all that there is of it is its head. */
+  readonly isEmpty: boolean;
   derived: DerivedEntry | undefined = undefined;
   /** A record: what is in it is read when somebody asks. */
   #content: Content | Uint8Array;
@@ -51,7 +54,7 @@ export class SharedEntry implements Entry {
 
   private constructor(
     { key, typeUrl, name, hash }: Called,
-    version: string,
+    { version, parts }: Versioned,
     content: Content | Uint8Array,
     inlined?: readonly Uint8Array[],
   ) {
@@ -60,6 +63,7 @@ export class SharedEntry implements Entry {
     this.name = name;
     this.hash = hash;
     this.version = version;
+    this.isEmpty = typeUrl === resourceTypes.endpoint && parts === 1;
     this.#content = content;
     this.#fragments = inlined;
     this.#inlined = inlined !== undefined || content instanceof Uint8Array;
@@ -74,7 +78,7 @@ export class SharedEntry implements Entry {
     return new SharedEntry(
       { key, typeUrl, name, hash: hashName(name) },
       // What an assignment's clusters add to its version is added per view (see `Assignments`).
-      versionText(record.version),
+      { version: versionText(record.version), parts: digests.length },
       { size, refs, digests, aliases, groups },
       isInlined ? inlined : undefined,
     );
@@ -85,15 +89,15 @@ export class SharedEntry implements Entry {
    * of the same and nothing more, and is to be decoded.
    */
   next(record: Uint8Array): SharedEntry | undefined {
-    const version = inlinedVersion(record);
-    return version === undefined ? undefined : new SharedEntry(this, version, record);
+    const versioned = inlinedVersion(record);
+    return versioned === undefined ? undefined : new SharedEntry(this, versioned, record);
   }
 
   /** From what `stored` gave. */
   static restore(stored: StoredEntry): SharedEntry {
-    const { key, typeUrl, name, version } = stored;
+    const { key, typeUrl, name, version, digests } = stored;
     const called = { key, typeUrl, name, hash: hashName(name) };
-    return new SharedEntry(called, version, stored, stored.inlined);
+    return new SharedEntry(called, { version, parts: digests.length }, stored, stored.inlined);
   }
 
   get stored(): StoredEntry {
@@ -104,7 +108,10 @@ export class SharedEntry implements Entry {
 
   /** What is inlined stays: the log's reader holds it anyway, and nobody else may. */
   withoutBytes(): SharedEntry {
-    return this.#inlined ? this : new SharedEntry(this, this.version, this.#read());
+    if (this.#inlined) return this;
+    const content = this.#read();
+    const versioned = { version: this.version, parts: content.digests.length };
+    return new SharedEntry(this, versioned, content);
   }
 
   get size(): number {

@@ -1,7 +1,9 @@
 /**
  * Consistent cuts. What follows from configuration waits here until every partition's watermark has
  * passed its epoch, and is then applied as a whole: a route and the cluster that it names come from
- * different shards. What is ordered by itself (endpoints) does not wait. A tombstone is of an epoch
+ * different shards. What is ordered by itself (endpoints) does not wait; but that an assignment has
+ * lost all it had goes with the configuration that has come and is to come: routes may be about to
+ * leave it. A tombstone is of an epoch
  * after its partition's last watermark, and waits for the next one: a cut before that still lists
  * what is gone, and Envoy would wait 15 s for the assignment of such a cluster.
  *
@@ -141,6 +143,11 @@ export class Staging {
       ending.set(key, staged);
       return 'other';
     }
+    if (epoch === 0 && this.#isEmptied(key, item)) {
+      this.#immediate.delete(key);
+      this.#stage(key, staged, Math.max(this.epoch, ...this.#byEpoch.keys()));
+      return 'config';
+    }
     if (epoch === 0) {
       this.#immediate.set(key, staged);
       return item.kind === 'resource' ? 'endpoints' : 'config';
@@ -149,6 +156,12 @@ export class Staging {
     if (this.#immediate.get(key)?.item.value === undefined) this.#immediate.delete(key);
     this.#stage(key, staged, epoch);
     return 'config';
+  }
+
+  /** It had endpoints, and now has none. */
+  #isEmptied(key: string, { value }: Item): boolean {
+    if (!(value instanceof SharedEntry) || !value.isEmpty) return false;
+    return this.#known(key)?.isEmpty === false;
   }
 
   #stage(key: string, staged: Staged, epoch: number): void {

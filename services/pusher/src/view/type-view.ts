@@ -31,6 +31,10 @@ export interface Entry extends Leaf {
   readonly aliases?: readonly string[];
   /** Names of resources of its type that it comes with, to whom asks for those. Absent: none. */
   readonly groups?: readonly string[];
+  /** Of an assignment: it has no endpoints, which is known of what is served. */
+  readonly isEmpty?: boolean;
+  /** Of an assignment: the versions of the clusters that it goes with. */
+  readonly referrers?: string;
   /** Under a name that says where it is (see `Located`): the wildcard is not about it. */
   readonly located?: true;
   /** Of an assignment: for `Assignments` alone, which keeps there what it has made of it. */
@@ -39,7 +43,7 @@ export interface Entry extends Leaf {
 
 /** An assignment under the version that goes with certain clusters. */
 export interface DerivedEntry extends Entry {
-  /** The versions of those clusters (see `TypeView.referrersOf`). */
+  /** See `TypeView.referrersOf`. */
   readonly referrers: string;
   /** The one of the same assignment that was made before. */
   readonly next: DerivedEntry | undefined;
@@ -205,8 +209,8 @@ export class TypeView {
   }
 
   /**
-   * This view and what only `old` has: the first half of make-before-break. `isSaid`: of what `old`
-   * has no bytes may be there.
+   * This view and what only `old` has, endpoints too: the first half of make-before-break.
+   * `isSaid`: of what `old` has no bytes may be there.
    */
   union(old: TypeView | undefined, isSaid = false): TypeView {
     if (old === undefined || old === this) return this;
@@ -216,7 +220,8 @@ export class TypeView {
     const kept: Entry[] = [];
     let differs = false;
     trieDiff(old.entries, this.entries, (_name, before, after) => {
-      if (before !== undefined && after === undefined) kept.push(before);
+      const keeps = after === undefined || (before !== undefined && isEmptied(before, after));
+      if (keeps && before !== undefined) kept.push(before);
       else differs = true;
     });
     // The union of a union is the same one, or a stream would never be where it is to go: so it is
@@ -253,6 +258,15 @@ export class TypeView {
   static diffReferrers(before: TypeView, after: TypeView, visit: DiffVisitor<Leaf>): void {
     trieDiff(before.#tables.referrers, after.#tables.referrers, visit);
   }
+}
+
+/**
+ * Whether an assignment has lost all its endpoints: what leads there has to leave first. Where its
+ * clusters have changed as well, they wait for it as it is.
+ */
+export function isEmptied(before: Entry, after: Entry): boolean {
+  if (after.isEmpty !== true || before.isEmpty === true) return false;
+  return after.referrers !== undefined && after.referrers === before.referrers;
 }
 
 /** Found by its name alone, and comes with no others. */

@@ -15,7 +15,7 @@ const contents: fc.Arbitrary<Content> = fc
       minKeys: 1,
       noNullPrototype: true,
     }),
-    endpoints: fc.array(fc.constantFrom('1', '2', '3'), { minLength: 4, maxLength: 4 }),
+    endpoints: fc.array(fc.constantFrom('1', '2', 'empty'), { minLength: 4, maxLength: 4 }),
     routes: fc.array(fc.tuple(fc.nat(3), fc.constantFrom('1', '2')), {
       minLength: 2,
       maxLength: 2,

@@ -35,6 +35,7 @@ function entry(typeUrl: string, name: string, version: string): Entry {
     fragments: [Cluster.encode(Cluster.fromPartial({ name })).finish()],
     size: name.length + 2,
     refs: typeUrl === CDS ? [name] : [],
+    isEmpty: typeUrl === EDS && version === 'empty',
   };
 }
 

@@ -2,6 +2,7 @@ import type { Change } from '@watershed/log/fold.ts';
 import { XdsRecord, type SharedResource } from '@watershed/model/gen/record.ts';
 import { xdsKeys } from '@watershed/model/keys.ts';
 import { describe, expect, it } from 'vitest';
+import { SharedEntry } from '../../src/view/shared-entry.ts';
 import { Staging } from '../../src/view/staging.ts';
 import { CDS, EDS } from '../session/support.ts';
 
@@ -17,13 +18,18 @@ function put(
   return staging.put(partition, change, epoch);
 }
 
-function resource(typeUrl: string, name: string, version: string): XdsRecord['record'] {
+function resource(
+  typeUrl: string,
+  name: string,
+  version: string,
+  parts: readonly string[] = [version],
+): { readonly $case: 'resource'; readonly value: SharedResource } {
   const value: SharedResource = {
     typeUrl,
     name,
     variant: '',
     version: Buffer.from(version),
-    fragments: [Buffer.from(version)],
+    fragments: parts.map((part) => Buffer.from(part)),
     size: 1,
     refs: [],
     aliases: [],
@@ -164,6 +170,27 @@ describe('staging', () => {
     expect(put(staging, eds, resource(EDS, 'a', '2'), 0)).toBe('endpoints');
     expect(versions(staging.takeImmediate())).toEqual([versionOf('2')]);
     mark(staging, 0, 5);
+    expect(staging.takeCut()).toBeUndefined();
+  });
+
+  it('takes an assignment that has lost all it had with the configuration that has come', () => {
+    const eds = xdsKeys.resource(EDS, 'a', '');
+    const full = SharedEntry.of(resource(EDS, 'a', '1', ['head', 'locality']).value, eds);
+    const staging = new Staging(1, (asked) => (asked === eds ? full : undefined));
+    put(staging, key, resource(CDS, 'a', '1'), 5);
+    expect(put(staging, eds, resource(EDS, 'a', '2'), 0)).toBe('config');
+    expect(staging.takeImmediate()).toBeUndefined();
+    expect(staging.takeCut()).toBeUndefined();
+    mark(staging, 0, 5);
+    expect(versions(staging.takeCut())).toEqual([versionOf('1'), versionOf('2')]);
+    // Where nothing has come, with what is about to.
+    expect(put(staging, eds, resource(EDS, 'a', '3'), 0)).toBe('config');
+    expect(staging.takeImmediate()).toBeUndefined();
+    expect(versions(staging.takeCut())).toEqual([versionOf('3')]);
+    // And what is full again is so at once.
+    put(staging, eds, resource(EDS, 'a', '4'), 0);
+    expect(put(staging, eds, resource(EDS, 'a', '5', ['head', 'more']), 0)).toBe('endpoints');
+    expect(versions(staging.takeImmediate())).toEqual([versionOf('5')]);
     expect(staging.takeCut()).toBeUndefined();
   });
 
