@@ -82,7 +82,7 @@ export class ResourceList {
 
   /**
    * What can be served while not everything is there: the old where the new is missing, nothing
-   * removed.
+   * removed, and no assignment emptied: the routes that leave it may be what is not there.
    */
   partial(old: TypeView | undefined): TypeView {
     const set: Entry[] = [];

@@ -55,6 +55,8 @@ interface Staged {
   readonly sinceMs: number;
   /** It was overdue, and what it adds is served; what it removes waits. */
   readonly served?: true;
+  /** An assignment that lost all it had: it lets what waits at its cut go first, once. */
+  readonly yields?: true;
 }
 
 /** What a record was, for whoever decides when to cut. */
@@ -145,7 +147,7 @@ export class Staging {
     }
     if (epoch === 0 && this.#isEmptied(key, item)) {
       this.#immediate.delete(key);
-      this.#stage(key, staged, Math.max(this.epoch, ...this.#byEpoch.keys()));
+      this.#stage(key, { ...staged, yields: true }, this.#newestEpoch);
       return 'config';
     }
     if (epoch === 0) {
@@ -156,6 +158,11 @@ export class Staging {
     if (this.#immediate.get(key)?.item.value === undefined) this.#immediate.delete(key);
     this.#stage(key, staged, epoch);
     return 'config';
+  }
+
+  /** Of all that is here. */
+  get #newestEpoch(): number {
+    return Math.max(this.epoch, ...this.#byEpoch.keys());
   }
 
   /** It had endpoints, and now has none. */
@@ -229,8 +236,13 @@ export class Staging {
     this.#immediate = new Map();
     const superseded = new Map<string, readonly string[]>();
     const passed = [...this.#byEpoch.keys()].filter((staged) => staged <= epoch);
+    const newest = this.#newestEpoch;
     for (const one of passed.sort((a, b) => a - b)) {
-      for (const [key, staged] of this.#byEpoch.get(one) ?? []) {
+      for (const [key, { yields, ...staged }] of this.#byEpoch.get(one) ?? []) {
+        if (yields === true && newest > epoch) {
+          this.#stage(key, staged, newest);
+          continue;
+        }
         const before = taken.get(key)?.item;
         if (before?.kind === 'manifest' && before.value !== undefined) {
           const { scope, content } = before.value;

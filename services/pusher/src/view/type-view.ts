@@ -265,8 +265,7 @@ export class TypeView {
  * clusters have changed as well, they wait for it as it is.
  */
 export function isEmptied(before: Entry, after: Entry): boolean {
-  if (after.isEmpty !== true || before.isEmpty === true) return false;
-  return after.referrers !== undefined && after.referrers === before.referrers;
+  return after.isEmpty === true && before.isEmpty !== true && after.referrers === before.referrers;
 }
 
 /** Found by its name alone, and comes with no others. */
