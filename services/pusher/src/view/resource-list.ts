@@ -82,10 +82,16 @@ export class ResourceList {
 
   /**
    * What can be served while not everything is there: the old where the new is missing, nothing
-   * removed, and no assignment emptied: the routes that leave it may be what is not there.
+   * removed. `isBrief`: nor is an assignment emptied, as routes that leave it are about to be
+   * there.
    */
-  partial(old: TypeView | undefined): TypeView {
+  partial(old: TypeView | undefined, isBrief = false): TypeView {
     const set: Entry[] = [];
+    if (isBrief) {
+      old?.diff(this.wanted, (_name, before, after) => {
+        if (after?.isEmpty === true && before?.isEmpty === false) set.push(before);
+      });
+    }
     const gone: string[] = [];
     for (const entry of this.unloaded) {
       const before = old?.lookup(entry);

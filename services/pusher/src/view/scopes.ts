@@ -358,7 +358,7 @@ export class Scopes {
         types.set(typeUrl, keeps ? list.partial(before) : list.wanted);
       } else if (typeUrl === resourceTypes.endpoint) {
         // Endpoints do not wait for configuration.
-        types.set(typeUrl, list.partial(before));
+        types.set(typeUrl, list.partial(before, true));
       } else {
         types.set(typeUrl, before ?? emptyView(typeUrl));
       }

@@ -55,8 +55,8 @@ interface Staged {
   readonly sinceMs: number;
   /** It was overdue, and what it adds is served; what it removes waits. */
   readonly served?: true;
-  /** An assignment that lost all it had: it lets what waits at its cut go first, once. */
-  readonly yields?: true;
+  /** An assignment that lost all it had: it goes with the next cut. */
+  readonly withCut?: true;
 }
 
 /** What a record was, for whoever decides when to cut. */
@@ -146,8 +146,7 @@ export class Staging {
       return 'other';
     }
     if (epoch === 0 && this.#isEmptied(key, item)) {
-      this.#immediate.delete(key);
-      this.#stage(key, { ...staged, yields: true }, this.#newestEpoch);
+      this.#immediate.set(key, { ...staged, withCut: true });
       return 'config';
     }
     if (epoch === 0) {
@@ -158,11 +157,6 @@ export class Staging {
     if (this.#immediate.get(key)?.item.value === undefined) this.#immediate.delete(key);
     this.#stage(key, staged, epoch);
     return 'config';
-  }
-
-  /** Of all that is here. */
-  get #newestEpoch(): number {
-    return Math.max(this.epoch, ...this.#byEpoch.keys());
   }
 
   /** It had endpoints, and now has none. */
@@ -222,8 +216,8 @@ export class Staging {
 
   /** What does not wait. */
   takeImmediate(): Changes | undefined {
-    const taken = this.#immediate;
-    this.#immediate = new Map();
+    const taken = new Map([...this.#immediate].filter(([, { withCut }]) => withCut !== true));
+    for (const key of taken.keys()) this.#immediate.delete(key);
     return taken.size === 0 ? undefined : changesOf(taken);
   }
 
@@ -236,13 +230,8 @@ export class Staging {
     this.#immediate = new Map();
     const superseded = new Map<string, readonly string[]>();
     const passed = [...this.#byEpoch.keys()].filter((staged) => staged <= epoch);
-    const newest = this.#newestEpoch;
     for (const one of passed.sort((a, b) => a - b)) {
-      for (const [key, { yields, ...staged }] of this.#byEpoch.get(one) ?? []) {
-        if (yields === true && newest > epoch) {
-          this.#stage(key, staged, newest);
-          continue;
-        }
+      for (const [key, staged] of this.#byEpoch.get(one) ?? []) {
         const before = taken.get(key)?.item;
         if (before?.kind === 'manifest' && before.value !== undefined) {
           const { scope, content } = before.value;

@@ -265,7 +265,8 @@ export class TypeView {
  * clusters have changed as well, they wait for it as it is.
  */
 export function isEmptied(before: Entry, after: Entry): boolean {
-  return after.isEmpty === true && before.isEmpty !== true && after.referrers === before.referrers;
+  if (after.isEmpty !== true || before.isEmpty === true) return false;
+  return after.referrers !== undefined && after.referrers === before.referrers;
 }
 
 /** Found by its name alone, and comes with no others. */
