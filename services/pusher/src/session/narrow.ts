@@ -37,7 +37,7 @@ export function takesNothing(step: AnyStep): boolean {
   if (!isNarrow(step)) return false;
   let takes = false;
   eachDifference(step, (before, after) => {
-    takes ||= after === undefined || (before !== undefined && isEmptied(before, after));
+    takes ||= after === undefined || isEmptied(before, after);
   });
   return !takes;
 }

@@ -5,7 +5,7 @@ import { xdsKeys } from '@watershed/model/keys.ts';
 import { FieldReader } from '../wire.ts';
 import type { Records } from './records.ts';
 import { SharedEntry } from './shared-entry.ts';
-import type { Entry, TypeView } from './type-view.ts';
+import { lostAll, type Entry, type TypeView } from './type-view.ts';
 
 /**
  * What manifests say of one type: which resources. Scopes whose manifests say the same share it, so
@@ -89,7 +89,7 @@ export class ResourceList {
     const set: Entry[] = [];
     if (isBrief) {
       old?.diff(this.wanted, (_name, before, after) => {
-        if (after?.isEmpty === true && before?.isEmpty === false) set.push(before);
+        if (before !== undefined && lostAll(before, after)) set.push(before);
       });
     }
     const gone: string[] = [];

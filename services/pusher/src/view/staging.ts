@@ -2,10 +2,9 @@
  * Consistent cuts. What follows from configuration waits here until every partition's watermark has
  * passed its epoch, and is then applied as a whole: a route and the cluster that it names come from
  * different shards. What is ordered by itself (endpoints) does not wait; but that an assignment has
- * lost all it had goes with the configuration that has come and is to come: routes may be about to
- * leave it. A tombstone is of an epoch
- * after its partition's last watermark, and waits for the next one: a cut before that still lists
- * what is gone, and Envoy would wait 15 s for the assignment of such a cluster.
+ * lost all it had goes with the next cut, as routes may be about to leave it. A tombstone is of an
+ * epoch after its partition's last watermark, and waits for the next one: a cut before that still
+ * lists what is gone, and Envoy would wait 15 s for the assignment of such a cluster.
  *
  * A shard that is in arrears takes several epochs in one pass, and what it writes then is of the
  * last of them: of those between nothing can be told for its partitions, even if it wrote nothing.
@@ -18,6 +17,7 @@ import { extractTraceparent } from '@watershed/runtime/tracing.ts';
 import { traitsOf } from '../session/type-traits.ts';
 import { hexOf } from '../wire.ts';
 import { SharedEntry } from './shared-entry.ts';
+import { lostAll } from './type-view.ts';
 import { Watermarks } from './watermarks.ts';
 
 export interface ManifestRecord {
@@ -55,8 +55,6 @@ interface Staged {
   readonly sinceMs: number;
   /** It was overdue, and what it adds is served; what it removes waits. */
   readonly served?: true;
-  /** An assignment that lost all it had: it goes with the next cut. */
-  readonly withCut?: true;
 }
 
 /** What a record was, for whoever decides when to cut. */
@@ -66,6 +64,8 @@ export class Staging {
   readonly #watermarks: Watermarks;
   readonly #byEpoch = new Map<number, Map<string, Staged>>();
   #immediate = new Map<string, Staged>();
+  /** Assignments that lost all they had, for the next cut. */
+  readonly #emptied = new Map<string, Staged>();
   /** By partition: tombstones since its last watermark. */
   readonly #ending: readonly Map<string, Staged>[];
   #oldestMs: number | undefined;
@@ -146,10 +146,12 @@ export class Staging {
       return 'other';
     }
     if (epoch === 0 && this.#isEmptied(key, item)) {
-      this.#immediate.set(key, { ...staged, withCut: true });
+      this.#immediate.delete(key);
+      this.#emptied.set(key, staged);
       return 'config';
     }
     if (epoch === 0) {
+      this.#emptied.delete(key);
       this.#immediate.set(key, staged);
       return item.kind === 'resource' ? 'endpoints' : 'config';
     }
@@ -159,10 +161,8 @@ export class Staging {
     return 'config';
   }
 
-  /** It had endpoints, and now has none. */
   #isEmptied(key: string, { value }: Item): boolean {
-    if (!(value instanceof SharedEntry) || !value.isEmpty) return false;
-    return this.#known(key)?.isEmpty === false;
+    return value instanceof SharedEntry && value.isEmpty && lostAll(this.#known(key), value);
   }
 
   #stage(key: string, staged: Staged, epoch: number): void {
@@ -216,8 +216,8 @@ export class Staging {
 
   /** What does not wait. */
   takeImmediate(): Changes | undefined {
-    const taken = new Map([...this.#immediate].filter(([, { withCut }]) => withCut !== true));
-    for (const key of taken.keys()) this.#immediate.delete(key);
+    const taken = this.#immediate;
+    this.#immediate = new Map();
     return taken.size === 0 ? undefined : changesOf(taken);
   }
 
@@ -226,8 +226,9 @@ export class Staging {
     const { epoch } = this;
     this.#watermarks.passed(epoch);
     // What waited under these keys when they came was dropped: what waits there now is newer.
-    const taken = new Map(this.#immediate);
+    const taken = new Map([...this.#immediate, ...this.#emptied]);
     this.#immediate = new Map();
+    this.#emptied.clear();
     const superseded = new Map<string, readonly string[]>();
     const passed = [...this.#byEpoch.keys()].filter((staged) => staged <= epoch);
     for (const one of passed.sort((a, b) => a - b)) {

@@ -220,8 +220,8 @@ export class TypeView {
     const kept: Entry[] = [];
     let differs = false;
     trieDiff(old.entries, this.entries, (_name, before, after) => {
-      const keeps = after === undefined || (before !== undefined && isEmptied(before, after));
-      if (keeps && before !== undefined) kept.push(before);
+      const goes = after === undefined || isEmptied(before, after);
+      if (before !== undefined && goes) kept.push(before);
       else differs = true;
     });
     // The union of a union is the same one, or a stream would never be where it is to go: so it is
@@ -260,13 +260,17 @@ export class TypeView {
   }
 }
 
+/** Whether an assignment has lost all its endpoints: what leads there has to leave first. */
+export function lostAll(before: Entry | undefined, after: Entry | undefined): boolean {
+  return before !== undefined && before.isEmpty !== true && after?.isEmpty === true;
+}
+
 /**
- * Whether an assignment has lost all its endpoints: what leads there has to leave first. Where its
- * clusters have changed as well, they wait for it as it is.
+ * The same as clients see it: where its clusters have changed as well, they wait for it as it is.
  */
-export function isEmptied(before: Entry, after: Entry): boolean {
-  if (after.isEmpty !== true || before.isEmpty === true) return false;
-  return after.referrers !== undefined && after.referrers === before.referrers;
+export function isEmptied(before: Entry | undefined, after: Entry | undefined): boolean {
+  if (!lostAll(before, after) || after?.referrers === undefined) return false;
+  return after.referrers === before?.referrers;
 }
 
 /** Found by its name alone, and comes with no others. */
