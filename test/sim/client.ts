@@ -104,7 +104,7 @@ export class Client {
     });
     this.#ask(cluster, true);
     if (this.streams === 1 || order.every((type) => this.#of(type).size === 0)) return;
-    // As Envoy does: everything at once, for one that has lost its clusters has its listeners still.
+    // As Envoy does: everything at once. One that has lost its clusters has its listeners still.
     for (const type of [endpoint, listener, route]) this.#ask(type);
   }
 
