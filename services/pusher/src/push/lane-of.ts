@@ -9,6 +9,8 @@ export function laneOf(
   before: ScopeView | undefined,
 ): Lane {
   if (types.has(resourceTypes.secret)) return 'secrets';
+  // Whatever differs, streams that waited for all of it go on.
+  if (before?.partial === true && view.partial !== true) return 'config';
   if (types.size === 1 && types.has(resourceTypes.endpoint)) return 'endpoints';
   for (const typeUrl of types) {
     const old = before?.types.get(typeUrl);

@@ -1,7 +1,6 @@
 import type { TypeView } from '../view/type-view.ts';
 import type { Plan } from './frame.ts';
 import { NameList } from './subscription.ts';
-import { isNamed } from './targets.ts';
 import type { TypeState } from './type-state.ts';
 
 /**
@@ -55,7 +54,7 @@ export class Following {
       const version = held.get(name)?.version;
       return version !== undefined && version === target.get(name)?.version;
     });
-    assignments.owe(new NameList(same.filter((name) => isNamed(assignments, name))));
+    assignments.owe(new NameList(same.filter((name) => assignments.names(name))));
   }
 
   /** It was given these, whether or not it is brought up to all. */

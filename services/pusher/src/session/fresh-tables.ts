@@ -21,7 +21,7 @@ export class FreshTables {
   /** Their hosts are looked at next. */
   owe(hosts: TypeState, targets: Targets): void {
     if (this.#names === undefined) return;
-    hosts.owe(targets.hostsOf(this.#names, hosts));
+    hosts.owe(targets.hosts.hostsOf(this.#names, hosts));
     this.#names = undefined;
   }
 }

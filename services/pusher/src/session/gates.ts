@@ -97,6 +97,8 @@ export class Gates {
    * 29).
    */
   mayRoute(nowMs: number): boolean {
+    // The next view ends that.
+    if (this.#targets.withholdsClusters) return false;
     if (!this.#warming(nowMs)) {
       this.#make = undefined;
       return true;

@@ -305,6 +305,7 @@ export class Session {
   /** Moves one type to `target`, in silence where nothing of it concerns the stream. */
   #advance(state: TypeState, target: TypeView, nowMs: number, probed = 0): Said {
     if (state.traits.stage === 'assignments') this.#following.owe(state, target);
+    if (this.#targets.withholds(state, target)) return undefined;
     if (state.held === target && !state.owes && !state.mustAnswer) return this.#begun(state);
     if (this.#gates.blocks(state, nowMs) && !revokes(state, target)) {
       this.#gates.wake((state.outstanding.at(-1)?.sentMs ?? nowMs) + this.#limits.ackWaitMs);

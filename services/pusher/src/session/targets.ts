@@ -1,14 +1,15 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { emptyAssignment } from '../view/assignments.ts';
-import { allOf } from '../view/host-tables.ts';
 import type { ScopeView } from '../view/scope-view.ts';
-import { hashName, type Leaf } from '../view/trie.ts';
+import type { Leaf } from '../view/trie.ts';
 import { TypeView, type Entry } from '../view/type-view.ts';
 import type { SessionContext } from './context.ts';
+import { Hosts } from './hosts.ts';
 import { Lifetime, namesHeld } from './lifetime.ts';
 import { liftable, type ScopeQuarantine } from './quarantine.ts';
 import { freed, spared, unrefused } from './scope-quarantine.ts';
 import { takesNothing } from './narrow.ts';
+import { keeps, lacksSome, withKept } from './partial.ts';
 import type { SessionOptions } from './session-options.ts';
 import type { Outstanding } from './outstanding.ts';
 import { NameList } from './subscription.ts';
@@ -29,20 +30,13 @@ export class Targets {
   types: readonly TypeState[] = [];
   /** See `moveTo`. */
   #orphans: TypeView | undefined;
+  readonly hosts: Hosts;
   readonly #options: SessionOptions;
 
   constructor(context: SessionContext, options: SessionOptions) {
     this.context = context;
     this.#options = options;
-  }
-
-  get #hostsApart(): boolean {
-    return this.#options.mode === 'delta' && this.#options.hostsApart === true;
-  }
-
-  /** Its client has the tables by other streams, and opened this one for their hosts (rule 25). */
-  get #hostsAlone(): boolean {
-    return this.#options.onlyType === resourceTypes.virtualHost;
+    this.hosts = new Hosts(this, options);
   }
 
   type(typeUrl: string): TypeState | undefined {
@@ -53,8 +47,7 @@ export class Targets {
   /** The client asks for a type for the first time. */
   begin(typeUrl: string): TypeState {
     const state = new TypeState(traitsOf(typeUrl), this.context.subscriptions.none);
-    const { hostsOnDemand } = this.#options;
-    state.onDemand = state.traits.stage === 'hosts' && hostsOnDemand === true && !this.#hostsAlone;
+    state.onDemand = state.traits.stage === 'hosts' && this.hosts.onDemand;
     const ttlMs = this.#options.ttlsMs?.get(typeUrl);
     // A full set without messages would delete all: a heartbeat cannot be told from it there.
     const mayExpire = this.#options.mode === 'delta' || !state.traits.fullSet;
@@ -78,8 +71,15 @@ export class Targets {
 
   /** What the stream's view has of a type, without what the client refused. */
   of(state: TypeState): TypeView {
-    const part = this.goal === undefined ? undefined : this.#part(state, this.goal);
+    const { goal } = this;
+    const part = goal === undefined ? undefined : this.#part(state, goal);
     if (part !== undefined) return part;
+    const target = this.#admitted(state);
+    return keeps(state, goal) ? withKept(state, target, goal) : target;
+  }
+
+  /** Without what the client refused, and what it is spared. */
+  #admitted(state: TypeState): TypeView {
     const raw = this.raw(state);
     if (state.resume !== undefined) this.#resume(state, raw);
     if (this.quarantine !== undefined || state.refusals?.sparedBy !== undefined) {
@@ -141,7 +141,7 @@ export class Targets {
     const view = goal.types.get(traits.typeUrl);
     // What it holds beside those may be there, which the whole tells.
     if (view?.isPlain !== true || held?.isPlain === false) return undefined;
-    if (state.resume !== undefined) return undefined;
+    if (state.resume !== undefined || keeps(state, goal)) return undefined;
     return this.context.partOf(view, this.#clusters(goal), subscription);
   }
 
@@ -171,60 +171,14 @@ export class Targets {
 
   #plain(state: TypeState): TypeView {
     const { typeUrl, stage } = state.traits;
-    if (stage === 'hosts' && (this.#hostsApart || this.#hostsAlone)) return this.#hosts(state);
+    if (stage === 'hosts' && this.hosts.isServed) return this.hosts.of(state);
     const view = this.goal?.types.get(typeUrl);
     if (view === undefined || (stage === 'secrets' && !this.#options.mayHaveSecrets)) {
       return this.context.empty(typeUrl);
     }
-    if (this.#hostsApart && stage === 'routes') return this.context.hostTables.heads(view);
+    if (stage === 'routes' && this.hosts.areApart) return this.context.hostTables.heads(view);
     if (stage !== 'assignments') return view;
     return this.context.assignments.derive(view, this.#clusters(this.goal));
-  }
-
-  /**
-   * The hosts of the tables that the client has: others it would take and forget. Which it has is
-   * not known of a stream of hosts alone, so there it is those of all.
-   */
-  #hosts(state: TypeState): TypeView {
-    const { hostTables, subscriptions } = this.context;
-    const { route, virtualHost } = resourceTypes;
-    const view = this.goal?.types.get(route);
-    const every = { held: view, subscription: subscriptions.all() };
-    const tables = this.#hostsAlone ? every : this.type(route);
-    if (view === undefined || tables?.held === undefined) return this.context.empty(virtualHost);
-    const { held, subscription } = tables;
-    const names = this.context.tablesOf(held, subscription);
-    if (!state.onDemand) return hostTables.hosts(view, names);
-    const all = [...names].map(allOf).filter((name) => !isNamed(state, name));
-    state.subscription = subscriptions.add(state.subscription, new NameList(all));
-    return hostTables.hosts(view, names, true);
-  }
-
-  /** The hosts of tables that the client was just given, to be sent whatever it says it has. */
-  hostsOf(tables: Iterable<string>, state: TypeState): NameList {
-    if (state.onDemand) return this.#hostsNamed(new Set(tables), state);
-    const view = this.goal?.types.get(resourceTypes.route);
-    const names = [...tables].flatMap((name) => this.context.hostTables.hostNames(view?.get(name)));
-    return new NameList(names);
-  }
-
-  /**
-   * Of those tables, what the client has asked for. It waits for a first host of each (15 s), so
-   * one is named that there is not (envoyproxy/envoy#23095), and that no request can be for: it
-   * would be held for ever.
-   */
-  #hostsNamed(tables: ReadonlySet<string>, state: TypeState): NameList {
-    const { hostTables, subscriptions } = this.context;
-    const none = new NameList([...tables].map((table) => `${table}/<none>`));
-    state.subscription = subscriptions.add(state.subscription, none);
-    const view = this.goal?.types.get(resourceTypes.route);
-    const names: string[] = [];
-    state.subscription.eachName(({ name }) => {
-      const table = name.slice(0, name.lastIndexOf('/'));
-      if (!tables.has(table)) return;
-      if (name !== allOf(table) || hostTables.isWild(view?.get(table))) names.push(name);
-    });
-    return new NameList(names);
   }
 
   /** The clusters as this stream has been sent them; where it does not ask for any, as they are. */
@@ -250,6 +204,19 @@ export class Targets {
     const isPart = takesNothing({ held, target: wanted, subscription });
     // What a client says that it has is without bytes.
     return isPart ? wanted : wanted.union(held, state.resumed);
+  }
+
+  /** Whether nothing of the type can be said before the view is whole. */
+  withholds(state: TypeState, target: TypeView): boolean {
+    if (this.goal?.partial !== true || this.#options.mode === 'delta') return false;
+    return keeps(state, this.goal) && lacksSome(state, target);
+  }
+
+  /** So what routes may need cannot be. */
+  get withholdsClusters(): boolean {
+    if (this.goal?.partial !== true) return false;
+    const clusters = this.type(resourceTypes.cluster);
+    return clusters !== undefined && this.withholds(clusters, this.make(clusters));
   }
 
   #withOrphans(state: TypeState, target: TypeView): TypeView {
@@ -305,7 +272,8 @@ export class Targets {
     // Of delta it was told already of what it does not say that it has (rule 39).
     const waits = (leaf: Leaf): boolean => !isDelta || held?.lookup(leaf) !== undefined;
     const missing = names.leaves.filter((leaf) => target.lookup(leaf) === undefined && waits(leaf));
-    if (!all && missing.length > 0) {
+    // What a view that is not whole has not may be there.
+    if ((!all || keeps(state, this.goal)) && missing.length > 0) {
       const later = new Set(missing.map(({ name }) => name));
       state.owe(new NameList(names.names.filter((name) => !later.has(name))));
       return;
@@ -356,15 +324,17 @@ export class Targets {
    */
   #resume(state: TypeState, target: TypeView): void {
     const version = state.resume ?? '';
-    state.resume = undefined;
     const { typeUrl } = state.traits;
     const { cluster } = resourceTypes;
     const scope = this.goal?.scope ?? '';
     if (this.#options.mode === 'delta') {
+      state.resume = undefined;
       state.held = this.context.located.gone(this.context.past.all(scope, typeUrl), target);
       return;
     }
     const held = version === target.digest ? target : this.context.recall(scope, typeUrl, version);
+    if (held === undefined && keeps(state, this.goal)) return;
+    state.resume = undefined;
     // Else it is sent all, in a way that takes nothing away that it may still have routes to.
     const { context, quarantine } = this;
     state.held = held ?? unrefused(context, context.past.all(scope, typeUrl), quarantine);
@@ -383,10 +353,6 @@ export class Targets {
 
 /** Of a client that comes back, assignments that are made up for it: so many it does not warm. */
 const mostMissing = 1_000;
-
-export function isNamed({ subscription }: TypeState, name: string): boolean {
-  return subscription.names({ name, hash: hashName(name) });
-}
 
 /** Whether it takes a secret away: who may have it no longer is told so, answer or not. */
 export function revokes({ traits, held, subscription }: TypeState, target: TypeView): boolean {

@@ -1,3 +1,4 @@
+import { hashName } from '../view/trie.ts';
 import type { TypeView } from '../view/type-view.ts';
 import type { Frame } from './frame.ts';
 import type { Cost } from './kept-names.ts';
@@ -74,6 +75,11 @@ export class TypeState {
     if (this.refusals !== undefined) this.refusals.lastError = '';
     this.nonceAcked = this.nonceSent;
     this.versionAcked = this.versionSent;
+  }
+
+  /** Whether the client asks for that name itself. */
+  names(name: string): boolean {
+    return this.subscription.names({ name, hash: hashName(name) });
   }
 
   /** To be changed. */

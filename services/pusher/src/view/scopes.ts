@@ -334,13 +334,16 @@ export class Scopes {
     }
     const types = this.#typesOf(scope);
     const changed = differing(scope.view?.types, types);
-    if (changed.size === 0 && scope.view !== undefined) return;
+    const partial = scope.additive || !this.#isComplete(scope);
     const before = scope.view;
+    // That all is here now is news to those who came back meanwhile.
+    if (changed.size === 0 && before !== undefined && (partial || before.partial !== true)) return;
     scope.view = {
       scope: scope.id,
       sequence: ++this.#sequence,
       epoch: this.#epoch,
       types,
+      partial,
       sinceMs: scope.sinceMs,
       trace: scope.trace,
     };

@@ -59,8 +59,11 @@ export class World {
     );
   }
 
-  /** The next view: exactly `content`. Unchanged entries stay the same objects, as in a real view. */
-  cut(content: Content): ScopeView {
+  /**
+   * The next view: exactly `content`. Unchanged entries stay the same objects, as in a real view.
+   * `partial`: not all is here.
+   */
+  cut(content: Content, partial = false): ScopeView {
     const typeUrls = new Set([...this.#types.keys(), ...Object.keys(content)]);
     for (const typeUrl of typeUrls) {
       const before = this.#types.get(typeUrl) ?? emptyView(typeUrl);
@@ -79,6 +82,7 @@ export class World {
       sequence: ++this.#sequence,
       epoch: this.#sequence,
       types: new Map(this.#types),
+      partial,
       sinceMs: 0,
       trace: undefined,
     };

@@ -86,7 +86,7 @@ function scopes(inlined = false) {
     );
     await idle();
   };
-  return { apply, views, under, written, blobs, idle };
+  return { apply, views, under, written, blobs, idle, time };
 }
 
 it('shows a variant of equal content with its bytes', async () => {
@@ -204,5 +204,30 @@ it('shows a cut as a whole, also to a scope whose manifest comes after another o
   expect(shown).toEqual([
     ['to b', false],
     ['to c', true],
+  ]);
+});
+
+it('says of a view whether all is there, and that all is there now', async () => {
+  const { apply, views, under, blobs, idle, time } = scopes();
+  const bytes = new TextEncoder().encode('late');
+  const late = { digest: digestOf(bytes), bytes };
+  await apply({ a: '' });
+  const { entry } = entryOf(cluster, 'b', '', 'late');
+  const shared = ['a', 'b'].map((name) => ({ name, variant: '' }));
+  const types = [{ typeUrl: cluster, shared, own: [], whole: false }];
+  const content = ManifestContent.encode({ types }).finish();
+  await blobs.put([{ digest: digestOf(content), bytes: content }]);
+  const manifests = new Map([['scope', { scope: 'scope', content: digestOf(content) }]]);
+  under.apply({ ...nothing, resources: new Map([[entry.key, entry]]), manifests }, 2);
+  await idle();
+  await time.advance(5_000);
+  await blobs.put([late]);
+  await time.advance(60_000);
+  await idle();
+  const brief = views.map(({ partial, types: shown }) => [partial, shown.get(cluster)?.size]);
+  expect(brief).toEqual([
+    [false, 1],
+    [true, 1],
+    [false, 2],
   ]);
 });
