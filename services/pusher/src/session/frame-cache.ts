@@ -274,7 +274,7 @@ function difference(step: Step): Difference {
     held.diff(target, (_name, before, after) => {
       const was = before !== undefined && isAsked(subscription, held, before);
       if (after === undefined || !isAsked(subscription, target, after)) {
-        if (was) gone.push(before.name);
+        if (was) goneWith(step, before, gone);
         return;
       }
       add(changed, after);
@@ -305,6 +305,16 @@ function difference(step: Step): Difference {
     (onDemand && !removed.has(leaf.name) ? unknown : removed).add(leaf.name);
   }
   return { changed, owed: found, gone, removed, unknown };
+}
+
+/** It goes, and what came with it goes where nothing else brings it; what differs is told anyway. */
+function goneWith({ held, target, subscription }: Step, entry: Entry, gone: string[]): void {
+  gone.push(entry.name);
+  if (subscription.wildcard) return;
+  held?.eachMember(entry, (member) => {
+    const isSame = target.lookup(member) === member;
+    if (isSame && !isAsked(subscription, target, member)) gone.push(member.name);
+  });
 }
 
 /** Most are empty. */

@@ -78,7 +78,7 @@ export class Located {
   #entry(entry: Entry): Entry {
     const known = this.#entries.get(entry);
     if (known !== undefined) return known;
-    const { typeUrl, version, refs, aliases } = entry;
+    const { typeUrl, version, refs, aliases, isEmpty, referrers } = entry;
     const name = nameOf(typeUrl, entry.name);
     const own = nameField(name);
     const made: Entry = {
@@ -86,6 +86,8 @@ export class Located {
       version,
       refs,
       ...(aliases === undefined ? {} : { aliases }),
+      ...(isEmpty === undefined ? {} : { isEmpty }),
+      ...(referrers === undefined ? {} : { referrers }),
       name,
       hash: hashName(name),
       fragments: entry.fragments === undefined ? undefined : [...entry.fragments, own],

@@ -33,3 +33,17 @@ it('rule 30: an assignment loses all that it had once the routes to it are gone'
     [EDS, ['a'], []],
   ]);
 });
+
+it('rules 30 and 50: so does one that is asked for by a name of the scheme xdstp', () => {
+  const world = new World();
+  world.cut(shop);
+  const stream = world.delta();
+  const name = 'xdstp://watershed/envoy.config.endpoint.v3.ClusterLoadAssignment/b';
+  for (const typeUrl of [CDS, LDS]) stream.ack(stream.send(typeUrl)[0]);
+  stream.ack(stream.send(EDS, { sub: ['a', 'b', name] })[0]);
+  stream.ack(stream.send(RDS, { sub: ['r'] })[0]);
+  world.cut({ ...shop, [EDS]: { a: '1', b: 'empty' }, [RDS]: { r: '2' } });
+  const [rds] = stream.follow().take();
+  expect(brief([rds!])).toEqual([[RDS, ['r'], []]]);
+  expect(brief(stream.ack(rds))).toEqual([[EDS, ['b', name], []]]);
+});

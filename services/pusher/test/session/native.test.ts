@@ -252,6 +252,20 @@ describe('a group', () => {
     }
   });
 
+  it('that goes, or is found by that alias no more, takes its members with it, and no other', () => {
+    for (const now of [undefined, { version: '2', aliases: ['net/10.9.0.2'] }]) {
+      const mesh = new Mesh().put({ 'ns/svc': service, pod: member, new: { groups: ['ns/svc'] } });
+      const stream = onDemand(mesh);
+      stream.ack(stream.send(type, { sub: ['net/10.9.0.1', 'new'] })[0]);
+      mesh.put({ 'ns/svc': now });
+      const [seen, ...more] = stream.follow().take();
+      expect(brief([seen!, ...more])).toEqual([[[], ['ns/svc', 'pod']]]);
+      stream.ack(seen);
+      mesh.put({ 'ns/svc': { ...service, version: '3' } });
+      expect(brief(stream.follow().take())).toEqual([[['new', 'ns/svc', 'pod'], []]]);
+    }
+  });
+
   it.each([
     ['is gone', undefined],
     ['has left it', { ...pod, version: '2' }],
