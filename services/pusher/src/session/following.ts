@@ -33,6 +33,7 @@ export class Following {
     if (all.size === 0) return;
     const before = this.#due;
     this.#due = both(before, all);
+    this.#lookedAt = undefined;
     // Before the first it is not known which clusters the client has: what it was sent is of these.
     // Nor is it where it asks anew: it has dropped those that it did not ask for meanwhile.
     if (before !== undefined || !this.#hasSentClusters || asksAnew) this.#doubt(all);
@@ -47,12 +48,15 @@ export class Following {
 
   /** The client is to be brought up to its assignments. */
   owe(assignments: TypeState, target: TypeView): void {
-    const { held } = assignments;
-    if (this.#doubtful === undefined || held === undefined || this.#lookedAt === target) return;
+    const { held, resumed } = assignments;
+    const names = resumed ? this.#due : this.#doubtful;
+    if (names === undefined || held === undefined || this.#lookedAt === target) return;
     this.#lookedAt = target;
-    const same = [...this.#doubtful].filter((name) => {
-      const version = held.get(name)?.version;
-      return version !== undefined && version === target.get(name)?.version;
+    const same = [...names].filter((name) => {
+      const entry = held.get(name);
+      if (entry === undefined || entry.version !== target.get(name)?.version) return false;
+      // What it only says that it has may be of a cluster that came and went meanwhile.
+      return this.#doubtful?.has(name) === true || entry.fragments === undefined;
     });
     assignments.owe(new NameList(same.filter((name) => assignments.names(name))));
   }

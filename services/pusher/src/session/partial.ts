@@ -8,6 +8,7 @@ import { resourceTypes } from '@watershed/proto/any.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { Entry, TypeView } from '../view/type-view.ts';
 import { isAsked } from './asked.ts';
+import { NameList } from './subscription.ts';
 import type { TypeState } from './type-state.ts';
 
 /** Whether what the client has stays, of what is in the view or not. */
@@ -31,6 +32,15 @@ export function withKept({ traits, held }: TypeState, target: TypeView, goal: Sc
   });
   const all = target.with(kept);
   return differs(held, all) ? all : held;
+}
+
+/** Of names that are owed, those that only the client has: they are told once all is here. */
+export function toCome(target: TypeView, owed: NameList): NameList | undefined {
+  const names = owed.leaves.filter((leaf) => {
+    const entry = target.lookup(leaf);
+    return entry !== undefined && entry.fragments === undefined;
+  });
+  return names.length === 0 ? undefined : new NameList(names.map(({ name }) => name));
 }
 
 /**

@@ -316,7 +316,7 @@ export class Session {
     if (state.begins && !this.#mayBegin(step)) return 'later';
     const frame = this.#context.frames.frame(step, state.lastSequence);
     state.held = target;
-    if (owed !== undefined) state.owed = undefined;
+    if (owed !== undefined) state.owed = this.#targets.stillOwed(state, target, owed);
     if (state.traits.stage === 'assignments') this.#following.sentAssignments();
     this.#begun(state, frame);
     if (frame === undefined) {
@@ -350,13 +350,13 @@ export class Session {
     if (owed === undefined) return undefined;
     // What only the target has comes with it; an absent name is not absent if it is about to come.
     const later = owed.leaves.filter((leaf) => !held.serves(leaf) && target.serves(leaf));
-    const gone = new Set(later.map((leaf) => leaf.name));
-    const now =
-      later.length === 0 ? owed : new NameList(owed.names.filter((name) => !gone.has(name)));
+    const kept = this.#targets.stillOwed(state, held, owed);
+    const rest = new Set([...later.map((leaf) => leaf.name), ...(kept?.names ?? [])]);
+    const now = rest.size === 0 ? owed : new NameList(owed.names.filter((name) => !rest.has(name)));
     if (now.length === 0) return undefined;
     const step = this.#step(state, held, now, false);
     const frame = this.#context.frames.frame(step, state.lastSequence);
-    state.owed = later.length === 0 ? undefined : new NameList([...gone]);
+    state.owed = rest.size === 0 ? undefined : new NameList([...rest]);
     state.held = held;
     if (frame === undefined) return undefined;
     return this.#sent(state, this.#context.sendings.of(frame, held, nowMs, 0), now);

@@ -9,7 +9,7 @@ import { Lifetime, namesHeld } from './lifetime.ts';
 import { liftable, type ScopeQuarantine } from './quarantine.ts';
 import { freed, spared, unrefused } from './scope-quarantine.ts';
 import { takesNothing } from './narrow.ts';
-import { keeps, lacksSome, withKept } from './partial.ts';
+import { keeps, lacksSome, toCome, withKept } from './partial.ts';
 import type { SessionOptions } from './session-options.ts';
 import type { Outstanding } from './outstanding.ts';
 import { NameList } from './subscription.ts';
@@ -210,6 +210,11 @@ export class Targets {
   withholds(state: TypeState, target: TypeView): boolean {
     if (this.goal?.partial !== true || this.#options.mode === 'delta') return false;
     return keeps(state, this.goal) && lacksSome(state, target);
+  }
+
+  /** Of names that are owed, those that stay so when a type was moved to `target`. */
+  stillOwed(state: TypeState, target: TypeView, owed: NameList): NameList | undefined {
+    return keeps(state, this.goal) ? toCome(target, owed) : undefined;
   }
 
   /** So what routes may need cannot be. */

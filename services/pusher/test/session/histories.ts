@@ -113,6 +113,50 @@ export const histories: Readonly<Record<'delta' | 'sotw', History[]>> = {
         },
       ],
     ],
+    // It warms a cluster and says that it has its assignment, which the replica lacks at first.
+    [
+      { [CDS]: { a: '1' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
+      [
+        {
+          kind: 'broken',
+          contents: [
+            { [CDS]: { a: '3' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
+            { [CDS]: { a: '1' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
+          ],
+        },
+        { kind: 'request' },
+        { kind: 'write' },
+        { kind: 'response' },
+        { kind: 'part', lacks: [[EDS, 'a']], remembers: false, rests: true },
+      ],
+    ],
+    // Its cluster is not there and kept, and is there again as it was before the client's.
+    [
+      { [CDS]: { a: '1' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
+      [
+        {
+          kind: 'broken',
+          contents: [
+            { [CDS]: { a: '3' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
+            { [CDS]: { a: '2' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
+          ],
+        },
+        { kind: 'request' },
+        { kind: 'write' },
+        { kind: 'response' },
+        {
+          kind: 'cut',
+          content: { [CDS]: { c: '1' }, [EDS]: { c: '1' }, [LDS]: { l: 'c@1' }, [RDS]: {} },
+          late: false,
+        },
+        { kind: 'part', lacks: [[RDS, 's']], remembers: false, rests: true },
+        {
+          kind: 'cut',
+          content: { [CDS]: { a: '2' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
+          late: false,
+        },
+      ],
+    ],
   ],
   sotw: [
     // It comes back with a version that this replica never had.

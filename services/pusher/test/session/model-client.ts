@@ -53,6 +53,7 @@ export class ModelClient {
   #gone: ReadonlySet<string> = new Set();
   /** It has reconnected, and asks for no clusters until all are warm. */
   pausesClusters = false;
+  #all: Content | undefined;
   /** A nonce that a newer one of its type replaced. */
   #stale: readonly [typeUrl: string, nonce: string] | undefined;
 
@@ -72,9 +73,13 @@ export class ModelClient {
     return session;
   }
 
-  /** The stream breaks: what was under way is lost. It goes on with `world`'s process. */
-  reconnect(world: World): void {
+  /**
+   * The stream breaks: what was under way is lost. It goes on with `world`'s process; of `all` that
+   * there is that has a part, as long as its view says so.
+   */
+  reconnect(world: World, all?: Content): void {
     this.#world = world;
+    this.#all = all;
     this.#toServer = [];
     this.#toClient = [];
     this.#nonces = new Set();
@@ -88,7 +93,9 @@ export class ModelClient {
       const pauses = typeUrl === CDS && this.pausesClusters;
       if (this.#asked.has(typeUrl) && !pauses) this.#ask(typeUrl, [], [], true);
     }
-    if (!this.pausesClusters) return;
+    // Of a part it is given its assignments first, and once more if its clusters may be new to it.
+    const isPart = all !== undefined && this.mode === 'sotw';
+    if (!this.pausesClusters && !isPart) return;
     // The server cannot know which of them it waits for.
     for (const name of this.#asked.get(EDS) ?? []) this.#allow(`${EDS}|${name}`);
   }
@@ -282,6 +289,8 @@ export class ModelClient {
   }
 
   #drop(typeUrl: string, name: string): void {
+    const isThere = this.#all?.[typeUrl]?.[name] !== undefined;
+    if (isThere && this.#session.goal?.partial === true) this.problems.push(`${name} is taken`);
     this.#held(typeUrl).delete(name);
     // Envoy waits no longer for an assignment of which it is told that there is none.
     if (typeUrl === EDS) this.warming.delete(name);

@@ -10,5 +10,15 @@ export type Step =
   | { readonly kind: 'routes'; readonly names: readonly string[] }
   /** The stream breaks as the client warms what the first brings, and it comes back to the second. */
   | { readonly kind: 'broken'; readonly contents: readonly [Content, Content] }
+  /**
+   * It comes to a replica that has just started, and lacks some of what it has. `remembers`: that
+   * one knows what there was before; `rests`: all that it has is said before the rest comes.
+   */
+  | {
+      readonly kind: 'part';
+      readonly lacks: readonly (readonly [typeUrl: string, name: string])[];
+      readonly remembers: boolean;
+      readonly rests: boolean;
+    }
   /** `late`: the other replica hears of it later. */
   | { readonly kind: 'cut'; readonly content: Content; readonly late: boolean };

@@ -3,10 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { histories } from './histories.ts';
 import { ModelClient, clusterOf } from './model-client.ts';
 import type { Step } from './model-steps.ts';
+import type { ScopeView } from '../../src/view/scope-view.ts';
 import { CDS, EDS, LDS, RDS, World, type Content } from './support.ts';
 
 const clusterNames = ['a', 'b', 'c', 'd'];
 const routeNames = ['r', 's'];
+const resources: (readonly [typeUrl: string, name: string])[] = [
+  ...clusterNames.flatMap((name) => [CDS, EDS].map((typeUrl) => [typeUrl, name] as const)),
+  [LDS, 'l'],
+  ...routeNames.map((name) => [RDS, name] as const),
+];
 
 /** What a translator could publish: routes and listeners name clusters that are there. */
 const contents: fc.Arbitrary<Content> = fc
@@ -59,6 +65,12 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
       .map((both): Step => ({ kind: 'broken', contents: both })),
   },
   {
+    weight: 1,
+    arbitrary: fc
+      .tuple(fc.subarray(resources, { minLength: 1 }), fc.boolean(), fc.boolean())
+      .map(([lacks, remembers, rests]): Step => ({ kind: 'part', lacks, remembers, rests })),
+  },
+  {
     weight: 3,
     arbitrary: fc
       .tuple(contents, fc.boolean())
@@ -68,14 +80,17 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
 
 /** Two replicas of a pusher: the same content, nothing else in common. */
 class Replicas {
-  readonly worlds = [new World(), new World()];
+  readonly worlds: World[] = [new World(), new World()];
   #at = 0;
 
   #latest: Content | undefined;
   readonly #has = new Map<World, Content>();
+  readonly #past: ScopeView[] = [];
 
   /** `late`: only the present one knows of it; the other goes on with what was. */
   cut(content: Content, late = false): void {
+    // What a replica never had whole and nobody remembers goes too soon over state of the world.
+    if (this.now.view?.partial === true) this.#apply(this.now, this.latest);
     this.#latest = content;
     this.#apply(this.now, content);
     if (!late) this.catchUp();
@@ -89,7 +104,25 @@ class Replicas {
   #apply(world: World, content: Content): void {
     if (this.#has.get(world) === content) return;
     this.#has.set(world, content);
-    world.cut(content);
+    this.#past.push(world.cut(content));
+  }
+
+  get latest(): Content {
+    return this.#latest ?? {};
+  }
+
+  /** The other one starts anew, and what it lacks at first may come. */
+  restart(lacks: (typeUrl: string, name: string) => boolean, remembers: boolean): void {
+    const before = this.worlds[1 - this.#at];
+    const world = new World();
+    world.nowMs = before?.nowMs ?? 0;
+    this.worlds[1 - this.#at] = world;
+    if (remembers) for (const view of this.#past) world.context.past.note(view);
+    const part = Object.entries(this.latest).map(([typeUrl, all]) => [
+      typeUrl,
+      Object.fromEntries(Object.entries(all).filter(([name]) => !lacks(typeUrl, name))),
+    ]);
+    world.cut(Object.fromEntries(part), true);
   }
 
   get now(): World {
@@ -146,12 +179,35 @@ function play(client: ModelClient, replicas: Replicas, step: Step): void {
       client.learn(step.contents[1]);
       client.reconnect(replicas.next());
       break;
+    case 'part':
+      comeToPart(client, replicas, step);
+      break;
     case 'stale':
       client.repeat();
       break;
     case 'catchUp':
       replicas.catchUp();
   }
+}
+
+function comeToPart(
+  client: ModelClient,
+  replicas: Replicas,
+  { lacks, remembers, rests }: Extract<Step, { kind: 'part' }>,
+): void {
+  const has = (typeUrl: string, name: string): boolean =>
+    client.held.get(typeUrl)?.has(name) === true;
+  // Of what it has: the rest it is not given, though routes may need it, which views do not tell.
+  const lacking = lacks.filter(([typeUrl, name]) => has(typeUrl, name));
+  // What went meanwhile goes too soon where nobody knows that it was there.
+  const isThere = (typeUrl: string): boolean =>
+    [...(client.held.get(typeUrl) ?? [])].every(([name]) => replicas.latest[typeUrl]?.[name]);
+  replicas.restart(
+    (typeUrl, name) => lacking.some((one) => one[0] === typeUrl && one[1] === name),
+    remembers || ![CDS, LDS].every(isThere),
+  );
+  client.reconnect(replicas.next(), replicas.latest);
+  if (rests) rest(client, replicas);
 }
 
 /** As Envoy: clusters and endpoints first, listeners once all clusters are warm. */
@@ -162,10 +218,14 @@ function start(client: ModelClient): void {
   if (clusters !== undefined && clusters.size > 0 && client.warming.size === 0) client.start(LDS);
 }
 
-/** Delivers all until nothing moves. Time passes only by as much as a resumed stream's grace. */
 function settle(client: ModelClient, replicas: Replicas): void {
   replicas.catchUp();
   client.follow();
+  rest(client, replicas);
+}
+
+/** Delivers all until nothing moves. Time passes only by as much as a resumed stream's grace. */
+function rest(client: ModelClient, replicas: Replicas): void {
   let waited = false;
   for (let round = 0; round < 400; round++) {
     start(client);
@@ -254,7 +314,7 @@ describe.each(['delta', 'sotw'] as const)('a %s client, whatever happens', (mode
         contents,
         fc.subarray(clusterNames, { minLength: 1 }),
         fc.array(
-          steps.filter(({ kind }) => !['reconnect', 'cut', 'broken'].includes(kind)),
+          steps.filter(({ kind }) => !['reconnect', 'cut', 'broken', 'part'].includes(kind)),
           { maxLength: 30 },
         ),
         (first, second, poisoned, script) => {

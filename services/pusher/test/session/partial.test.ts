@@ -62,6 +62,20 @@ describe('of a view that is not whole, over delta', () => {
     ]);
   });
 
+  it('an assignment that it may wait for comes when it is here, the same or not', () => {
+    const world = new World();
+    world.cut(shop);
+    const { versions } = world.delta().send(EDS, { sub: ['a'] })[0]!;
+    world.cut({ ...shop, [EDS]: {} }, true);
+    const stream = world.delta();
+    const [cds] = stream.send(CDS, { initial: { a: '0', b: '1' } });
+    expect(brief([cds!])).toEqual([[CDS, ['a'], []]]);
+    expect(stream.ack(cds)).toEqual([]);
+    expect(stream.send(EDS, { sub: ['a'], initial: versions })).toEqual([]);
+    world.cut(shop);
+    expect(brief(stream.follow().take())).toEqual([[EDS, ['a'], []]]);
+  });
+
   it('a secret goes all the same', () => {
     const world = restarted({ [SDS]: { s: '1' } });
     const stream = world.delta();
