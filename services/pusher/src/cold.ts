@@ -84,6 +84,8 @@ export class ColdStore {
   /** Which of them each scope on disk is made of, and of how many scopes each is. */
   readonly #scopes = new Map<string, readonly string[]>();
   readonly #uses = new Map<string, number>();
+  /** Scopes that this process has written. */
+  readonly #written = new Set<string>();
   readonly #selectors = new Map<string, Selectors>();
   #newestSelectors: Uint8Array = new Uint8Array();
   /** When the log was last heard of, ms since the Unix epoch. */
@@ -172,17 +174,14 @@ export class ColdStore {
     }
   }
 
-  /**
-   * Keeps a view, later: what changes all the time is written now and then, what was never kept
-   * soon.
-   */
+  /** Keeps a view: the first one soon, for what the process before kept may be old, others later. */
   save(view: ScopeView): void {
     const { delayMs = 60_000 } = this.#options;
     // The timer must not keep the view, which newer ones replace.
     const { scope } = view;
     if (this.#blobs === undefined) return;
     this.#newest.set(scope, view);
-    const afterMs = this.#scopes.has(scope) ? delayMs : Math.min(delayMs, firstMs);
+    const afterMs = this.#written.has(scope) ? delayMs : Math.min(delayMs, firstMs);
     this.#later(`scope ${scope}`, afterMs, () => this.#write(scope));
   }
 
@@ -254,6 +253,7 @@ export class ColdStore {
     const view = this.#newest.get(scope);
     if (view === undefined) return;
     await this.#writeView(scope, view);
+    this.#written.add(scope);
     if (this.#newest.get(scope) === view) this.#newest.delete(scope);
   }
 

@@ -1,4 +1,5 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
+import { hasCome } from '../view/missing.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { Lane } from './fan-out.ts';
 
@@ -9,8 +10,8 @@ export function laneOf(
   before: ScopeView | undefined,
 ): Lane {
   if (types.has(resourceTypes.secret)) return 'secrets';
-  // Whatever differs, streams that waited for all of it go on.
-  if (before?.partial === true && view.partial !== true) return 'config';
+  // Whatever differs, streams that waited for what was missing go on.
+  if (hasCome(before?.missing, view.missing)) return 'config';
   if (types.size === 1 && types.has(resourceTypes.endpoint)) return 'endpoints';
   for (const typeUrl of types) {
     const old = before?.types.get(typeUrl);

@@ -18,6 +18,22 @@ export function isAsked(subscription: Subscription, view: TypeView, entry: Entry
   });
 }
 
+/**
+ * What a client says it holds, as if what is there the same and not asked for by any of its names
+ * were there no more: it came with something that is gone, or by an alias that has moved.
+ */
+export function withoutUnasked(held: TypeView, view: TypeView, by: Subscription): TypeView {
+  // Where each is asked for by its own name, the client may be about to name what it did not yet.
+  if (view.isPlain) return held;
+  const unasked: Entry[] = [];
+  held.each((entry) => {
+    const now = view.lookup(entry);
+    // A version that nothing has: so it differs, and is told to be gone.
+    if (now !== undefined && !isAsked(by, view, now)) unasked.push({ ...entry, version: '' });
+  });
+  return held.with(unasked);
+}
+
 /** By its own name or an alias. */
 function isNamed(subscription: Subscription, entry: Entry): boolean {
   if (subscription.names(entry)) return true;

@@ -8,6 +8,7 @@ import { isAsked } from './asked.ts';
 import type { FrameCache } from './frame-cache.ts';
 import type { Frame } from './frame.ts';
 import { Sendings } from './outstanding.ts';
+import { KeptViews } from './partial.ts';
 import { PastViews } from './past-views.ts';
 import { Quarantines } from './quarantine.ts';
 import type { InitialVersions } from './request.ts';
@@ -31,6 +32,7 @@ export class SessionContext {
   readonly past: PastViews;
   readonly hostTables = new HostTables();
   readonly located = new Located();
+  readonly kept = new KeptViews();
   readonly #empty = new Map<string, TypeView>();
   readonly #parts = new WeakMap<Subscription, TypeView>();
   /** One stream asks for its part several times in a row. */

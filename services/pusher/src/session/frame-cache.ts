@@ -239,7 +239,8 @@ function versionOf(step: Step): string {
 /** All that the client holds, by name and version (rule 46). */
 function heartbeat(step: Step): Plan | undefined {
   const { mode, target, ttlMs } = step;
-  const entries = fullSet(step).sort(byName);
+  // Named alone, it needs no bytes.
+  const entries = fullSet(step, true).sort(byName);
   if (entries.length === 0) return undefined;
   const { typeUrl } = target;
   const version = versionOf(step);
@@ -324,10 +325,10 @@ function setOf<T>(members: readonly T[]): ReadonlySet<T> {
   return members.length === 0 ? empty : new Set(members);
 }
 
-function fullSet(step: Step): Entry[] {
+function fullSet(step: Step, isNamedOnly = false): Entry[] {
   const entries = new Set<Entry>();
   eachAsked(step.subscription, step.target, (entry) => {
-    if (entry.fragments !== undefined) entries.add(entry);
+    if (isNamedOnly || entry.fragments !== undefined) entries.add(entry);
   });
   return [...entries];
 }

@@ -56,6 +56,8 @@ export class Gates {
   /** What it waits for now, and how often such a wait ended without its ACK. */
   get waitsFor(): Stage | undefined {
     if (this.#make !== undefined) return 'clusters';
+    const { withheld } = this.#targets;
+    if (withheld !== undefined) return withheld;
     return this.#break === undefined ? undefined : 'routes';
   }
 
@@ -97,8 +99,6 @@ export class Gates {
    * 29).
    */
   mayRoute(nowMs: number): boolean {
-    // The next view ends that.
-    if (this.#targets.withholdsClusters) return false;
     if (!this.#warming(nowMs)) {
       this.#make = undefined;
       return true;
@@ -154,7 +154,8 @@ export class Gates {
   }
 
   #warming(nowMs: number): boolean {
-    const { types } = this.#targets;
+    const { types, withheld } = this.#targets;
+    if (withheld === 'clusters') return true;
     for (const state of types) {
       const { stage } = state.traits;
       const precedes = stage === 'clusters' || stage === 'assignments';

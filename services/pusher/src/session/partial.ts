@@ -1,40 +1,92 @@
 /**
- * Views of which not all is here yet: a pusher that has just started lacks bytes, or a shard is
- * behind. Who comes back may have what is missing, so nothing is taken from it until all is here.
- * Secrets are no part of this: who may have one no longer must not keep it, and Envoy keeps one
- * that is only said to be gone.
+ * Views that lack something: a pusher that has just started has not all bytes yet, or reads them
+ * from its disk as they once were, or a shard is behind. Who comes back may have just that, or
+ * newer than that, so it is not taken from it until it is here. Secrets are no part of this: who
+ * may have one no longer must not keep it, and Envoy keeps one that is only said to be gone.
  */
 import { resourceTypes } from '@watershed/proto/any.ts';
+import { isLocator } from '../resource-name.ts';
+import type { Missing } from '../view/missing.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { Entry, TypeView } from '../view/type-view.ts';
 import { isAsked } from './asked.ts';
 import { NameList } from './subscription.ts';
 import type { TypeState } from './type-state.ts';
 
-/** Whether what the client has stays, of what is in the view or not. */
-export function keeps(
+const { cluster, endpoint, listener, route, virtualHost } = resourceTypes;
+
+/** What refers to resources of a type: what the client keeps of those may name one of these. */
+const referring: ReadonlyMap<string, readonly string[]> = new Map([
+  [route, [listener]],
+  [cluster, [listener, route]],
+  [endpoint, [listener, route, cluster]],
+]);
+
+/** What the view lacks, for a client that may have it; `undefined`: nothing. */
+export function missingFor(
   { traits, resumed }: TypeState,
   goal: ScopeView | undefined,
-): goal is ScopeView {
-  return goal?.partial === true && resumed && traits.stage !== 'secrets';
+): Missing | undefined {
+  return resumed && traits.stage !== 'secrets' ? goal?.missing : undefined;
 }
 
-/** All of `target` and what the client has beyond it. */
-export function withKept({ traits, held }: TypeState, target: TypeView, goal: ScopeView): TypeView {
-  if (held === undefined || held === target) return target;
-  if (traits.stage !== 'hosts') return target.union(held, true);
-  // Two hosts must not have one domain: of a table that is here none stays beside the new ones.
-  const tables = goal.types.get(resourceTypes.route);
-  const kept: Entry[] = [];
-  held.each((entry) => {
-    const table = entry.name.slice(0, entry.name.lastIndexOf('/'));
-    if (tables?.get(table) === undefined) kept.push(entry);
-  });
-  const all = target.with(kept);
-  return differs(held, all) ? all : held;
+/** Whether it may lack a resource of that name; without one, any of the type. */
+export function mayLack({ all, names }: Missing, typeUrl: string, name?: string): boolean {
+  if (all) return true;
+  // Hosts are in their tables.
+  if (typeUrl === virtualHost) return mayLack({ all, names }, route, name && tableOf(name));
+  if (referring.get(typeUrl)?.some((other) => names.has(other)) === true) return true;
+  const some = names.get(typeUrl);
+  if (name === undefined || isLocator(name)) return some !== undefined;
+  return some?.has(name) === true;
 }
 
-/** Of names that are owed, those that only the client has: they are told once all is here. */
+type ByView = WeakMap<TypeView, WeakMap<TypeView, TypeView>>;
+
+/** Views together with what clients keep beyond them; the same for all that keep the same. */
+export class KeptViews {
+  readonly #known = new WeakMap<Missing, ByView>();
+
+  /** `target`, and what the client has that the view may lack. */
+  of({ traits, held }: TypeState, target: TypeView, goal: ScopeView, missing: Missing): TypeView {
+    if (held === undefined || held === target) return target;
+    const byTarget: ByView = this.#known.get(missing) ?? new WeakMap();
+    const byHeld = byTarget.get(target) ?? new WeakMap<TypeView, TypeView>();
+    this.#known.set(missing, byTarget.set(target, byHeld));
+    let all = byHeld.get(held);
+    if (all === undefined) {
+      const kept: Entry[] = [];
+      held.each((entry) => {
+        if (isNotHere(traits.typeUrl, entry, target, { goal, missing })) kept.push(entry);
+      });
+      all = target.with(kept);
+      // Who has that has it, or a stream would never be where it is to go.
+      byHeld.set(held, all).set(all, all);
+    }
+    return all;
+  }
+}
+
+/** Also where the view has another version of it, which is the one before. */
+function isNotHere(
+  typeUrl: string,
+  entry: Entry,
+  target: TypeView,
+  { goal, missing }: { readonly goal: ScopeView; readonly missing: Missing },
+): boolean {
+  const { name } = entry;
+  const isThere = target.lookup(entry) !== undefined;
+  if (isThere) return missing.isOld === true || missing.names.get(typeUrl)?.has(name) === true;
+  if (!mayLack(missing, typeUrl, name)) return false;
+  // Of a table that is here no host stays beside the new ones: two must not have one domain.
+  return typeUrl !== virtualHost || goal.types.get(route)?.get(tableOf(name)) === undefined;
+}
+
+function tableOf(host: string): string {
+  return host.slice(0, host.lastIndexOf('/'));
+}
+
+/** Of names that are owed, those that only the client has: they are told once they are here. */
 export function toCome(target: TypeView, owed: NameList): NameList | undefined {
   const names = owed.leaves.filter((leaf) => {
     const entry = target.lookup(leaf);
@@ -45,27 +97,23 @@ export function toCome(target: TypeView, owed: NameList): NameList | undefined {
 
 /**
  * State of the world: whether a full set cannot be said, for it would take what it leaves out. What
- * the client has is not known yet, or it is not all here.
+ * the client has is not known yet, or its bytes are not here.
  */
-export function lacksSome(state: TypeState, target: TypeView): boolean {
-  const { traits, subscription, resume } = state;
+export function lacksSome(state: TypeState, target: TypeView, missing: Missing): boolean {
+  const { traits, subscription, resume, held } = state;
+  // Of what may be old nothing is said that may be newer there.
+  if (missing.isOld === true && held === undefined) return true;
   if (!traits.fullSet) return false;
-  if (resume !== undefined) return true;
+  if (resume !== undefined) return mayLack(missing, traits.typeUrl);
   let lacks = false;
-  subscription.eachName((leaf) => {
-    lacks ||= !target.serves(leaf);
-  });
-  if (!subscription.wildcard) return lacks;
+  if (held === undefined) {
+    subscription.eachName((leaf) => {
+      lacks ||= !target.serves(leaf) && mayLack(missing, traits.typeUrl, leaf.name);
+    });
+    return lacks;
+  }
   target.each((entry) => {
     lacks ||= entry.fragments === undefined && isAsked(subscription, target, entry);
   });
   return lacks;
-}
-
-function differs(one: TypeView, other: TypeView): boolean {
-  let differs = false;
-  one.diff(other, () => {
-    differs = true;
-  });
-  return differs;
 }

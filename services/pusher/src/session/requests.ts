@@ -31,6 +31,8 @@ export function applySotw(
   const after = state.subscription;
   if (first) state.resumed = request.versionInfo !== '';
   if (first || after !== before) state.owe(subscriptions.newNames(before, after));
+  // That there is nothing of what it named before is news, too (rule 20).
+  if (first && state.resumed && state.traits.fullSet && after.size > 0) state.mustAnswer = true;
   if (!after.wildcard || before.wildcard) return;
   state.mustAnswer = true;
   // What is sent in part is named anew by the wildcard (rule 16).
@@ -107,6 +109,7 @@ function begin(
   const said = context.heldBy(state.traits.typeUrl, initial);
   const held = state.locates ? context.located.held(said) : said;
   state.held = context.heldFor(held, state.subscription);
+  if (state.held !== held) state.resume = '';
   // An equal version need not be sent again (rule 41); other names are owed like any new one.
   state.owe(context.absentIn(held, names));
 }

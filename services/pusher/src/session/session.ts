@@ -168,6 +168,7 @@ export class Session {
   /** Whether the client has answered all that its present view asks for. */
   get synced(): boolean {
     if (!this.#idle || (!this.#parked && this.#targets.goal === undefined)) return false;
+    if (this.#targets.withheld !== undefined) return false;
     return this.#targets.types.every(({ outstanding }) => outstanding.length === 0);
   }
 

@@ -9,11 +9,12 @@ import { Lifetime, namesHeld } from './lifetime.ts';
 import { liftable, type ScopeQuarantine } from './quarantine.ts';
 import { freed, spared, unrefused } from './scope-quarantine.ts';
 import { takesNothing } from './narrow.ts';
-import { keeps, lacksSome, toCome, withKept } from './partial.ts';
+import { lacksSome, mayLack, missingFor, toCome } from './partial.ts';
 import type { SessionOptions } from './session-options.ts';
 import type { Outstanding } from './outstanding.ts';
 import { NameList } from './subscription.ts';
-import { traitsOf } from './type-traits.ts';
+import { withoutUnasked } from './asked.ts';
+import { traitsOf, type Stage } from './type-traits.ts';
 import { TypeState } from './type-state.ts';
 
 /** Where each type of a stream is to go. */
@@ -75,7 +76,9 @@ export class Targets {
     const part = goal === undefined ? undefined : this.#part(state, goal);
     if (part !== undefined) return part;
     const target = this.#admitted(state);
-    return keeps(state, goal) ? withKept(state, target, goal) : target;
+    const missing = missingFor(state, goal);
+    if (goal === undefined || missing === undefined) return target;
+    return this.context.kept.of(state, target, goal, missing);
   }
 
   /** Without what the client refused, and what it is spared. */
@@ -141,7 +144,7 @@ export class Targets {
     const view = goal.types.get(traits.typeUrl);
     // What it holds beside those may be there, which the whole tells.
     if (view?.isPlain !== true || held?.isPlain === false) return undefined;
-    if (state.resume !== undefined || keeps(state, goal)) return undefined;
+    if (state.resume !== undefined || missingFor(state, goal) !== undefined) return undefined;
     return this.context.partOf(view, this.#clusters(goal), subscription);
   }
 
@@ -206,22 +209,22 @@ export class Targets {
     return isPart ? wanted : wanted.union(held, state.resumed);
   }
 
-  /** Whether nothing of the type can be said before the view is whole. */
+  /** Whether nothing of the type can be said before more of the view is here. */
   withholds(state: TypeState, target: TypeView): boolean {
-    if (this.goal?.partial !== true || this.#options.mode === 'delta') return false;
-    return keeps(state, this.goal) && lacksSome(state, target);
+    if (this.goal?.missing === undefined || this.#options.mode === 'delta') return false;
+    const missing = missingFor(state, this.goal);
+    return missing !== undefined && lacksSome(state, target, missing);
+  }
+
+  /** The first stage of which that is so. */
+  get withheld(): Stage | undefined {
+    if (this.goal?.missing === undefined) return undefined;
+    return this.types.find((state) => this.withholds(state, this.make(state)))?.traits.stage;
   }
 
   /** Of names that are owed, those that stay so when a type was moved to `target`. */
   stillOwed(state: TypeState, target: TypeView, owed: NameList): NameList | undefined {
-    return keeps(state, this.goal) ? toCome(target, owed) : undefined;
-  }
-
-  /** So what routes may need cannot be. */
-  get withholdsClusters(): boolean {
-    if (this.goal?.partial !== true) return false;
-    const clusters = this.type(resourceTypes.cluster);
-    return clusters !== undefined && this.withholds(clusters, this.make(clusters));
+    return missingFor(state, this.goal) === undefined ? undefined : toCome(target, owed);
   }
 
   #withOrphans(state: TypeState, target: TypeView): TypeView {
@@ -232,10 +235,12 @@ export class Targets {
     const kept = state.locates ? this.context.located.of(derived) : derived;
     const wanted = target.union(kept);
     // What it only says that it has is still owed, and what it had before its cluster came is none.
-    let given = !state.owes;
+    const owed = new Set(state.owed?.names);
+    let given = true;
     kept.each((entry) => {
       const version = held?.lookup(entry)?.version;
       given &&= subscription.has(entry) && version === wanted.lookup(entry)?.version;
+      given &&= !owed.has(entry.name);
     });
     if (!given) return wanted;
     this.dropOrphans();
@@ -271,19 +276,19 @@ export class Targets {
    * they are empty.
    */
   give(state: TypeState, names: NameList, all: boolean): void {
+    const { endpoint } = resourceTypes;
     const target = this.of(state);
     const { held } = state;
     const isDelta = this.#options.mode === 'delta';
     // Of delta it was told already of what it does not say that it has (rule 39).
     const waits = (leaf: Leaf): boolean => !isDelta || held?.lookup(leaf) !== undefined;
-    const missing = names.leaves.filter((leaf) => target.lookup(leaf) === undefined && waits(leaf));
-    // What a view that is not whole has not may be there.
-    if ((!all || keeps(state, this.goal)) && missing.length > 0) {
-      const later = new Set(missing.map(({ name }) => name));
-      state.owe(new NameList(names.names.filter((name) => !later.has(name))));
-      return;
-    }
-    const former = this.context.past.all(this.goal?.scope ?? '', resourceTypes.endpoint);
+    const absent = names.leaves.filter((leaf) => target.lookup(leaf) === undefined && waits(leaf));
+    const lacking = missingFor(state, this.goal);
+    const mayCome = ({ name }: Leaf): boolean =>
+      !all || (lacking !== undefined && mayLack(lacking, endpoint, name));
+    const later = new Set(absent.filter(mayCome).map(({ name }) => name));
+    const missing = absent.filter(({ name }) => !later.has(name));
+    const former = this.context.past.all(this.goal?.scope ?? '', endpoint);
     const gone: string[] = [];
     const kept = missing.slice(0, mostMissing).flatMap((leaf) => {
       const entry = whole(former?.lookup(leaf));
@@ -294,7 +299,7 @@ export class Targets {
     });
     this.#keepAll(kept);
     state.held = held?.with([], gone);
-    state.owe(names);
+    state.owe(later.size === 0 ? names : new NameList(names.names.filter((n) => !later.has(n))));
   }
 
   /** Keeps assignments, where there is one to keep, that no cluster needs any more. */
@@ -325,20 +330,31 @@ export class Targets {
 
   /**
    * A state-of-the-world client came with a version of all that it holds (rule 14), or one of delta
-   * with a collection, of which Envoy never says what it holds (rule 42).
+   * with a collection, of which Envoy never says what it holds, or with what it does not name (rule
+   * 42).
    */
   #resume(state: TypeState, target: TypeView): void {
     const version = state.resume ?? '';
     const { typeUrl } = state.traits;
     const { cluster } = resourceTypes;
     const scope = this.goal?.scope ?? '';
+    const missing = this.goal?.missing;
+    const isSaid = missing === undefined || !mayLack(missing, typeUrl);
     if (this.#options.mode === 'delta') {
+      // That it is gone is told once it is known.
+      if (!isSaid) return;
       state.resume = undefined;
-      state.held = this.context.located.gone(this.context.past.all(scope, typeUrl), target);
+      const { held, subscription } = state;
+      if (state.resumed && held !== undefined) {
+        state.held = withoutUnasked(held, target, subscription);
+        return;
+      }
+      const gone = this.context.located.gone(this.context.past.all(scope, typeUrl), target);
+      state.held = gone === undefined ? held : (held?.union(gone, true) ?? gone);
       return;
     }
     const held = version === target.digest ? target : this.context.recall(scope, typeUrl, version);
-    if (held === undefined && keeps(state, this.goal)) return;
+    if (held === undefined && !isSaid) return;
     state.resume = undefined;
     // Else it is sent all, in a way that takes nothing away that it may still have routes to.
     const { context, quarantine } = this;

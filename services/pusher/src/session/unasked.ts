@@ -42,7 +42,11 @@ export class Unasked {
     if (assignments !== undefined && (this.#options.mode === 'sotw' || assignments.resumed)) {
       this.#give(assignments, nowMs >= graceMs);
     }
-    if (nowMs >= untilMs) return undefined;
+    if (nowMs >= untilMs) {
+      // What the view lacks may be what it waits for: the next one may have it.
+      this.warms = false;
+      return this.#targets.goal?.missing === undefined ? undefined : Number.POSITIVE_INFINITY;
+    }
     if (assignments === undefined) return Number.POSITIVE_INFINITY;
     return nowMs < graceMs ? graceMs : untilMs;
   }

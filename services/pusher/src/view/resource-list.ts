@@ -92,13 +92,19 @@ export class ResourceList {
         if (before !== undefined && lostAll(before, after)) set.push(before);
       });
     }
+    return this.listed(old).with(set).union(old);
+  }
+
+  /** What is listed and here: the old where the new is missing, and nothing else. */
+  listed(old: TypeView | undefined): TypeView {
+    const set: Entry[] = [];
     const gone: string[] = [];
     for (const entry of this.unloaded) {
       const before = old?.lookup(entry);
       if (before === undefined) gone.push(entry.name);
       else set.push(before);
     }
-    return this.wanted.with(set, gone).union(old);
+    return this.wanted.with(set, gone);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Missing } from './missing.ts';
 import type { TypeView } from './type-view.ts';
 
 /** All that the proxies of one scope get, at one cut. Immutable. */
@@ -9,8 +10,8 @@ export interface ScopeView {
   readonly epoch: number;
   /** By type URL; an absent type is empty. */
   readonly types: ReadonlyMap<string, TypeView>;
-  /** Not all of it is here yet, or what the manifest no longer lists goes on waiting. */
-  readonly partial?: boolean;
+  /** Not all of it is here yet; `undefined`: it is. */
+  readonly missing?: Missing | undefined;
   /** When the process began to make it, on the monotonic clock; for the time until a client has it. */
   readonly sinceMs: number;
   /** The `traceparent` of the change that it came from. */

@@ -5,12 +5,16 @@ import { emptyView } from '../session/context.ts';
 import type { Assignments } from './assignments.ts';
 import type { BlobLoader } from './blob-loader.ts';
 import { Former } from './former.ts';
+import { anything, anythingNewer, hasCome, missingOf, type Missing } from './missing.ts';
 import { Records } from './records.ts';
 import { readList, splitContent, type ResourceList } from './resource-list.ts';
 import type { ScopeView } from './scope-view.ts';
+import { differing, shown } from './shown.ts';
 import { SharedEntry } from './shared-entry.ts';
 import type { Changes, ManifestRecord } from './staging.ts';
 import type { TypeView } from './type-view.ts';
+
+const { endpoint } = resourceTypes;
 
 export interface ScopesOptions {
   readonly loader: BlobLoader;
@@ -38,8 +42,6 @@ interface ActiveScope {
   /** The manifest that its lists are of, and the one that is being fetched. */
   content: string | undefined;
   fetching: string | undefined;
-  /** What the manifest removes must wait for the cut. */
-  additive: boolean;
   lists: ReadonlyMap<string, ResourceList>;
   view: ScopeView | undefined;
   /** Since when it is not complete. */
@@ -59,6 +61,8 @@ export class Scopes {
   readonly #resources = new Records();
   readonly #manifests = new Map<string, ManifestRecord>();
   readonly #former: Former;
+  /** Ids of scopes whose manifest is overdue: what it removes must wait for the cut. */
+  readonly #additive = new Set<string>();
   readonly #active = new Map<string, ActiveScope>();
   readonly #lists = new Set<ResourceList>();
   /** Those that several scopes may have, by type and digest. */
@@ -108,7 +112,7 @@ export class Scopes {
   /** Whether the scope's manifest is on the log, and it is shown whole. */
   complete(scope: string): boolean {
     const active = this.#active.get(scope);
-    return active?.view !== undefined && !active.additive && this.#isComplete(active);
+    return active?.view !== undefined && !this.#additive.has(scope) && this.#isComplete(active);
   }
 
   /** Begins to use a scope. */
@@ -123,7 +127,6 @@ export class Scopes {
       users: 1,
       content: undefined,
       fetching: undefined,
-      additive: false,
       lists: new Map(),
       view: undefined,
       blocked: undefined,
@@ -140,7 +143,7 @@ export class Scopes {
   offer(view: ScopeView): void {
     const scope = this.#active.get(view.scope);
     if (scope === undefined || scope.view !== undefined) return;
-    scope.view = { ...view, sequence: ++this.#sequence };
+    scope.view = { ...view, missing: anythingNewer, sequence: ++this.#sequence };
     this.#options.onView(scope.view, new Set(view.types.keys()), undefined);
   }
 
@@ -186,9 +189,10 @@ export class Scopes {
       for (const id of list.scopes) this.#touch(this.#active.get(id), changes);
     }
     for (const [id, manifest] of changes.manifests) {
+      if (manifest !== undefined && additive) this.#additive.add(id);
+      else this.#additive.delete(id);
       const scope = this.#active.get(id);
       if (scope === undefined || manifest === undefined) continue;
-      scope.additive = additive;
       this.#touch(scope, changes);
       this.#fetchManifest(scope);
     }
@@ -334,42 +338,40 @@ export class Scopes {
     }
     const types = this.#typesOf(scope);
     const changed = differing(scope.view?.types, types);
-    const partial = scope.additive || !this.#isComplete(scope);
+    const missing = this.#missingOf(scope);
     const before = scope.view;
-    // That all is here now is news to those who came back meanwhile.
-    if (changed.size === 0 && before !== undefined && (partial || before.partial !== true)) return;
+    // What has come is news to those who wait for it, also where nothing else differs.
+    if (changed.size === 0 && before !== undefined && !hasCome(before.missing, missing)) return;
     scope.view = {
       scope: scope.id,
       sequence: ++this.#sequence,
       epoch: this.#epoch,
       types,
-      partial,
+      missing,
       sinceMs: scope.sinceMs,
       trace: scope.trace,
     };
     this.#options.onView(scope.view, changed, before);
   }
 
+  /** Before it is overdue it is shown as it was. */
+  #missingOf(scope: ActiveScope): Missing | undefined {
+    const { id, overdue, fetching, lists } = scope;
+    if (this.#additive.has(id) || fetching !== undefined) return anything;
+    if (this.#isComplete(scope)) return undefined;
+    return overdue ? missingOf(lists.values()) : anything;
+  }
+
   #typesOf(scope: ActiveScope): ReadonlyMap<string, TypeView> {
     const old = scope.view?.types;
-    const complete = this.#isComplete(scope);
-    const types = new Map<string, TypeView>();
-    for (const [typeUrl, list] of scope.lists) {
-      const before = old?.get(typeUrl);
-      const keeps = scope.additive || !complete;
-      if (complete || scope.overdue) {
-        types.set(typeUrl, keeps ? list.partial(before) : list.wanted);
-      } else if (typeUrl === resourceTypes.endpoint) {
-        // Endpoints do not wait for configuration.
-        types.set(typeUrl, list.partial(before, true));
-      } else {
-        types.set(typeUrl, before ?? emptyView(typeUrl));
-      }
-    }
-    for (const [typeUrl, before] of old ?? []) {
-      if (!types.has(typeUrl) && (!complete || scope.additive)) types.set(typeUrl, before);
-    }
-    const [previous, assignments] = [old, types].map((all) => all?.get(resourceTypes.endpoint));
+    const isWhole = this.#isComplete(scope);
+    const { lists, overdue } = scope;
+    const types = shown(lists, old, {
+      isWhole,
+      mayGo: isWhole && !this.#additive.has(scope.id),
+      isOverdue: overdue,
+    });
+    const [previous, assignments] = [old, types].map((all) => all?.get(endpoint));
     if (assignments !== undefined && previous !== undefined) {
       this.#options.assignments.follow(assignments, previous);
     }
@@ -386,14 +388,4 @@ export class Scopes {
     }
     this.#resources.keepBytes(listed);
   }
-}
-
-function differing(
-  before: ReadonlyMap<string, TypeView> | undefined,
-  after: ReadonlyMap<string, TypeView>,
-): ReadonlySet<string> {
-  const changed = new Set<string>();
-  for (const [typeUrl, view] of after) if (before?.get(typeUrl) !== view) changed.add(typeUrl);
-  for (const typeUrl of before?.keys() ?? []) if (!after.has(typeUrl)) changed.add(typeUrl);
-  return changed;
 }

@@ -19,6 +19,22 @@ const named = (seen: readonly DeltaSeen[]): unknown[] =>
   seen.map((one) => [one.type, [...one.names], one.removed]);
 
 describe('what went wrong elsewhere', () => {
+  it('istio#41494: who named what is all gone meanwhile is told so when it comes back', () => {
+    for (const typeUrl of [CDS, LDS]) {
+      const world = new World();
+      world.cut({ [typeUrl]: { a: '1', b: '1' } });
+      const before = world.sotw();
+      const [first] = before.send(typeUrl, ['a']);
+      before.ack(first, ['a']);
+      world.cut({ [typeUrl]: { b: '1' } });
+      const stream = world.sotw();
+      const seen = stream.send(typeUrl, ['a'], { versionInfo: first!.version });
+      expect(seen.map(({ names }) => [...names])).toEqual([[]]);
+      expect(seen[0]?.version).not.toBe(first?.version);
+      expect(stream.ack(seen[0], ['a'])).toEqual([]);
+    }
+  });
+
   it('istio#41494: what was deleted while a delta client was away is removed when it is back', () => {
     const back = worldOf().delta();
     back.send(LDS, { initial: { l: '1', m: '1', deleted: '1' } });

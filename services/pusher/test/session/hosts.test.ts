@@ -13,7 +13,8 @@ import type { Session } from '../../src/session/session.ts';
 import { NameList } from '../../src/session/subscription.ts';
 import { hashName } from '../../src/view/trie.ts';
 import type { Entry } from '../../src/view/type-view.ts';
-import { initialOf, RDS, World } from './support.ts';
+import { initialOf, missing, RDS, World } from './support.ts';
+import type { Missing } from '../../src/view/missing.ts';
 
 const VHDS = resourceTypes.virtualHost;
 
@@ -51,7 +52,7 @@ function table(name: string, hosts: Readonly<Record<string, string>>): Entry {
 }
 
 class Tabled extends World {
-  tables(tables: Tables): this {
+  tables(tables: Tables, lacks?: Missing): this {
     const before = this.view?.types.get(RDS) ?? emptyView(RDS);
     const set = Object.entries(tables).map(([name, hosts]) => table(name, hosts));
     const gone: string[] = [];
@@ -60,6 +61,7 @@ class Tabled extends World {
     });
     this.view = {
       ...{ scope: 's', sequence: 1, epoch: 1, sinceMs: 0, trace: undefined },
+      missing: lacks,
       types: new Map([[RDS, before.with(set, gone)]]),
     };
     return this;
@@ -246,6 +248,24 @@ describe.each([
     expect(brief(client.take())).toEqual([['VHDS', ['80/a', '80/d'], ['80/b']]]);
     world.tables({ '80': { a: '2', d: '1' }, '70': { e: '1' } });
     expect(brief(client.take())).toEqual([['VHDS', ['70/e'], ['90/c']]]);
+  });
+
+  it('of a view that is not whole: hosts of a table that is missing stay, and others go', () => {
+    const world = new Tabled().tables(shop);
+    const client = new Client(world);
+    const tables = client.ask(RDS, ['80', '90'])[0]!.resources;
+    const hosts = client.ask(VHDS, [])[0]!.resources;
+    const of = (all: typeof hosts): Record<string, string> =>
+      Object.fromEntries(all.map(({ name, version }) => [name, version]));
+    world.tables({ '80': { a: '1' } }, missing([RDS, '90']));
+    const back = new Client(world);
+    const { '90': _, ...some } = of(tables);
+    back.ask(RDS, ['80', '90'], some);
+    expect(brief(back.ask(VHDS, [], of(hosts)))).toEqual([['VHDS', [], ['80/b']]]);
+    // A table that is new to it brings its hosts, whatever it says that it has (rule 25).
+    const anew = new Client(world);
+    anew.ask(RDS, ['80']);
+    expect(brief(anew.ask(VHDS, [], of(hosts)))).toEqual([['VHDS', ['80/a'], ['80/b']]]);
   });
 
   it('rule 41: is told what differs when it comes back', () => {

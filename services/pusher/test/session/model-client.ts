@@ -95,6 +95,8 @@ export class ModelClient {
     }
     // Of a part it is given its assignments first, and once more if its clusters may be new to it.
     const isPart = all !== undefined && this.mode === 'sotw';
+    // What its version means is asked once, and what it has may be there again when it is answered.
+    if (isPart) for (const typeUrl of [CDS, LDS]) this.#allow(typeUrl);
     if (!this.pausesClusters && !isPart) return;
     // The server cannot know which of them it waits for.
     for (const name of this.#asked.get(EDS) ?? []) this.#allow(`${EDS}|${name}`);
@@ -290,7 +292,8 @@ export class ModelClient {
 
   #drop(typeUrl: string, name: string): void {
     const isThere = this.#all?.[typeUrl]?.[name] !== undefined;
-    if (isThere && this.#session.goal?.partial === true) this.problems.push(`${name} is taken`);
+    const lacks = this.#session.goal?.missing !== undefined;
+    if (isThere && lacks) this.problems.push(`${name} is taken`);
     this.#held(typeUrl).delete(name);
     // Envoy waits no longer for an assignment of which it is told that there is none.
     if (typeUrl === EDS) this.warming.delete(name);

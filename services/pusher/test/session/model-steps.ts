@@ -1,5 +1,18 @@
 import type { Content } from './support.ts';
 
+/**
+ * It comes to a replica that has just started, and lacks some of what it has. `isKnown`: by name;
+ * `remembers`: that one knows what there was before; `rests`: all that it has is said before the
+ * rest comes.
+ */
+export interface Part {
+  readonly kind: 'part';
+  readonly lacks: readonly (readonly [typeUrl: string, name: string])[];
+  readonly isKnown: boolean;
+  readonly remembers: boolean;
+  readonly rests: boolean;
+}
+
 /** What may happen next to a client and its replicas. */
 export type Step =
   | {
@@ -10,15 +23,6 @@ export type Step =
   | { readonly kind: 'routes'; readonly names: readonly string[] }
   /** The stream breaks as the client warms what the first brings, and it comes back to the second. */
   | { readonly kind: 'broken'; readonly contents: readonly [Content, Content] }
-  /**
-   * It comes to a replica that has just started, and lacks some of what it has. `remembers`: that
-   * one knows what there was before; `rests`: all that it has is said before the rest comes.
-   */
-  | {
-      readonly kind: 'part';
-      readonly lacks: readonly (readonly [typeUrl: string, name: string])[];
-      readonly remembers: boolean;
-      readonly rests: boolean;
-    }
+  | Part
   /** `late`: the other replica hears of it later. */
   | { readonly kind: 'cut'; readonly content: Content; readonly late: boolean };

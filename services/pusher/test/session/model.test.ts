@@ -2,9 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { histories } from './histories.ts';
 import { ModelClient, clusterOf } from './model-client.ts';
-import type { Step } from './model-steps.ts';
+import type { Part, Step } from './model-steps.ts';
+import { anything } from '../../src/view/missing.ts';
 import type { ScopeView } from '../../src/view/scope-view.ts';
-import { CDS, EDS, LDS, RDS, World, type Content } from './support.ts';
+import { CDS, EDS, LDS, missing, RDS, World, type Content } from './support.ts';
 
 const clusterNames = ['a', 'b', 'c', 'd'];
 const routeNames = ['r', 's'];
@@ -67,8 +68,11 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 1,
     arbitrary: fc
-      .tuple(fc.subarray(resources, { minLength: 1 }), fc.boolean(), fc.boolean())
-      .map(([lacks, remembers, rests]): Step => ({ kind: 'part', lacks, remembers, rests })),
+      .tuple(fc.subarray(resources, { minLength: 1 }), fc.boolean(), fc.boolean(), fc.boolean())
+      .map(([lacks, remembers, rests, isKnown]): Part => ({
+        kind: 'part',
+        ...{ lacks, remembers, rests, isKnown },
+      })),
   },
   {
     weight: 3,
@@ -90,7 +94,7 @@ class Replicas {
   /** `late`: only the present one knows of it; the other goes on with what was. */
   cut(content: Content, late = false): void {
     // What a replica never had whole and nobody remembers goes too soon over state of the world.
-    if (this.now.view?.partial === true) this.#apply(this.now, this.latest);
+    if (this.now.view?.missing !== undefined) this.#apply(this.now, this.latest);
     this.#latest = content;
     this.#apply(this.now, content);
     if (!late) this.catchUp();
@@ -112,17 +116,19 @@ class Replicas {
   }
 
   /** The other one starts anew, and what it lacks at first may come. */
-  restart(lacks: (typeUrl: string, name: string) => boolean, remembers: boolean): void {
+  restart({ lacks, remembers, isKnown }: Omit<Part, 'kind' | 'rests'>): void {
     const before = this.worlds[1 - this.#at];
     const world = new World();
     world.nowMs = before?.nowMs ?? 0;
     this.worlds[1 - this.#at] = world;
     if (remembers) for (const view of this.#past) world.context.past.note(view);
+    const lacking = (typeUrl: string, name: string): boolean =>
+      lacks.some((one) => one[0] === typeUrl && one[1] === name);
     const part = Object.entries(this.latest).map(([typeUrl, all]) => [
       typeUrl,
-      Object.fromEntries(Object.entries(all).filter(([name]) => !lacks(typeUrl, name))),
+      Object.fromEntries(Object.entries(all).filter(([name]) => !lacking(typeUrl, name))),
     ]);
-    world.cut(Object.fromEntries(part), true);
+    world.cut(Object.fromEntries(part), isKnown ? missing(...lacks) : anything);
   }
 
   get now(): World {
@@ -193,19 +199,19 @@ function play(client: ModelClient, replicas: Replicas, step: Step): void {
 function comeToPart(
   client: ModelClient,
   replicas: Replicas,
-  { lacks, remembers, rests }: Extract<Step, { kind: 'part' }>,
+  { lacks, remembers, rests, isKnown }: Part,
 ): void {
   const has = (typeUrl: string, name: string): boolean =>
     client.held.get(typeUrl)?.has(name) === true;
   // Of what it has: the rest it is not given, though routes may need it, which views do not tell.
-  const lacking = lacks.filter(([typeUrl, name]) => has(typeUrl, name));
+  const lacking = lacks.filter(
+    ([typeUrl, name]) => has(typeUrl, name) && replicas.latest[typeUrl]?.[name] !== undefined,
+  );
   // What went meanwhile goes too soon where nobody knows that it was there.
   const isThere = (typeUrl: string): boolean =>
     [...(client.held.get(typeUrl) ?? [])].every(([name]) => replicas.latest[typeUrl]?.[name]);
-  replicas.restart(
-    (typeUrl, name) => lacking.some((one) => one[0] === typeUrl && one[1] === name),
-    remembers || ![CDS, LDS].every(isThere),
-  );
+  const isRemembered = remembers || ![CDS, LDS].every(isThere);
+  replicas.restart({ lacks: lacking, remembers: isRemembered, isKnown });
   client.reconnect(replicas.next(), replicas.latest);
   if (rests) rest(client, replicas);
 }

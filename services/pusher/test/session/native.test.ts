@@ -204,13 +204,12 @@ describe('a native type', () => {
     expect(stream.follow().take()).toEqual([]);
   });
 
-  it('rules 36 and 42: what is there as it is held, and asked for by no name, is not spoken of', () => {
+  it('rule 42: what is there as it is held, and asked for by no name any more, is removed', () => {
     const mesh = new Mesh().put({ pod });
     const sub = ['net/10.0.0.2'];
     const stream = mesh.delta();
-    // It is there as the client has it, which asked for it by a name that it gave up since.
     const [seen] = stream.send(type, { sub, initial: { pod: '1' } });
-    expect(brief([seen!])).toEqual([[[], sub]]);
+    expect(brief([seen!])).toEqual([[[], [...sub, 'pod']]]);
     stream.ack(seen);
     mesh.put({ pod: undefined });
     expect(stream.follow().take()).toEqual([]);
@@ -287,6 +286,14 @@ describe('a group', () => {
     const sub = ['ns/svc', 'net/10.0.0.1'];
     const [seen] = mesh.delta().send(type, { sub, initial: { 'ns/svc': '1', pod: '1' } });
     expect(brief([seen!])).toEqual([[['pod'], []]]);
+  });
+
+  it('rule 42: that is gone, and was asked for by an alias, has its members removed', () => {
+    const mesh = new Mesh().put({ pod: member, other });
+    const sub = ['net/10.9.0.1', 'net/10.0.0.2'];
+    const initial = { 'ns/svc': '1', pod: '1', other: '1' };
+    const [seen] = mesh.delta().send(type, { sub, initial });
+    expect(brief([seen!])).toEqual([[['other'], ['net/10.9.0.1', 'ns/svc', 'pod']]]);
   });
 
   it('rule 42: that is gone with all that there is has its members removed', () => {

@@ -1,5 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { CDS, EDS, LDS, RDS, SDS, World, type DeltaSeen, type SotwSeen } from './support.ts';
+import { anything, anythingNewer } from '../../src/view/missing.ts';
+import {
+  CDS,
+  EDS,
+  LDS,
+  missing,
+  RDS,
+  SDS,
+  World,
+  type DeltaSeen,
+  type SotwSeen,
+} from './support.ts';
 
 const shop = {
   [CDS]: { a: '1', b: '1' },
@@ -22,7 +33,7 @@ const brief = (seen: readonly (SotwSeen | DeltaSeen)[]): unknown[] =>
 /** A pusher that never had more than `content`, and knows nothing of what there was. */
 function restarted(content: Parameters<World['cut']>[0] = part): World {
   const world = new World();
-  world.cut(content, true);
+  world.cut(content, anything);
   return world;
 }
 
@@ -44,7 +55,7 @@ describe('of a view that is not whole, over delta', () => {
     expect(stream.ack(rds)).toEqual([]);
     world.nowMs += 60_000;
     expect(stream.take()).toEqual([]);
-    world.cut({ ...part, [CDS]: { a: '3' } }, true);
+    world.cut({ ...part, [CDS]: { a: '3' } }, anything);
     const next = stream.follow().take();
     expect(brief(next)).toEqual([
       [CDS, ['a'], []],
@@ -66,7 +77,7 @@ describe('of a view that is not whole, over delta', () => {
     const world = new World();
     world.cut(shop);
     const { versions } = world.delta().send(EDS, { sub: ['a'] })[0]!;
-    world.cut({ ...shop, [EDS]: {} }, true);
+    world.cut({ ...shop, [EDS]: {} }, anything);
     const stream = world.delta();
     const [cds] = stream.send(CDS, { initial: { a: '0', b: '1' } });
     expect(brief([cds!])).toEqual([[CDS, ['a'], []]]);
@@ -74,6 +85,45 @@ describe('of a view that is not whole, over delta', () => {
     expect(stream.send(EDS, { sub: ['a'], initial: versions })).toEqual([]);
     world.cut(shop);
     expect(brief(stream.follow().take())).toEqual([[EDS, ['a'], []]]);
+  });
+
+  it('what is not missing goes, and an assignment that is there is as it is there', () => {
+    const world = new World();
+    world.cut(shop);
+    const { versions } = world.delta().send(EDS, { sub: ['a', 'b'] })[0]!;
+    const stream = world.delta();
+    expect(stream.send(CDS, { initial: { a: '1', b: '1' } })).toEqual([]);
+    for (const one of stream.send(EDS, { sub: ['a', 'b'], initial: versions })) stream.ack(one);
+    stream.ack(stream.send(LDS, { initial: { k: '1', l: '1', gone: '1' } })[0]);
+    world.cut({ ...shop, [EDS]: { a: 'empty', b: '1' }, [LDS]: { l: '1' } }, missing([LDS, 'k']));
+    world.nowMs += 500;
+    const seen = stream.follow().take();
+    for (let at = 0; at < seen.length; at++) seen.push(...stream.ack(seen[at]));
+    expect(brief(seen)).toContainEqual([EDS, ['a'], []]);
+    expect(brief(seen)).not.toContainEqual([LDS, [], ['k']]);
+  });
+
+  it('a collection loses nothing, of which nobody says what he has', () => {
+    const all = 'xdstp://watershed/envoy.config.listener.v3.Listener/*';
+    const world = new World();
+    world.cut(shop);
+    world.cut({ ...shop, [LDS]: { l: '1' } }, missing([LDS, 'k']));
+    const stream = world.delta();
+    const [seen] = stream.send(LDS, { sub: [all] });
+    expect([seen?.names.length, seen?.removed]).toEqual([1, []]);
+    stream.ack(seen);
+    world.cut({ ...shop, [LDS]: { l: '1' } });
+    expect(stream.follow().take()[0]?.removed).toEqual([all.replace('*', 'k')]);
+  });
+
+  it('rule 46: what stays is kept alive', () => {
+    const world = restarted();
+    const stream = world.delta({ ttlsMs: new Map([[CDS, 60_000]]) });
+    stream.ack(stream.send(CDS, { initial: { a: '1', b: '1' } })[0]);
+    world.nowMs += 30_000;
+    const plan = stream.session.next(world.nowMs)?.plan;
+    const names = plan?.entries.map(({ name }) => name);
+    expect([plan?.heartbeat, names]).toEqual([true, ['a', 'b']]);
   });
 
   it('a secret goes all the same', () => {
@@ -99,10 +149,13 @@ describe('of a view that is not whole, over state of the world', () => {
     expect(stream.ack(eds, ['a', 'b'])).toEqual([]);
     expect(stream.send(LDS, [], { versionInfo: 'y' })).toEqual([]);
     expect(stream.send(RDS, ['r'], { versionInfo: 'z' })).toEqual([]);
-    world.nowMs += 60_000;
-    expect(stream.take()).toEqual([]);
-    expect(stream.forced).toEqual([]);
-    world.cut({ ...part, [EDS]: { a: '3' } }, true);
+    expect([stream.session.synced, stream.session.gates.waitsFor]).toEqual([false, 'clusters']);
+    // No longer than for an answer, and told of.
+    world.nowMs += 5_000;
+    const [rds] = stream.take();
+    expect([rds?.type, stream.forced]).toEqual([RDS, ['clusters']]);
+    expect(stream.ack(rds, ['r'])).toEqual([]);
+    world.cut({ ...part, [EDS]: { a: '3' } }, anything);
     const [next, ...none] = stream.follow().take();
     expect(brief([next!, ...none])).toEqual([[EDS, ['a']]]);
     stream.ack(next, ['a', 'b']);
@@ -112,7 +165,6 @@ describe('of a view that is not whole, over state of the world', () => {
     const rest = [...others, ...stream.ack(cds)];
     for (const one of rest) rest.push(...stream.ack(one, one.type === EDS ? ['a', 'b'] : []));
     expect(brief(rest)).toContainEqual([LDS, ['k', 'l']]);
-    expect(brief(rest)).toContainEqual([RDS, ['r']]);
   });
 
   it('who comes back with a set that is known has what is new, beside all that it had', () => {
@@ -120,7 +172,7 @@ describe('of a view that is not whole, over state of the world', () => {
     world.cut(shop);
     const before = world.sotw();
     const version = before.send(CDS, [])[0]!.version;
-    world.cut(part, true);
+    world.cut(part, anything);
     const stream = world.sotw();
     const seen = stream.send(CDS, [], { versionInfo: version });
     expect(brief(seen)).toEqual([[CDS, ['a', 'b']]]);
@@ -139,8 +191,76 @@ describe('of a view that is not whole, over state of the world', () => {
     expect(brief(stream.follow().take())).toEqual([[LDS, ['k', 'l']]]);
   });
 
+  it('names of what never was hold nothing up', () => {
+    const world = new World();
+    world.cut(shop, missing([CDS, 'c']));
+    const stream = world.sotw();
+    const [lds] = stream.send(LDS, ['l', 'typo'], { versionInfo: 'of before' });
+    expect(brief([lds!])).toEqual([[LDS, ['l']]]);
+    stream.ack(lds, ['l', 'typo']);
+    world.cut({ ...shop, [LDS]: { k: '1', l: '2' } }, anything);
+    expect(brief(stream.follow().take())).toEqual([[LDS, ['l']]]);
+  });
+
+  it('an assignment that is not missing is told to be none, and one that is once it is known', () => {
+    for (const lacks of [missing([EDS, 'z']), anything]) {
+      const world = new World();
+      const now = { [CDS]: { a: '1' }, [EDS]: { a: '1' } };
+      world.cut(now, lacks);
+      const stream = world.sotw();
+      const seen = stream.send(EDS, ['a', 'b'], { versionInfo: 'x' });
+      stream.ack(seen[0], ['a', 'b']);
+      for (const ms of [500, 6_000]) {
+        world.nowMs += ms;
+        seen.push(...stream.take());
+      }
+      expect(seen.some(({ names }) => names.includes('b'))).toBe(!lacks.all);
+      world.cut(now);
+      seen.push(...stream.follow().take());
+      expect(seen.some(({ names }) => names.includes('b'))).toBe(true);
+    }
+  });
+
   it('who comes with nothing is given what there is', () => {
     const stream = restarted().sotw();
     expect(brief(stream.send(CDS, []))).toEqual([[CDS, ['a']]]);
+  });
+});
+
+describe('of a view from the disk', () => {
+  it('who comes back over delta is given what it has not, and nothing older', () => {
+    const world = new World();
+    world.cut({ ...shop, [CDS]: { a: '1', b: '1', c: '1' } }, anythingNewer);
+    const stream = world.delta();
+    const seen = stream.send(CDS, { initial: { a: '2', b: '1', d: '1' } });
+    expect(brief(seen)).toEqual([[CDS, ['c'], []]]);
+    stream.ack(seen[0]);
+    world.cut({ ...shop, [CDS]: { a: '2', b: '2' } });
+    world.nowMs += 500;
+    const next = stream.follow().take();
+    for (const one of next) next.push(...stream.ack(one));
+    expect(brief(next)).toEqual([
+      [CDS, ['b'], []],
+      [CDS, [], ['c', 'd']],
+    ]);
+  });
+
+  it('who comes back over state of the world is told nothing, and others are', () => {
+    const world = new World();
+    world.cut(shop, anythingNewer);
+    const stream = world.sotw();
+    for (const [typeUrl, names] of [
+      [CDS, []],
+      [EDS, ['a']],
+      [LDS, []],
+      [RDS, ['r']],
+    ] as const) {
+      expect(stream.send(typeUrl, names, { versionInfo: 'newer' })).toEqual([]);
+    }
+    world.nowMs += 60_000;
+    expect(stream.take()).toEqual([]);
+    expect(brief(world.sotw().send(CDS, []))).toEqual([[CDS, ['a', 'b']]]);
+    world.cut({ ...shop, [RDS]: { r: '2' } });
+    expect(brief(stream.follow().take())[0]).toEqual([CDS, ['a', 'b']]);
   });
 });

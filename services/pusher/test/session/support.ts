@@ -15,6 +15,7 @@ import type {
 } from '../../src/session/session-options.ts';
 import { Session } from '../../src/session/session.ts';
 import { NameList } from '../../src/session/subscription.ts';
+import { type Missing } from '../../src/view/missing.ts';
 import type { ScopeView } from '../../src/view/scope-view.ts';
 import { hashName } from '../../src/view/trie.ts';
 import type { Entry, TypeView } from '../../src/view/type-view.ts';
@@ -61,9 +62,9 @@ export class World {
 
   /**
    * The next view: exactly `content`. Unchanged entries stay the same objects, as in a real view.
-   * `partial`: not all is here.
+   * `missing`: what of it is not here.
    */
-  cut(content: Content, partial = false): ScopeView {
+  cut(content: Content, missing?: Missing): ScopeView {
     const typeUrls = new Set([...this.#types.keys(), ...Object.keys(content)]);
     for (const typeUrl of typeUrls) {
       const before = this.#types.get(typeUrl) ?? emptyView(typeUrl);
@@ -82,7 +83,7 @@ export class World {
       sequence: ++this.#sequence,
       epoch: this.#sequence,
       types: new Map(this.#types),
-      partial,
+      missing,
       sinceMs: 0,
       trace: undefined,
     };
@@ -97,6 +98,15 @@ export class World {
   delta(options: Partial<SessionOptions> = {}, keeps?: Keeps): DeltaStream {
     return new DeltaStream(this, options, keeps);
   }
+}
+
+/** As views say it. */
+export function missing(...all: readonly (readonly [typeUrl: string, name: string])[]): Missing {
+  const names = Map.groupBy(all, ([typeUrl]) => typeUrl);
+  const sets = [...names].map(
+    ([typeUrl, some]) => [typeUrl, new Set(some.map(([, name]) => name))] as const,
+  );
+  return { all: false, names: new Map(sets) };
 }
 
 export interface SotwSeen {

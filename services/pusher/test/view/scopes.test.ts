@@ -207,7 +207,7 @@ it('shows a cut as a whole, also to a scope whose manifest comes after another o
   ]);
 });
 
-it('says of a view whether all is there, and that all is there now', async () => {
+it('says of a view what is not there, and that it is there now', async () => {
   const { apply, views, under, blobs, idle, time } = scopes();
   const bytes = new TextEncoder().encode('late');
   const late = { digest: digestOf(bytes), bytes };
@@ -224,10 +224,55 @@ it('says of a view whether all is there, and that all is there now', async () =>
   await blobs.put([late]);
   await time.advance(60_000);
   await idle();
-  const brief = views.map(({ partial, types: shown }) => [partial, shown.get(cluster)?.size]);
+  const brief = views.map(({ missing, types: shown }) => [missing, shown.get(cluster)?.size]);
   expect(brief).toEqual([
-    [false, 1],
-    [true, 1],
-    [false, 2],
+    [undefined, 1],
+    [{ all: false, names: new Map([[cluster, new Set(['b'])]]) }, 1],
+    [undefined, 2],
   ]);
+});
+
+/** One more cut over what `scopes` gives. */
+async function cutOf(
+  { under, blobs, idle }: ReturnType<typeof scopes>,
+  entries: readonly ReturnType<typeof entryOf>[],
+  lists: Readonly<Record<string, readonly string[]>>,
+  additive = false,
+): Promise<void> {
+  const types = Object.entries(lists).map(([typeUrl, names]) => {
+    const shared = names.map((name) => ({ name, variant: '' }));
+    return { typeUrl, shared, own: [], whole: false };
+  });
+  const content = ManifestContent.encode({ types }).finish();
+  await blobs.put([{ digest: digestOf(content), bytes: content }]);
+  const manifests = new Map([['scope', { scope: 'scope', content: digestOf(content) }]]);
+  const resources = new Map(entries.map(({ entry }) => [entry.key, entry]));
+  under.apply({ ...nothing, resources, manifests }, 1, additive);
+  await idle();
+}
+
+it('a scope that is used after an overdue cut lacks what it may have removed too early', async () => {
+  const all = scopes();
+  all.under.release('scope');
+  await cutOf(all, [entryOf(cluster, 'a', '', 'a', true)], { [cluster]: ['a'] }, true);
+  all.under.acquire('scope');
+  await all.idle();
+  expect(all.views.map(({ missing }) => missing)).toEqual([{ all: true, names: new Map() }]);
+  await cutOf(all, [], { [cluster]: ['a'] });
+  expect(all.views.at(-1)?.missing).toBe(undefined);
+});
+
+it('a secret that is listed no more goes, though a cluster is lost or a shard behind', async () => {
+  const { secret } = resourceTypes;
+  for (const additive of [false, true]) {
+    const all = scopes();
+    const both = [entryOf(cluster, 'a', '', 'a', true), entryOf(secret, 's', '', 's', true)];
+    await cutOf(all, both, { [cluster]: ['a'], [secret]: ['s'] });
+    const lost = entryOf(cluster, 'b', '', 'lost');
+    await cutOf(all, [lost], { [cluster]: ['b'], [secret]: [] }, additive);
+    await all.time.advance(5_000);
+    const { missing, types } = all.views.at(-1)!;
+    expect(missing === undefined).toBe(false);
+    expect([types.get(secret)?.size ?? 0, types.get(cluster)?.get('a')?.name]).toEqual([0, 'a']);
+  }
 });
