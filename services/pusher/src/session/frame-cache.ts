@@ -239,8 +239,11 @@ function versionOf(step: Step): string {
 /** All that the client holds, by name and version (rule 46). */
 function heartbeat(step: Step): Plan | undefined {
   const { mode, target, ttlMs } = step;
-  // Named alone, it needs no bytes.
-  const entries = fullSet(step, true).sort(byName);
+  const owed = new Set(step.owed?.names);
+  // Named alone, it needs no bytes; what is owed the client may not have.
+  const entries = fullSet(step, true)
+    .filter(({ name }) => !owed.has(name))
+    .sort(byName);
   if (entries.length === 0) return undefined;
   const { typeUrl } = target;
   const version = versionOf(step);

@@ -106,7 +106,8 @@ export class Gates {
     const wait = (this.#make ??= { sinceMs: nowMs, forced: false });
     const untilMs = wait.sinceMs + this.#limits.gateWaitMs;
     if (nowMs < untilMs) return this.#wait(untilMs);
-    if (!wait.forced) this.#force('clusters');
+    // What it lacks itself is not the client's delay.
+    if (!wait.forced && this.#targets.withheld !== 'clusters') this.#force('clusters');
     wait.forced = true;
     return true;
   }

@@ -27,7 +27,8 @@ export function missingFor(
   { traits, resumed }: TypeState,
   goal: ScopeView | undefined,
 ): Missing | undefined {
-  return resumed && traits.stage !== 'secrets' ? goal?.missing : undefined;
+  const missing = resumed ? goal?.missing : undefined;
+  return traits.stage !== 'secrets' || missing?.isOld === true ? missing : undefined;
 }
 
 /** Whether it may lack a resource of that name; without one, any of the type. */
@@ -41,31 +42,37 @@ export function mayLack({ all, names }: Missing, typeUrl: string, name?: string)
   return some?.has(name) === true;
 }
 
-type ByView = WeakMap<TypeView, WeakMap<TypeView, TypeView>>;
+/** By what they have, and how much of it without bytes. */
+type Known = Map<string, TypeView>;
 
 /** Views together with what clients keep beyond them; the same for all that keep the same. */
 export class KeptViews {
-  readonly #known = new WeakMap<Missing, ByView>();
+  readonly #known = new WeakMap<Missing, WeakMap<TypeView, Known>>();
 
   /** `target`, and what the client has that the view may lack. */
   of({ traits, held }: TypeState, target: TypeView, goal: ScopeView, missing: Missing): TypeView {
     if (held === undefined || held === target) return target;
-    const byTarget: ByView = this.#known.get(missing) ?? new WeakMap();
-    const byHeld = byTarget.get(target) ?? new WeakMap<TypeView, TypeView>();
-    this.#known.set(missing, byTarget.set(target, byHeld));
-    let all = byHeld.get(held);
-    if (all === undefined) {
-      const kept: Entry[] = [];
-      held.each((entry) => {
-        if (isNotHere(traits.typeUrl, entry, target, { goal, missing })) kept.push(entry);
-      });
-      all = target.with(kept);
-      // Who has that has it, or a stream would never be where it is to go.
-      byHeld.set(held, all).set(all, all);
-    }
-    return all;
+    const kept: Entry[] = [];
+    held.each((entry) => {
+      if (isNotHere(traits.typeUrl, entry, target, { goal, missing })) kept.push(entry);
+    });
+    if (kept.length === 0) return target;
+    const all = target.with(kept);
+    const byTarget = this.#known.get(missing) ?? new WeakMap<TypeView, Known>();
+    const known: Known = byTarget.get(target) ?? new Map();
+    this.#known.set(missing, byTarget.set(target, known));
+    // Not by what the client has beside that: a stream would never be where it is to go.
+    const bare = kept.filter(({ fragments }) => fragments === undefined).length;
+    const key = `${all.digest}|${bare}`;
+    if (known.size > mostKept) known.clear();
+    const same = known.get(key) ?? all;
+    known.set(key, same);
+    return same;
   }
 }
+
+/** Of one target. */
+const mostKept = 1_024;
 
 /** Also where the view has another version of it, which is the one before. */
 function isNotHere(
@@ -75,22 +82,25 @@ function isNotHere(
   { goal, missing }: { readonly goal: ScopeView; readonly missing: Missing },
 ): boolean {
   const { name } = entry;
-  const isThere = target.lookup(entry) !== undefined;
-  if (isThere) return missing.isOld === true || missing.names.get(typeUrl)?.has(name) === true;
+  const isHost = typeUrl === virtualHost;
+  const [type, of] = isHost ? [route, tableOf(name)] : [typeUrl, name];
+  const isOlder = missing.isOld === true || missing.names.get(type)?.has(of) === true;
+  if (isOlder || target.lookup(entry) !== undefined) return isOlder;
   if (!mayLack(missing, typeUrl, name)) return false;
   // Of a table that is here no host stays beside the new ones: two must not have one domain.
-  return typeUrl !== virtualHost || goal.types.get(route)?.get(tableOf(name)) === undefined;
+  return !isHost || goal.types.get(route)?.get(of) === undefined;
 }
 
 function tableOf(host: string): string {
   return host.slice(0, host.lastIndexOf('/'));
 }
 
-/** Of names that are owed, those that only the client has: they are told once they are here. */
-export function toCome(target: TypeView, owed: NameList): NameList | undefined {
+/** Of names that are owed, those that are known to be missing: they are told once they are here. */
+export function toCome(target: TypeView, owed: NameList, missing: Missing): NameList | undefined {
+  const listed = missing.names.get(target.typeUrl);
   const names = owed.leaves.filter((leaf) => {
     const entry = target.lookup(leaf);
-    return entry !== undefined && entry.fragments === undefined;
+    return entry === undefined ? listed?.has(leaf.name) : entry.fragments === undefined;
   });
   return names.length === 0 ? undefined : new NameList(names.map(({ name }) => name));
 }
@@ -104,7 +114,7 @@ export function lacksSome(state: TypeState, target: TypeView, missing: Missing):
   // Of what may be old nothing is said that may be newer there.
   if (missing.isOld === true && held === undefined) return true;
   if (!traits.fullSet) return false;
-  if (resume !== undefined) return mayLack(missing, traits.typeUrl);
+  if (resume !== undefined && subscription.wildcard) return mayLack(missing, traits.typeUrl);
   let lacks = false;
   if (held === undefined) {
     subscription.eachName((leaf) => {

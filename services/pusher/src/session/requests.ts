@@ -31,8 +31,8 @@ export function applySotw(
   const after = state.subscription;
   if (first) state.resumed = request.versionInfo !== '';
   if (first || after !== before) state.owe(subscriptions.newNames(before, after));
-  // That there is nothing of what it named before is news, too (rule 20).
-  if (first && state.resumed && state.traits.fullSet && after.size > 0) state.mustAnswer = true;
+  const isNamed = !after.wildcard && after.size > 0;
+  if (first && state.traits.fullSet && isNamed && state.resumed) state.resume = request.versionInfo;
   if (!after.wildcard || before.wildcard) return;
   state.mustAnswer = true;
   // What is sent in part is named anew by the wildcard (rule 16).

@@ -29,7 +29,7 @@ import {
   type Violation,
 } from './session-options.ts';
 import type { Outstanding } from './outstanding.ts';
-import { NameList } from './subscription.ts';
+import { NameList, without } from './subscription.ts';
 import { revokes, Targets } from './targets.ts';
 import type { Step } from './step.ts';
 import type { TypeState } from './type-state.ts';
@@ -231,6 +231,7 @@ export class Session {
     let removal = false;
     let making = false;
     for (const state of this.#targets.types) {
+      if (this.#targets.withholds(state, this.#targets.make(state))) continue;
       // One that has had nothing yet waits for its first answer, as what it names does.
       if (state.held === this.#targets.of(state)) continue;
       if (state.held === this.#targets.make(state)) removal = true;
@@ -297,7 +298,7 @@ export class Session {
 
   #beat(state: TypeState, held: TypeView, nowMs: number): Frame | undefined {
     const target = this.mode === 'delta' ? held : (state.lifetime?.sent ?? held);
-    const step = { ...this.#step(state, target, undefined, false), held: target, heartbeat: true };
+    const step = { ...this.#step(state, target, state.owed, false), held: target, heartbeat: true };
     const frame = this.#context.frames.frame(step, state.lastSequence);
     if (frame === undefined) return undefined;
     return this.#sent(state, this.#context.sendings.of(frame, held, nowMs, 0));
@@ -312,12 +313,14 @@ export class Session {
       this.#gates.wake((state.outstanding.at(-1)?.sentMs ?? nowMs) + this.#limits.ackWaitMs);
       return this.#reply(state, target, nowMs);
     }
-    const { held: before, owed } = state;
+    const { held: before, owed: all } = state;
+    const later = all && this.#targets.stillOwed(state, target, all);
+    const owed = all && later ? without(all, later) : all;
     const step = this.#step(state, target, owed, state.mustAnswer);
     if (state.begins && !this.#mayBegin(step)) return 'later';
     const frame = this.#context.frames.frame(step, state.lastSequence);
     state.held = target;
-    if (owed !== undefined) state.owed = this.#targets.stillOwed(state, target, owed);
+    if (all !== undefined) state.owed = later;
     if (state.traits.stage === 'assignments') this.#following.sentAssignments();
     this.#begun(state, frame);
     if (frame === undefined) {

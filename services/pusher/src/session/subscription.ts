@@ -74,6 +74,13 @@ export class NameList {
   }
 }
 
+/** Those of `list` that are not in `others`; `undefined`: there are none. */
+export function without(list: NameList, others: NameList): NameList | undefined {
+  const names = new Set(others.names);
+  const rest = list.names.filter((name) => !names.has(name));
+  return rest.length === 0 ? undefined : new NameList(rest);
+}
+
 export const noNames: NameList = new NameList([]);
 
 /** Up to so many names are few. */

@@ -224,7 +224,8 @@ export class Targets {
 
   /** Of names that are owed, those that stay so when a type was moved to `target`. */
   stillOwed(state: TypeState, target: TypeView, owed: NameList): NameList | undefined {
-    return missingFor(state, this.goal) === undefined ? undefined : toCome(target, owed);
+    const missing = missingFor(state, this.goal);
+    return missing === undefined ? undefined : toCome(target, owed, missing);
   }
 
   #withOrphans(state: TypeState, target: TypeView): TypeView {
@@ -351,6 +352,12 @@ export class Targets {
       }
       const gone = this.context.located.gone(this.context.past.all(scope, typeUrl), target);
       state.held = gone === undefined ? held : (held?.union(gone, true) ?? gone);
+      return;
+    }
+    if (!state.subscription.wildcard) {
+      state.resume = undefined;
+      // That there is nothing of what it named is news (rule 20), and what it is spared is none.
+      state.mustAnswer = this.quarantine === undefined;
       return;
     }
     const held = version === target.digest ? target : this.context.recall(scope, typeUrl, version);

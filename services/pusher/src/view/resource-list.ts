@@ -92,11 +92,15 @@ export class ResourceList {
         if (before !== undefined && lostAll(before, after)) set.push(before);
       });
     }
-    return this.listed(old).with(set).union(old);
+    return sameAs(old, this.#here(old).with(set).union(old));
   }
 
   /** What is listed and here: the old where the new is missing, and nothing else. */
   listed(old: TypeView | undefined): TypeView {
+    return sameAs(old, this.#here(old));
+  }
+
+  #here(old: TypeView | undefined): TypeView {
     const set: Entry[] = [];
     const gone: string[] = [];
     for (const entry of this.unloaded) {
@@ -106,6 +110,16 @@ export class ResourceList {
     }
     return this.wanted.with(set, gone);
   }
+}
+
+/** `old` where nothing differs: it is what streams are at. */
+function sameAs(old: TypeView | undefined, now: TypeView): TypeView {
+  if (old === undefined || old === now) return now;
+  let differs = false;
+  old.diff(now, () => {
+    differs = true;
+  });
+  return differs ? now : old;
 }
 
 /** One ManifestType within an encoded ManifestContent. */

@@ -341,7 +341,11 @@ export class Scopes {
     const missing = this.#missingOf(scope);
     const before = scope.view;
     // What has come is news to those who wait for it, also where nothing else differs.
-    if (changed.size === 0 && before !== undefined && !hasCome(before.missing, missing)) return;
+    if (changed.size === 0 && before !== undefined && !hasCome(before.missing, missing)) {
+      // Who is at that view already has all of it; who comes now may have more.
+      if (before.missing === undefined && missing) scope.view = { ...before, missing };
+      return;
+    }
     scope.view = {
       scope: scope.id,
       sequence: ++this.#sequence,
@@ -356,10 +360,12 @@ export class Scopes {
 
   /** Before it is overdue it is shown as it was. */
   #missingOf(scope: ActiveScope): Missing | undefined {
-    const { id, overdue, fetching, lists } = scope;
-    if (this.#additive.has(id) || fetching !== undefined) return anything;
-    if (this.#isComplete(scope)) return undefined;
-    return overdue ? missingOf(lists.values()) : anything;
+    const { id, overdue, fetching, lists, view } = scope;
+    if (this.#isComplete(scope)) return this.#additive.has(id) ? anything : undefined;
+    // What the disk had stands in for what is not here.
+    if (view?.missing?.isOld === true) return anythingNewer;
+    const isKnown = overdue && fetching === undefined && !this.#additive.has(id);
+    return isKnown ? missingOf(lists.values()) : anything;
   }
 
   #typesOf(scope: ActiveScope): ReadonlyMap<string, TypeView> {

@@ -103,6 +103,23 @@ describe('of a view that is not whole, over delta', () => {
     expect(brief(seen)).not.toContainEqual([LDS, [], ['k']]);
   });
 
+  it('what is not missing goes also beside what is kept, and then nothing more is said', () => {
+    const world = new World();
+    world.cut({ ...shop, [CDS]: { a: '1' } }, missing([CDS, 'b']));
+    const stream = world.delta();
+    const seen = stream.send(CDS, { initial: { a: '1', b: '1', c: '1' } });
+    seen.push(...stream.send(RDS, { sub: ['r', 'q'], initial: { r: '1', q: '1' } }));
+    world.nowMs += 500;
+    seen.push(...stream.take());
+    for (const one of seen) seen.push(...stream.ack(one));
+    expect(brief(seen)).toEqual([
+      [RDS, [], ['q']],
+      [CDS, [], ['c']],
+    ]);
+    world.cut({ ...shop, [CDS]: { a: '1' }, [EDS]: { a: '2', b: '1' } }, missing([CDS, 'b']));
+    expect(stream.follow().take()).toEqual([]);
+  });
+
   it('a collection loses nothing, of which nobody says what he has', () => {
     const all = 'xdstp://watershed/envoy.config.listener.v3.Listener/*';
     const world = new World();
@@ -150,10 +167,10 @@ describe('of a view that is not whole, over state of the world', () => {
     expect(stream.send(LDS, [], { versionInfo: 'y' })).toEqual([]);
     expect(stream.send(RDS, ['r'], { versionInfo: 'z' })).toEqual([]);
     expect([stream.session.synced, stream.session.gates.waitsFor]).toEqual([false, 'clusters']);
-    // No longer than for an answer, and told of.
+    // No longer than for an answer; it is not the client that is late.
     world.nowMs += 5_000;
     const [rds] = stream.take();
-    expect([rds?.type, stream.forced]).toEqual([RDS, ['clusters']]);
+    expect([rds?.type, stream.forced]).toEqual([RDS, []]);
     expect(stream.ack(rds, ['r'])).toEqual([]);
     world.cut({ ...part, [EDS]: { a: '3' } }, anything);
     const [next, ...none] = stream.follow().take();
@@ -189,6 +206,19 @@ describe('of a view that is not whole, over state of the world', () => {
     expect(stream.send(LDS, ['l', 'k'], { versionInfo: 'y' })).toEqual([]);
     world.cut(whole);
     expect(brief(stream.follow().take())).toEqual([[LDS, ['k', 'l']]]);
+  });
+
+  it('an assignment loses its endpoints though clusters are withheld', () => {
+    const world = new World();
+    world.cut(shop, missing([LDS, 'x']));
+    const stream = world.sotw();
+    expect(stream.send(CDS, [], { versionInfo: 'of another pusher' })).toEqual([]);
+    stream.ack(stream.send(EDS, ['a', 'b'], { versionInfo: 'x' })[0], ['a', 'b']);
+    world.cut({ ...shop, [EDS]: { a: 'empty', b: '1' } }, missing([LDS, 'x']));
+    world.nowMs += 500;
+    const seen = stream.follow().take();
+    world.nowMs += 5_000;
+    expect(brief([...seen, ...stream.take()])).toEqual([[EDS, ['a']]]);
   });
 
   it('names of what never was hold nothing up', () => {
@@ -228,6 +258,13 @@ describe('of a view that is not whole, over state of the world', () => {
 });
 
 describe('of a view from the disk', () => {
+  it('a secret is not taken back to what it was', () => {
+    const world = new World();
+    world.cut({ [SDS]: { s: '1' } }, anythingNewer);
+    const initial = { s: '2', t: '1' };
+    expect(world.delta().send(SDS, { sub: ['s', 't'], initial })).toEqual([]);
+  });
+
   it('who comes back over delta is given what it has not, and nothing older', () => {
     const world = new World();
     world.cut({ ...shop, [CDS]: { a: '1', b: '1', c: '1' } }, anythingNewer);

@@ -276,3 +276,32 @@ it('a secret that is listed no more goes, though a cluster is lost or a shard be
     expect([types.get(secret)?.size ?? 0, types.get(cluster)?.get('a')?.name]).toEqual([0, 'a']);
   }
 });
+
+it('says so to who comes when it begins to lack something, and streams are not walked for it', async () => {
+  const all = scopes();
+  await cutOf(all, [entryOf(cluster, 'a', '', 'a', true)], { [cluster]: ['a'] });
+  await cutOf(all, [entryOf(cluster, 'b', '', 'late')], { [cluster]: ['a', 'b'] });
+  expect(all.views.length).toBe(1);
+  expect(all.under.view('scope')?.missing?.all).toBe(true);
+});
+
+it('of the disk: may be old until all is here', async () => {
+  const all = scopes();
+  await cutOf(all, [entryOf(cluster, 'a', '', 'old', true)], { [cluster]: ['a'] });
+  const [old] = all.views;
+  const next = scopes();
+  next.under.offer(old!);
+  expect(next.under.view('scope')?.missing?.isOld).toBe(true);
+  const lists = { [cluster]: ['a', 'b'] };
+  await cutOf(
+    next,
+    [entryOf(cluster, 'a', '', 'new', true), entryOf(cluster, 'b', '', 'late')],
+    lists,
+  );
+  await next.time.advance(5_000);
+  expect(next.under.view('scope')?.missing?.isOld).toBe(true);
+  await next.blobs.put([entryOf(cluster, 'b', '', 'late').blob]);
+  await next.time.advance(60_000);
+  await next.idle();
+  expect(next.under.view('scope')?.missing).toBe(undefined);
+});
