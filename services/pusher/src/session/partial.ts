@@ -95,12 +95,16 @@ function tableOf(host: string): string {
   return host.slice(0, host.lastIndexOf('/'));
 }
 
-/** Of names that are owed, those that are known to be missing: they are told once they are here. */
+/**
+ * Of names that are owed, those that are known to be missing, or newer than the disk: they are told
+ * once they are here.
+ */
 export function toCome(target: TypeView, owed: NameList, missing: Missing): NameList | undefined {
   const listed = missing.names.get(target.typeUrl);
   const names = owed.leaves.filter((leaf) => {
     const entry = target.lookup(leaf);
-    return entry === undefined ? listed?.has(leaf.name) : entry.fragments === undefined;
+    if (entry !== undefined) return entry.fragments === undefined;
+    return missing.isOld === true || listed?.has(leaf.name) === true;
   });
   return names.length === 0 ? undefined : new NameList(names.map(({ name }) => name));
 }

@@ -127,7 +127,14 @@ export const histories: Readonly<Record<'delta' | 'sotw', History[]>> = {
         { kind: 'request' },
         { kind: 'write' },
         { kind: 'response' },
-        { kind: 'part', lacks: [[EDS, 'a']], isKnown: false, remembers: false, rests: true },
+        {
+          kind: 'part',
+          lacks: [[EDS, 'a']],
+          isKnown: false,
+          isOld: false,
+          remembers: false,
+          rests: true,
+        },
       ],
     ],
     // Its cluster is not there and kept, and is there again as it was before the client's.
@@ -149,7 +156,14 @@ export const histories: Readonly<Record<'delta' | 'sotw', History[]>> = {
           content: { [CDS]: { c: '1' }, [EDS]: { c: '1' }, [LDS]: { l: 'c@1' }, [RDS]: {} },
           late: false,
         },
-        { kind: 'part', lacks: [[RDS, 's']], isKnown: false, remembers: false, rests: true },
+        {
+          kind: 'part',
+          lacks: [[RDS, 's']],
+          isKnown: false,
+          isOld: false,
+          remembers: false,
+          rests: true,
+        },
         {
           kind: 'cut',
           content: { [CDS]: { a: '2' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },

@@ -2,13 +2,14 @@ import type { Content } from './support.ts';
 
 /**
  * It comes to a replica that has just started, and lacks some of what it has. `isKnown`: by name;
- * `remembers`: that one knows what there was before; `rests`: all that it has is said before the
- * rest comes.
+ * `isOld`: it has what its disk had, the first there was; `remembers`: it knows what there was
+ * before; `rests`: all that it has is said before the rest comes.
  */
 export interface Part {
   readonly kind: 'part';
   readonly lacks: readonly (readonly [typeUrl: string, name: string])[];
   readonly isKnown: boolean;
+  readonly isOld: boolean;
   readonly remembers: boolean;
   readonly rests: boolean;
 }

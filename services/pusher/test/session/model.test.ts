@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { histories } from './histories.ts';
 import { ModelClient, clusterOf } from './model-client.ts';
 import type { Part, Step } from './model-steps.ts';
-import { anything } from '../../src/view/missing.ts';
+import { anything, anythingNewer } from '../../src/view/missing.ts';
 import type { ScopeView } from '../../src/view/scope-view.ts';
 import { CDS, EDS, LDS, missing, RDS, World, type Content } from './support.ts';
 
@@ -68,10 +68,16 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 1,
     arbitrary: fc
-      .tuple(fc.subarray(resources, { minLength: 1 }), fc.boolean(), fc.boolean(), fc.boolean())
-      .map(([lacks, remembers, rests, isKnown]): Part => ({
+      .tuple(
+        fc.subarray(resources, { minLength: 1 }),
+        fc.boolean(),
+        fc.boolean(),
+        fc.boolean(),
+        fc.boolean(),
+      )
+      .map(([lacks, remembers, rests, isKnown, isOld]): Part => ({
         kind: 'part',
-        ...{ lacks, remembers, rests, isKnown },
+        ...{ lacks, remembers, rests, isKnown, isOld },
       })),
   },
   {
@@ -88,6 +94,7 @@ class Replicas {
   #at = 0;
 
   #latest: Content | undefined;
+  readonly #contents: Content[] = [];
   readonly #has = new Map<World, Content>();
   readonly #past: ScopeView[] = [];
 
@@ -96,6 +103,7 @@ class Replicas {
     // What a replica never had whole and nobody remembers goes too soon over state of the world.
     if (this.now.view?.missing !== undefined) this.#apply(this.now, this.latest);
     this.#latest = content;
+    this.#contents.push(content);
     this.#apply(this.now, content);
     if (!late) this.catchUp();
   }
@@ -116,12 +124,16 @@ class Replicas {
   }
 
   /** The other one starts anew, and what it lacks at first may come. */
-  restart({ lacks, remembers, isKnown }: Omit<Part, 'kind' | 'rests'>): void {
+  restart({ lacks, remembers, isKnown, isOld }: Omit<Part, 'kind' | 'rests'>): void {
     const before = this.worlds[1 - this.#at];
     const world = new World();
     world.nowMs = before?.nowMs ?? 0;
     this.worlds[1 - this.#at] = world;
     if (remembers) for (const view of this.#past) world.context.past.note(view);
+    if (isOld) {
+      world.cut(this.#contents[0] ?? {}, anythingNewer);
+      return;
+    }
     const lacking = (typeUrl: string, name: string): boolean =>
       lacks.some((one) => one[0] === typeUrl && one[1] === name);
     const part = Object.entries(this.latest).map(([typeUrl, all]) => [
@@ -199,7 +211,7 @@ function play(client: ModelClient, replicas: Replicas, step: Step): void {
 function comeToPart(
   client: ModelClient,
   replicas: Replicas,
-  { lacks, remembers, rests, isKnown }: Part,
+  { lacks, remembers, rests, isKnown, isOld }: Part,
 ): void {
   const has = (typeUrl: string, name: string): boolean =>
     client.held.get(typeUrl)?.has(name) === true;
@@ -211,7 +223,7 @@ function comeToPart(
   const isThere = (typeUrl: string): boolean =>
     [...(client.held.get(typeUrl) ?? [])].every(([name]) => replicas.latest[typeUrl]?.[name]);
   const isRemembered = remembers || ![CDS, LDS].every(isThere);
-  replicas.restart({ lacks: lacking, remembers: isRemembered, isKnown });
+  replicas.restart({ lacks: lacking, remembers: isRemembered, isKnown, isOld });
   client.reconnect(replicas.next(), replicas.latest);
   if (rests) rest(client, replicas);
 }
