@@ -1,5 +1,5 @@
 import { resourceTypes } from '@watershed/proto/any.ts';
-import { allOf } from '../view/host-tables.ts';
+import { allOf, tableOf } from '../view/host-tables.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { TypeView } from '../view/type-view.ts';
 import type { SessionContext } from './context.ts';
@@ -86,7 +86,7 @@ export class Hosts {
     state.subscription = subscriptions.add(state.subscription, none);
     const names: string[] = [];
     state.subscription.eachName(({ name }) => {
-      const table = name.slice(0, name.lastIndexOf('/'));
+      const table = tableOf(name);
       if (!tables.has(table)) return;
       if (name !== allOf(table) || hostTables.isWild(this.#tables?.get(table))) names.push(name);
     });

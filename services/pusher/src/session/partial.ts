@@ -1,11 +1,13 @@
 /**
  * Views that lack something: a pusher that has just started has not all bytes yet, or reads them
  * from its disk as they once were, or a shard is behind. Who comes back may have just that, or
- * newer than that, so it is not taken from it until it is here. Secrets are no part of this: who
- * may have one no longer must not keep it, and Envoy keeps one that is only said to be gone.
+ * newer than that, so it is not taken from it until it is here. Of what the log says secrets are no
+ * part: who may have one no longer must not keep it, and Envoy keeps one that is only said to be
+ * gone.
  */
 import { resourceTypes } from '@watershed/proto/any.ts';
 import { isLocator } from '../resource-name.ts';
+import { tableOf } from '../view/host-tables.ts';
 import type { Missing } from '../view/missing.ts';
 import type { ScopeView } from '../view/scope-view.ts';
 import type { Entry, TypeView } from '../view/type-view.ts';
@@ -42,8 +44,11 @@ export function mayLack({ all, names }: Missing, typeUrl: string, name?: string)
   return some?.has(name) === true;
 }
 
-/** By what they have, and how much of it without bytes. */
-type Known = Map<string, TypeView>;
+interface Known {
+  readonly byHeld: WeakMap<TypeView, TypeView>;
+  /** By what they have, and how much of it without bytes. */
+  readonly byContent: Map<string, TypeView>;
+}
 
 /** Views together with what clients keep beyond them; the same for all that keep the same. */
 export class KeptViews {
@@ -52,23 +57,31 @@ export class KeptViews {
   /** `target`, and what the client has that the view may lack. */
   of({ traits, held }: TypeState, target: TypeView, goal: ScopeView, missing: Missing): TypeView {
     if (held === undefined || held === target) return target;
-    const kept: Entry[] = [];
-    held.each((entry) => {
-      if (isNotHere(traits.typeUrl, entry, target, { goal, missing })) kept.push(entry);
-    });
-    if (kept.length === 0) return target;
-    const all = target.with(kept);
     const byTarget = this.#known.get(missing) ?? new WeakMap<TypeView, Known>();
-    const known: Known = byTarget.get(target) ?? new Map();
+    const known = byTarget.get(target) ?? { byHeld: new WeakMap(), byContent: new Map() };
     this.#known.set(missing, byTarget.set(target, known));
-    // Not by what the client has beside that: a stream would never be where it is to go.
-    const bare = kept.filter(({ fragments }) => fragments === undefined).length;
-    const key = `${all.digest}|${bare}`;
-    if (known.size > mostKept) known.clear();
-    const same = known.get(key) ?? all;
-    known.set(key, same);
-    return same;
+    // Of hosts it depends on the tables, too.
+    let all = traits.typeUrl === virtualHost ? undefined : known.byHeld.get(held);
+    if (all === undefined) {
+      const kept: Entry[] = [];
+      held.each((entry) => {
+        if (isNotHere(traits.typeUrl, entry, target, { goal, missing })) kept.push(entry);
+      });
+      all = kept.length === 0 ? target : same(known, target.with(kept), kept);
+      known.byHeld.set(held, all);
+    }
+    return all;
   }
+}
+
+/** Not by what the client has beside that: a stream would never be where it is to go. */
+function same({ byContent }: Known, all: TypeView, kept: readonly Entry[]): TypeView {
+  const bare = kept.filter(({ fragments }) => fragments === undefined).length;
+  const key = `${all.digest}|${bare}`;
+  if (byContent.size > mostKept) byContent.clear();
+  const found = byContent.get(key) ?? all;
+  byContent.set(key, found);
+  return found;
 }
 
 /** Of one target. */
@@ -89,10 +102,6 @@ function isNotHere(
   if (!mayLack(missing, typeUrl, name)) return false;
   // Of a table that is here no host stays beside the new ones: two must not have one domain.
   return !isHost || goal.types.get(route)?.get(of) === undefined;
-}
-
-function tableOf(host: string): string {
-  return host.slice(0, host.lastIndexOf('/'));
 }
 
 /**

@@ -29,7 +29,7 @@ import {
   type Violation,
 } from './session-options.ts';
 import type { Outstanding } from './outstanding.ts';
-import { NameList, without } from './subscription.ts';
+import { NameList } from './subscription.ts';
 import { revokes, Targets } from './targets.ts';
 import type { Step } from './step.ts';
 import type { TypeState } from './type-state.ts';
@@ -231,9 +231,8 @@ export class Session {
     let removal = false;
     let making = false;
     for (const state of this.#targets.types) {
-      if (this.#targets.withholds(state, this.#targets.make(state))) continue;
       // One that has had nothing yet waits for its first answer, as what it names does.
-      if (state.held === this.#targets.of(state)) continue;
+      if (state.held === this.#targets.of(state) || this.#targets.withholds(state)) continue;
       if (state.held === this.#targets.make(state)) removal = true;
       else making = true;
     }
@@ -315,7 +314,8 @@ export class Session {
     }
     const { held: before, owed: all } = state;
     const later = all && this.#targets.stillOwed(state, target, all);
-    const owed = all && later ? without(all, later) : all;
+    const now = later === undefined ? all : all?.without(new Set(later.names));
+    const owed = now?.length === 0 ? undefined : now;
     const step = this.#step(state, target, owed, state.mustAnswer);
     if (state.begins && !this.#mayBegin(step)) return 'later';
     const frame = this.#context.frames.frame(step, state.lastSequence);
@@ -356,7 +356,7 @@ export class Session {
     const later = owed.leaves.filter((leaf) => !held.serves(leaf) && target.serves(leaf));
     const kept = this.#targets.stillOwed(state, held, owed);
     const rest = new Set([...later.map((leaf) => leaf.name), ...(kept?.names ?? [])]);
-    const now = rest.size === 0 ? owed : new NameList(owed.names.filter((name) => !rest.has(name)));
+    const now = owed.without(rest);
     if (now.length === 0) return undefined;
     const step = this.#step(state, held, now, false);
     const frame = this.#context.frames.frame(step, state.lastSequence);

@@ -63,6 +63,12 @@ export class NameList {
     return this.#bytes;
   }
 
+  /** The others; itself where it has none of them. */
+  without(names: ReadonlySet<string>): NameList {
+    const rest = this.names.filter((name) => !names.has(name));
+    return rest.length === this.length ? this : new NameList(rest);
+  }
+
   get hasWildcard(): boolean {
     this.#hasWildcard ??= this.names.includes(wildcardName);
     return this.#hasWildcard;
@@ -72,13 +78,6 @@ export class NameList {
     this.#hasLocator ??= this.names.some(isLocator);
     return this.#hasLocator;
   }
-}
-
-/** Those of `list` that are not in `others`; `undefined`: there are none. */
-export function without(list: NameList, others: NameList): NameList | undefined {
-  const names = new Set(others.names);
-  const rest = list.names.filter((name) => !names.has(name));
-  return rest.length === 0 ? undefined : new NameList(rest);
 }
 
 export const noNames: NameList = new NameList([]);

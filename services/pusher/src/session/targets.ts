@@ -210,16 +210,16 @@ export class Targets {
   }
 
   /** Whether nothing of the type can be said before more of the view is here. */
-  withholds(state: TypeState, target: TypeView): boolean {
+  withholds(state: TypeState, target?: TypeView): boolean {
     if (this.goal?.missing === undefined || this.#options.mode === 'delta') return false;
     const missing = missingFor(state, this.goal);
-    return missing !== undefined && lacksSome(state, target, missing);
+    return missing !== undefined && lacksSome(state, target ?? this.make(state), missing);
   }
 
   /** The first stage of which that is so. */
   get withheld(): Stage | undefined {
     if (this.goal?.missing === undefined) return undefined;
-    return this.types.find((state) => this.withholds(state, this.make(state)))?.traits.stage;
+    return this.types.find((state) => this.withholds(state))?.traits.stage;
   }
 
   /** Of names that are owed, those that stay so when a type was moved to `target`. */
@@ -300,7 +300,7 @@ export class Targets {
     });
     this.#keepAll(kept);
     state.held = held?.with([], gone);
-    state.owe(later.size === 0 ? names : new NameList(names.names.filter((n) => !later.has(n))));
+    state.owe(names.without(later));
   }
 
   /** Keeps assignments, where there is one to keep, that no cluster needs any more. */

@@ -1,7 +1,7 @@
 import type { Plan } from './frame.ts';
 import type { SessionOptions } from './session-options.ts';
 import { defaultLimits } from './session-options.ts';
-import { NameList } from './subscription.ts';
+import type { NameList } from './subscription.ts';
 import type { Targets } from './targets.ts';
 import type { TypeState } from './type-state.ts';
 
@@ -55,7 +55,7 @@ export class Unasked {
   gave({ entries, removed, unknown }: Plan): void {
     if (this.#ungiven === undefined) return;
     const given = new Set([...entries.map(({ name }) => name), ...removed, ...unknown]);
-    this.#ungiven = new NameList(this.#ungiven.names.filter((name) => !given.has(name)));
+    this.#ungiven = this.#ungiven.without(given);
   }
 
   #give(assignments: TypeState, all: boolean): void {

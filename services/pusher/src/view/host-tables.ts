@@ -39,6 +39,11 @@ class Hosts {
   readonly nearest = new WeakMap<TableNames, Derived>();
 }
 
+/** Of a host's name as clients have it: its table. */
+export function tableOf(host: string): string {
+  return host.slice(0, host.lastIndexOf('/'));
+}
+
 /** All hosts of a table, where the client is to have all: a name that no host has. */
 export function allOf(table: string): string {
   return `${table}/_all`;

@@ -24,7 +24,7 @@ export function missingOf(lists: Iterable<ResourceList>): Missing {
   return { all: false, names };
 }
 
-/** Whether it is the same as before, or more: then there is no news for who waits for it. */
+/** Whether something is here that was missing before: news for who waits for it. */
 export function hasCome(before: Missing | undefined, now: Missing | undefined): boolean {
   if (before === undefined) return false;
   if (now === undefined || now.all !== before.all || now.isOld !== before.isOld) return true;

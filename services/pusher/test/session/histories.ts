@@ -3,6 +3,26 @@ import type { Step } from './model-steps.ts';
 
 type History = [first: Content, script: Step[]];
 
+/** One cluster, of that version, and a listener that leads there. */
+function only(name: string, version: string): Content {
+  return {
+    [CDS]: { [name]: version },
+    [EDS]: { [name]: '1' },
+    [LDS]: { l: `${name}@1` },
+    [RDS]: {},
+  };
+}
+
+/** It breaks off as it warms `a`, and is given the assignment of another version of that. */
+function givenAnew(version: string): Step[] {
+  return [
+    { kind: 'broken', contents: [only('a', '3'), only('a', version)] },
+    { kind: 'request' },
+    { kind: 'write' },
+    { kind: 'response' },
+  ];
+}
+
 /** What once went wrong, by the client's mode. */
 export const histories: Readonly<Record<'delta' | 'sotw', History[]>> = {
   delta: [
@@ -115,60 +135,28 @@ export const histories: Readonly<Record<'delta' | 'sotw', History[]>> = {
     ],
     // It warms a cluster and says that it has its assignment, which the replica lacks at first.
     [
-      { [CDS]: { a: '1' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
+      only('a', '1'),
       [
-        {
-          kind: 'broken',
-          contents: [
-            { [CDS]: { a: '3' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
-            { [CDS]: { a: '1' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
-          ],
-        },
-        { kind: 'request' },
-        { kind: 'write' },
-        { kind: 'response' },
+        ...givenAnew('1'),
         {
           kind: 'part',
           lacks: [[EDS, 'a']],
-          isKnown: false,
-          isOld: false,
-          remembers: false,
-          rests: true,
+          ...{ isKnown: false, isOld: false, remembers: false, rests: true },
         },
       ],
     ],
     // Its cluster is not there and kept, and is there again as it was before the client's.
     [
-      { [CDS]: { a: '1' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
+      only('a', '1'),
       [
-        {
-          kind: 'broken',
-          contents: [
-            { [CDS]: { a: '3' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
-            { [CDS]: { a: '2' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
-          ],
-        },
-        { kind: 'request' },
-        { kind: 'write' },
-        { kind: 'response' },
-        {
-          kind: 'cut',
-          content: { [CDS]: { c: '1' }, [EDS]: { c: '1' }, [LDS]: { l: 'c@1' }, [RDS]: {} },
-          late: false,
-        },
+        ...givenAnew('2'),
+        { kind: 'cut', content: only('c', '1'), late: false },
         {
           kind: 'part',
           lacks: [[RDS, 's']],
-          isKnown: false,
-          isOld: false,
-          remembers: false,
-          rests: true,
+          ...{ isKnown: false, isOld: false, remembers: false, rests: true },
         },
-        {
-          kind: 'cut',
-          content: { [CDS]: { a: '2' }, [EDS]: { a: '1' }, [LDS]: { l: 'a@1' }, [RDS]: {} },
-          late: false,
-        },
+        { kind: 'cut', content: only('a', '2'), late: false },
       ],
     ],
   ],
