@@ -224,8 +224,12 @@ export class Targets {
 
   /** Of names that are owed, those that stay so when a type was moved to `target`. */
   stillOwed(state: TypeState, target: TypeView, owed: NameList): NameList | undefined {
-    const missing = missingFor(state, this.goal);
-    return missing === undefined ? undefined : toCome(target, owed, missing);
+    const lacks = this.goal?.missing;
+    if (lacks === undefined) return undefined;
+    // Who came back with anything may ask for what is newer than the disk's view.
+    const isNewer = lacks.isOld === true && this.types.some(({ resumed }) => resumed);
+    const missing = isNewer ? lacks : missingFor(state, this.goal);
+    return missing && toCome(target, owed, missing);
   }
 
   #withOrphans(state: TypeState, target: TypeView): TypeView {

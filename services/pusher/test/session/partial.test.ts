@@ -258,6 +258,16 @@ describe('of a view that is not whole, over state of the world', () => {
 });
 
 describe('of a view from the disk', () => {
+  it('a table that it does not know is not told to be absent, nor anew to who has none', () => {
+    const world = new World();
+    world.cut({ ...shop, [RDS]: {} }, anythingNewer);
+    const stream = world.delta();
+    expect(stream.send(LDS, { initial: { k: '1', l: '1' } })).toEqual([]);
+    expect(stream.send(RDS, { sub: ['r'] })).toEqual([]);
+    world.cut(shop);
+    expect(brief(stream.follow().take())).toEqual([[RDS, ['r'], []]]);
+  });
+
   it('a secret is not taken back to what it was', () => {
     const world = new World();
     world.cut({ [SDS]: { s: '1' } }, anythingNewer);
