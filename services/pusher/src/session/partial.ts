@@ -124,8 +124,8 @@ export function toCome(target: TypeView, owed: NameList, missing: Missing): Name
  */
 export function lacksSome(state: TypeState, target: TypeView, missing: Missing): boolean {
   const { traits, subscription, resume, held } = state;
-  // Of what may be old nothing is said that may be newer there.
-  if (missing.isOld === true && held === undefined) return true;
+  // Of what may be old nothing is said: all of it may be newer there.
+  if (missing.isOld === true) return true;
   if (!traits.fullSet) return false;
   if (resume !== undefined && subscription.wildcard) return mayLack(missing, traits.typeUrl);
   let lacks = false;
